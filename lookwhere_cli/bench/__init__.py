@@ -1,0 +1,1 @@
+"""What `lookwhere bench` measures, a file per subject."""

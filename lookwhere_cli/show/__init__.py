@@ -1,0 +1,1 @@
+"""Rows and pixels in, something to look at out."""

@@ -1,0 +1,1 @@
+"""Distillation and what it needs: data, teachers, losses, the loop."""
