@@ -1,0 +1,231 @@
+"""The records that come out, and their formats: plain text, JSON, JSON Lines, CSV and Parquet.
+
+A row is the same object in every format. Writers take a binary stream, hold a bounded number of rows, and
+leave something whole behind whenever they are closed, also halfway through a folder.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, BinaryIO, Protocol
+
+from lookwhere_cli.errors import UsageError
+
+PARQUET_GROUP = 256  # rows held until they become one row group
+
+
+@dataclass(frozen=True)
+class Label:
+    """One answer: the class's name, its index in the model's list, its probability in 0..1."""
+
+    label: str
+    index: int
+    probability: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The label as it stands in every format; the probability to six decimals."""
+        return {"label": self.label, "index": self.index, "probability": round(self.probability, 6)}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is known of one picture. One that could not be read has `error`, and nothing else but its `path`.
+
+    Attributes:
+        path: the picture's path as given (bytes that are not UTF-8 as lone surrogates, Python's way), or its name.
+        width, height: pixels, of the picture as displayed (EXIF orientation applied).
+        model, revision: the model's name and the short hash of its weights.
+        k: number of cells read.
+        grid: (rows, columns) of the cells that the picture was divided into.
+        cells: the (row, column) of each cell read, best first.
+        labels: the answers, most probable first.
+        macs, macs_full: multiply-adds spent, and those of the full ViT on all cells.
+        seconds: wall time, the picture's share of its batch.
+        note: what was done to read it, for instance "first of 12 frames".
+        error: one sentence that says why there is no answer.
+    """
+
+    path: str
+    width: int = 0
+    height: int = 0
+    model: str = ""
+    revision: str = ""
+    k: int = 0
+    grid: tuple[int, int] = (0, 0)
+    cells: tuple[tuple[int, int], ...] = ()
+    labels: tuple[Label, ...] = ()
+    macs: int = 0
+    macs_full: int = 0
+    seconds: float = 0.0
+    note: str | None = None
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The row as JSON has it, keys in the order of the fields; `note` only where there is one."""
+        if self.error is not None:
+            return {"path": printable(self.path), "error": printable(self.error)}
+        row: dict[str, Any] = {
+            "path": printable(self.path),
+            "width": self.width,
+            "height": self.height,
+            "model": printable(self.model),
+            "revision": self.revision,
+            "k": self.k,
+            "grid": list(self.grid),
+            "cells": [list(cell) for cell in self.cells],
+            "labels": [label.to_dict() for label in self.labels],
+            "macs": self.macs,
+            "macs_full": self.macs_full,
+            "seconds": round(self.seconds, 6),
+        }
+        return row if self.note is None else {**row, "note": self.note}
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+
+
+def printable(text: str) -> str:
+    r"""The text with bytes that are not UTF-8 written out as `\xff`, so that every reader takes it."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def on_one_line(text: str) -> str:
+    r"""The text safe to print on one line of a terminal: control characters and newlines written out as `\n`."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in printable(text))
+
+
+class Writer(Protocol):
+    """Takes rows one by one; `close` completes what makes the output whole, and leaves the stream open."""
+
+    def write(self, row: Row) -> None:
+        """Add a row. Raises OSError where the stream does."""
+
+    def close(self) -> None:
+        """Write what is still held and the format's ending."""
+
+
+class TextWriter:
+    """One line per picture: its path, then its labels with their percentage (or the error), between tabs."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, row: Row) -> None:
+        """Add a line."""
+        answers = [f"{label.label} {label.probability:.1%}" for label in row.labels]
+        parts = answers if row.error is None else [f"error: {row.error}"]
+        self._stream.write("\t".join(on_one_line(part) for part in (row.path, *parts)).encode() + b"\n")
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class JsonLinesWriter:
+    """One JSON object per line."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+
+    def write(self, row: Row) -> None:
+        """Add a line."""
+        self._stream.write(_json(row.to_dict()).encode() + b"\n")
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+
+class JsonWriter:
+    """One JSON array of objects, an object per line."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._before = b"[\n"
+
+    def write(self, row: Row) -> None:
+        """Add an element."""
+        self._stream.write(self._before + _json(row.to_dict()).encode())
+        self._before = b",\n"
+
+    def close(self) -> None:
+        """End the array."""
+        self._stream.write(b"[]\n" if self._before == b"[\n" else b"\n]\n")
+
+
+class CsvWriter:
+    """A header and one record per picture, all columns always; `grid`, `cells` and `labels` are JSON in their column."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        stream.write(self._record(COLUMNS))
+
+    def write(self, row: Row) -> None:
+        """Add a record."""
+        values = row.to_dict()
+        flat = {name: _json(values[name]) for name in ("grid", "cells", "labels") if name in values}
+        self._stream.write(self._record([{**values, **flat}.get(name, "") for name in COLUMNS]))
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+    @staticmethod
+    def _record(values: Any) -> bytes:
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow(values)
+        return line.getvalue().encode()
+
+
+class ParquetWriter:
+    """A Parquet file with nested columns, a row group for every 256 pictures."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        try:
+            import pyarrow
+            import pyarrow.parquet
+        except ImportError as missing:
+            raise UsageError(
+                "The format parquet needs pyarrow, which is not installed; "
+                "install it with: pip install 'lookwhere[parquet]'."
+            ) from missing
+        self._arrow = pyarrow
+        self._schema = _parquet_schema(pyarrow)
+        self._held: list[dict[str, Any]] = []
+        self._file = pyarrow.parquet.ParquetWriter(stream, self._schema)
+
+    def write(self, row: Row) -> None:
+        """Add a row; it reaches the stream with its group."""
+        self._held.append(row.to_dict())
+        if len(self._held) == PARQUET_GROUP:
+            self._flush()
+
+    def close(self) -> None:
+        """Write the last group and the file's footer."""
+        if self._held:
+            self._flush()
+        self._file.close()
+
+    def _flush(self) -> None:
+        self._file.write_table(self._arrow.Table.from_pylist(self._held, schema=self._schema))
+        self._held = []
+
+
+def _parquet_schema(arrow: Any) -> Any:
+    text, count = arrow.string(), arrow.int64()
+    label = arrow.struct([("label", text), ("index", count), ("probability", arrow.float64())])
+    kinds = {"grid": arrow.list_(count), "cells": arrow.list_(arrow.list_(count)), "labels": arrow.list_(label)}
+    kinds |= {name: text for name in ("path", "model", "revision", "note", "error")} | {"seconds": arrow.float64()}
+    return arrow.schema([(name, kinds.get(name, count)) for name in COLUMNS])
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+WRITERS: dict[str, Callable[[BinaryIO], Writer]] = {
+    "text": TextWriter,
+    "json": JsonWriter,
+    "jsonl": JsonLinesWriter,
+    "csv": CsvWriter,
+    "parquet": ParquetWriter,
+}
