@@ -87,8 +87,8 @@ COLUMNS = tuple(field.name for field in fields(Row))
 
 
 def printable(text: str) -> str:
-    r"""The text with bytes that are not UTF-8 written out as `\xff`, so that every reader takes it."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    r"""The text with what is not valid Unicode (bytes of a path that are not UTF-8) written out as `\udcff`."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def on_one_line(text: str) -> str:
@@ -154,7 +154,7 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """A header and one record per picture, all columns always; `grid`, `cells` and `labels` are JSON in their column."""
+    """A header and a record per picture, all columns always; `grid`, `cells`, `labels` are JSON in their column."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -163,8 +163,8 @@ class CsvWriter:
     def write(self, row: Row) -> None:
         """Add a record."""
         values = row.to_dict()
-        flat = {name: _json(values[name]) for name in ("grid", "cells", "labels") if name in values}
-        self._stream.write(self._record([{**values, **flat}.get(name, "") for name in COLUMNS]))
+        values.update((name, _json(values[name])) for name in ("grid", "cells", "labels") if name in values)
+        self._stream.write(self._record([values.get(name, "") for name in COLUMNS]))
 
     def close(self) -> None:
         """Nothing is held back."""
@@ -214,7 +214,7 @@ def _parquet_schema(arrow: Any) -> Any:
     text, count = arrow.string(), arrow.int64()
     label = arrow.struct([("label", text), ("index", count), ("probability", arrow.float64())])
     kinds = {"grid": arrow.list_(count), "cells": arrow.list_(arrow.list_(count)), "labels": arrow.list_(label)}
-    kinds |= {name: text for name in ("path", "model", "revision", "note", "error")} | {"seconds": arrow.float64()}
+    kinds |= dict.fromkeys(("path", "model", "revision", "note", "error"), text) | {"seconds": arrow.float64()}
     return arrow.schema([(name, kinds.get(name, count)) for name in COLUMNS])
 
 
