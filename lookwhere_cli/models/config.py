@@ -1,0 +1,122 @@
+"""The one description of a model: everything that `config.json` holds."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+FeedForward = Literal["gelu", "swiglu"]
+Prefix = Literal["replace", "add"]
+ThumbnailFilter = Literal["antialias", "alias"]
+Task = Literal["classify", "features"]
+Grid = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Shapes and conventions of a LookWhere model. The defaults are those of a ViT-Ti/16 at 224 px.
+
+    Sizes are (rows, columns) of patches; `mean` and `std` belong to pixels in 0..1.
+    `from_dict` raises ValueError with a sentence when a value is impossible or a key is unknown.
+    """
+
+    patch: int = 16
+    """Side of a patch, in pixels; the same for thumbnail and picture."""
+    dim: int = 192
+    heads: int = 3
+    extractor_depth: int = 12
+    selector_depth: int = 3
+    registers: int = 0
+    """Prefix tokens beside CLS."""
+    grid: Grid = (14, 14)
+    """Cells that the extractor's position table holds: the picture's grid at the model's own size."""
+    thumbnail_grid: Grid = (7, 7)
+    """Patches that the selector's position table holds."""
+    map_scale: int = 2
+    """Each thumbnail patch predicts a map_scale x map_scale piece of the map."""
+    feed_forward: FeedForward = "gelu"
+    hidden: int = 768
+    """Rows of a block's first feed-forward matrix; SwiGLU's gate and value lie in it together."""
+    layer_scale: bool = False
+    eps: float = 1e-6
+    prefix: Prefix = "add"
+    """How the selector's prefix tokens reach the extractor: in place of its own, or added through a linear layer."""
+    prefix_positions: bool = True
+    """Whether the position tables hold rows for the prefix tokens, too (first, as in timm's plain ViT)."""
+    thumbnail_filter: ThumbnailFilter = "antialias"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    crop_share: float = 0.9
+    """Share of the shorter side that the classic centre crop keeps."""
+    task: Task = "classify"
+    multi_label: bool = False
+    labels: tuple[str, ...] = ()
+    """Names of the classes, in the order of the logits; empty for a model without a head."""
+    k: int | float = 0.5
+    """Cells kept by default: a count (int), or a share of the grid (float)."""
+    license: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("patch", "dim", "heads", "extractor_depth", "selector_depth", "map_scale", "hidden"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if self.dim % self.heads:
+            raise ValueError(f"dim {self.dim} does not divide into {self.heads} heads")
+        for name, kind in (("feed_forward", FeedForward), ("prefix", Prefix), ("task", Task)):
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(get_args(kind))}")
+        if self.thumbnail_filter not in get_args(ThumbnailFilter):
+            raise ValueError(f"thumbnail_filter is {self.thumbnail_filter!r}; it must be antialias or alias")
+        if (isinstance(self.k, float) and not 0 < self.k <= 1) or self.k <= 0:
+            raise ValueError(f"k is {self.k}; a share lies above 0 and up to 1.0, a count is at least 1")
+
+    @property
+    def prefix_tokens(self) -> int:
+        """CLS and the registers."""
+        return 1 + self.registers
+
+    @property
+    def size(self) -> int:
+        """Side of the square that holds as many pixels as the model's own grid, in pixels."""
+        return self.patch * round(math.sqrt(self.grid[0] * self.grid[1]))
+
+    @property
+    def thumbnail_size(self) -> int:
+        """The same for the thumbnail."""
+        return self.patch * round(math.sqrt(self.thumbnail_grid[0] * self.thumbnail_grid[1]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `config.json` holds; tuples become lists."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Config:
+        """The inverse of `to_dict`. Raises ValueError on an unknown key (offering the near one) or a wrong type."""
+        known = {field.name: field for field in fields(cls)}
+        for name in values:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                raise ValueError(f"unknown key {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+        return cls(**{name: _checked(name, value, known[name].default) for name, value in values.items()})
+
+
+def _checked(name: str, value: Any, default: Any) -> Any:
+    """The value as the field's default has it: lists as tuples, whole numbers as int. Raises ValueError."""
+    if isinstance(default, tuple):
+        if not isinstance(value, list | tuple) or (default and len(value) != len(default)):
+            raise ValueError(f"{name} is {value!r}; it must be a list like {list(default)}")
+        kind = type(default[0]) if default else str
+        return tuple(_checked(name, item, kind()) for item in value)
+    if name == "license":
+        accepted: tuple[type, ...] = (str, type(None))
+    elif name == "k" or isinstance(default, float):
+        accepted = (int, float)
+    else:
+        accepted = (type(default),)
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
+        raise ValueError(f"{name} is {value!r}; it must be a {' or '.join(kind.__name__ for kind in accepted)}")
+    return value

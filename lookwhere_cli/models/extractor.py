@@ -1,0 +1,56 @@
+"""The extractor: the chosen patches, their cells and the prefix tokens go in. It never sees an image."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.vit import ALL, ViT
+
+
+class Extractor(ViT):
+    """A deep ViT on k cells, told the gist of the whole by the selector's prefix tokens."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config, config.extractor_depth, config.grid)
+        self.handover: nn.Module = AddPrefix(config.dim) if config.prefix == "add" else ReplacePrefix()
+
+    def forward(  # type: ignore[override]
+        self,
+        patches: Float[Tensor, "batch k 3 patch patch"],
+        cells: Int[Tensor, "batch k"],
+        grid: Grid,
+        prefix_tokens: Float[Tensor, "batch prefix dim"],
+        returned: slice = ALL,
+    ) -> Float[Tensor, "batch returned dim"]:
+        """Normalised patches in any order, their cells (row * columns + column); the `returned` tokens, normed."""
+        tokens = self.embed(patches, grid, cells)
+        return self.encode(torch.cat([self.handover(self.prefix(), prefix_tokens), tokens], dim=1), returned)
+
+
+class ReplacePrefix(nn.Module):
+    """As published: the selector's prefix tokens stand in place of the extractor's own, which are never used."""
+
+    def forward(
+        self, own: Float[Tensor, "1 prefix dim"], given: Float[Tensor, "batch prefix dim"]
+    ) -> Float[Tensor, "batch prefix dim"]:
+        """The given ones as they are."""
+        return given
+
+
+class AddPrefix(nn.Module):
+    """The extractor's own prefix tokens plus a linear layer of the selector's, zero at first."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(dim, dim)
+        nn.init.zeros_(self.proj.weight)
+        nn.init.zeros_(self.proj.bias)
+
+    def forward(
+        self, own: Float[Tensor, "1 prefix dim"], given: Float[Tensor, "batch prefix dim"]
+    ) -> Float[Tensor, "batch prefix dim"]:
+        """The sum, one per picture."""
+        return own + self.proj(given)

@@ -1,0 +1,54 @@
+"""LookWhere: the selector says which cells matter, the extractor says what is there.
+
+"LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from Self-Supervision",
+Fuller et al., NeurIPS 2025, arXiv 2505.18051.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.extractor import Extractor
+from lookwhere_cli.models.selector import Selection, Selector
+from lookwhere_cli.models.vit import CLS
+
+
+class LookWhere(nn.Module):
+    """Selector, extractor and, for models with labels, a linear head on the extractor's CLS."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.selector = Selector(config)
+        self.extractor = Extractor(config)
+        self.head = nn.Linear(config.dim, len(config.labels)) if config.labels else nn.Identity()
+
+    def select(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection:
+        """Where to look on `grid` (rows, columns), from normalised thumbnails in whole patches."""
+        return self.selector(thumbnails, grid)
+
+    def extract(
+        self,
+        patches: Float[Tensor, "batch k 3 patch patch"],
+        cells: Int[Tensor, "batch k"],
+        grid: Grid,
+        prefix_tokens: Float[Tensor, "batch prefix dim"],
+    ) -> Float[Tensor, "batch dim"]:
+        """The picture's CLS token, from the patches of its chosen cells (row * columns + column), in any order."""
+        return self.extractor(patches, cells, grid, prefix_tokens, CLS)[:, 0]
+
+    def extract_dense(
+        self,
+        patches: Float[Tensor, "batch k 3 patch patch"],
+        cells: Int[Tensor, "batch k"],
+        grid: Grid,
+        prefix_tokens: Float[Tensor, "batch prefix dim"],
+    ) -> Float[Tensor, "batch k dim"]:
+        """A token for each chosen cell, in the order of `cells`; `spread` takes them to the whole grid."""
+        return self.extractor(patches, cells, grid, prefix_tokens, slice(self.config.prefix_tokens, None))
+
+    def logits(self, cls: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
+        """Scores of the classes, before softmax (or sigmoid, for a multi-label model)."""
+        return self.head(cls)

@@ -1,0 +1,74 @@
+"""Multiply-accumulates, by part. Norms, softmax and resizing are left out, as is usual."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.spread import NEAREST
+
+
+@dataclass(frozen=True)
+class Macs:
+    """Multiply-accumulates of one picture's pass, by part."""
+
+    selector: int
+    extractor: int
+    head: int = 0
+    spread: int = 0
+
+    @property
+    def total(self) -> int:
+        """The sum of the parts."""
+        return self.selector + self.extractor + self.head + self.spread
+
+
+def count(config: Config, grid: Grid, thumbnail_grid: Grid, k: int) -> Macs:
+    """An image-level pass with k chosen cells of `grid`; the last block computes CLS only."""
+    return Macs(_selector(config, thumbnail_grid), _extractor(config, k, returned=1), _head(config))
+
+
+def count_dense(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, channels: int) -> Macs:
+    """A dense pass: tokens of the k cells, spread over the grid as `channels` numbers each."""
+    cells = grid[0] * grid[1]
+    return Macs(
+        _selector(config, thumbnail_grid), _extractor(config, k, returned=k), spread=min(NEAREST, k) * cells * channels
+    )
+
+
+def full(config: Config, grid: Grid) -> int:
+    """The extractor's ViT as timm runs it: all cells of `grid`, all tokens in all blocks, the head on CLS."""
+    cells = grid[0] * grid[1]
+    tokens = config.prefix_tokens + cells
+    return _embed(config, cells) + config.extractor_depth * _block(config, tokens, tokens) + _head(config)
+
+
+def _selector(config: Config, thumbnail_grid: Grid) -> int:
+    patches = thumbnail_grid[0] * thumbnail_grid[1]
+    tokens = config.prefix_tokens + patches
+    head = patches * 4 * config.dim * (config.dim + config.map_scale**2)
+    return _embed(config, patches) + config.selector_depth * _block(config, tokens, tokens) + head
+
+
+def _extractor(config: Config, k: int, returned: int) -> int:
+    tokens = config.prefix_tokens + k
+    handover = config.prefix_tokens * config.dim**2 if config.prefix == "add" else 0
+    blocks = (config.extractor_depth - 1) * _block(config, tokens, tokens) + _block(config, tokens, returned)
+    return _embed(config, k) + handover + blocks
+
+
+def _embed(config: Config, patches: int) -> int:
+    return patches * 3 * config.patch**2 * config.dim
+
+
+def _block(config: Config, tokens: int, returned: int) -> int:
+    dim, hidden = config.dim, config.hidden
+    narrow = hidden // 2 if config.feed_forward == "swiglu" else hidden
+    keys_and_values = tokens * 2 * dim * dim
+    query_and_projection = returned * 2 * dim * dim
+    attention = 2 * returned * tokens * dim
+    return keys_and_values + query_and_projection + attention + returned * dim * (hidden + narrow)
+
+
+def _head(config: Config) -> int:
+    return config.dim * len(config.labels)

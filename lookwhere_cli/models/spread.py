@@ -1,0 +1,52 @@
+"""From k tokens to a token for every cell: each cell is a blend of its five nearest chosen ones."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lookwhere_cli.models.config import Grid
+
+NEAREST = 5
+_CHUNK = 1 << 22  # distances held at once
+
+
+def spread(
+    tokens: Float[Tensor, "batch k channels"], cells: Int[Tensor, "batch k"], grid: Grid
+) -> Float[Tensor, "batch cells channels"]:
+    """Weights 1 / (distance + 1e-8), normalised, over the 5 nearest chosen cells (all of them where k < 5).
+
+    Equal distances are ordered by the cells' indices, so the result does not depend on the order of `cells`.
+    `tokens` may be features or logits: blending is linear, so a head with few classes is cheaper before it.
+    """
+    return torch.stack([_spread_one(*one, grid) for one in zip(tokens, cells, strict=True)])
+
+
+def _spread_one(
+    tokens: Float[Tensor, "k channels"], cells: Int[Tensor, " k"], grid: Grid
+) -> Float[Tensor, "cells channels"]:
+    nearest, squared = _nearest(cells, grid)
+    weights = 1 / (squared.sqrt() + 1e-8)
+    weights = (weights / weights.sum(dim=1, keepdim=True)).to(tokens.dtype)
+    return F.embedding_bag(nearest, tokens, per_sample_weights=weights, mode="sum")
+
+
+def _nearest(cells: Int[Tensor, " k"], grid: Grid) -> tuple[Int[Tensor, "cells near"], Float[Tensor, "cells near"]]:
+    """Positions in `cells` of the nearest chosen ones, and their squared distances, for every cell of the grid."""
+    rows, columns = grid
+    ordered, order = cells.sort()
+    count = rows * columns
+    everywhere = torch.arange(count, device=cells.device)
+    found = []
+    for part in everywhere.split(max(1, _CHUNK // len(cells))):
+        down = torch.div(part, columns, rounding_mode="floor")[:, None] - torch.div(
+            ordered, columns, rounding_mode="floor"
+        )
+        across = (part % columns)[:, None] - ordered % columns
+        # Unique integers that order by distance, then by cell: `ordered` ascends, so its position breaks ties alike.
+        key = (down * down + across * across) * len(cells) + torch.arange(len(cells), device=cells.device)
+        found.append(key.topk(min(NEAREST, len(cells)), dim=1, largest=False).values)
+    key = torch.cat(found)
+    return order[key % len(cells)], torch.div(key, len(cells), rounding_mode="floor").float()

@@ -1,0 +1,189 @@
+"""A Vision Transformer whose blocks do what LookWhere needs: run on chosen cells, return only the tokens asked for.
+
+Parameter names are timm's, so that timm's weights load as they are. Tokens are ordered prefix (CLS, registers), cells.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lookwhere_cli.models.config import Config, Grid
+
+ALL = slice(None)
+CLS = slice(0, 1)
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, fused, with queries for the returned tokens only."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Float[Tensor, "batch tokens dim"], returned: slice) -> Float[Tensor, "batch returned dim"]:
+        """Every token is attended to; only the `returned` ones ask."""
+        dim = x.shape[-1]
+        if returned == ALL:
+            q, k, v = self.qkv(x).chunk(3, dim=-1)
+        else:
+            weight, bias = self.qkv.weight, self.qkv.bias
+            q = F.linear(x[:, returned], weight[:dim], bias[:dim])
+            k, v = F.linear(x, weight[dim:], bias[dim:]).chunk(2, dim=-1)
+        out = F.scaled_dot_product_attention(self._by_head(q), self._by_head(k), self._by_head(v))
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+    def _by_head(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch heads tokens head_dim"]:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+
+class FeedForward(nn.Module):
+    """The block's MLP: exact (erf) GELU, or packed SwiGLU, silu(first half) * second half."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.gated = config.feed_forward == "swiglu"
+        self.fc1 = nn.Linear(config.dim, config.hidden)
+        self.fc2 = nn.Linear(config.hidden // 2 if self.gated else config.hidden, config.dim)
+
+    def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """Each token by itself."""
+        hidden = self.fc1(x)
+        if self.gated:
+            gate, value = hidden.chunk(2, dim=-1)
+            return self.fc2(F.silu(gate) * value)
+        return self.fc2(F.gelu(hidden))
+
+
+class LayerScale(nn.Module):
+    """A learned factor per channel."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.full((dim,), 1e-5))
+
+    def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+        """Elementwise."""
+        return x * self.gamma
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.dim, eps=config.eps)
+        self.attn = Attention(config.dim, config.heads)
+        self.ls1 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
+        self.norm2 = nn.LayerNorm(config.dim, eps=config.eps)
+        self.mlp = FeedForward(config)
+        self.ls2 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
+
+    def forward(
+        self, x: Float[Tensor, "batch tokens dim"], returned: slice = ALL
+    ) -> Float[Tensor, "batch returned dim"]:
+        """Keys and values of all tokens; queries, projection and feed-forward for the `returned` ones only."""
+        x = x[:, returned] + self.ls1(self.attn(self.norm1(x), returned))
+        return x + self.ls2(self.mlp(self.norm2(x)))
+
+
+class PatchEmbed(nn.Module):
+    """Patches, already cut, to tokens. The weight has timm's shape, (dim, 3, patch, patch)."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, config.dim, kernel_size=config.patch, stride=config.patch)
+
+    def forward(
+        self, patches: Float[Tensor, "batch cells 3 patch patch"]
+    ) -> Float[Tensor, "batch cells {self.proj.out_channels}"]:
+        """One matrix product; what a strided convolution of the whole picture would give at these cells."""
+        return F.linear(patches.flatten(2), self.proj.weight.flatten(1), self.proj.bias)
+
+
+class ViT(nn.Module):
+    """Patch embedding, positions, prefix tokens, blocks and final norm, each to be called by itself."""
+
+    def __init__(self, config: Config, depth: int, grid: Grid) -> None:
+        super().__init__()
+        self.grid = grid
+        self.own_prefix = config.prefix_tokens
+        self.prefix_positions = config.prefix_tokens if config.prefix_positions else 0
+        self.cls_token = nn.Parameter(torch.zeros(1, 1, config.dim))
+        self.reg_token = nn.Parameter(torch.zeros(1, config.registers, config.dim)) if config.registers else None
+        self.pos_embed = nn.Parameter(torch.zeros(1, self.prefix_positions + grid[0] * grid[1], config.dim))
+        self.patch_embed = PatchEmbed(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(depth))
+        self.norm = nn.LayerNorm(config.dim, eps=config.eps)
+        self._resized: dict[Grid, tuple[int, Tensor]] = {}
+
+    def prefix(self) -> Float[Tensor, "1 prefix dim"]:
+        """CLS and registers as stored, with their positions where they have any."""
+        tokens = self.cls_token if self.reg_token is None else torch.cat([self.cls_token, self.reg_token], dim=1)
+        return tokens + self.pos_embed[:, : self.prefix_positions] if self.prefix_positions else tokens
+
+    def positions(self, grid: Grid) -> Float[Tensor, "cells dim"]:
+        """The cells' positions on any grid, row by row: bicubic where it differs from the stored one, then kept."""
+        stored = self.pos_embed[0, self.prefix_positions :]
+        if grid == self.grid:
+            return stored
+        if torch.is_grad_enabled() and stored.requires_grad:
+            return self._resize(stored, grid)
+        version = 0 if self.pos_embed.is_inference() else self.pos_embed._version
+        kept = self._resized.get(grid)
+        if kept is None or kept[0] != version:
+            # A tensor made under inference_mode could not serve a later pass that needs gradients.
+            with torch.inference_mode(False), torch.no_grad():
+                kept = self._resized[grid] = (version, self._resize(stored.clone(), grid))
+        return kept[1]
+
+    def _resize(self, stored: Float[Tensor, "stored dim"], grid: Grid) -> Float[Tensor, "cells dim"]:
+        table = stored.float().unflatten(0, self.grid).permute(2, 0, 1)[None]
+        resized = F.interpolate(table, size=grid, mode="bicubic", align_corners=False, antialias=False)
+        return resized[0].flatten(1).T.contiguous().to(stored.dtype)
+
+    def embed(
+        self,
+        patches: Float[Tensor, "batch cells 3 patch patch"],
+        grid: Grid,
+        cells: Int[Tensor, "batch cells"] | None = None,
+    ) -> Float[Tensor, "batch cells dim"]:
+        """Tokens with the positions of their cells; without `cells` the patches are the whole grid, row by row."""
+        positions = self.positions(grid)
+        return self.patch_embed(patches) + (positions if cells is None else positions[cells])
+
+    def encode(
+        self, tokens: Float[Tensor, "batch tokens dim"], returned: slice = ALL
+    ) -> Float[Tensor, "batch returned dim"]:
+        """All blocks and the final norm. The last block computes the `returned` tokens only."""
+        for block in self.blocks[:-1]:
+            tokens = block(tokens)
+        return self.norm(self.blocks[-1](tokens, returned))
+
+    def forward(
+        self, patches: Float[Tensor, "batch cells 3 patch patch"], grid: Grid, returned: slice = ALL
+    ) -> Float[Tensor, "batch returned dim"]:
+        """The plain ViT on a whole grid."""
+        tokens = self.embed(patches, grid)
+        return self.encode(torch.cat([self.prefix().expand(len(tokens), -1, -1), tokens], dim=1), returned)
+
+    def _apply(self, *args: Any, **kwargs: Any) -> ViT:
+        self._resized.clear()
+        return super()._apply(*args, **kwargs)
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._resized.clear()
+        super()._load_from_state_dict(*args, **kwargs)
+
+
+def cut(pictures: Float[Tensor, "batch 3 height width"], patch: int) -> Float[Tensor, "batch cells 3 patch patch"]:
+    """Whole pictures as patches, row by row. Height and width must be multiples of `patch`."""
+    rows, columns = pictures.shape[-2] // patch, pictures.shape[-1] // patch
+    split = pictures.unflatten(-1, (columns, patch)).unflatten(-3, (rows, patch))
+    return split.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)
