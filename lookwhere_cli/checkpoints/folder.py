@@ -1,0 +1,139 @@
+"""A model's folder: config.json, model.safetensors, README.md. Reading and writing it."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from lookwhere_cli.checkpoints.names import CARD, CONFIG, RESULTS, WEIGHTS, find
+from lookwhere_cli.checkpoints.placement import device_named, dtype_named
+from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.lookwhere import LookWhere
+
+REVISION_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model ready for use: in evaluation mode, without gradients, on its device and in its dtype."""
+
+    model: LookWhere
+    config: Config
+    name: str
+    revision: str
+    folder: Path
+    device: torch.device
+    dtype: torch.dtype
+
+
+def load_model(name: str, device: str = "auto", dtype: str = "float32") -> Loaded:
+    """Load a model by bundled name or folder.
+
+    The weights are cast to `dtype`, whatever the file holds. `revision` is the short hash of the weights as saved.
+    Raises ModelError where the model is missing or broken, UsageError for an unknown device or dtype.
+    """
+    place, kind = device_named(device), dtype_named(dtype)
+    folder = find(name)
+    config = read_config(folder)
+    tensors, revision = _read_tensors(folder / WEIGHTS)
+    with torch.device("meta"):  # no memory, no random start: every tensor comes from the file
+        model = LookWhere(config)
+    _check(model.state_dict(), tensors, folder / WEIGHTS)
+    model.load_state_dict({key: tensor.to(place, kind) for key, tensor in tensors.items()}, assign=True)
+    return Loaded(model.eval().requires_grad_(False), config, name, revision, folder, place, kind)
+
+
+def save_model(folder: Path, model: LookWhere, card: str | None = None) -> str:
+    """Write the model's folder, made where it is missing, each file whole and the weights last; gives the revision.
+
+    The weights are stored in the model's own dtype. Raises UsageError or OutputError where it can't be written.
+    """
+    tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    revision = _hash(tensors)
+    _make(folder)
+    files = {CONFIG: json.dumps(model.config.to_dict(), indent=2, ensure_ascii=False).encode() + b"\n"}
+    if card is not None:
+        files[CARD] = card.encode()
+    files[WEIGHTS] = save(tensors, metadata={"format": "pt", "revision": revision})
+    for file, content in files.items():
+        with whole_file(folder / file) as stream, writing(folder / file):
+            stream.write(content)
+    return revision
+
+
+def read_config(folder: Path) -> Config:
+    """The folder's config. Raises ModelError with the file's name and what is wrong in it."""
+    values = _read_json(folder / CONFIG)
+    try:
+        return Config.from_dict(values)
+    except ValueError as failure:
+        raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """The measured results that a card's table was written from (results.json), empty where there are none."""
+    return _read_json(folder / RESULTS) if (folder / RESULTS).is_file() else {}
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as failure:
+        raise ModelError(f"{str(file)!r} can't be read: {failure.strerror}.") from failure
+    except ValueError as failure:
+        raise ModelError(f"{str(file)!r} is not valid JSON: {failure}.") from failure
+    if not isinstance(values, dict):
+        raise ModelError(f"{str(file)!r} holds a {type(values).__name__}; it must be a JSON object.")
+    return values
+
+
+def _read_tensors(file: Path) -> tuple[dict[str, Tensor], str]:
+    try:
+        with safe_open(file, framework="pt") as stored:
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (it is no dict)
+            revision = (stored.metadata() or {}).get("revision") or _hash(tensors)
+    except (OSError, SafetensorError) as failure:
+        raise ModelError(f"{str(file)!r} is broken or truncated ({failure}); fetch it again.") from failure
+    return tensors, revision
+
+
+def _hash(tensors: Mapping[str, Tensor]) -> str:
+    """Of names, dtypes, shapes and bytes: the same however a file orders its tensors."""
+    digest = hashlib.sha256()
+    for key in sorted(tensors):
+        tensor = tensors[key]
+        digest.update(f"{key} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()[:REVISION_DIGITS]
+
+
+def _check(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: Path) -> None:
+    """Raise ModelError where names or shapes differ from what the config describes."""
+    for key in expected.keys() & found.keys():
+        if expected[key].shape != found[key].shape:
+            raise ModelError(
+                f"In {str(file)!r} the tensor {key!r} has the shape {list(found[key].shape)}, "
+                f"but {CONFIG} describes one of {list(expected[key].shape)}."
+            )
+    for what, keys in (("lacks", expected.keys() - found.keys()), ("has unexpected", found.keys() - expected.keys())):
+        if keys:
+            raise ModelError(
+                f"{str(file)!r} {what} {len(keys)} tensor{'s' * (len(keys) > 1)}, {min(keys)!r} first; "
+                f"it does not belong to the {CONFIG} beside it."
+            )
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise UsageError(f"The folder {str(folder)!r} can't be made: {failure.strerror}.") from failure
