@@ -1,0 +1,38 @@
+"""Reading ahead: threads prepare what comes next while the caller works."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from lookwhere_cli.errors import PictureError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def read_ahead(items: Iterable[T], read: Callable[[T], R], workers: int, depth: int) -> Iterator[R | PictureError]:
+    """Yield read(item) of each item, in order, while `workers` threads read up to `depth` items ahead.
+
+    A PictureError is yielded as a value in its item's place; any other exception is raised there. Closing the iterator,
+    or an exception such as KeyboardInterrupt in it, drops what has not begun and waits for what has: one item per
+    worker. `items` is drawn from in the caller's thread.
+    """
+    pending: deque[Future[R | PictureError]] = deque()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="read-ahead")
+    try:
+        for item in items:
+            pending.append(pool.submit(_value, read, item))
+            if len(pending) > depth:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _value(read: Callable[[T], R], item: T) -> R | PictureError:
+    try:
+        return read(item)
+    except PictureError as error:
+        return error

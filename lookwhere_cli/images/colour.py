@@ -1,0 +1,104 @@
+"""From whatever a file holds to 8-bit sRGB on a background."""
+
+from collections.abc import Iterator
+from functools import lru_cache
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+if TYPE_CHECKING:
+    from PIL.ImageCms import ImageCmsTransform
+
+_SIXTEEN_BITS = {"I;16", "I;16L", "I;16B", "I;16N"}
+_STRIP_PIXELS = 1 << 20
+
+
+def to_eight_bits(picture: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
+    """Return the picture as L, RGB, RGBA or CMYK with 8 bits a channel, and notes on how it was scaled.
+
+    16-bit grey is scaled by the type's range; 32-bit integers and floats by the picture's own finite range, which the
+    note names. (Pillow itself hands out 16-bit colour as its upper 8 bits.)
+    """
+    if picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and picture.format == "PPM"):
+        return _rescaled(picture, 0.0, 65535.0), ()
+    if picture.mode in ("I", "F"):
+        low, high = _finite_range(picture)
+        kind = "32-bit float" if picture.mode == "F" else "32-bit integer"
+        return _rescaled(picture, low, high), (f"{kind}, scaled from {low:g}..{high:g}",)
+    if picture.has_transparency_data:
+        return _converted(picture, "RGBA"), ()
+    if picture.mode in ("1", "L"):
+        return _converted(picture, "L"), ()
+    return _converted(picture, "CMYK" if picture.mode == "CMYK" else "RGB"), ()
+
+
+def to_srgb(picture: Image.Image, profile: bytes | None, background: tuple[int, int, int]) -> Image.Image:
+    """Turn an 8-bit L, RGB, RGBA or CMYK picture into RGB: its ICC profile applied, then composed on the background.
+
+    A profile that is broken, or made for another kind of pixel, is ignored.
+    """
+    transform = _transform(profile, picture.mode) if profile else None
+    if transform is not None:
+        picture = transform.apply(picture)
+    if picture.mode == "RGBA":
+        canvas = Image.new("RGB", picture.size, background)
+        canvas.paste(picture, mask=picture)
+        return canvas
+    return _converted(picture, "RGB")
+
+
+def _converted(picture: Image.Image, mode: str) -> Image.Image:
+    # Pillow copies even where there is nothing to convert; a large picture can't afford that.
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _strips(picture: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
+    """Yield (top row, values) of bands of rows: double precision for all at once would take 8 bytes a pixel."""
+    rows = max(1, _STRIP_PIXELS // picture.width)
+    for top in range(0, picture.height, rows):
+        strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        yield top, np.asarray(strip).astype(np.float64)
+
+
+def _finite_range(picture: Image.Image) -> tuple[float, float]:
+    low, high = np.inf, -np.inf
+    for _, values in _strips(picture):
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+    return (low, high) if low <= high else (0.0, 0.0)
+
+
+def _rescaled(picture: Image.Image, low: float, high: float) -> Image.Image:
+    """Map low..high to 0..255; not-a-number and a picture of one value become 0."""
+    canvas = Image.new("L", picture.size)
+    scale = 255.0 / (high - low) if high > low else 0.0
+    for top, values in _strips(picture):
+        levels = (np.clip(np.nan_to_num(values, nan=low, posinf=high, neginf=low), low, high) - low) * scale
+        canvas.paste(Image.fromarray(np.rint(levels).astype(np.uint8)), (0, top))
+    return canvas
+
+
+@lru_cache(maxsize=64)
+def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
+    """Build the way from a profile to sRGB, once per profile; None where none is needed, or none can be built."""
+    from PIL import ImageCms  # deferred: most pictures carry no profile
+
+    target = "RGBA" if mode == "RGBA" else "RGB"
+    try:
+        source = ImageCms.ImageCmsProfile(BytesIO(profile))
+        transform = ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, target)
+        return None if mode == "RGB" and _changes_nothing(transform) else transform
+    except (ImageCms.PyCMSError, OSError, ValueError):
+        return None
+
+
+def _changes_nothing(transform: "ImageCmsTransform") -> bool:
+    """Tell whether a transform moves no colour by more than 2 of 255 levels, as one from sRGB itself does."""
+    levels = np.arange(0, 256, 15, dtype=np.uint8)
+    colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
+    moved = np.asarray(transform.apply(Image.fromarray(colours)))
+    return int(np.abs(moved.astype(int) - colours).max()) <= 2

@@ -1,0 +1,49 @@
+"""Which files are pictures: by the ending of their name, or by their first bytes."""
+
+import re
+
+# Pillow's names, most frequent first; TGA last, since it has no signature. Left out on purpose: formats that are run
+# rather than read (EPS, WMF) and those that Pillow names but can't decode.
+FORMATS = (
+    *("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "HEIF", "AVIF", "JPEG2000", "PPM", "QOI", "DDS", "PSD", "ICO"),
+    *("ICNS", "PCX", "SGI", "DIB", "TGA"),
+)
+ENDINGS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".heic", ".heics", ".heif", ".hif", ".avif", ".avifs", ".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm"),
+    *(".pnm", ".pfm", ".qoi", ".dds", ".psd", ".ico", ".icns", ".pcx", ".sgi", ".tga"),
+)
+_SIGNATURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|II\+\0|MM\0\+"
+    rb"|BM....\0\0\0\0....[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
+    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|qoif|DDS \x7c|8BPS\0\x01|icns\0",
+    re.DOTALL,
+)
+_HEIF_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"
+)
+
+
+def heif_brand(start: bytes) -> str | None:
+    """Return "HEIC" or "AVIF" if a file that starts with these bytes (12 or more) is one, else None."""
+    return _HEIF_BRANDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
+
+
+def looks_like_picture(path: str) -> bool:
+    """Tell whether a file's name ends like a picture's, or else its first 32 bytes are a picture's.
+
+    A file that can't be opened and has no such ending is no picture.
+    """
+    if named_like_picture(path):
+        return True
+    try:
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - for each entry of a folder: the plain call is 5x faster
+            start = file.read(32)
+    except OSError:
+        return False
+    return _SIGNATURE.match(start) is not None or heif_brand(start) is not None
+
+
+def named_like_picture(path: str) -> bool:
+    """Tell whether a name ends like a picture's, in upper or lower case."""
+    return path.lower().endswith(ENDINGS)

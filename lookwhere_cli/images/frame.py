@@ -1,0 +1,69 @@
+"""What part of a picture is read, and into how many cells: settings, grids and boxes."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+Mode = Literal["whole", "crop", "stretch"]
+Grid = tuple[int, int]
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How a picture is to be read.
+
+    patch: pixels of a patch's side. size: the grid holds about size x size pixels; a multiple of patch.
+    mode: "whole" keeps the picture's shape, "crop" takes the centre square, "stretch" squashes all into a square.
+    crop_share: share of the shorter side that the centre square keeps, in (0, 1].
+    thumbnail_filter: "antialias", or "alias" for models that were trained on thumbnails without antialiasing.
+    max_pixels: a file with more pixels (width x height) is refused before it is decoded.
+    background: red, green, blue (0..255) behind transparent pixels.
+    """
+
+    patch: int
+    size: int
+    mode: Mode = "whole"
+    crop_share: float = 0.9
+    thumbnail_filter: Literal["antialias", "alias"] = "antialias"
+    max_pixels: int = 250_000_000
+    background: tuple[int, int, int] = (255, 255, 255)
+
+
+@lru_cache(maxsize=4096)
+def grid_for(height: int, width: int, size: int, patch: int) -> Grid:
+    """Choose (rows, columns), each at least 1, that give a height x width picture about size x size pixels.
+
+    rows * columns is at most (size // patch) ** 2. Two things are weighed, both as ratios of lengths: how much the
+    picture's shape is bent, and how much shorter the grid's side is than the budget allows.
+    """
+    if height > width:
+        return grid_for(width, height, size, patch)[::-1]
+    side = max(1, size // patch)
+
+    def bend(grid: Grid) -> float:
+        return abs(math.log(grid[1] * height / (grid[0] * width)))
+
+    def cost(grid: Grid) -> tuple[float, float]:
+        shortfall = math.log(side / math.sqrt(grid[0] * grid[1]))
+        return round(bend(grid) + shortfall, 9), bend(grid)
+
+    # For a given number of rows the cost falls until the columns fit the shape, and rises from there.
+    candidates = {
+        (rows, min(max(1, columns), side * side // rows))
+        for rows in range(1, side + 1)
+        for columns in (rows * width // height, rows * width // height + 1)
+    }
+    return min(sorted(candidates), key=cost)
+
+
+def frame_for(height: int, width: int, reading: Reading) -> tuple[Grid, Box]:
+    """Return the grid (rows, columns) and the box (left, top, right, bottom) that is read, in the picture's pixels."""
+    if reading.mode == "whole":
+        return grid_for(height, width, reading.size, reading.patch), (0.0, 0.0, float(width), float(height))
+    side = max(1, reading.size // reading.patch)
+    if reading.mode == "stretch":
+        return (side, side), (0.0, 0.0, float(width), float(height))
+    half = reading.crop_share * min(height, width) / 2
+    return (side, side), (width / 2 - half, height / 2 - half, width / 2 + half, height / 2 + half)

@@ -1,0 +1,134 @@
+"""A picture as the models ask for it: a thumbnail of all of it, and the patches of some cells."""
+
+import os
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lookwhere_cli.images.array import picture_of
+from lookwhere_cli.images.decode import Decoded, decode_file, decode_picture
+from lookwhere_cli.images.frame import Box, Grid, Reading
+
+
+class View(Protocol):
+    """One picture, ready to be asked for pixels.
+
+    path: as it was given. notes: what the user should know, such as "first of 12 frames".
+    size: (height, width) as displayed, at full resolution. grid: (rows, columns).
+    box: (left, top, right, bottom) of what is read, in displayed full-resolution pixels.
+    """
+
+    @property
+    def path(self) -> str: ...  # noqa: D102
+    @property
+    def notes(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def size(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def grid(self) -> Grid: ...  # noqa: D102
+    @property
+    def box(self) -> Box: ...  # noqa: D102
+
+    def thumbnail(self, height: int, width: int) -> NDArray[np.uint8] | NDArray[np.float32]:
+        """Return the box at (height, width, 3), RGB 0..255: uint8, or float32 with the "alias" filter."""
+        ...
+
+    def patches(self, cells: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Return the pixels (k, patch, patch, 3), RGB, of cells (k,), each row * columns + column, in their order."""
+        ...
+
+
+def open_view(path: str | os.PathLike[str], reading: Reading) -> View:
+    """Open and decode a picture file. Raises PictureError if it can't be read."""
+    name = os.fsdecode(path)
+    return _DecodedView(name, decode_file(name, reading), reading)
+
+
+def view_of(picture: Image.Image | NDArray[Any], reading: Reading, name: str = "") -> View:
+    """View a Pillow image or an array; `name` stands for a path. Raises PictureError if it is no picture.
+
+    Arrays: (h, w), (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA, of bool, uint8 (0..255), uint16 (0..65535) or float
+    (0..1; with values outside of that, its own finite range, which a note names).
+    """
+    notes: tuple[str, ...] = ()
+    if not isinstance(picture, Image.Image):
+        picture, notes = picture_of(picture, name)
+    decoded = decode_picture(picture, reading, name)
+    return _DecodedView(name, decoded, reading, notes)
+
+
+def alias(array: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
+    """Resize (h, w, c) to (height, width, c), float32: bilinear, half-pixel centres, without antialiasing.
+
+    The same as torch's interpolate(mode="bilinear", align_corners=False, antialias=False).
+    """
+    top, bottom, down = _neighbours(array.shape[0], height)
+    left, right, across = _neighbours(array.shape[1], width)
+    array = array.astype(np.float32)
+    rows = array[top] * (1 - down)[:, None, None] + array[bottom] * down[:, None, None]
+    resized = rows[:, left] * (1 - across)[:, None] + rows[:, right] * across[:, None]
+    return resized.astype(np.float32, copy=False)
+
+
+def _neighbours(count: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """For each of the wanted positions: the two of `count` source positions around it, and the second's weight."""
+    centres = np.maximum((np.arange(wanted) + 0.5) * (count / wanted) - 0.5, 0)
+    lower = np.minimum(centres.astype(np.intp), count - 1)
+    return lower, np.minimum(lower + 1, count - 1), (centres - lower).astype(np.float32)
+
+
+class _DecodedView:
+    """A View of decoded pixels."""
+
+    def __init__(self, path: str, decoded: Decoded, reading: Reading, notes: tuple[str, ...] = ()) -> None:
+        self.path = path
+        self.notes = decoded.notes + notes
+        self.size = decoded.size
+        self.grid = decoded.grid
+        self.box = decoded.box
+        self._patch = reading.patch
+        self._aliased = reading.thumbnail_filter == "alias"
+        self._pixels = decoded.pixels
+        left, top, right, bottom = (edge / decoded.scale for edge in decoded.box)
+        self._inner = (left, top, min(right, decoded.pixels.width), min(bottom, decoded.pixels.height))
+
+    def thumbnail(self, height: int, width: int) -> NDArray[np.uint8] | NDArray[np.float32]:
+        if self._aliased:
+            return alias(self._resized(*self.grid), height, width)
+        return np.array(self._pixels.resize((width, height), Image.Resampling.BICUBIC, self._inner))
+
+    def patches(self, cells: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        rows, columns = np.unravel_index(cells, self.grid)
+        if 2 * len(cells) > self.grid[0] * self.grid[1]:  # from about here on, one resize costs less than many
+            return self._cut(self._resized(*self.grid))[rows, columns]
+        patches = np.empty((len(cells), self._patch, self._patch, 3), np.uint8)
+        order = np.argsort(cells, kind="stable")
+        for run in np.split(order, _breaks(rows[order], columns[order])):
+            first = run[0]
+            patches[run] = self._cut(self._resized(1, len(run), int(rows[first]), int(columns[first])))[0]
+        return patches
+
+    def _resized(self, rows: int, columns: int, top: int = 0, left: int = 0) -> NDArray[np.uint8]:
+        """Resample a rectangle of cells; Pillow's filter looks past the edges of a box, so its neighbours count."""
+        x0, y0, x1, y1 = self._inner
+        across, down = (x1 - x0) / self.grid[1], (y1 - y0) / self.grid[0]
+        box = (
+            x0 + left * across,
+            y0 + top * down,
+            min(x0 + (left + columns) * across, x1),
+            min(y0 + (top + rows) * down, y1),
+        )
+        size = (columns * self._patch, rows * self._patch)
+        return np.asarray(self._pixels.resize(size, Image.Resampling.BICUBIC, box))
+
+    def _cut(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Cut (rows * patch, columns * patch, 3) into (rows, columns, patch, patch, 3)."""
+        rows, columns = pixels.shape[0] // self._patch, pixels.shape[1] // self._patch
+        return pixels.reshape(rows, self._patch, columns, self._patch, 3).swapaxes(1, 2)
+
+
+def _breaks(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where, in sorted cells, a new run of neighbours within a row begins."""
+    return np.flatnonzero((np.diff(rows) != 0) | (np.diff(columns) != 1)) + 1
