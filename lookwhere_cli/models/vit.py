@@ -148,6 +148,10 @@ class ViT(nn.Module):
         resized = F.interpolate(table, size=grid, mode="bicubic", align_corners=False, antialias=False)
         return resized[0].flatten(1).T.contiguous().to(stored.dtype)
 
+    def positions_for(self, grid: Grid) -> Float[Tensor, "1 positions dim"]:
+        """The whole table, prefix rows included, as a model with that grid would store it."""
+        return torch.cat([self.pos_embed[:, : self.prefix_positions], self.positions(grid)[None]], dim=1)
+
     def embed(
         self,
         patches: Float[Tensor, "batch cells 3 patch patch"],

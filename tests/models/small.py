@@ -1,0 +1,36 @@
+"""Small models with random weights, for properties."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.lookwhere import LookWhere
+
+SMALL = Config(
+    patch=4, dim=24, heads=3, extractor_depth=3, selector_depth=2, grid=(6, 6), thumbnail_grid=(3, 3), hidden=48
+)
+PUBLISHED = replace(SMALL, registers=2, prefix="replace", prefix_positions=False, layer_scale=True)
+GATED = replace(PUBLISHED, registers=0, feed_forward="swiglu", hidden=64)
+LABELLED = replace(SMALL, labels=("cat", "dog", "bird"))
+KINDS = {"add": SMALL, "replace": PUBLISHED, "gated": GATED, "labelled": LABELLED}
+
+
+def small(config: Config, seed: int = 0) -> LookWhere:
+    """Every parameter drawn at random, also those that start at zero."""
+    generator = torch.Generator().manual_seed(seed)
+    model = LookWhere(config).eval().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2 + (parameter.ndim == 1))
+    return model
+
+
+def noise(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def some_cells(batch: int, k: int, cells: int, seed: int = 2) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.stack([torch.randperm(cells, generator=generator)[:k] for _ in range(batch)])

@@ -1,0 +1,42 @@
+"""The config: what goes out comes back, and what can't be is refused by name and value."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from lookwhere_cli.models.config import Config
+from tests.models.small import KINDS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_survives_json(kind: str) -> None:
+    assert Config.from_dict(json.loads(json.dumps(KINDS[kind].to_dict()))) == KINDS[kind]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"pach": 16}, "did you mean 'patch'"),
+        ({"zzz": 16}, "unknown key 'zzz'"),
+        ({"patch": 0}, "patch is 0"),
+        ({"patch": "16"}, "patch is '16'"),
+        ({"patch": True}, "patch is True"),
+        ({"dim": 100, "heads": 3}, "dim 100 does not divide into 3 heads"),
+        ({"prefix": "subtract"}, "replace, add"),
+        ({"thumbnail_filter": "lanczos"}, "antialias or alias"),
+        ({"k": 0}, "k is 0"),
+        ({"k": 1.5}, "k is 1.5"),
+        ({"grid": [14]}, "grid is"),
+        ({"labels": [1, 2]}, "labels is 1"),
+    ],
+)
+def test_refuses_what_cannot_be(values: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Config.from_dict(values)
+
+
+def test_sizes_are_the_sides_of_equal_squares() -> None:
+    assert (Config().size, Config().thumbnail_size) == (224, 112)
+    assert Config(grid=(12, 16), thumbnail_grid=(6, 8)).size == 14 * 16

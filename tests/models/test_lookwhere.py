@@ -1,0 +1,178 @@
+"""The properties that the method promises, whatever the weights."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.selector import choose, kept
+from lookwhere_cli.models.vit import cut
+from tests.models.small import KINDS, LABELLED, SMALL, noise, small, some_cells
+
+kinds = pytest.mark.parametrize("kind", KINDS)
+GRID = (5, 7)
+
+
+def near(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def at(patches: Tensor, cells: Tensor) -> Tensor:
+    return torch.take_along_dim(patches, cells[:, :, None, None, None], 1)
+
+
+def scene(model: LookWhere, batch: int = 2) -> tuple[Tensor, Tensor]:
+    """Patches of all cells, and prefix tokens."""
+    config = model.config
+    patches = noise(batch, GRID[0] * GRID[1], 3, config.patch, config.patch)
+    return patches, noise(batch, config.prefix_tokens, config.dim, seed=9)
+
+
+@kinds
+def test_all_cells_in_any_order_equal_the_plain_vit(kind: str) -> None:
+    model = small(KINDS[kind])
+    patches, prefix = scene(model)
+    cells = some_cells(2, 35, 35)
+    extractor = model.extractor
+    handed = extractor.handover(extractor.prefix(), prefix)
+    plain = extractor.encode(torch.cat([handed, extractor.embed(patches, GRID)], dim=1))
+    near(model.extract(at(patches, cells), cells, GRID, prefix), plain[:, 0])
+    tokens = plain[:, model.config.prefix_tokens :]
+    near(
+        model.extract_dense(at(patches, cells), cells, GRID, prefix), torch.take_along_dim(tokens, cells[..., None], 1)
+    )
+
+
+@kinds
+def test_permuting_cells_permutes_tokens_and_leaves_cls(kind: str) -> None:
+    model = small(KINDS[kind])
+    patches, prefix = scene(model)
+    cells = some_cells(2, 11, 35)
+    order = torch.randperm(11, generator=torch.Generator().manual_seed(5))
+    args = (GRID, prefix)
+    near(
+        model.extract(at(patches, cells), cells, *args),
+        model.extract(at(patches, cells[:, order]), cells[:, order], *args),
+    )
+    near(
+        model.extract_dense(at(patches, cells), cells, *args)[:, order],
+        model.extract_dense(at(patches, cells[:, order]), cells[:, order], *args),
+    )
+
+
+@kinds
+def test_a_batch_equals_single_runs(kind: str) -> None:
+    model = small(KINDS[kind])
+    patches, _ = scene(model, batch=3)
+    thumbnails = noise(3, 3, 8, 16)
+    together = model.select(thumbnails, GRID)
+    cells = choose(together.map, 9)
+    cls = model.extract(at(patches, cells), cells, GRID, together.prefix_tokens)
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = model.select(thumbnails[one], GRID)
+        near(alone.map, together.map[one])
+        near(model.extract(at(patches[one], cells[one]), cells[one], GRID, alone.prefix_tokens), cls[one])
+
+
+def transposed(model: LookWhere) -> LookWhere:
+    """The model that sees the world mirrored along its diagonal: kernels, positions and the map's pieces turn."""
+    turned = small(model.config)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    scale = model.config.map_scale
+    for name, value in state.items():
+        if name.endswith("patch_embed.proj.weight"):
+            state[name] = value.mT
+        elif name.endswith("pos_embed"):
+            grid = model.config.thumbnail_grid if name.startswith("selector") else model.config.grid
+            prefix = value.shape[1] - grid[0] * grid[1]
+            cells = value[:, prefix:].unflatten(1, grid).transpose(1, 2).flatten(1, 2)
+            state[name] = torch.cat([value[:, :prefix], cells], dim=1)
+        elif ".head.w2." in name:
+            state[name] = value.unflatten(0, (scale, scale)).transpose(0, 1).flatten(0, 1)
+    turned.load_state_dict(state)
+    return turned
+
+
+@kinds
+def test_transposing_picture_and_model_transposes_the_map_and_leaves_cls(kind: str) -> None:
+    model = small(KINDS[kind])
+    turned = transposed(model)
+    patch = model.config.patch
+    picture, thumbnail = noise(1, 3, GRID[0] * patch, GRID[1] * patch), noise(1, 3, 2 * patch, 4 * patch)
+    one, other = model.select(thumbnail, GRID), turned.select(thumbnail.mT, GRID[::-1])
+    near(one.map.unflatten(1, GRID).mT, other.map.unflatten(1, GRID[::-1]))
+    cells = choose(one.map, 8)
+    mirrored = cells % GRID[1] * GRID[0] + cells // GRID[1]
+    near(
+        model.extract(at(cut(picture, patch), cells), cells, GRID, one.prefix_tokens),
+        turned.extract(at(cut(picture.mT, patch), mirrored), mirrored, GRID[::-1], other.prefix_tokens),
+    )
+
+
+def test_positions_resized_under_inference_mode_serve_a_pass_with_gradients() -> None:
+    with torch.inference_mode():
+        model = LookWhere(SMALL)
+        model.extractor.positions(GRID)
+    prefix = noise(1, 1, SMALL.dim).requires_grad_()
+    patches = noise(1, 4, 3, SMALL.patch, SMALL.patch)
+    for parameter in model.parameters():
+        assert parameter.is_inference()
+    table = model.extractor.positions(GRID)
+    assert not table.is_inference()
+    (prefix.sum() * table.sum()).backward()
+    assert prefix.grad is not None and patches.isfinite().all()
+
+
+def test_resized_positions_are_kept_until_the_weights_change() -> None:
+    model = small(SMALL)
+    first = model.extractor.positions(GRID)
+    assert model.extractor.positions(GRID) is first
+    with torch.no_grad():
+        model.extractor.pos_embed.add_(1.0)
+    near(model.extractor.positions(GRID), first + 1)
+    model.load_state_dict(small(SMALL, seed=3).state_dict())
+    assert not torch.allclose(model.extractor.positions(GRID), first + 1)
+
+
+def test_positions_have_a_gradient_in_training() -> None:
+    model = small(SMALL).requires_grad_()
+    model.extractor.positions(GRID).sum().backward()
+    assert model.extractor.pos_embed.grad is not None
+
+
+def test_the_map_is_float32_whatever_the_models_dtype() -> None:
+    model = small(SMALL).to(torch.bfloat16)
+    selection = model.select(noise(1, 3, 12, 12).bfloat16(), GRID)
+    assert selection.map.dtype == torch.float32
+    assert selection.prefix_tokens.dtype == torch.bfloat16
+
+
+def test_a_labelled_model_gives_a_logit_per_label() -> None:
+    assert small(LABELLED).logits(noise(2, LABELLED.dim)).shape == (2, 3)
+
+
+@given(st.integers(1, 40), st.integers(1, 30))
+def test_choose_takes_the_highest_scores_best_first(cells: int, k: int) -> None:
+    scores = noise(2, cells, seed=cells)
+    k = kept(k, cells)
+    picked = torch.take_along_dim(scores, choose(scores, k), 1)
+    assert picked.equal(scores.sort(dim=1, descending=True).values[:, :k])
+
+
+@pytest.mark.parametrize(
+    ("k", "cells", "count"),
+    [(1, 196, 1), (1.0, 196, 196), (0.25, 196, 49), (0.001, 196, 1), (500, 196, 196), (0.5, 1, 1)],
+)
+def test_k_counts_or_is_a_share(k: int | float, cells: int, count: int) -> None:
+    assert kept(k, cells) == count
+
+
+@pytest.mark.parametrize("k", [0, -3, 0.0, -0.5, 1.5])
+def test_an_impossible_k_is_refused_by_value(k: int | float) -> None:
+    with pytest.raises(ValueError, match=str(k)):
+        kept(k, 196)
