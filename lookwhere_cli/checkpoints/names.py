@@ -11,6 +11,7 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 CARD = "README.md"
 RESULTS = "results.json"
+DEFAULT_CLASSIFIER = "lookwhere-tiny-in1k"
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SHELVES = (_PACKAGE / "weights", _PACKAGE.parent / "weights")  # installed, then checked out

@@ -1,0 +1,38 @@
+"""LookWhere: choose where to look on a thumbnail, read only those patches, say what is there.
+
+    from lookwhere_cli import load
+
+    row = load().classify("a.jpg")
+
+Nothing heavy is imported until it is used.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lookwhere_cli.predictor import Predictor, load
+    from lookwhere_cli.rows import Label, Row
+
+    __version__: str
+
+__all__ = ["Label", "Predictor", "Row", "__version__", "load"]
+
+_HOMES = {"load": "predictor", "Predictor": "predictor", "Label": "rows", "Row": "rows"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return _version()
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("lookwhere")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "unknown"
