@@ -1,7 +1,7 @@
 """Reading ahead: threads prepare what comes next while the caller works."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,9 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def read_ahead(items: Iterable[T], read: Callable[[T], R], workers: int, depth: int) -> Iterator[R | PictureError]:
+def read_ahead(
+    items: Iterable[T], read: Callable[[T], R], workers: int, depth: int
+) -> Generator[R | PictureError, None, None]:
     """Yield read(item) of each item, in order, while `workers` threads read up to `depth` items ahead.
 
     A PictureError is yielded as a value in its item's place; any other exception is raised there. Closing the iterator,

@@ -1,0 +1,77 @@
+import threading
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookwhere_cli.errors import PictureError
+from lookwhere_cli.images.ahead import read_ahead
+
+
+def running():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.integers(1, 4), st.integers(1, 6))
+def test_order_is_kept_whatever_takes_longest(delays, workers, depth):
+    def read(numbered):
+        time.sleep(numbered[1] / 5000)
+        return numbered
+
+    items = list(enumerate(delays))
+    assert list(read_ahead(items, read, workers, depth)) == items
+    assert not running()
+
+
+def test_a_picture_error_is_a_value_and_any_other_is_raised_in_its_place():
+    def read(item):
+        if item == 1:
+            raise PictureError("torn")
+        if item == 3:
+            raise ZeroDivisionError
+        return item
+
+    results = read_ahead(range(9), read, 2, 3)
+    assert next(results) == 0
+    torn = next(results)
+    assert isinstance(torn, PictureError)
+    assert str(torn) == "torn"
+    assert next(results) == 2
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+    assert not running()
+
+
+@pytest.mark.parametrize("depth", [1, 3, 8])
+def test_no_more_than_depth_items_are_drawn_ahead(depth):
+    drawn = []
+    results = read_ahead((drawn.append(i) or i for i in range(1000)), lambda item: item, 2, depth)
+    for count in range(1, 50):
+        next(results)
+        assert len(drawn) == count + depth
+    results.close()
+
+
+def test_closing_stops_the_threads_and_drops_what_has_not_begun():
+    begun = []
+    release = threading.Event()
+
+    def read(item):
+        begun.append(item)
+        if item:
+            release.wait(5)
+        return item
+
+    results = read_ahead(range(100), read, 2, 50)
+    assert next(results) == 0
+    threading.Timer(0.05, release.set).start()
+    results.close()
+    assert not running()
+    assert len(begun) <= 5
+
+
+def test_reading_goes_on_while_the_caller_works():
+    both = threading.Barrier(2, timeout=5)
+    results = read_ahead(range(2), lambda item: both.wait() >= 0, workers=2, depth=2)
+    assert list(results) == [True, True]
