@@ -1,7 +1,7 @@
 """Opening a picture file and decoding it, at the smallest scale that is enough."""
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,8 +12,9 @@ from PIL import Image, ImageFile
 
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.colour import to_eight_bits, to_srgb
-from lookwhere_cli.images.formats import FORMATS, heif_brand
+from lookwhere_cli.images.formats import FORMATS, brand_of
 from lookwhere_cli.images.frame import Box, Grid, Reading, frame_for
+from lookwhere_cli.images.limit import pillow_limit
 
 _ORIENTATION = 274
 _TURNS = {
@@ -25,7 +26,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-# A picture whose decoded pixels are more than this is averaged down, so that a folder of giants fits in memory.
+# A picture that decodes to more than this is averaged down, to no less than twice the grid: a batch of giants must fit.
 _KEPT_PIXELS = 4_000_000
 
 
@@ -45,58 +46,66 @@ class Decoded:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a file's header says: `turn` is the EXIF orientation, `room` the pixels of the box per pixel of the grid."""
+
+    turn: int
+    size: tuple[int, int]
+    grid: Grid
+    box: Box
+    room: float
+
+
 def decode_file(path: str, reading: Reading) -> Decoded:
     """Decode the file at `path`. Raises PictureError with a sentence that names the file."""
-    with _failures(path), _opened(path) as file:
+    with _failures(path), pillow_limit(reading.max_pixels), _opened(path) as file:
         picture = _identify(file, path)
         _refuse_giants(picture, path, reading.max_pixels)
-        frames = _frames(picture)
-        return _decode(picture, reading, _drafted, frames)
+        plan = _plan(picture, reading)
+        notes = _frames(picture)
+        return _decode(picture, plan, _draft(picture, plan.room), reading.background, notes)
 
 
 def decode_picture(picture: Image.Image, reading: Reading, name: str) -> Decoded:
     """Decode a Pillow image, which is left as it is. Raises PictureError with a sentence that names it."""
-    with _failures(name):
+    with _failures(name), pillow_limit(reading.max_pixels):
         _refuse_giants(picture, name, reading.max_pixels)
-        return _decode(picture, reading, lambda *_: 1, ())
+        return _decode(picture, _plan(picture, reading), 1, reading.background, ())
 
 
-def _decode(
-    picture: Image.Image,
-    reading: Reading,
-    draft: Callable[[Image.Image, tuple[float, float]], int],
-    notes: tuple[str, ...],
-) -> Decoded:
+def _plan(picture: Image.Image, reading: Reading) -> _Plan:
     turn = _orientation(picture)
     width, height = picture.size[::-1] if turn >= 5 else picture.size
     grid, box = frame_for(height, width, reading)
-    room = _room(grid, box, reading.patch)
-    scale = draft(picture, room[::-1] if turn >= 5 else room)
-    picture.load()
-    profile = picture.info.get("icc_profile")
-    pixels, more_notes = to_eight_bits(picture)
-    if pixels.width * pixels.height > _KEPT_PIXELS:
-        factor = max(1, int(min(room) / scale / 2))
-        pixels, scale = (pixels.reduce(factor), scale * factor) if factor > 1 else (pixels, scale)
-    pixels = to_srgb(pixels, profile, reading.background)
-    if turn in _TURNS:
-        pixels = pixels.transpose(_TURNS[turn])
-    return Decoded(pixels, (height, width), grid, box, scale, notes + more_notes)
+    across = (box[2] - box[0]) / (grid[1] * reading.patch)
+    down = (box[3] - box[1]) / (grid[0] * reading.patch)
+    return _Plan(turn, (height, width), grid, box, min(across, down))
 
 
-def _room(grid: Grid, box: Box, patch: int) -> tuple[float, float]:
-    """Return (across, down): pixels of the box per pixel of the grid."""
-    return (box[2] - box[0]) / (grid[1] * patch), (box[3] - box[1]) / (grid[0] * patch)
-
-
-def _drafted(picture: Image.Image, room: tuple[float, float]) -> int:
+def _draft(picture: Image.Image, room: float) -> int:
     """Ask a JPEG's decoder for 1/8, 1/4 or 1/2 of the size where that still fills the grid; return the divisor."""
-    divisor = next((step for step in (8, 4, 2) if min(room) >= step), 1)
+    divisor = next((step for step in (8, 4, 2) if room >= step), 1)
     if divisor == 1 or picture.format not in ("JPEG", "MPO"):
         return 1
     width, height = picture.size
     picture.draft(None, (width // divisor, height // divisor))
     return divisor if picture.width == -(-width // divisor) else 1
+
+
+def _decode(
+    picture: Image.Image, plan: _Plan, scale: int, background: tuple[int, int, int], notes: tuple[str, ...]
+) -> Decoded:
+    picture.load()
+    profile = picture.info.get("icc_profile")
+    pixels, more_notes = to_eight_bits(picture)
+    factor = int(plan.room / scale / 2)
+    if factor > 1 and pixels.width * pixels.height > _KEPT_PIXELS:
+        pixels, scale = pixels.reduce(factor), scale * factor
+    pixels = to_srgb(pixels, profile, background)
+    if plan.turn in _TURNS:
+        pixels = pixels.transpose(_TURNS[plan.turn])
+    return Decoded(pixels, plan.size, plan.grid, plan.box, scale, notes + more_notes)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -131,33 +140,46 @@ def _refuse_giants(picture: Image.Image, name: str, max_pixels: int) -> None:
 
 
 def _identify(file: IO[bytes], path: str) -> ImageFile.ImageFile:
-    """Find the decoder by content, as PIL.Image.open does, but leave the limit on pixels to `--max-pixels`."""
+    """Find the decoder by content, as PIL.Image.open does, but among the formats that are read here only."""
     start = file.read(32)
     if not start:
         raise PictureError(f"{path!r} is empty (0 bytes).")
-    brand = heif_brand(start)
-    if brand == "HEIC":
+    if brand_of(start) == "HEIF":
         _register_heif()
     for register in (Image.preinit, Image.init):
         register()
         for kind in FORMATS:
             if (picture := _try(kind, file, start[:16], path)) is not None:
                 return picture
-    if brand:
-        raise PictureError(f"{path!r} is {brand}, which needs one more package: pip install 'lookwhere[heif]'.")
-    raise PictureError(f"{path!r} is not a picture of a known format, or its header is damaged.")
+    raise PictureError(_unknown(start[:16], path))
 
 
 def _try(kind: str, file: IO[bytes], start: bytes, path: str) -> ImageFile.ImageFile | None:
-    factory, accept = Image.OPEN.get(kind, (None, None))
-    # An `accept` that answers with a string says why its format is not supported here.
-    if factory is None or (accept is not None and accept(start) is not True):
+    if not _accepts(kind, start):
         return None
     file.seek(0)
     try:
-        return factory(file, path)
+        return Image.OPEN[kind][0](file, path)
     except (SyntaxError, IndexError, TypeError, struct.error):
         return None
+
+
+def _accepts(kind: str, start: bytes) -> bool:
+    """Tell whether Pillow has a decoder that wants to try these first bytes."""
+    if kind not in Image.OPEN:
+        return False
+    accept = Image.OPEN[kind][1]
+    # One that answers with a string would read the file, had it been built with its library.
+    return accept is None or accept(start) is True
+
+
+def _unknown(start: bytes, path: str) -> str:
+    brand = brand_of(start)
+    if brand == "HEIF" and not _accepts(brand, start):
+        return f"{path!r} is HEIC or HEIF, which needs one more package: pip install 'lookwhere[heif]'."
+    if brand == "AVIF" and not _accepts(brand, start):
+        return f"{path!r} is AVIF, which needs a newer Pillow: pip install -U pillow."
+    return f"{path!r} is not a picture of a known format, or its header is damaged."
 
 
 def _register_heif() -> None:
@@ -188,8 +210,11 @@ def _failures(name: str) -> Iterator[None]:
     except PermissionError as error:
         raise PictureError(f"{name!r} may not be read: permission denied.") from error
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{name!r} has more pixels than its format's decoder allows: {error}") from error
+        raise PictureError(f"{name!r} holds more pixels than are read; raise --max-pixels if you trust it.") from error
     except MemoryError as error:
         raise PictureError(f"{name!r} does not fit in memory.") from error
+    except OSError as error:  # Pillow raises it for damaged data too, but without a number
+        reason = f"can't be opened: {error.strerror}" if error.errno else f"is damaged or cut short: {error}"
+        raise PictureError(f"{name!r} {reason}.") from error
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise PictureError(f"{name!r} is damaged or cut short: {error}.") from error

@@ -19,14 +19,14 @@ _SIGNATURE = re.compile(
     rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|qoif|DDS \x7c|8BPS\0\x01|icns\0",
     re.DOTALL,
 )
-_HEIF_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
-    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIC"
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
+    (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"), "HEIF"
 )
 
 
-def heif_brand(start: bytes) -> str | None:
-    """Return "HEIC" or "AVIF" if a file that starts with these bytes (12 or more) is one, else None."""
-    return _HEIF_BRANDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
+def brand_of(start: bytes) -> str | None:
+    """Return "HEIF" (HEIC among it) or "AVIF" if a file that starts with these 12 bytes is one, else None."""
+    return _BRANDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
 
 
 def looks_like_picture(path: str) -> bool:
@@ -41,7 +41,7 @@ def looks_like_picture(path: str) -> bool:
             start = file.read(32)
     except OSError:
         return False
-    return _SIGNATURE.match(start) is not None or heif_brand(start) is not None
+    return _SIGNATURE.match(start) is not None or brand_of(start) is not None
 
 
 def named_like_picture(path: str) -> bool:
