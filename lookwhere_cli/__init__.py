@@ -11,14 +11,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lookwhere_cli.predictor import Predictor, load
+    from lookwhere_cli.loading import load
+    from lookwhere_cli.predictor import Explanation, Predictor
     from lookwhere_cli.rows import Label, Row
 
     __version__: str
 
-__all__ = ["Label", "Predictor", "Row", "__version__", "load"]
+__all__ = ["Explanation", "Label", "Predictor", "Row", "__version__", "load"]
 
-_HOMES = {"load": "predictor", "Predictor": "predictor", "Label": "rows", "Row": "rows"}
+_HOMES = {
+    "load": "loading",
+    "Predictor": "predictor",
+    "Explanation": "predictor",
+    "Label": "rows",
+    "Row": "rows",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice, tee
 from typing import Any, NamedTuple, TypeAlias, overload
 
@@ -16,11 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from lookwhere_cli.checkpoints.folder import Loaded, load_model
-from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
-from lookwhere_cli.errors import ModelError, PictureError, UsageError
+from lookwhere_cli.checkpoints.folder import Loaded
+from lookwhere_cli.errors import ModelError, PictureError
 from lookwhere_cli.images.ahead import read_ahead
-from lookwhere_cli.images.frame import Grid, Mode, Reading, grid_for
+from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View, open_view, view_of
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.selector import Selection, choose, kept
@@ -29,52 +29,8 @@ from lookwhere_cli.rows import Label, Row
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
 """A path, a PIL image, or an array of (height, width), (height, width, 3) or (height, width, 4)."""
 
-WINDOW = 4  # batches' worth of pictures in which those of one grid find each other
-
-
-def load(
-    model: str = DEFAULT_CLASSIFIER,
-    *,
-    k: int | float | None = None,
-    size: int | None = None,
-    mode: Mode = "whole",
-    top: int = 5,
-    device: str = "auto",
-    dtype: str = "float32",
-    batch_size: int = 16,
-    workers: int | None = None,
-    max_pixels: int = Reading.max_pixels,
-    background: tuple[int, int, int] = Reading.background,
-) -> Predictor:
-    """Load a model, ready to classify.
-
-    Args:
-        model: a bundled model's name, or a folder that holds one.
-        k: cells to read: a count (int: 1 is one cell) or a share of the picture's grid (float: 1.0 is all of it);
-            by default the model's own.
-        size: the grid holds about size x size pixels; a multiple of the model's patch, by default the model's own.
-        mode: "whole" reads all of the picture at its own shape, "crop" the centre square, "stretch" all, squashed.
-        top: labels to keep of each answer.
-        device: "auto", "cpu", "cuda", "cuda:1", "mps", ...
-        dtype: "float32", "bfloat16" or "float16".
-        batch_size: pictures that go through the model together.
-        workers: threads that decode, by default one per core.
-        max_pixels: a picture with more is refused.
-        background: (red, green, blue), 0..255, behind what is transparent.
-
-    Raises UsageError for a value that can't be, ModelError for a model that can't be used.
-    """
-    loaded = load_model(model, device, dtype)
-    config = loaded.config
-    size = _whole_patches(size or config.size, config.patch)
-    return Predictor(
-        loaded,
-        Reading(config.patch, size, mode, config.crop_share, config.thumbnail_filter, max_pixels, background),
-        k=config.k if k is None else _possible(k, size, config.patch),
-        top=_at_least_one("top", top),
-        batch_size=_at_least_one("batch size", batch_size),
-        workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
-    )
+WINDOW = 2  # batches' worth of pictures in which those of one grid find each other
+SHARES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # of the cells: what an explanation tries beside k itself
 
 
 class Answer(NamedTuple):
@@ -90,6 +46,25 @@ class Glimpse(NamedTuple):
     view: View
     thumbnail: NDArray[Any]
     seconds: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What lies behind a row.
+
+    scores: (rows, columns) float32, the selector's map; what is higher is looked at first.
+    order: all cells, row * columns + column, best first; the row's are the first k of them.
+    seconds: wall time by stage: open, thumbnail, select, patches, extract.
+    predictions, macs: labels and multiply-adds by number of cells read, for several of them, the row's k among them.
+    """
+
+    row: Row
+    view: View
+    scores: NDArray[np.float32]
+    order: tuple[int, ...]
+    seconds: dict[str, float]
+    predictions: dict[int, tuple[Label, ...]]
+    macs: dict[int, int]
 
 
 class Predictor:
@@ -121,9 +96,41 @@ class Predictor:
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """The rows that `classify` gives, each with its view. Raises ModelError for a model without labels."""
-        if not self.config.labels:
-            raise ModelError(f"The model {self.loaded.name!r} has no labels, so it can't classify; choose another one.")
+        self._check_labels()
         return self._answers(pictures)
+
+    def explain(self, picture: Picture) -> Explanation:
+        """What lies behind the picture's row. Raises PictureError, or ModelError for a model without labels."""
+        self._check_labels()
+        laps = _Laps(self.loaded.device)
+        view = self.view(picture)
+        laps.end("open")
+        thumbnail = self.thumbnail(view)
+        laps.end("thumbnail")
+        with torch.inference_mode():
+            selection = self.select([thumbnail], view.grid)
+            order = choose(selection.map, selection.map.shape[1])
+            laps.end("select")
+            read = order[0, : kept(self.k, order.shape[1])].cpu().numpy()
+            patches = view.patches(read)
+            laps.end("patches")
+            labels = self.extract([patches], order[:, : len(read)], view.grid, selection.prefix_tokens)[0]
+            laps.end("extract")
+            predictions = self._at_several_k(view, order, selection) | {len(read): labels}
+        return Explanation(
+            row=self.row(view, read, labels, sum(laps.seconds.values())),
+            view=view,
+            scores=selection.map[0].reshape(view.grid).cpu().numpy(),
+            order=tuple(order[0].tolist()),
+            seconds=laps.seconds,
+            predictions=dict(sorted(predictions.items())),
+            macs={k: self.macs(view.grid, k) for k in sorted(predictions)},
+        )
+
+    def _at_several_k(self, view: View, order: Tensor, selection: Selection) -> dict[int, tuple[Label, ...]]:
+        patches = view.patches(order[0].cpu().numpy())
+        several = {kept(share, len(patches)) for share in SHARES}
+        return {k: self.extract([patches[:k]], order[:, :k], view.grid, selection.prefix_tokens)[0] for k in several}
 
     def _answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """Threads open the pictures that come next while the model answers a window of them."""
@@ -165,9 +172,7 @@ class Predictor:
         """Open a picture and make its thumbnail. Raises PictureError."""
         started = time.perf_counter()
         view = self.view(picture)
-        rows, columns = self.thumbnail_grid(view.grid)
-        thumbnail = view.thumbnail(rows * self.config.patch, columns * self.config.patch)
-        return Glimpse(view, thumbnail, time.perf_counter() - started)
+        return Glimpse(view, self.thumbnail(view), time.perf_counter() - started)
 
     def select(self, thumbnails: Sequence[NDArray[Any]], grid: Grid) -> Selection:
         """Where to look on `grid`, from thumbnails (height, width, 3) in 0..255 of one shape."""
@@ -191,6 +196,11 @@ class Predictor:
         if isinstance(picture, str | os.PathLike):
             return open_view(picture, self.reading)
         return view_of(picture, self.reading, name_of(picture))
+
+    def thumbnail(self, view: View) -> NDArray[Any]:
+        """What the selector sees: (height, width, 3) in 0..255."""
+        rows, columns = self.thumbnail_grid(view.grid)
+        return view.thumbnail(rows * self.config.patch, columns * self.config.patch)
 
     def thumbnail_grid(self, grid: Grid) -> Grid:
         """The thumbnail's (rows, columns) of patches: about as many as the model was made for, shaped like `grid`."""
@@ -219,6 +229,10 @@ class Predictor:
             note="; ".join(view.notes) or None,
         )
 
+    def _check_labels(self) -> None:
+        if not self.config.labels:
+            raise ModelError(f"The model {self.loaded.name!r} has no labels, so it can't classify; choose another one.")
+
     def _normalised(self, pixels: Sequence[NDArray[Any]]) -> Tensor:
         """(..., height, width, 3) in 0..255 of each picture, to (batch, ..., 3, height, width) as the model has it."""
         batch = torch.from_numpy(np.stack(pixels)).to(self.loaded.device).movedim(-1, -3)
@@ -237,27 +251,16 @@ def name_of(picture: Picture) -> str:
     return str(getattr(picture, "filename", ""))
 
 
-def _possible(k: int | float, size: int, patch: int) -> int | float:
-    """The k as given. Raises UsageError for one that no picture of this size can be read with."""
-    cells = (size // patch) ** 2
-    try:
-        kept(k, cells)
-    except ValueError as failure:
-        raise UsageError(f"{failure}.") from failure
-    if k > cells:
-        raise UsageError(f"k = {k} is more than the {cells} cells of {size} x {size} pixels; give at most {cells}.")
-    return k
+class _Laps:
+    """Wall time from one call of `end` to the next, with what the device still computes."""
 
+    def __init__(self, device: torch.device) -> None:
+        self.seconds: dict[str, float] = {}
+        self._device = device
+        self._started = time.perf_counter()
 
-def _whole_patches(size: int, patch: int) -> int:
-    below = size // patch * patch
-    if size < patch or size != below:
-        near = f"{below} or {below + patch}" if below else f"{patch}"
-        raise UsageError(f"The size {size} is no multiple of the model's patch, {patch} pixels; take {near}.")
-    return size
-
-
-def _at_least_one(what: str, value: int) -> int:
-    if value < 1:
-        raise UsageError(f"The {what} is {value}; it must be at least 1.")
-    return value
+    def end(self, stage: str) -> None:
+        if self._device.type != "cpu":
+            torch.accelerator.synchronize(self._device)
+        now = time.perf_counter()
+        self.seconds[stage], self._started = now - self._started, now

@@ -1,0 +1,81 @@
+"""From a model's name and a user's wishes to a predictor; what can't be is refused before any picture is opened."""
+
+import os
+
+from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.images.frame import Mode, Reading
+from lookwhere_cli.models.selector import kept
+from lookwhere_cli.predictor import Predictor
+
+
+def load(
+    model: str = DEFAULT_CLASSIFIER,
+    *,
+    k: int | float | None = None,
+    size: int | None = None,
+    mode: Mode = "whole",
+    top: int = 5,
+    device: str = "auto",
+    dtype: str = "float32",
+    batch_size: int = 16,
+    workers: int | None = None,
+    max_pixels: int = Reading.max_pixels,
+    background: tuple[int, int, int] = Reading.background,
+) -> Predictor:
+    """Load a model, ready to classify.
+
+    Args:
+        model: a bundled model's name, or a folder that holds one.
+        k: cells to read: a count (int: 1 is one cell) or a share of the picture's grid (float: 1.0 is all of it);
+            by default the model's own.
+        size: the grid holds about size x size pixels; a multiple of the model's patch, by default the model's own.
+        mode: "whole" reads all of the picture at its own shape, "crop" the centre square, "stretch" all, squashed.
+        top: labels to keep of each answer.
+        device: "auto", "cpu", "cuda", "cuda:1", "mps", ...
+        dtype: "float32", "bfloat16" or "float16".
+        batch_size: pictures that go through the model together.
+        workers: threads that decode, by default one per core.
+        max_pixels: a picture with more is refused.
+        background: (red, green, blue), 0..255, behind what is transparent.
+
+    Raises UsageError for a value that can't be, ModelError for a model that can't be used.
+    """
+    loaded = load_model(model, device, dtype)
+    config = loaded.config
+    size = _whole_patches(size or config.size, config.patch)
+    return Predictor(
+        loaded,
+        Reading(config.patch, size, mode, config.crop_share, config.thumbnail_filter, max_pixels, background),
+        k=config.k if k is None else _possible(k, size, config.patch),
+        top=_at_least_one("top", top),
+        batch_size=_at_least_one("batch size", batch_size),
+        workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
+    )
+
+
+def _possible(k: int | float, size: int, patch: int) -> int | float:
+    """The k as given. Raises UsageError for one that no picture of this size can be read with."""
+    cells = (size // patch) ** 2
+    try:
+        kept(k, cells)
+    except ValueError as failure:
+        raise UsageError(f"{failure}.") from failure
+    if k > cells:
+        raise UsageError(f"k = {k} is more than the {cells} cells of {size} x {size} pixels; give at most {cells}.")
+    return k
+
+
+def _whole_patches(size: int, patch: int) -> int:
+    below = size // patch * patch
+    if size < patch or size != below:
+        near = f"{below} or {below + patch}" if below else f"{patch}"
+        raise UsageError(f"The size {size} is no multiple of the model's patch, {patch} pixels; take {near}.")
+    return size
+
+
+def _at_least_one(what: str, value: int) -> int:
+    if value < 1:
+        raise UsageError(f"The {what} is {value}; it must be at least 1.")
+    return value
