@@ -1,7 +1,8 @@
 """A picture as the models ask for it: a thumbnail of all of it, and the patches of some cells."""
 
+import math
 import os
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,22 +112,43 @@ class _DecodedView:
         return patches
 
     def _resized(self, rows: int, columns: int, top: int = 0, left: int = 0) -> NDArray[np.uint8]:
-        """Resample a rectangle of cells; Pillow's filter looks past the edges of a box, so its neighbours count."""
-        x0, y0, x1, y1 = self._inner
-        across, down = (x1 - x0) / self.grid[1], (y1 - y0) / self.grid[0]
-        box = (
-            x0 + left * across,
-            y0 + top * down,
-            min(x0 + (left + columns) * across, x1),
-            min(y0 + (top + rows) * down, y1),
+        """Resample a rectangle of cells, (rows * patch, columns * patch, 3): first across, then down.
+
+        Pillow's own order depends on the sizes (from version 13 on), and each pass rounds to 8 bits, so that with one
+        call the same cell would differ with what is resized beside it.
+        """
+        (x0, y0, x1, y1), patch = self._inner, self._patch
+        wide, high = columns * patch, rows * patch
+        across = _span(x0, x1, self.grid[1] * patch, left * patch, wide, self._pixels.width)
+        down = _span(y0, y1, self.grid[0] * patch, top * patch, high, self._pixels.height)
+        source = self._pixels.crop((across.first, down.first, across.last, down.last))
+        narrowed = source.resize(
+            (wide, source.height), Image.Resampling.BICUBIC, (across.start, 0, across.stop, source.height)
         )
-        size = (columns * self._patch, rows * self._patch)
-        return np.asarray(self._pixels.resize(size, Image.Resampling.BICUBIC, box))
+        return np.asarray(narrowed.resize((wide, high), Image.Resampling.BICUBIC, (0, down.start, wide, down.stop)))
 
     def _cut(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Cut (rows * patch, columns * patch, 3) into (rows, columns, patch, patch, 3)."""
         rows, columns = pixels.shape[0] // self._patch, pixels.shape[1] // self._patch
         return pixels.reshape(rows, self._patch, columns, self._patch, 3).swapaxes(1, 2)
+
+
+class _Span(NamedTuple):
+    """What goes into some output pixels along one axis: source pixels first..last, of which start..stop without rim."""
+
+    first: int
+    last: int
+    start: float
+    stop: float
+
+
+def _span(near: float, far: float, total: int, skipped: int, count: int, limit: int) -> _Span:
+    """Span `count` output pixels after the `skipped` first of the `total` that near..far, within 0..limit, become."""
+    scale = (far - near) / total
+    start, stop = near + skipped * scale, min(near + (skipped + count) * scale, far)
+    rim = 2 * max(1.0, scale) + 1  # bicubic's reach, and one for the rounding of edges
+    first, last = max(0, math.floor(start - rim)), min(limit, math.ceil(stop + rim))
+    return _Span(first, last, start - first, min(stop - first, last - first))
 
 
 def _breaks(rows: NDArray[np.intp], columns: NDArray[np.intp]) -> NDArray[np.intp]:
