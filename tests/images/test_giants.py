@@ -1,0 +1,68 @@
+"""What pictures of 100 megapixels cost: `pytest tests/images/test_giants.py -m "slow or not slow" -s` prints it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+# The kernel's own mark of the process, since resource.getrusage hands a child its parent's peak.
+READ = """
+import sys, time
+from pathlib import Path
+from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.images.view import open_view
+
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+path, small, size = sys.argv[1:]
+open_view(small, Reading(16, 224)).thumbnail(112, 112)
+rest, start = peak(), time.perf_counter()
+view = open_view(path, Reading(16, int(size)))
+view.thumbnail(112, 112), view.patches(range(90))
+print(peak() - rest, time.perf_counter() - start)
+"""
+KINDS = [
+    ("jpg", "RGB", {}),
+    ("png", "RGB", {"compress_level": 1}),
+    ("jpg", "RGB", {"progressive": True, "subsampling": 0}),
+    ("jpg", "CMYK", {}),
+    ("png", "RGBA", {"compress_level": 1}),
+    ("png", "P", {"compress_level": 1}),
+    ("png", "I;16", {"compress_level": 1}),
+    ("tif", "F", {}),
+]
+
+
+def giant(mode):
+    slope = Image.linear_gradient("L")
+    colours = Image.merge("RGB", (slope, slope.rotate(90), slope.rotate(180)))
+    return colours.convert("L" if mode == "I;16" else mode).convert(mode).resize((10_000, 10_000))
+
+
+def cost(folder, ending, mode, options, size):
+    """Return (MiB at the peak above rest, seconds) of reading a picture of 100 megapixels in a process of its own."""
+    Image.linear_gradient("L").save(folder / "small.jpg")
+    giant(mode).save(folder / f"giant.{ending}", **options)
+    command = [sys.executable, "-c", READ, folder / f"giant.{ending}", folder / "small.jpg", str(size)]
+    mebibytes, seconds = map(float, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    print(f"\n{mode} {ending} {options} at {size} px: {mebibytes:.0f} MiB above rest, {seconds:.2f} s")
+    return mebibytes, seconds
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="measured by Linux's /proc")
+
+
+@needs_proc
+def test_a_giant_jpeg_is_never_held_whole(tmp_path):
+    assert cost(tmp_path, "jpg", "RGB", {}, 224)[0] < 100
+
+
+@needs_proc
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [224, 992])
+@pytest.mark.parametrize(("ending", "mode", "options"), KINDS)
+def test_a_giant_costs_less_than_a_gibibyte(tmp_path, ending, mode, options, size):
+    assert cost(tmp_path, ending, mode, options, size)[0] < 1024
