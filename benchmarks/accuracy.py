@@ -1,0 +1,211 @@
+"""Top-1 of a model on labelled photographs, beside random cells, central cells and its teacher.
+
+    python benchmarks/accuracy.py weights/lookwhere-tiny-in1k DATA --teacher NAME=FILE.safetensors
+
+DATA holds a folder per set, each with its photographs and a labels.csv (columns file, class_index). The table goes to
+stdout as Markdown; with --write it becomes results.json in the model's folder, together with what it was measured on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.images.ahead import read_ahead
+from lookwhere_cli.images.frame import Grid, Mode, Reading
+from lookwhere_cli.images.view import open_view
+from lookwhere_cli.models import macs
+from lookwhere_cli.models.selector import choose, kept
+from lookwhere_cli.predictor import Glimpse, Predictor
+from lookwhere_cli.training.timm_models import config_of, load_vit
+
+BATCH = 32
+Chooser = Callable[[Tensor, Grid, int], Tensor]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table: how pictures are read, how many cells, and who chooses them."""
+
+    name: str
+    k: float
+    chooser: str = "selector"
+    size: int | None = None
+    mode: Mode = "whole"
+
+
+def by_map(scores: Tensor, grid: Grid, k: int) -> Tensor:
+    """The selector's own choice."""
+    return choose(scores, k)
+
+
+def at_random(scores: Tensor, grid: Grid, k: int) -> Tensor:
+    """Cells drawn evenly, from a fixed seed."""
+    return torch.rand(scores.shape, generator=torch.Generator().manual_seed(0)).topk(k).indices
+
+
+def central(scores: Tensor, grid: Grid, k: int) -> Tensor:
+    """The cells nearest to the picture's centre, in the picture's own proportions."""
+    rows, columns = grid
+    down = (torch.arange(rows) - (rows - 1) / 2) / rows
+    across = (torch.arange(columns) - (columns - 1) / 2) / columns
+    nearness = -(down[:, None] ** 2 + across**2).flatten()
+    return nearness.topk(k).indices.expand(len(scores), -1)
+
+
+CHOOSERS: dict[str, Chooser] = {"selector": by_map, "random": at_random, "centre": central}
+
+
+def labelled(folder: Path) -> list[tuple[str, int]]:
+    """Paths and class indices of a set."""
+    with (folder / "labels.csv").open(newline="") as file:
+        return [(str(folder / row["file"]), int(row["class_index"])) for row in csv.DictReader(file)]
+
+
+def predictor_for(model: str, case: Case) -> Predictor:
+    """The model, used as the case says."""
+    loaded = load_model(model)
+    config = loaded.config
+    reading = Reading(config.patch, case.size or config.size, case.mode, config.crop_share, config.thumbnail_filter)
+    return Predictor(loaded, reading, k=case.k, top=1, batch_size=BATCH, workers=2)
+
+
+def batches(predictor: Predictor, paths: Sequence[str]) -> Iterator[tuple[list[int], list[Glimpse]]]:
+    """Glimpses of one grid together, with their places."""
+    waiting: dict[Grid, list[tuple[int, Glimpse]]] = {}
+    for place, glimpse in enumerate(read_ahead(paths, predictor.glimpse, 2, BATCH)):
+        if not isinstance(glimpse, Glimpse):
+            raise SystemExit(str(glimpse))
+        alike = waiting.setdefault(glimpse.view.grid, [])
+        alike.append((place, glimpse))
+        if len(alike) == BATCH:
+            places, views = zip(*waiting.pop(glimpse.view.grid), strict=True)
+            yield list(places), list(views)
+    for alike in waiting.values():
+        places, views = zip(*alike, strict=True)
+        yield list(places), list(views)
+
+
+@torch.inference_mode()
+def answers(predictor: Predictor, chooser: Chooser, paths: Sequence[str]) -> tuple[NDArray[np.int64], float]:
+    """The first label's index for each picture, and the mean MACs."""
+    found, spent = np.zeros(len(paths), dtype=np.int64), 0
+    for places, glimpses in batches(predictor, paths):
+        grid = glimpses[0].view.grid
+        k = kept(predictor.k, grid[0] * grid[1])
+        selection = predictor.select([glimpse.thumbnail for glimpse in glimpses], grid)
+        cells = chooser(selection.map, grid, k)
+        patches = [one.view.patches(chosen) for one, chosen in zip(glimpses, cells.numpy(), strict=True)]
+        labels = predictor.extract(patches, cells, grid, selection.prefix_tokens)
+        found[places] = [label[0].index for label in labels]
+        spent += len(places) * predictor.macs(grid, k)
+    return found, spent / len(paths)
+
+
+@torch.inference_mode()
+def teachers_answers(source: Any, reading: Reading, paths: Sequence[str]) -> tuple[NDArray[np.int64], float]:
+    """The full ViT by timm on every cell; another size than its own has its positions resized by timm."""
+    side = reading.size // reading.patch
+    vit = source.vit
+    vit.set_input_size(img_size=(reading.size, reading.size))
+    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (source.mean, source.std))
+    found: list[int] = []
+    for start in range(0, len(paths), BATCH):
+        views = [open_view(path, reading) for path in paths[start : start + BATCH]]
+        pixels = torch.from_numpy(np.stack([view.thumbnail(reading.size, reading.size) for view in views]))
+        found += vit((pixels.movedim(-1, 1).float() / 255 - mean) / std).argmax(-1).tolist()
+    config = replace(config_of(source), labels=tuple(map(str, range(vit.num_classes))))
+    return np.array(found), macs.full(config, (side, side))
+
+
+def interval(right: int, count: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share, in per cent."""
+    z, share = 1.96, right / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
+    return round(100 * (middle - half), 1), round(100 * (middle + half), 1)
+
+
+def row(
+    name: str, run: Callable[[Sequence[str]], tuple[NDArray[np.int64], float]], sets: dict[str, Any]
+) -> dict[str, Any]:
+    """One case on every set: per cent right, its interval, and GMACs."""
+    out: dict[str, Any] = {"case": name, "top1": {}, "interval": {}, "gmacs": {}}
+    for title, pairs in sets.items():
+        found, cost = run([path for path, _ in pairs])
+        right = int((found == np.array([label for _, label in pairs])).sum())
+        out["top1"][title] = round(100 * right / len(pairs), 1)
+        out["interval"][title] = interval(right, len(pairs))
+        out["gmacs"][title] = round(cost / 1e9, 3)
+    print(
+        "| " + " | ".join([name, *(f"{out['top1'][t]:.1f}" for t in sets), f"{out['gmacs'][next(iter(sets))]}"]) + " |",
+        flush=True,
+    )
+    return out
+
+
+def cases(default: float, high: int, high_k: float) -> list[Case]:
+    """The table's rows."""
+    shares = [
+        Case(f"{share:.0%} of the cells, {chooser}", share, chooser)
+        for share in (0.5, 0.25, 0.1)
+        for chooser in CHOOSERS
+    ]
+    return [
+        Case(f"**default**: {default:.0%}", default),
+        Case("default, --crop", default, mode="crop"),
+        Case("default, --stretch", default, mode="stretch"),
+        Case(f"**--size {high}**, {high_k:.0%}", high_k, size=high),
+        *shares,
+    ]
+
+
+def main() -> None:
+    """Measure, print, and write if asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sets", nargs="*")
+    parser.add_argument("--teacher")
+    parser.add_argument("--high", type=int, default=384)
+    parser.add_argument("--high-k", type=float, default=0.25)
+    parser.add_argument("--only", type=int, help="the first so many rows")
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    names = arguments.sets or sorted(file.parent.name for file in arguments.data.glob("*/labels.csv"))
+    sets = {name: labelled(arguments.data / name) for name in names}
+    print("| | " + " | ".join(f"{name} ({len(pairs)})" for name, pairs in sets.items()) + " | GMACs |")
+    print("|---|" + "---|" * (len(sets) + 1))
+    rows = []
+    if arguments.teacher:
+        source = load_vit(arguments.teacher)
+        for size, mode in ((config_of(source).size, "crop"), (config_of(source).size, "whole"), (160, "crop")):
+            reading = Reading(
+                config_of(source).patch, size, "stretch" if mode == "whole" else "crop", source.crop_share
+            )
+            name = f"teacher, all cells, {size} px, {'stretched' if mode == 'whole' else 'crop'}"
+            rows.append(row(name, partial(teachers_answers, source, reading), sets))
+    default = float(load_model(arguments.model).config.k)
+    for case in cases(default, arguments.high, arguments.high_k)[: arguments.only]:
+        predictor = predictor_for(arguments.model, case)
+        rows.append(row(case.name, partial(answers, predictor, CHOOSERS[case.chooser]), sets))
+    if arguments.write:
+        counts = {name: len(pairs) for name, pairs in sets.items()}
+        record = {"pictures": counts, "rows": rows}
+        (Path(arguments.model) / "results.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

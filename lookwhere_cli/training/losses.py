@@ -1,0 +1,53 @@
+"""What-where distillation's losses (paper, section on pretraining)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.spread import spread
+
+PatchLoss = Literal["spread", "chosen"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each loss counts. Zero leaves it out, and what it would cost."""
+
+    cls: float = 1.0
+    patch: float = 1.0
+    map: float = 0.1
+    logits: float = 1.0
+
+
+def map_loss(student: Float[Tensor, "batch cells"], teacher: Float[Tensor, "batch cells"]) -> Float[Tensor, ""]:
+    """KL(teacher's map || selector's map), both softmax over all cells."""
+    return F.kl_div(student.log_softmax(-1), teacher.log_softmax(-1), reduction="batchmean", log_target=True)
+
+
+def logits_loss(student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
+    """KL(teacher's probabilities || student's)."""
+    return F.kl_div(student.float().log_softmax(-1), teacher, reduction="batchmean")
+
+
+def patch_loss_spread(
+    tokens: Float[Tensor, "batch k dim"],
+    cells: Int[Tensor, "batch k"],
+    grid: Grid,
+    teacher: Float[Tensor, "b cells dim"],
+) -> Float[Tensor, ""]:
+    """Squared error of the tokens, spread over the whole grid, against all of the teacher's."""
+    return F.mse_loss(spread(tokens.float(), cells, grid), teacher)
+
+
+def patch_loss_chosen(
+    tokens: Float[Tensor, "batch k dim"], cells: Int[Tensor, "batch k"], teacher: Float[Tensor, "b cells dim"]
+) -> Float[Tensor, ""]:
+    """Squared error of the k tokens against the teacher's at the same cells."""
+    return F.mse_loss(tokens.float(), torch.take_along_dim(teacher, cells[..., None], dim=1))

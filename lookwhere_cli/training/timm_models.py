@@ -1,0 +1,186 @@
+"""timm's Vision Transformers: the teachers that we distil from, and the full models that we compare with."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lookwhere_cli.errors import ModelError
+from lookwhere_cli.models.config import Config
+
+_kept: list[torch.library.Library] = []
+
+
+def import_timm() -> ModuleType:
+    """The timm package, also where torchvision's compiled part does not load.
+
+    PyPI's torchvision for Linux is built against the CUDA torch. Beside a CPU-only torch its binary stays unloaded, and
+    the import stops at the first operator that the binary would have defined. timm uses only what is pure Python, so
+    declaring the two operators is enough.
+    """
+    try:
+        import torchvision  # noqa: F401
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+        library = torch.library.Library("torchvision", "DEF")
+        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _kept.append(library)
+    import timm
+
+    return timm
+
+
+@dataclass(frozen=True)
+class Source:
+    """A timm ViT with what its makers say of it."""
+
+    name: str
+    vit: Any
+    """timm's VisionTransformer, frozen."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    crop_share: float
+    license: str | None
+
+
+def load_vit(spec: str, size: int | None = None) -> Source:
+    """A timm ViT by NAME (downloaded by timm), from a safetensors FILE, or as NAME=FILE.
+
+    A file alone shows the architecture; the pixels' mean and deviation are then timm's default for ViTs (0.5), so
+    name the model as well where they differ. `size` (pixels) resizes the positions. Raises ModelError.
+    """
+    name, _, file = spec.rpartition("=") if spec.endswith(".safetensors") else (spec, "", "")
+    timm = import_timm()
+    if file:
+        state = _read(Path(file))
+        vit = _named(timm, name, state, size) if name else _inferred(timm, file, state, size)
+    else:
+        vit = _downloaded(timm, name, size)
+    cfg = vit.pretrained_cfg or {}
+    return Source(
+        name or Path(file).resolve().parent.name,
+        vit.eval().requires_grad_(False),
+        tuple(cfg.get("mean", (0.5,) * 3)),
+        tuple(cfg.get("std", (0.5,) * 3)),
+        float(cfg.get("crop_pct", 0.9)),
+        cfg.get("license"),
+    )
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    if not file.is_file():
+        raise ModelError(f"{file} is not there; a teacher is a timm model's name, a safetensors file, or NAME=FILE.")
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{file} can't be read as safetensors ({error}); fetch it anew.") from None
+
+
+def _downloaded(timm: ModuleType, name: str, size: int | None) -> Any:
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name.split('.')[0]}*", module="vision_transformer")[:3]
+        offer = f" Near ones: {', '.join(near)}." if near else ""
+        raise ModelError(f"timm knows no model {name!r}, and no such file is there.{offer}")
+    try:
+        return _only_vit(timm.create_model(name, pretrained=True, **_sized(size)), name)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(f"the weights of {name} could not be had ({error}); give a file: {name}=FILE.") from None
+
+
+def _named(timm: ModuleType, name: str, state: dict[str, Tensor], size: int | None) -> Any:
+    if not timm.is_model(name):
+        raise ModelError(f"timm knows no model {name!r}; write NAME=FILE with a name of timm's, or the file alone.")
+    classes = len(state["head.weight"]) if "head.weight" in state else 0
+    vit = _only_vit(timm.create_model(name, num_classes=classes, **_sized(size)), name)
+    return _filled(timm, vit, state, name)
+
+
+def _inferred(timm: ModuleType, file: str, state: dict[str, Tensor], size: int | None) -> Any:
+    try:
+        arguments = _arguments(state)
+    except (KeyError, IndexError, ValueError) as error:
+        raise ModelError(f"{file} holds no plain ViT in timm's names ({error}).") from None
+    vit = timm.models.VisionTransformer(**(arguments | _sized(size)))
+    vit.pretrained_cfg = {}
+    return _filled(timm, vit, state, file)
+
+
+def _sized(size: int | None) -> dict[str, int]:
+    return {} if size is None else {"img_size": size}
+
+
+def _filled(timm: ModuleType, vit: Any, state: dict[str, Tensor], name: str) -> Any:
+    with contextlib.suppress(KeyError):
+        state = timm.models.vision_transformer.checkpoint_filter_fn(state, vit)
+    try:
+        vit.load_state_dict(state, strict=True)
+    except RuntimeError as error:
+        raise ModelError(f"the tensors do not fit {name}: {str(error).splitlines()[1].strip()}") from None
+    return vit
+
+
+def _only_vit(vit: Any, name: str) -> Any:
+    if type(vit).__name__ != "VisionTransformer":
+        raise ModelError(f"{name} is a {type(vit).__name__}; a teacher must be a plain Vision Transformer of timm's.")
+    return vit
+
+
+def _arguments(state: dict[str, Tensor]) -> dict[str, Any]:
+    """The constructor's arguments, from shapes alone. Heads follow timm's rule of 64 channels each."""
+    dim, _, patch, _ = state["patch_embed.proj.weight"].shape
+    registers = state["reg_token"].shape[1] if "reg_token" in state else 0
+    rows = state["pos_embed"].shape[1]
+    bare = math.isqrt(rows) ** 2 == rows
+    cells = rows if bare else rows - 1 - registers
+    if math.isqrt(cells) ** 2 != cells:
+        raise ValueError(f"{rows} positions make no square grid")
+    hidden = state["blocks.0.mlp.fc1.weight"].shape[0]
+    if state["blocks.0.mlp.fc2.weight"].shape[1] != hidden:
+        raise ValueError("its feed-forward is gated; write NAME=FILE")
+    return {
+        "img_size": math.isqrt(cells) * patch,
+        "patch_size": patch,
+        "embed_dim": dim,
+        "depth": 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks.")),
+        "num_heads": max(1, dim // 64),
+        "mlp_ratio": hidden / dim,
+        "init_values": 1e-5 if "blocks.0.ls1.gamma" in state else None,
+        "no_embed_class": bare,
+        "reg_tokens": registers,
+        "num_classes": len(state["head.weight"]) if "head.weight" in state else 0,
+    }
+
+
+def config_of(source: Source) -> Config:
+    """The teacher's shapes as ours, with the bundled defaults for all that a plain ViT does not have."""
+    vit = source.vit
+    first = vit.blocks[0]
+    gated = first.mlp.fc1.out_features != first.mlp.fc2.in_features
+    return Config(
+        patch=vit.patch_embed.patch_size[0],
+        dim=vit.embed_dim,
+        heads=first.attn.num_heads,
+        extractor_depth=len(vit.blocks),
+        registers=vit.num_reg_tokens,
+        grid=tuple(vit.patch_embed.grid_size),
+        feed_forward="swiglu" if gated else "gelu",
+        hidden=first.mlp.fc1.out_features,
+        layer_scale=not isinstance(first.ls1, nn.Identity),
+        eps=vit.norm.eps,
+        prefix_positions=not vit.no_embed_class,
+        mean=source.mean,
+        std=source.std,
+        crop_share=source.crop_share,
+        license=source.license,
+    )

@@ -1,0 +1,188 @@
+"""A whole run on a tiny teacher: it learns, it resumes to the same result, and its model works."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.training.losses import Weights
+from lookwhere_cli.training.optimise import Rates, optimizer_of, set_rates
+from lookwhere_cli.training.pretrain import Pretraining, Run, student_config
+from lookwhere_cli.training.teacher import MapRecipe
+from lookwhere_cli.training.timm_models import load_vit
+from lookwhere_cli.training.views import ViewRecipe
+from tests.training.tiny import photographs, teacher_file
+
+RECIPE = Pretraining(
+    steps=8,
+    batch=6,
+    views=ViewRecipe(sizes=(32,), patch=8, k=(4, 12), mixed=0.3),
+    thumbnail_size=16,
+    selector_depth=1,
+    rates=Rates(peak=2e-3),
+    average=0.5,
+)
+LABELS = ("a", "b", "c", "d")
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    return teacher_file(tmp_path)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[str]:
+    return sorted(map(str, photographs(tmp_path / "photographs").iterdir()))
+
+
+def run_of(recipe: Pretraining, teacher: Path, paths: list[str], out: Path, labels: tuple[str, ...] = LABELS) -> Run:
+    out.mkdir(exist_ok=True)
+    sources = [load_vit(str(teacher))] * (2 if labels else 1)
+    config = student_config(sources[0], recipe, labels, 0.5)
+    return Run(recipe, sources, config, [paths], out, workers=0, device="cpu")
+
+
+def same(one: LookWhere, other: LookWhere, tolerance: float = 0.0) -> bool:
+    pairs = zip(one.state_dict().values(), other.state_dict().values(), strict=True)
+    return all(torch.allclose(a, b, rtol=0, atol=tolerance) for a, b in pairs)
+
+
+def test_every_loss_falls(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    easy = replace(RECIPE.views, magnitude=0, area=(0.9, 1.0), mixed=0.0)
+    run = run_of(replace(RECIPE, steps=100, views=easy), teacher, paths, tmp_path / "out")
+    history = list(run.train())
+    for name in ("loss", "cls", "patch", "map", "logits"):
+        early, late = (sum(step[name] for step in part) for part in (history[:10], history[-10:]))
+        assert late < 0.9 * early, name
+
+
+def test_a_resumed_run_ends_as_an_unbroken_one(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    whole = run_of(RECIPE, teacher, paths, tmp_path / "whole")
+    list(whole.train())
+    first = run_of(RECIPE, teacher, paths, tmp_path / "broken")
+    for numbers in first.train(every=3):
+        if numbers["step"] == 5:
+            break  # after the checkpoint of step 3: two steps are lost and done again
+    second = run_of(RECIPE, teacher, paths, tmp_path / "broken")
+    assert second.resume() == 3
+    list(second.train(every=3))
+    assert [step["loss"] for step in second.history] == [step["loss"] for step in whole.history]
+    assert same(second.student, whole.student)
+    assert same(second.averaged, whole.averaged)
+
+
+def test_a_seed_gives_one_result_and_another_seed_another(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    runs = [run_of(replace(RECIPE, steps=2, seed=seed), teacher, paths, tmp_path / name) for seed, name in
+            ((0, "a"), (0, "b"), (1, "c"))]  # fmt: skip
+    for run in runs:
+        list(run.train())
+    assert same(runs[0].student, runs[1].student)
+    assert not same(runs[0].student, runs[2].student)
+
+
+def test_features_only_and_one_to_one_patches(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    run = run_of(replace(RECIPE, steps=2, patch_loss="chosen", prefix="replace"), teacher, paths, tmp_path / "o", ())
+    history = list(run.train())
+    assert set(history[0]) >= {"cls", "patch", "map"}
+    assert "logits" not in history[0]
+    assert run.averaged.config.task == "features"
+
+
+def test_a_loss_without_weight_is_not_computed(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    run = run_of(replace(RECIPE, steps=1, weights=Weights(patch=0)), teacher, paths, tmp_path / "out")
+    assert "patch" not in next(iter(run.train()))
+
+
+def test_replaced_prefix_tokens_are_frozen(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    run = run_of(replace(RECIPE, steps=3, prefix="replace"), teacher, paths, tmp_path / "out")
+    before = run.student.extractor.cls_token.clone()
+    list(run.train())
+    assert run.student.extractor.cls_token.equal(before)
+
+
+def test_another_recipe_does_not_take_up_a_checkpoint(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    list(run_of(replace(RECIPE, steps=1), teacher, paths, tmp_path / "out").train())
+    with pytest.raises(UsageError, match="seed, steps"):
+        run_of(replace(RECIPE, steps=2, seed=5), teacher, paths, tmp_path / "out").resume()
+
+
+def test_a_damaged_checkpoint_is_told(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    run = run_of(replace(RECIPE, steps=1), teacher, paths, tmp_path / "out")
+    list(run.train())
+    file = tmp_path / "out" / "checkpoint.pt"
+    file.write_bytes(file.read_bytes()[:2000])
+    with pytest.raises(DataError, match=r"checkpoint\.pt is damaged"):
+        run.resume()
+
+
+def test_a_size_that_is_no_multiple_of_the_patch_names_two_that_are(teacher: Path) -> None:
+    with pytest.raises(UsageError, match=r"thumbnail of 20 px .* try 16 or 24"):
+        student_config(load_vit(str(teacher)), replace(RECIPE, thumbnail_size=20), (), 0.5)
+
+
+def test_an_exploding_loss_stops_the_run(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    run = run_of(RECIPE, teacher, paths, tmp_path / "out")
+    with torch.no_grad():
+        run.student.head.weight.fill_(float("nan"))  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="loss is nan at step 0"):
+        list(run.train())
+
+
+def test_rates_warm_up_fall_and_differ_by_depth(teacher: Path) -> None:
+    config = student_config(load_vit(str(teacher)), RECIPE, LABELS, 0.5)
+    model, rates = LookWhere(config), Rates(peak=1.0, layer_decay=0.5, fresh=10.0)
+    optimizer = optimizer_of(model, rates)
+    shares = [set_rates(optimizer, rates, step, 100) for step in range(100)]
+    assert shares[0] < shares[5] < shares[9] == 1.0
+    assert shares[99] == pytest.approx(rates.floor, abs=0.01)
+    set_rates(optimizer, rates, 9, 100)
+    rate = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    first, last = model.extractor.blocks[0], model.extractor.blocks[-1]
+    assert rate[id(last.attn.qkv.weight)]["lr"] == 1.0
+    assert rate[id(first.attn.qkv.weight)]["lr"] == 0.25
+    assert rate[id(model.selector.head.w1.weight)]["lr"] == 10.0
+    assert rate[id(first.attn.qkv.weight)]["weight_decay"] == rates.weight_decay
+    assert rate[id(first.attn.qkv.bias)]["weight_decay"] == 0
+    assert rate[id(model.extractor.pos_embed)]["weight_decay"] == 0
+    assert {id(p) for p in model.parameters()} == set(rate)
+
+
+def test_after_softmax_and_several_layers_train(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    recipe = replace(RECIPE, steps=1, map_recipe=MapRecipe("patches", 0, softmax=True))
+    assert next(iter(run_of(recipe, teacher, paths, tmp_path / "out").train()))["map"] > 0
+
+
+@pytest.mark.slow
+def test_two_processes_end_as_one(tmp_path: Path) -> None:
+    """The same global batch, split between two processes: the same weights, within rounding."""
+    teacher, folder = teacher_file(tmp_path), photographs(tmp_path / "photographs")
+    command = ["-m", "lookwhere_cli", "pretrain", str(folder), "--teacher", str(teacher), "--steps", "3"]
+    command += ["--batch-size", "4", "--thumbnail-size", "16", "--selector-depth", "1", "-k", "4-12", "--workers", "0"]
+    command += ["--device", "cpu", "--dtype", "float32", "--average", "0"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    for name, start in (("one", [sys.executable]), ("two", [*launch, "--mixed_precision", "no"])):
+        done = subprocess.run(
+            [*start, *command, "--out", str(tmp_path / name)], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+    one, two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two"))
+    for name, value in one["student"].items():
+        torch.testing.assert_close(value, two["student"][name], rtol=1e-4, atol=1e-5)

@@ -1,0 +1,63 @@
+"""The teacher's map, by its definition."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lookwhere_cli.training.teacher import MapRecipe, Teacher, resized
+from lookwhere_cli.training.timm_models import load_vit
+from tests.training.tiny import teacher_file
+
+QUERIES = {"cls": [0], "registers": [1, 2], "patches": list(range(3, 19))}
+
+
+def by_definition(teacher: Teacher, pictures: torch.Tensor, recipe: MapRecipe) -> torch.Tensor:
+    """All queries, all heads, the last blocks, in plain loops over timm's own blocks."""
+    vit = teacher.vit
+    tokens = vit._pos_embed(vit.patch_embed((pictures - teacher.mean) / teacher.std))
+    maps = []
+    for block in vit.blocks:
+        q, k, _ = block.attn.qkv(block.norm1(tokens)).unflatten(-1, (3, 1, 48)).permute(2, 0, 3, 1, 4)
+        scores = q @ k.mT / 48**0.5
+        maps.append(scores.softmax(-1) if recipe.softmax else scores)
+        tokens = block(tokens)
+    mean = torch.stack(maps[-(recipe.layers or len(maps)) :]).mean((0, 2))[:, QUERIES[recipe.queries], 3:].mean(1)
+    return mean.log() if recipe.softmax else mean
+
+
+@pytest.mark.parametrize("queries", QUERIES)
+@pytest.mark.parametrize("layers", [1, 2, 0])
+def test_the_map_is_the_mean_of_the_logits(tmp_path: Path, queries: str, layers: int) -> None:
+    source = load_vit(str(teacher_file(tmp_path, reg_tokens=2, no_embed_class=True)))
+    recipe = MapRecipe(queries, layers)  # type: ignore[arg-type]
+    teacher = Teacher(source, recipe)
+    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    targets = teacher(pictures)
+    with torch.no_grad():
+        torch.testing.assert_close(targets.map, by_definition(teacher, pictures, recipe), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(targets.logits, source.vit((pictures - 0.5) / 0.5))
+
+
+def test_after_softmax_it_is_the_log_of_the_mean_attention(tmp_path: Path) -> None:
+    recipe = MapRecipe("patches", 1, softmax=True)
+    teacher = Teacher(load_vit(str(teacher_file(tmp_path, reg_tokens=2, no_embed_class=True))), recipe)
+    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        torch.testing.assert_close(
+            teacher(pictures).map, by_definition(teacher, pictures, recipe), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_pictures_of_any_size_are_brought_to_the_teachers(tmp_path: Path) -> None:
+    teacher = Teacher(load_vit(str(teacher_file(tmp_path))), MapRecipe())
+    assert teacher.fit(torch.rand(1, 3, 50, 70)).shape == (1, 3, 32, 32)
+    assert teacher(torch.rand(1, 3, 50, 70)).cls.shape == (1, 48)
+
+
+def test_resized_keeps_a_ramp_and_the_same_grid() -> None:
+    ramp = torch.arange(4.0).repeat(4)[None, None]
+    assert resized(ramp, (4, 4), (4, 4)) is ramp
+    assert resized(ramp, (4, 4), (2, 8)).unflatten(-1, (2, 8))[0, 0].diff(dim=1).ge(0).all()

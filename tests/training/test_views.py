@@ -1,0 +1,83 @@
+"""Views: inside the picture, alike for the same seed, and shared among processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookwhere_cli.training.views import ViewRecipe, Views, augment, crop_box, draw_step, readable
+from tests.training.tiny import photographs
+
+RECIPE = ViewRecipe(sizes=(32, 48), patch=8, k=(2, 30), mixed=0.5)
+
+
+@given(st.integers(1, 3000), st.integers(1, 3000), st.floats(0.3, 3), st.integers(0, 1000))
+def test_a_crop_lies_inside_its_picture(height: int, width: int, aspect: float, seed: int) -> None:
+    left, top, right, bottom = crop_box(height, width, aspect, (0.2, 1.0), np.random.default_rng(seed))
+    assert 0 <= left < right <= width + 1e-6
+    assert 0 <= top < bottom <= height + 1e-6
+
+
+@given(st.integers(0, 10_000))
+def test_a_step_draws_within_its_recipe(step: int) -> None:
+    drawn = draw_step(RECIPE, 0, step)
+    cells = drawn.grid[0] * drawn.grid[1]
+    assert 2 <= drawn.k <= min(30, cells)
+    assert cells <= 36
+    assert 0.5 <= drawn.mix <= 1
+    assert drawn == draw_step(RECIPE, 0, step)
+
+
+def test_steps_differ_in_shape_k_and_mix() -> None:
+    drawn = [draw_step(RECIPE, 0, step) for step in range(60)]
+    assert len({one.grid for one in drawn}) > 3
+    assert len({one.k for one in drawn}) > 10
+    assert 15 < sum(one.mix < 1 for one in drawn) < 45
+
+
+def test_processes_share_one_batch(tmp_path: Path) -> None:
+    paths = sorted(map(str, photographs(tmp_path / "a").iterdir()))
+    whole = Views([paths], RECIPE, 6, seed=1, steps=4, share=(0, 1))
+    parts = [Views([paths], RECIPE, 6, seed=1, steps=4, share=(rank, 2)) for rank in range(2)]
+    for step in range(4):
+        together = torch.stack([part[step] for part in parts], dim=1).flatten(0, 1)
+        assert together.equal(whole[step])
+    assert not whole[0].equal(Views([paths], RECIPE, 6, seed=2, steps=4, share=(0, 1))[0])
+
+
+def test_several_folders_are_drawn_from_evenly(tmp_path: Path) -> None:
+    from PIL import Image
+
+    white, black = tmp_path / "white", tmp_path / "black"
+    for folder, count, value in ((white, 1, 255), (black, 20, 0)):
+        folder.mkdir()
+        for index in range(count):
+            Image.new("RGB", (40, 40), (value,) * 3).save(folder / f"{index}.png")
+    folders = [sorted(map(str, folder.iterdir())) for folder in (white, black)]
+    views = Views(folders, ViewRecipe(sizes=(16,), patch=8, magnitude=0), 100, seed=0, steps=1, share=(0, 1))[0]
+    assert 35 < (views.float().mean((1, 2, 3)) > 128).sum() < 65
+
+
+def test_augmentation_depends_on_its_seed_alone_and_leaves_the_global_one() -> None:
+    view = torch.randint(0, 256, (3, 24, 24), dtype=torch.uint8)
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    first = augment(view, 9, seed=3)
+    assert torch.rand(1).equal(expected)
+    assert first.equal(augment(view, 9, seed=3))
+    assert any(not first.equal(augment(view, 9, seed=seed)) for seed in range(10))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a picture"])
+def test_a_broken_photograph_is_named(tmp_path: Path, content: bytes) -> None:
+    paths = sorted(map(str, photographs(tmp_path / "a", 2).iterdir()))
+    (tmp_path / "a" / "bad.jpg").write_bytes(content)
+    good, broken = readable([*paths, str(tmp_path / "a" / "bad.jpg")])
+    assert good == paths
+    assert len(broken) == 1 and "bad.jpg" in broken[0]
