@@ -57,7 +57,7 @@ def same(one: LookWhere, other: LookWhere, tolerance: float = 0.0) -> bool:
 
 def test_every_loss_falls(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     easy = replace(RECIPE.views, magnitude=0, area=(0.9, 1.0), mixed=0.0)
-    run = run_of(replace(RECIPE, steps=100, views=easy), teacher, paths, tmp_path / "out")
+    run = run_of(replace(RECIPE, steps=200, views=easy), teacher, paths, tmp_path / "out")
     history = list(run.train())
     for name in ("loss", "cls", "patch", "map", "logits"):
         early, late = (sum(step[name] for step in part) for part in (history[:10], history[-10:]))
