@@ -7,7 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, tee
 from typing import Any, NamedTuple, TypeAlias, overload
 
@@ -193,9 +193,14 @@ class Predictor:
 
     def view(self, picture: Picture) -> View:
         """Open a picture as this predictor reads it. Raises PictureError."""
-        if isinstance(picture, str | os.PathLike):
-            return open_view(picture, self.reading)
-        return view_of(picture, self.reading, name_of(picture))
+        return _viewed(picture, self.reading)
+
+    def displayed(self, picture: Picture, height: int, width: int) -> NDArray[np.uint8]:
+        """All of a picture at its full resolution, (height, width, 3), as displayed. Raises PictureError."""
+        patch = self.config.patch
+        finest = -(-max(height, width) // patch) * patch
+        reading = replace(self.reading, size=finest, mode="whole", thumbnail_filter="antialias")
+        return _viewed(picture, reading).thumbnail(height, width).astype(np.uint8, copy=False)
 
     def thumbnail(self, view: View) -> NDArray[Any]:
         """What the selector sees: (height, width, 3) in 0..255."""
@@ -249,6 +254,12 @@ def name_of(picture: Picture) -> str:
     if isinstance(picture, str | os.PathLike):
         return os.fsdecode(picture)
     return str(getattr(picture, "filename", ""))
+
+
+def _viewed(picture: Picture, reading: Reading) -> View:
+    if isinstance(picture, str | os.PathLike):
+        return open_view(picture, reading)
+    return view_of(picture, reading, name_of(picture))
 
 
 class _Laps:

@@ -80,7 +80,7 @@ def read_config(folder: Path) -> Config:
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """The measured results that a card's table was written from (results.json), empty where there are none."""
+    """What was measured of a model (results.json), empty where there is none; "accuracy" holds shares by data set."""
     return _read_json(folder / RESULTS) if (folder / RESULTS).is_file() else {}
 
 

@@ -1,0 +1,81 @@
+"""The `lookwhere` command: its subcommands, and how failures end."""
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from typing import Annotated, NoReturn
+
+import typer
+
+from lookwhere_cli.cli import models
+from lookwhere_cli.cli.classify import classify
+from lookwhere_cli.cli.explain import explain
+from lookwhere_cli.cli.pretrain import pretrain
+from lookwhere_cli.errors import LookWhereError, OutputError
+from lookwhere_cli.rows import on_one_line
+
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="lookwhere",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(classify)
+app.command()(explain)
+app.command()(pretrain)
+app.add_typer(models.app, name="models")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from lookwhere_cli import __version__
+
+        typer.echo(f"lookwhere {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _lookwhere(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Say what is in pictures, having looked only where it matters.
+
+    Examples:
+
+      lookwhere classify photos/
+
+      lookwhere explain photo.jpg --html page.html
+    """
+
+
+def main() -> None:
+    """Run the command line; every failure ends in a sentence on stderr and the documented exit code."""
+    try:
+        app(prog_name="lookwhere")
+    except LookWhereError as failure:
+        if isinstance(failure, OutputError):
+            _drop_stdout()
+        _end(failure, f"{failure}", failure.exit_code)
+    except KeyboardInterrupt:  # outside of a command, while modules are imported
+        sys.exit(INTERRUPTED)
+    except Exception as failure:
+        _end(failure, f"this should not happen ({type(failure).__name__}: {failure}); --debug shows where it did.", 1)
+
+
+def _end(failure: Exception, sentence: str, code: int) -> NoReturn:
+    """Exit with a sentence, below the traceback where `--debug` asks for it."""
+    if "--debug" in sys.argv:
+        traceback.print_exception(failure)
+    print(on_one_line(f"Error: {sentence}"), file=sys.stderr)
+    sys.exit(code)
+
+
+def _drop_stdout() -> None:
+    """What stdout still holds can't be written; without this Python would complain of it at exit."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,188 @@
+"""`lookwhere explain`: where the model looked, and what that did to its answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.cli import options
+from lookwhere_cli.cli.options import OUTPUT
+from lookwhere_cli.cli.output import say, tracked
+from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.files import check_free, whole_file, writing
+from lookwhere_cli.images.frame import Reading
+
+PAGE_SIDE = 1024  # pixels of a picture's longer side in the page, which holds them all
+
+if TYPE_CHECKING:
+    from lookwhere_cli.predictor import Explanation, Predictor
+    from lookwhere_cli.show.page import PagePicture
+
+
+def explain(
+    paths: options.Paths,
+    k: options.Cells = None,
+    size: options.Size = None,
+    crop: options.Crop = False,
+    stretch: options.Stretch = False,
+    max_pixels: options.MaxPixels = Reading.max_pixels,
+    background: options.Background = "white",
+    model: options.Model = DEFAULT_CLASSIFIER,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    top: options.Top = 5,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PNG", help="Draw heat and cells on the picture; a folder for several.", rich_help_panel=OUTPUT
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="One page to play with k.", rich_help_panel=OUTPUT)
+    ] = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Show where the model looked: the map, the best cells, what was read and what it cost.
+
+    Examples:
+
+      lookwhere explain photo.jpg --out overlay.png
+
+      lookwhere explain photos/ -k 10% --html page.html
+    """
+    amount, how, behind = options.amount(k), options.mode(crop, stretch), options.colour(background)
+
+    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.loading import load
+
+    pictures = find_pictures(paths)
+    overlays = _overlay_files(pictures, out, overwrite)
+    if html is not None:
+        check_free(html, overwrite)
+    predictor = load(
+        model,
+        k=amount,
+        size=size,
+        mode=how,
+        top=top,
+        device=device,
+        dtype=dtype,
+        max_pixels=max_pixels,
+        background=behind,
+    )
+    if _explain_all(predictor, pictures, overlays, html, quiet):
+        raise typer.Exit(1)
+
+
+def _explain_all(
+    predictor: Predictor, pictures: Sequence[str], overlays: dict[str, Path], html: Path | None, quiet: bool
+) -> int:
+    """Show and draw every picture; gives the number of those that failed."""
+    from lookwhere_cli.cli.cards import explanation_card
+
+    console, words = Console(), Console(stderr=True)
+    beside = console if console.is_terminal else words
+    pages: list[PagePicture] = []
+    failed = 0
+    for path in tracked(pictures, len(pictures), beside, beside.is_terminal and not quiet):
+        try:
+            explanation = predictor.explain(path)
+        except PictureError as failure:
+            say(words, f"Error: {failure}")
+            failed += 1
+            continue
+        console.print(explanation_card(explanation, console))
+        if path in overlays:
+            _draw(predictor, explanation, overlays[path])
+        if html is not None:
+            pages.append(_page_picture(explanation))
+    if html is not None and pages:
+        _write_page(html, pages)
+    return failed
+
+
+def _overlay_files(pictures: Sequence[str], out: Path | None, overwrite: bool) -> dict[str, Path]:
+    """Which file each picture's overlay goes to. Raises UsageError for one that is there already."""
+    if out is None:
+        return {}
+    if len(pictures) == 1 and not out.is_dir():
+        if out.suffix.lower() != ".png":
+            raise UsageError(f"--out {str(out)!r}: an overlay is a PNG; give a name that ends in .png.")
+        files = {pictures[0]: out}
+    else:
+        files = {path: out / f"{name}.png" for path, name in zip(pictures, _names(pictures), strict=True)}
+        _make_folder(out)
+    for file in files.values():
+        check_free(file, overwrite)
+    return files
+
+
+def _names(pictures: Sequence[str]) -> list[str]:
+    """The pictures' names without their endings, numbered where two are the same."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in pictures:
+        stem = Path(path).stem
+        name = next(name for name in (stem, *(f"{stem}-{i}" for i in range(2, len(pictures) + 2))) if name not in taken)
+        taken.add(name)
+        names.append(name)
+    return names
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise UsageError(
+            f"--out {str(folder)!r} can't be made ({failure.strerror}); choose another place."
+        ) from failure
+
+
+def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
+    from PIL import Image
+
+    from lookwhere_cli.show.overlay import overlay
+
+    row, view = explanation.row, explanation.view
+    best = row.labels[0]
+    caption = f"{best.label} {best.probability:.1%}; {row.k} of {row.grid[0] * row.grid[1]} cells read"
+    picture = Image.fromarray(predictor.displayed(row.path, *view.size))
+    drawn = overlay(picture, explanation.scores, row.cells, view.box, caption)
+    with whole_file(file) as stream, writing(file):
+        drawn.save(stream, format="PNG")
+
+
+def _page_picture(explanation: Explanation) -> PagePicture:
+    from PIL import Image
+
+    from lookwhere_cli.cli.cards import pixels_of
+    from lookwhere_cli.show.page import PagePicture
+
+    row = explanation.row
+    pixels = pixels_of(explanation.view, PAGE_SIDE)
+    return PagePicture(
+        name=row.path,
+        picture=Image.fromarray(pixels),
+        grid=row.grid,
+        scores=explanation.scores,
+        order=list(explanation.order),
+        box=(0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])),
+        predictions={k: list(labels) for k, labels in explanation.predictions.items()},
+        macs=explanation.macs,
+        macs_full=row.macs_full,
+        k=row.k,
+    )
+
+
+def _write_page(file: Path, pictures: list[PagePicture]) -> None:
+    from lookwhere_cli.show.page import page
+
+    with whole_file(file) as stream, writing(file):
+        stream.write(page(pictures, "Where the model looked").encode())

@@ -1,0 +1,140 @@
+"""Options that several commands share, each declared once."""
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from lookwhere_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from lookwhere_cli.images.frame import Mode
+
+READING, MODEL, OUTPUT = "How to read", "Model", "Output"
+
+
+def amount(text: str | None) -> int | float | None:
+    """How much to read, as users write it: N (cells), 0.25 or 25% (a share), `all`; 1 is one cell, 1.0 is all.
+
+    Gives an int for a count, a float for a share, None for None. Raises UsageError for anything else.
+    """
+    if text is None:
+        return None
+    wanted = _number(text.strip().lower())
+    if wanted is None or not (0 < wanted <= 1 if isinstance(wanted, float) else wanted >= 1):
+        raise UsageError(
+            f"-k {text} is not an amount to read; give a number of cells (94), a share of them (0.25 or 25%), or all."
+        )
+    return wanted
+
+
+def _number(text: str) -> int | float | None:
+    if text == "all":
+        return 1.0
+    try:
+        if text.endswith("%"):
+            return float(text[:-1]) / 100
+        return float(text) if "." in text else int(text)
+    except ValueError:
+        return None
+
+
+def colour(text: str) -> tuple[int, int, int]:
+    """Red, green and blue in 0..255 of a colour's name (white) or code (#ff8800). Raises UsageError."""
+    from PIL import ImageColor
+
+    try:
+        red, green, blue = ImageColor.getrgb(text)[:3]
+    except ValueError as failure:
+        raise UsageError(f"--background {text} is no colour; give a name (white) or a code (#ff8800).") from failure
+    return red, green, blue
+
+
+def mode(crop: bool, stretch: bool) -> "Mode":
+    """How the picture meets the grid. Raises UsageError where both are asked for."""
+    if crop and stretch:
+        raise UsageError("--crop and --stretch exclude each other; give one of them, or neither to read all as it is.")
+    return "crop" if crop else "stretch" if stretch else "whole"
+
+
+Format = Literal["text", "json", "jsonl", "csv", "parquet"]
+
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="PATH",
+        help="Pictures, folders, quoted globs, @list.txt, - (stdin).",
+        show_default=False,
+    ),
+]
+Cells = Annotated[
+    str | None,
+    typer.Option(
+        "--patches",
+        "-k",
+        metavar="K",
+        help="Cells to read: 94, 0.25, 25% or all. (default: the model's)",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
+]
+Size = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PX",
+        help="The grid holds about PX x PX pixels. (default: the model's)",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
+]
+Crop = Annotated[bool, typer.Option("--crop", help="Read the centre square only.", rich_help_panel=READING)]
+Stretch = Annotated[bool, typer.Option("--stretch", help="Squash into a square.", rich_help_panel=READING)]
+MaxPixels = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Refuse pictures with more pixels.", rich_help_panel=READING)
+]
+Background = Annotated[str, typer.Option(metavar="COLOUR", help="Behind transparent pixels.", rich_help_panel=READING)]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME",
+        envvar="LOOKWHERE_MODEL",
+        show_envvar=False,
+        help="A bundled model or a model's folder.",
+        rich_help_panel=MODEL,
+        autocompletion=lambda: _bundled_names(),
+    ),
+]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="NAME",
+        envvar="LOOKWHERE_DEVICE",
+        show_envvar=False,
+        help="auto, cpu, cuda, cuda:1, mps.",
+        rich_help_panel=MODEL,
+    ),
+]
+Dtype = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="float32, bfloat16 or float16.", rich_help_panel=MODEL),
+]
+BatchSize = Annotated[
+    int, typer.Option(metavar="N", help="Pictures that go through the model together.", rich_help_panel=MODEL)
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N", help="Threads that decode. (default: one per core)", rich_help_panel=MODEL, show_default=False
+    ),
+]
+Top = Annotated[int, typer.Option(metavar="N", help="Labels per picture.", rich_help_panel=OUTPUT)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=OUTPUT)]
+Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)]
+
+
+def _bundled_names() -> list[str]:
+    from lookwhere_cli.checkpoints.names import bundled
+
+    return [model.name for model in bundled()]

@@ -1,0 +1,97 @@
+"""Where rows go, whole, also when Ctrl-C comes; and the progress bar beside them."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.rows import WRITERS, Row, on_one_line
+
+T = TypeVar("T")
+
+PATIENCE = 1.0  # seconds without a progress bar
+
+
+@contextmanager
+def row_output(out: Path | None, format: str) -> Iterator[Callable[[Row], None]]:
+    """A function that writes rows to a file or to standard output.
+
+    Ctrl-C, or a PictureError that ends the work early, completes the output with the rows that are done and goes on.
+    Raises UsageError where nothing can be written, OutputError where writing fails midway.
+    """
+    name = out or "standard output"
+    stopped: KeyboardInterrupt | PictureError | None = None
+    with _stream(out, format) as stream:
+        with writing(name):
+            writer = WRITERS[format](stream)
+
+        def write(row: Row) -> None:
+            with _uninterrupted(), writing(name):
+                writer.write(row)
+                stream.flush()
+
+        try:
+            yield write
+        except (KeyboardInterrupt, PictureError) as reason:
+            stopped = reason
+        with _uninterrupted(), writing(name):
+            writer.close()
+            stream.flush()
+    if stopped is not None:
+        raise stopped
+
+
+def say(console: Console, sentence: str) -> None:
+    """Print one line, however long, as it is."""
+    console.print(Text(on_one_line(sentence)), soft_wrap=True)
+
+
+def tracked(items: Iterable[T], total: int, console: Console, visible: bool) -> Iterator[T]:
+    """The items, with a progress bar on the console once they take more than a second."""
+    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+    task = bar.add_task("", total=total, rate="")
+    started = time.monotonic()
+    try:
+        for done, item in enumerate(items, start=1):
+            yield item
+            elapsed = time.monotonic() - started
+            bar.update(task, completed=done, rate=f"{done / elapsed:.1f}/s")
+            if visible and elapsed > PATIENCE and not bar.live.is_started:
+                bar.start()
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+@contextmanager
+def _stream(out: Path | None, format: str) -> Iterator[BinaryIO]:
+    if out is not None:
+        with whole_file(out) as stream:
+            yield stream
+        return
+    if format == "parquet" and sys.stdout.isatty():
+        raise UsageError("Parquet is binary and would garble the terminal; name a file with --out.")
+    yield sys.stdout.buffer
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the block is done, so that what it writes is whole."""
+    held: list[bool] = []
+    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
