@@ -30,6 +30,9 @@ def pretrain(
         list[str], typer.Option(help="A timm ViT: NAME, FILE.safetensors or NAME=FILE. Repeat to average logits.")
     ],
     out: Annotated[Path, typer.Option(help="Folder for the model; a run that stopped there is taken up again.")],
+    init: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Start from this model's weights instead of the teacher's.")
+    ] = None,
     steps: Annotated[int, typer.Option(min=1)] = 1000,
     batch_size: Annotated[int, typer.Option(min=1)] = 64,
     size: Annotated[
@@ -121,6 +124,8 @@ def pretrain(
     )
     config = student_config(sources[0], recipe, _labels(sources, labels) if head else (), default_k)
     run = Run(recipe, sources, config, _photographs(folders, console), _made(out), workers, device)
+    if init:
+        run.start_from(init)
     _train(run, console, save_every, [source.name for source in sources])
 
 

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
-from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.models.config import Config, Prefix
 from lookwhere_cli.models.lookwhere import LookWhere
@@ -128,6 +129,15 @@ class Run:
             self.optimizer.load_state_dict(state["optimizer"])
             self.history = state["history"]
         return len(self.history)
+
+    def start_from(self, name: str) -> None:
+        """Begin with a model's weights instead of the teacher's; its shapes must be the run's. Raises ModelError."""
+        given = load_model(name, device="cpu").model
+        try:
+            self.student.load_state_dict(given.state_dict())
+        except RuntimeError as error:
+            raise ModelError(f"{name} has other shapes than this run: {str(error).splitlines()[1].strip()}") from None
+        self.averaged.load_state_dict(given.state_dict())
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""

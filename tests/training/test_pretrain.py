@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.losses import Weights
 from lookwhere_cli.training.optimise import Rates, optimizer_of, set_rates
@@ -106,6 +107,20 @@ def test_replaced_prefix_tokens_are_frozen(teacher: Path, paths: list[str], tmp_
     before = run.student.extractor.cls_token.clone()
     list(run.train())
     assert run.student.extractor.cls_token.equal(before)
+
+
+def test_a_run_starts_from_a_given_model(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    first = run_of(RECIPE, teacher, paths, tmp_path / "first")
+    list(first.train())
+    save_model(tmp_path / "model", first.averaged)
+    second = run_of(RECIPE, teacher, paths, tmp_path / "second")
+    assert not same(second.student, first.averaged)
+    second.start_from(str(tmp_path / "model"))
+    assert same(second.student, first.averaged)
+    assert same(second.averaged, first.averaged)
+    other = run_of(replace(RECIPE, thumbnail_size=24), teacher, paths, tmp_path / "third")
+    with pytest.raises(ModelError, match="other shapes"):
+        other.start_from(str(tmp_path / "model"))
 
 
 def test_another_recipe_does_not_take_up_a_checkpoint(teacher: Path, paths: list[str], tmp_path: Path) -> None:
