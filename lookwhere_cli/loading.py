@@ -44,7 +44,7 @@ def load(
     """
     loaded = load_model(model, device, dtype)
     config = loaded.config
-    size = _whole_patches(size or config.size, config.patch)
+    size = _whole_patches(config.size if size is None else size, config.patch)
     return Predictor(
         loaded,
         Reading(config.patch, size, mode, config.crop_share, config.thumbnail_filter, max_pixels, background),
@@ -68,7 +68,7 @@ def _possible(k: int | float, size: int, patch: int) -> int | float:
 
 
 def _whole_patches(size: int, patch: int) -> int:
-    below = size // patch * patch
+    below = max(0, size // patch * patch)
     if size < patch or size != below:
         near = f"{below} or {below + patch}" if below else f"{patch}"
         raise UsageError(f"The size {size} is no multiple of the model's patch, {patch} pixels; take {near}.")

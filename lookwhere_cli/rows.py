@@ -172,8 +172,8 @@ class CsvWriter:
     @staticmethod
     def _record(values: Any) -> bytes:
         line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(values)
-        return line.getvalue().encode()
+        csv.writer(line, lineterminator="\r\n").writerow(values)  # it quotes what its line ends hold: both of them
+        return line.getvalue().removesuffix("\r\n").encode() + b"\n"
 
 
 class ParquetWriter:

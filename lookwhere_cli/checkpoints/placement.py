@@ -42,6 +42,6 @@ def _devices() -> list[str]:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
-    near = difflib.get_close_matches(name, list(known), n=1)
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else "choose one of these:"
     return UsageError(f"There is no {what} {name!r} here; {hint} ({', '.join(known)})")

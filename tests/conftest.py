@@ -1,0 +1,59 @@
+"""What all rooms' tests share: a tiny model's folder, photographs of several shapes, the command line in-process."""
+
+import os
+import sys
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+# Several threads for tiny tensors cost more than they give, most of all where other work runs.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A model of 24 channels, 6 x 6 cells of 4 pixels and three labels, with random weights."""
+    from lookwhere_cli.checkpoints.folder import save_model
+    from tests.models.small import LABELLED, small
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_model(folder, small(LABELLED), "# tiny\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory):
+    """Twelve pictures of noise, of four shapes, in turn."""
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for index in range(12):
+        height, width = ((40, 60), (60, 40), (50, 50), (30, 90))[index % 4]
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(folder / f"{index}.png")
+    return folder
+
+
+class Ran(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def lookwhere(model_folder, monkeypatch, capfdbinary):
+    """Run the real entry point in this process, with the tiny model as the default."""
+    from lookwhere_cli.cli.app import main
+
+    monkeypatch.setenv("LOOKWHERE_MODEL", str(model_folder))
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["lookwhere", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        written = capfdbinary.readouterr()
+        return Ran(ended.value.code or 0, written.out.decode(), written.err.decode())
+
+    return run

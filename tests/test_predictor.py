@@ -1,0 +1,189 @@
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from lookwhere_cli import load
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.errors import ModelError, PictureError, UsageError
+from lookwhere_cli.models import macs
+from tests.models.small import LABELLED, SMALL, small
+
+
+@pytest.fixture
+def files(photos):
+    return sorted(os.fspath(file) for file in photos.iterdir())
+
+
+@pytest.fixture
+def predictor(model_folder):
+    return load(str(model_folder), device="cpu")
+
+
+def told(rows):
+    """What must not depend on batches and threads: paths, cells, labels."""
+    return [(row.path, row.cells, [label.label for label in row.labels]) for row in rows]
+
+
+def test_the_row_of_one_picture(predictor, files, model_folder):
+    row = predictor.classify(files[0])
+    assert (row.path, row.width, row.height, row.model) == (files[0], 60, 40, str(model_folder))
+    assert row.grid == (5, 7) and row.k == len(row.cells) == 17  # half of 35
+    assert len(set(row.cells)) == 17 and all(0 <= r < 5 and 0 <= c < 7 for r, c in row.cells)
+    assert sum(label.probability for label in row.labels) == pytest.approx(1)
+    assert [label.probability for label in row.labels] == sorted((b.probability for b in row.labels), reverse=True)
+    assert all(LABELLED.labels[label.index] == label.label for label in row.labels)
+    assert row.macs == macs.count(LABELLED, (5, 7), predictor.thumbnail_grid((5, 7)), 17).total
+    assert row.macs_full == macs.full(LABELLED, (5, 7)) and row.seconds > 0
+
+
+def test_rows_are_what_the_model_says_step_by_step(predictor, files):
+    """The main line, written out once more with nothing but the model and the view."""
+    view = predictor.view(files[1])
+    rows, columns = predictor.thumbnail_grid(view.grid)
+
+    def pixels(array):
+        return ((torch.tensor(array) / 255 - 0.5) / 0.5).movedim(-1, -3)[None]
+
+    with torch.inference_mode():
+        selection = predictor.model.select(pixels(view.thumbnail(4 * rows, 4 * columns)), view.grid)
+        cells = selection.map[0].argsort(descending=True)[: len(selection.map[0]) // 2]
+        patches = pixels(view.patches(cells.numpy()))
+        cls = predictor.model.extract(patches, cells[None], view.grid, selection.prefix_tokens)
+        expected = predictor.model.logits(cls).softmax(-1)[0]
+    row = predictor.classify(files[1])
+    assert [r * view.grid[1] + c for r, c in row.cells] == cells.tolist()
+    for label in row.labels:
+        assert label.probability == pytest.approx(expected[label.index].item(), abs=1e-5)
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (2, 3), (5, 2), (64, 1)])
+def test_rows_do_not_depend_on_batches_and_threads(predictor, files, model_folder, batch_size, workers):
+    expected = [predictor.classify(file) for file in files]
+    found = list(load(str(model_folder), batch_size=batch_size, workers=workers).classify(files))
+    assert told(found) == told(expected)
+    for row, one in zip(found, expected, strict=True):
+        assert [b.probability for b in row.labels] == pytest.approx([b.probability for b in one.labels], abs=1e-5)
+
+
+def test_pictures_of_one_grid_go_together(predictor, files, monkeypatch):
+    batches = []
+    answer = predictor._answer
+    monkeypatch.setattr(predictor, "_answer", lambda batch: batches.append(batch) or answer(batch))
+    list(predictor.classify(files))
+    assert sorted(map(len, batches)) == [3, 3, 3, 3]  # four shapes, three of each
+
+
+def test_files_images_and_arrays_give_the_same_row(predictor, files):
+    opened = Image.open(files[2])
+    of_file, of_image, of_array = predictor.classify([files[2], opened, np.asarray(opened)])
+    assert of_image == replace(of_file, seconds=of_image.seconds)
+    assert of_array == replace(of_file, path="", seconds=of_array.seconds)
+
+
+def test_failures_are_rows_in_their_place(predictor, files, tmp_path):
+    (tmp_path / "empty.jpg").touch()
+    rows = list(predictor.classify([files[0], tmp_path / "empty.jpg", files[1], np.zeros((2, 2, 2))]))
+    assert [row.error is None for row in rows] == [True, False, True, False]
+    assert rows[1].path.endswith("empty.jpg") and "empty" in rows[1].error
+    assert predictor.classify("nowhere.jpg").error
+
+
+def test_pictures_are_drawn_from_the_iterable_as_they_are_needed(model_folder, files):
+    drawn = []
+    predictor = load(str(model_folder), batch_size=1, workers=1)
+    rows = predictor.classify(drawn.append(file) or file for file in files)
+    next(rows)
+    assert len(drawn) < len(files)
+    rows.close()
+
+
+def test_counts_and_shares(model_folder, files):
+    def read(k):
+        return load(str(model_folder), k=k).classify(files[0]).k
+
+    assert [read(k) for k in (1, 0.01, 0.5, 1.0, 35, 36)] == [1, 1, 17, 35, 35, 35]
+
+
+def test_k_of_all_cells_is_the_plain_vit(model_folder, files):
+    row = load(str(model_folder), k=1.0).classify(files[0])
+    assert row.k == 35 and row.macs > row.macs_full * 0.5
+
+
+def test_a_larger_size_gives_a_finer_grid(model_folder, files):
+    assert load(str(model_folder), size=48).classify(files[2]).grid == (12, 12)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"k": 37}, "more than the 36 cells of 24 x 24 pixels"),
+        ({"k": 0}, "at least 1"),
+        ({"k": 1.5}, "up to 1.0"),
+        ({"size": 30}, "take 28 or 32"),
+        ({"size": 2}, "take 4"),
+        ({"size": 0}, "take 4"),
+        ({"size": -3}, "take 4"),
+        ({"batch_size": 0}, "batch size is 0"),
+        ({"workers": 0}, "number of workers is 0"),
+        ({"top": 0}, "top is 0"),
+        ({"device": "gpu"}, "no device 'gpu'"),
+        ({"dtype": "double"}, "no dtype 'double'"),
+    ],
+)
+def test_what_can_not_be_is_refused_at_once(model_folder, settings, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        load(str(model_folder), **settings)
+
+
+def test_a_model_without_labels_can_not_classify(tmp_path):
+    save_model(tmp_path, small(SMALL))
+    with pytest.raises(ModelError, match="has no labels"):
+        load(str(tmp_path)).classify([])
+
+
+def test_multi_label_models_list_their_best_without_a_threshold(tmp_path, files):
+    save_model(tmp_path, small(replace(LABELLED, multi_label=True)))
+    labels = load(str(tmp_path), top=2).classify(files[0]).labels
+    assert len(labels) == 2
+    softmax = load(str(tmp_path)).classify(files[0]).labels
+    assert sum(label.probability for label in softmax) != pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_half_precision_runs(model_folder, files, dtype):
+    rows = list(load(str(model_folder), dtype=dtype).classify(files[:3]))
+    assert all(0 < row.labels[0].probability <= 1 for row in rows)
+
+
+def test_an_explanation_agrees_with_the_row(predictor, files):
+    explanation, row = predictor.explain(files[0]), predictor.classify(files[0])
+    assert told([explanation.row]) == told([row]) and explanation.row.macs == row.macs
+    assert explanation.scores.shape == row.grid and explanation.scores.dtype == np.float32
+    assert sorted(explanation.order) == list(range(35))
+    assert [divmod(cell, 7) for cell in explanation.order[: row.k]] == list(row.cells)
+    ordered = explanation.scores.ravel()[list(explanation.order)]
+    assert (np.diff(ordered) <= 0).all()
+    assert list(explanation.seconds) == ["open", "thumbnail", "select", "patches", "extract"]
+    assert explanation.predictions[row.k] == explanation.row.labels
+    assert list(explanation.predictions) == list(explanation.macs) == [1, 3, 8, 17, 26, 35]
+
+
+def test_predictions_at_several_k_are_those_of_that_k(predictor, files, model_folder):
+    predictions = predictor.explain(files[3]).predictions
+    for k, labels in predictions.items():
+        alone = load(str(model_folder), k=k).classify(files[3]).labels
+        assert [label.index for label in alone] == [label.index for label in labels]
+
+
+def test_explaining_what_can_not_be_read(predictor):
+    with pytest.raises(PictureError):
+        predictor.explain("nowhere.jpg")
+
+
+def test_the_displayed_picture_is_the_whole_one_at_full_resolution(model_folder, files):
+    cropped = load(str(model_folder), mode="crop")
+    assert np.array_equal(cropped.displayed(files[0], 40, 60), np.asarray(Image.open(files[0])))
