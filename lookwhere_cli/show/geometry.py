@@ -24,7 +24,7 @@ def cells_along(pixels: int, start: float, stop: float, cells: int) -> NDArray[n
     `start` and `stop` are the ends of the grid along that side, in pixels.
     """
     centres = np.arange(pixels) + 0.5
-    cell = np.floor((centres - start) * (cells / (stop - start))).astype(np.intp)
+    cell = np.floor((centres - start) * cells / (stop - start)).astype(np.intp)
     # A centre within the grid can't leave it by rounding; one outside it can't be drawn in.
     return np.where((centres >= start) & (centres < stop), cell.clip(0, cells - 1), OUTSIDE)
 

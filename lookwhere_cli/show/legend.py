@@ -1,0 +1,85 @@
+"""The strip below an overlay that says what its colours mean."""
+
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from lookwhere_cli.show.colours import heat_colours
+
+BACKGROUND, INK, MUTED = (24, 24, 27), (244, 244, 245), (161, 161, 170)
+NARROWEST = 300
+CAPTION_LINES = 3
+
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
+
+
+class _Pen(NamedTuple):
+    draw: ImageDraw.ImageDraw
+    font: Font
+    unit: int
+
+
+def text_size(height: int, width: int) -> int:
+    """Choose a size of text, in pixels, that reads well beside a picture of that size and fits a narrow one."""
+    return int(np.clip(0.024 * (height * width) ** 0.5, 12, 160))
+
+
+def legend_strip(width: int, size: int, caption: str) -> Image.Image:
+    """Draw a strip `width` pixels wide, with text of `size` pixels: a scale of heat, a chosen cell, the caption.
+
+    The caption is wrapped, and shortened after three lines.
+    """
+    font = ImageFont.load_default(size)
+    lines = wrapped(caption, font, width - 2 * size)
+    height = size * 3 + len(lines) * round(1.45 * size) + (size // 2 if lines else 0)
+    strip = Image.new("RGB", (width, height), BACKGROUND)
+    pen = _Pen(ImageDraw.Draw(strip), font, size)
+    end = _scale(strip, pen, left=size)
+    _swatch(pen, left=end + 2 * size)
+    for place, line in enumerate(lines):
+        pen.draw.text((size, round(size * (3.2 + 1.45 * place))), line, INK, font)
+    return strip
+
+
+def _scale(strip: Image.Image, pen: _Pen, left: int) -> int:
+    """Draw the colour bar from low to high; return where it ends."""
+    unit, middle = pen.unit, round(1.5 * pen.unit)
+    left = _word(pen, left, "low") + unit // 2
+    ramp = heat_colours(np.linspace(0, 1, 6 * unit, dtype=np.float32))
+    strip.paste(Image.fromarray(np.repeat(ramp[None], unit, axis=0)), (left, middle - unit // 2))
+    return _word(pen, left + 6 * unit + unit // 2, "high")
+
+
+def _swatch(pen: _Pen, left: int) -> None:
+    unit, middle = pen.unit, round(1.5 * pen.unit)
+    side = (left, middle - unit // 2, left + unit, middle + unit // 2)
+    pen.draw.rectangle(side, fill=MUTED, outline="white", width=max(1, unit // 8))
+    _word(pen, left + unit + unit // 2, "read")
+
+
+def _word(pen: _Pen, left: int, word: str) -> int:
+    pen.draw.text((left, round(1.5 * pen.unit)), word, MUTED, pen.font, anchor="lm")
+    return left + round(pen.draw.textlength(word, pen.font))
+
+
+def wrapped(text: str, font: Font, width: int) -> list[str]:
+    """Break text into at most three lines no wider than `width` pixels, ending in … if there was more."""
+    lines: list[str] = []
+    for word in text.split():
+        joined = f"{lines[-1]} {word}" if lines else word
+        if lines and font.getlength(joined) <= width:
+            lines[-1] = joined
+        else:
+            lines.append(word)
+    if len(lines) > CAPTION_LINES:
+        lines = [*lines[: CAPTION_LINES - 1], lines[CAPTION_LINES - 1] + " …"]
+    return [_shortened(line, font, width) for line in lines]
+
+
+def _shortened(line: str, font: Font, width: int) -> str:
+    if font.getlength(line) <= width:
+        return line
+    while line and font.getlength(line + "…") > width:
+        line = line[:-1]
+    return line + "…"

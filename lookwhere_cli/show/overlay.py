@@ -1,0 +1,91 @@
+"""The picture at its own resolution, with the selector's heat and the cells that were read."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from lookwhere_cli.rows import on_one_line
+from lookwhere_cli.show.colours import heat_colours, heat_levels
+from lookwhere_cli.show.geometry import OUTSIDE, Box, Cells, cell_of, cells_along, chosen_mask
+from lookwhere_cli.show.legend import BACKGROUND, NARROWEST, legend_strip, text_size
+
+SMALLEST_OUTLINED = 6  # pixels of a cell's side; in smaller ones an outline would hide the picture
+BAND_PIXELS = 1 << 20  # worked on at a time, so that memory beyond the two pictures stays bounded
+
+_DARKENED = [round(0.7 * value) for value in range(256)] * 3
+
+
+class _Painter:
+    """Knows the cell of every pixel of a picture, and how a cell is to look."""
+
+    def __init__(self, size: tuple[int, int], scores: NDArray[np.floating[Any]], cells: Cells, box: Box) -> None:
+        (height, width), (self.rows, self.columns) = size, scores.shape
+        left, top, right, bottom = box
+        self.row = cells_along(height, top, bottom, self.rows)
+        self.column = cells_along(width, left, right, self.columns)
+        self.chosen = chosen_mask((self.rows, self.columns), cells)
+        heat = heat_colours(heat_levels(scores).ravel())
+        self.heat = np.concatenate((heat, np.zeros((1, 3), np.uint8)))
+
+    def paint(self, band: Image.Image, top: int) -> Image.Image:
+        """Return a band of the picture, whose first row of pixels is `top`, with what was not read under heat."""
+        cell = cell_of(self.row[top : top + band.height], self.column, self.columns)
+        dull = Image.blend(band.convert("L").convert("RGB"), band, 0.25).point(_DARKENED)
+        shaded = Image.blend(dull, Image.fromarray(self.heat[cell]), 0.55)
+        return Image.composite(band, shaded, Image.fromarray(self.chosen[cell]))
+
+    def outline(self, canvas: Image.Image) -> None:
+        """Draw a border around what was read, white within black, to stand out on any picture."""
+        ys, xs = _edges(self.row, self.rows), _edges(self.column, self.columns)
+        side = min((ys[-1] - ys[0]) / self.rows, (xs[-1] - xs[0]) / self.columns)
+        if side < SMALLEST_OUTLINED:
+            return
+        thickest = text_size(len(self.row), len(self.column)) / 5
+        stroke, draw = max(1, round(min(side / 20, thickest))), ImageDraw.Draw(canvas)
+        borders = list(_borders(self.chosen[:OUTSIDE].reshape(self.rows, self.columns), ys.tolist(), xs.tolist()))
+        for colour, width in (("black", stroke + 2 * max(1, stroke // 2)), ("white", stroke)):
+            before, after = width // 2, (width - 1) // 2
+            for left, top, right, bottom in borders:
+                draw.rectangle((left - before, top - before, right + after, bottom + after), colour)
+
+
+def _borders(chosen: NDArray[np.bool_], ys: list[int], xs: list[int]) -> Iterator[tuple[int, int, int, int]]:
+    """Yield left, top, right, bottom of every line between a chosen cell and one that is not, or the outside."""
+    framed = np.pad(chosen, 1)
+    for row, column in np.argwhere(framed[:-1, 1:-1] != framed[1:, 1:-1]).tolist():
+        yield xs[column], ys[row], xs[column + 1], ys[row]
+    for row, column in np.argwhere(framed[1:-1, :-1] != framed[1:-1, 1:]).tolist():
+        yield xs[column], ys[row], xs[column], ys[row + 1]
+
+
+def _edges(cell: NDArray[np.intp], cells: int) -> NDArray[np.intp]:
+    """Give the first pixel of every cell along a side, and the one after the last."""
+    inside = np.flatnonzero(cell != OUTSIDE)
+    if not inside.size:
+        return np.zeros(cells + 1, dtype=np.intp)
+    return inside[0] + np.searchsorted(cell[inside], np.arange(cells + 1))
+
+
+def overlay(
+    picture: Image.Image, scores: NDArray[np.floating[Any]], cells: Cells, box: Box, caption: str
+) -> Image.Image:
+    """Draw heat and cells on a picture at its own resolution, and a legend below it.
+
+    picture: as displayed, full resolution. scores: (rows, columns), any range. cells: the (row, column) pairs that
+    were read; they stay clear and are outlined, all others are dulled under the heat. box: left, top, right, bottom
+    of what the grid covers, in the picture's pixels. caption: a sentence for the legend.
+    The picture stands at the top left, unscaled; a narrow one gets a margin on the right for the legend's sake.
+    """
+    strip = legend_strip(max(picture.width, NARROWEST), text_size(picture.height, picture.width), on_one_line(caption))
+    painter = _Painter((picture.height, picture.width), scores, cells, box)
+    canvas = Image.new("RGB", (strip.width, picture.height + strip.height), BACKGROUND)
+    step = max(1, BAND_PIXELS // picture.width)
+    for top in range(0, picture.height, step):
+        band = picture.crop((0, top, picture.width, min(top + step, picture.height))).convert("RGB")
+        canvas.paste(painter.paint(band, top), (0, top))
+    painter.outline(canvas)
+    canvas.paste(strip, (0, picture.height))
+    return canvas

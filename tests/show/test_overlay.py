@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from PIL import Image, ImageFont
+
+from lookwhere_cli.show.legend import text_size, wrapped
+from lookwhere_cli.show.overlay import overlay
+
+GREEN = (40, 200, 80)
+
+
+def scores(rows, columns):
+    return np.arange(rows * columns, dtype=np.float32).reshape(rows, columns)
+
+
+def drawn(size, grid, cells, box=None, caption="2 of 6 cells read"):
+    picture = Image.new("RGB", size, GREEN)
+    return np.asarray(overlay(picture, scores(*grid), cells, box or (0, 0, *size), caption))
+
+
+def test_chosen_cells_stay_clear_and_all_others_do_not():
+    cells = {(0, 1), (1, 2)}
+    pixels = drawn((600, 400), (2, 3), cells)
+    for row in range(2):
+        for column in range(3):
+            clear = tuple(pixels[200 * row + 100, 200 * column + 100]) == GREEN
+            assert clear == ((row, column) in cells)
+
+
+def test_heat_is_brighter_where_scores_are_higher():
+    sums = drawn((600, 400), (2, 3), [])[[100] * 3 + [300] * 3, [100, 300, 500] * 2].astype(int).sum(axis=-1)
+    assert (np.diff(sums) > 0).all()
+
+
+def test_a_white_line_parts_chosen_from_not_chosen_but_not_chosen_from_chosen():
+    pixels = drawn((600, 400), (2, 3), [(0, 0), (0, 1)])
+    assert tuple(pixels[100, 400]) == (255, 255, 255)
+    assert tuple(pixels[200, 100]) == (255, 255, 255)
+    assert tuple(pixels[100, 200]) == GREEN
+
+
+def test_small_cells_are_not_outlined():
+    pixels = drawn((40, 40), (10, 10), [(5, 5)])
+    assert (pixels[20:24, 20:24] == GREEN).all()
+
+
+def test_the_grid_covers_the_box_alone():
+    pixels = drawn((600, 400), (1, 1), [(0, 0)], box=(100, 0, 500, 400))
+    assert tuple(pixels[200, 120]) == tuple(pixels[200, 480]) == GREEN
+    assert pixels[200, 50].sum() < sum(GREEN) / 2
+    assert pixels[200, 550].sum() < sum(GREEN) / 2
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 5), (20_000, 10), (10, 20_000), (301, 299), (1500, 1100)])
+def test_any_size_keeps_its_resolution_above_a_legend(size):
+    pixels = drawn(size, (1, 1), [(0, 0)])
+    assert pixels.shape[1] == max(size[0], 300)
+    legend = pixels[size[1] :]
+    assert 36 <= len(legend) <= max(80, size[1])
+    assert legend.max() > 200 and np.median(legend) < 60
+
+
+def test_bands_join_without_a_seam(monkeypatch):
+    whole = drawn((90, 70), (7, 9), [(3, 3)])
+    monkeypatch.setattr("lookwhere_cli.show.overlay.BAND_PIXELS", 200)
+    np.testing.assert_array_equal(drawn((90, 70), (7, 9), [(3, 3)]), whole)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
+def test_other_modes_than_rgb_are_shown(mode):
+    picture = Image.new("RGB", (64, 64), "white").convert(mode)
+    pixels = np.asarray(overlay(picture, scores(2, 2), [(0, 0)], (0, 0, 64, 64), ""))
+    assert tuple(pixels[10, 10]) == (255, 255, 255)
+
+
+def test_the_text_grows_with_the_picture():
+    assert text_size(5, 5) == text_size(10, 20_000) == 12
+    assert 12 < text_size(2000, 3000) < text_size(6000, 8000) <= text_size(30_000, 8000)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "short", "several words of a caption " * 20, "unbroken" * 40, "two " + "unbroken" * 40]
+)
+def test_a_caption_is_wrapped_to_three_lines_within_the_width(text):
+    font = ImageFont.load_default(12)
+    lines = wrapped(text, font, 200)
+    assert len(lines) <= 3
+    assert all(font.getlength(line) <= 200 for line in lines)
+    assert (" ".join(lines) == text.strip()) == (font.getlength(text) <= 200)
+    assert len(text) < 100 or lines[-1].endswith("…")
+
+
+def test_a_caption_that_cannot_be_written_out_is_drawn_all_the_same():
+    drawn((50, 50), (1, 1), [], caption="caf\udce9\n\x00 犬")
