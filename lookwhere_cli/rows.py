@@ -26,7 +26,7 @@ class Label:
 
     def to_dict(self) -> dict[str, Any]:
         """The label as it stands in every format; the probability to six decimals."""
-        return {"label": self.label, "index": self.index, "probability": round(self.probability, 6)}
+        return {"label": printable(self.label), "index": self.index, "probability": round(self.probability, 6)}
 
 
 @dataclass(frozen=True)
@@ -204,6 +204,11 @@ class ParquetWriter:
         if self._held:
             self._flush()
         self._file.close()
+
+    def __del__(self) -> None:
+        # Where writing failed there was no close; pyarrow would try it now, on a stream that is gone, and complain.
+        if hasattr(self, "_file"):
+            self._file.is_open = False
 
     def _flush(self) -> None:
         self._file.write_table(self._arrow.Table.from_pylist(self._held, schema=self._schema))

@@ -1,0 +1,148 @@
+import csv
+import io
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet
+import pytest
+
+from lookwhere_cli.checkpoints import names
+
+LOOKWHERE = [sys.executable, "-m", "lookwhere_cli"]
+
+
+@pytest.mark.parametrize("command", [[], ["classify"], ["explain"], ["models", "list"]])
+def test_help_fits_a_screen_and_shows_two_examples(lookwhere, command):
+    ran = lookwhere(*command, "--help")
+    lines = ran.out.splitlines()
+    assert ran.code == 0 and len(lines) <= 50 and max(map(len, lines)) <= 80
+    assert sum(line.strip().startswith("lookwhere ") for line in lines) == 2
+
+
+def test_version(lookwhere):
+    ran = lookwhere("--version")
+    assert ran.code == 0 and ran.out.startswith("lookwhere ")
+
+
+def test_near_commands_and_options_are_offered(lookwhere):
+    assert "Did you mean 'classify'" in lookwhere("clasify", "x").err
+    assert "--format" in lookwhere("classify", "x", "--formt", "json").err
+
+
+def test_completion_is_there(lookwhere, monkeypatch):
+    monkeypatch.setenv("_LOOKWHERE_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "lookwhere cl")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert lookwhere().out.split() == ["classify"]
+
+
+def test_models_list_shows_size_labels_and_results(lookwhere, model_folder, tmp_path, monkeypatch):
+    shelf = tmp_path / "weights"
+    shutil.copytree(model_folder, shelf / "small-birds")
+    (shelf / "small-birds" / "results.json").write_text(json.dumps({"accuracy": {"birds": 0.875}}))
+    monkeypatch.setattr(names, "_SHELVES", (shelf,))
+    ran = lookwhere("models", "list")
+    (line,) = [line for line in ran.out.splitlines() if line.startswith("small-birds")]
+    assert "birds 87.5%" in line and "classify" in line and " 18 of 36 " in line
+    monkeypatch.setattr(names, "_SHELVES", ())
+    assert "No model is bundled." in lookwhere("models", "list").out
+
+
+def in_terminal(columns, arguments):
+    """What a terminal of that width shows."""
+    leader, follower = pty.openpty()
+    environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    process = subprocess.Popen([*LOOKWHERE, *arguments], stdout=follower, stderr=follower, env=environment)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            shown += (read := os.read(leader, 65536))
+        except OSError:
+            break
+        if not read:
+            break
+    os.close(leader)
+    return process.wait(), shown.decode()
+
+
+def test_in_a_terminal_there_is_a_map_and_colour(model_folder, photos):
+    code, shown = in_terminal(100, ["classify", str(photos / "0.png"), "--model", str(model_folder)])
+    assert code == 0 and "▀" in shown and "17 of 35 cells read" in shown and "\x1b[" in shown
+
+
+MANY = 3000
+
+
+@pytest.fixture
+def started(model_folder, photos, tmp_path):
+    """Start `classify` on more pictures than get done before it is stopped."""
+    many = tmp_path / "many"
+    many.mkdir()
+    for index in range(MANY):
+        os.link(photos / "0.png", many / f"{index}.png")
+    processes = []
+
+    def start(*arguments):
+        command = [*LOOKWHERE, "classify", str(many), "--model", str(model_folder), "--batch-size", "2", *arguments]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("format", ["json", "csv"])
+def test_ctrl_c_leaves_whole_rows_on_stdout(started, format):
+    process = started("--format", format)
+    first = process.stdout.readline() + process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    rest, err = process.communicate(timeout=60)
+    text = (first + rest).decode()
+    rows = json.loads(text) if format == "json" else list(csv.DictReader(io.StringIO(text)))
+    assert process.returncode == 130
+    assert 0 < len(rows) < MANY and all(row["labels"] for row in rows)
+    assert re.fullmatch(rf"Stopped: \d+ of {MANY} pictures are done.\n", err.decode())
+
+
+@pytest.mark.parametrize("format", ["json", "parquet"])
+def test_ctrl_c_completes_the_file_with_what_is_done(started, tmp_path, format):
+    out = tmp_path / f"rows.{format}"
+    process = started("--format", format, "--out", str(out))
+    while not any(file.stat().st_size for file in tmp_path.glob(".rows*")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    assert not out.exists()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    rows = json.loads(out.read_text()) if format == "json" else pyarrow.parquet.read_table(out).to_pylist()
+    assert process.returncode == 130 and len(rows) < MANY
+    assert [row["path"].rpartition("/")[2] for row in rows] == [f"{index}.png" for index in range(len(rows))]
+    assert not list(tmp_path.glob(".rows*"))
+
+
+def test_a_reader_that_goes_away_is_no_complaint(started):
+    process = started()
+    process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(timeout=60) != 0
+    assert process.stderr.read() == b""
+
+
+def test_a_full_disk_behind_stdout_is_one_sentence(model_folder, photos):
+    with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device, not a path
+        ran = subprocess.run(
+            [*LOOKWHERE, "classify", str(photos), "--model", str(model_folder)], stdout=full, stderr=subprocess.PIPE
+        )
+    assert ran.returncode == 1
+    assert ran.stderr.decode().startswith("Error: Writing 'standard output' failed: No space left on device")
+    assert ran.stderr.count(b"\n") == 1

@@ -1,0 +1,219 @@
+import csv
+import io
+import json
+import os
+import shutil
+import struct
+import zlib
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lookwhere_cli.rows import COLUMNS
+
+
+@pytest.fixture
+def mixed(photos, tmp_path):
+    """Two good pictures between all kinds of bad ones."""
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    shutil.copy(photos / "0.png", folder / "1 good.png")
+    (folder / "2 text.jpg").write_text("hello, I am no picture\n")
+    Image.effect_noise((200, 200), 80).convert("RGB").save(folder / "3 cut.jpg")
+    os.truncate(folder / "3 cut.jpg", 3000)
+    (folder / "4 cut.png").write_bytes((photos / "0.png").read_bytes()[:2000])
+    (folder / "5 empty.jpg").touch()
+    (folder / "6 bomb.png").write_bytes(bomb(100_000, 100_000))
+    shutil.copy(photos / "1.png", folder / "7 good.png")
+    return folder
+
+
+def bomb(width, height):
+    """A tiny PNG that claims to be a giant."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_piped_text_is_one_plain_line_per_picture_in_natural_order(lookwhere, photos):
+    ran = lookwhere("classify", photos)
+    assert ran.code == 0 and ran.err == ""
+    lines = [line.split("\t") for line in ran.out.splitlines()]
+    assert [line[0] for line in lines] == [str(photos / f"{i}.png") for i in range(12)]
+    assert all(len(line) == 4 and line[1].endswith("%") for line in lines)
+    assert "\x1b" not in ran.out
+
+
+def test_the_same_rows_in_every_format(lookwhere, photos, tmp_path):
+    rows = json.loads(lookwhere("classify", photos, "--format", "json").out)
+    lines = [json.loads(line) for line in lookwhere("classify", photos, "--format", "jsonl").out.splitlines()]
+    records = list(csv.DictReader(io.StringIO(lookwhere("classify", photos, "--format", "csv").out)))
+    out = tmp_path / "rows.parquet"
+    assert lookwhere("classify", photos, "--format", "parquet", "--out", out).code == 0
+    import pyarrow.parquet
+
+    for row, line, record, stored in zip(
+        rows, lines, records, pyarrow.parquet.read_table(out).to_pylist(), strict=True
+    ):
+        del row["seconds"], line["seconds"], stored["seconds"], stored["note"], stored["error"]
+        assert row == line == stored
+        assert [record[name] for name in ("path", "k")] == [row["path"], str(row["k"])]
+        assert json.loads(record["labels"]) == row["labels"]
+    assert tuple(records[0]) == COLUMNS
+
+
+def test_bad_pictures_are_listed_and_the_others_done(lookwhere, mixed):
+    ran = lookwhere("classify", mixed, "--format", "jsonl")
+    rows = [json.loads(line) for line in ran.out.splitlines()]
+    assert ran.code == 1
+    assert [row["path"][len(str(mixed)) + 1] for row in rows if "labels" in row] == ["1", "7"]
+    failed = [row for row in rows if "error" in row]
+    assert len(failed) == 5 and all(set(row) == {"path", "error"} for row in failed)
+    assert ran.err.count("Error: ") == 5 and "5 of 7 pictures failed." in ran.err
+    assert "10,000,000,000 pixels" in ran.err and "--max-pixels" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_quiet_silences_notes_but_no_errors(lookwhere, mixed, tmp_path):
+    frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
+    assert "first of 2 frames" in lookwhere("classify", tmp_path / "two.gif").err
+    assert lookwhere("classify", tmp_path / "two.gif", "--quiet").err == ""
+    assert "Error: " in lookwhere("classify", mixed, "--quiet").err
+
+
+def test_fail_fast_stops_at_the_first_bad_one_and_keeps_what_is_done(lookwhere, mixed, tmp_path):
+    out = tmp_path / "rows.json"
+    ran = lookwhere("classify", mixed, "--fail-fast", "--format", "json", "--out", out)
+    assert ran.code == 1 and ran.err.count("Error") == 1
+    assert [("error" in row) for row in json.loads(out.read_text())] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["-k", "0"], 2, "-k 0 is not an amount"),
+        (["-k", "-3"], 2, "-k -3 is not an amount"),
+        (["-k", "37"], 2, "more than the 36 cells"),
+        (["-k", "abc"], 2, "-k abc is not an amount"),
+        (["-k", "1.5"], 2, "-k 1.5 is not an amount"),
+        (["--size", "30"], 2, "take 28 or 32"),
+        (["--batch-size", "0"], 2, "batch size is 0"),
+        (["--workers", "-1"], 2, "number of workers is -1"),
+        (["--top", "0"], 2, "top is 0"),
+        (["--device", "gpu"], 2, "no device 'gpu'"),
+        (["--dtype", "fp16"], 2, "did you mean 'float16'"),
+        (["--format", "xml"], 2, "'xml'"),
+        (["--background", "wite"], 2, "--background wite"),
+        (["--crop", "--stretch"], 2, "exclude each other"),
+        (["--out", "/nowhere/rows.json"], 2, "can't be written: No such file or directory"),
+        (["--out", "/proc/rows.json"], 2, "can't be written"),
+        (["--model", "lookwhere-tinny-in1k"], 3, "no model 'lookwhere-tinny-in1k'"),
+    ],
+)
+def test_wrong_use_ends_in_a_sentence_before_any_picture(lookwhere, photos, monkeypatch, arguments, code, sentence):
+    monkeypatch.setattr("lookwhere_cli.predictor.open_view", lambda *_: pytest.fail("a picture was opened"))
+    ran = lookwhere("classify", photos, *arguments)
+    assert ran.code == code and ran.out == ""
+    assert sentence in ran.err and "Traceback" not in ran.err
+
+
+def test_inputs_that_are_not_there_or_empty(lookwhere, tmp_path):
+    ran = lookwhere("classify", tmp_path / "nowhere.jpg")
+    assert ran.code == 2 and "nowhere.jpg' is not there" in ran.err
+    ran = lookwhere("classify", tmp_path)
+    assert ran.code == 2 and "Error: " in ran.err
+
+
+def test_a_folder_named_like_a_picture_is_a_folder(lookwhere, photos, tmp_path):
+    folder = tmp_path / "a.jpg"
+    folder.mkdir()
+    shutil.copy(photos / "0.png", folder)
+    assert lookwhere("classify", folder).out.count("\n") == 1
+
+
+def test_a_picture_that_may_not_be_read(lookwhere, photos, monkeypatch):
+    opened = Path.open
+
+    def refuse(path, *how, **more):
+        if path.suffix == ".png":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    ran = lookwhere("classify", photos / "0.png")
+    assert ran.code == 1 and "permission denied" in ran.err
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
+def test_broken_model_folders(lookwhere, model_folder, photos, tmp_path, file):
+    model = shutil.copytree(model_folder, tmp_path / "model")
+    os.truncate(model / file, 50)
+    ran = lookwhere("classify", photos, "--model", model)
+    assert ran.code == 3 and file in ran.err and ran.err.count("\n") == 1
+    (model / file).unlink()
+    ran = lookwhere("classify", photos, "--model", model)
+    assert ran.code == 3 and f"has no {file}" in ran.err
+
+
+def test_existing_output_is_kept_unless_told_otherwise(lookwhere, photos, tmp_path):
+    out = tmp_path / "rows.jsonl"
+    out.write_text("mine")
+    ran = lookwhere("classify", photos, "--format", "jsonl", "--out", out)
+    assert ran.code == 2 and "--overwrite" in ran.err and out.read_text() == "mine"
+    ran = lookwhere("classify", photos, "--format", "jsonl", "--out", out, "--overwrite")
+    assert ran.code == 0 and ran.out == "" and len(out.read_text().splitlines()) == 12
+    assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+@pytest.mark.parametrize("format", ["text", "json", "jsonl", "csv", "parquet"])
+def test_a_full_disk_is_a_sentence(lookwhere, photos, format):
+    ran = lookwhere("classify", photos, "--format", format, "--out", "/dev/full")
+    assert ran.code == 1 and "Writing '/dev/full' failed: No space left on device" in ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_a_disk_that_fills_up_leaves_no_file(lookwhere, photos, tmp_path, monkeypatch):
+    from lookwhere_cli import rows
+
+    class Filling(rows.JsonLinesWriter):
+        def write(self, row):
+            if row.path.endswith("/3.png"):
+                raise OSError(28, "No space left on device")
+            super().write(row)
+
+    monkeypatch.setitem(rows.WRITERS, "jsonl", Filling)
+    ran = lookwhere("classify", photos, "--format", "jsonl", "--out", tmp_path / "rows.jsonl")
+    assert ran.code == 1 and "No space left" in ran.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_odd_shapes_and_names_work(lookwhere, tmp_path):
+    sizes = {"-dash.png": (1, 1), "quo\"te's.png": (5, 5), "new\nline.png": (2000, 10), "é ü.png": (10, 300)}
+    for name, size in sizes.items():
+        Image.new("RGB", size, "teal").save(tmp_path / name)
+    Image.new("RGB", (8, 8)).save(os.fsencode(tmp_path) + b"/caf\xe9.png", format="PNG")
+    rows = json.loads(lookwhere("classify", tmp_path, "--format", "json").out)
+    assert all("labels" in row for row in rows) and len(rows) == 5
+    assert {tuple(row[side] for side in ("width", "height")) for row in rows} == {*sizes.values(), (8, 8)}
+    assert lookwhere("classify", tmp_path).out.count("\n") == 5
+
+
+def test_debug_shows_the_traceback_above_the_sentence(lookwhere):
+    ran = lookwhere("classify", "nowhere.jpg", "--debug")
+    assert ran.code == 2 and "Traceback" in ran.err and ran.err.splitlines()[-1].startswith("Error: 'nowhere.jpg'")
+
+
+def test_what_should_not_happen_is_a_sentence_too(lookwhere, photos, monkeypatch):
+    monkeypatch.setattr("lookwhere_cli.predictor.choose", lambda *_: 1 / 0)
+    ran = lookwhere("classify", photos)
+    assert ran.code == 1 and "ZeroDivisionError" in ran.err and ran.err.count("\n") == 1

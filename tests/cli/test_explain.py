@@ -1,0 +1,53 @@
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def test_piped_it_tells_in_words(lookwhere, photos):
+    ran = lookwhere("explain", photos / "0.png")
+    assert ran.code == 0 and "\x1b" not in ran.out and "█" not in ran.out
+    assert "17 of 35 cells read (49%)" in ran.out and "GMACs" in ran.out
+    assert "best cells (row, column): (" in ran.out
+    assert all(stage in ran.out for stage in ("open", "thumbnail", "select", "patches", "extract"))
+
+
+def test_one_overlay_at_the_pictures_own_resolution(lookwhere, photos, tmp_path):
+    out = tmp_path / "overlay.png"
+    assert lookwhere("explain", photos / "0.png", "--out", out).code == 0
+    drawn = Image.open(out)
+    assert drawn.format == "PNG" and drawn.width >= 60 and drawn.height > 40
+    ran = lookwhere("explain", photos / "0.png", "--out", out)
+    assert ran.code == 2 and "--overwrite" in ran.err
+    assert lookwhere("explain", photos / "1.png", "--out", out, "--overwrite").code == 0
+    assert Image.open(out).size != drawn.size or np.any(np.asarray(Image.open(out)) != np.asarray(drawn))
+
+
+def test_a_folder_of_overlays_and_names_that_clash(lookwhere, photos, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(photos / "0.png", other)
+    Image.new("RGB", (9, 9)).save(other / "0.jpg")
+    out = tmp_path / "new" / "overlays"
+    assert lookwhere("explain", photos / "0.png", other, "--out", out).code == 0
+    assert sorted(file.name for file in out.iterdir()) == ["0-2.png", "0-3.png", "0.png"]
+
+
+def test_a_bad_picture_does_not_stop_the_others(lookwhere, photos, tmp_path):
+    (tmp_path / "bad.png").write_text("no")
+    ran = lookwhere("explain", tmp_path / "bad.png", photos / "0.png")
+    assert ran.code == 1 and "Error: " in ran.err and "17 of 35" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--out", "overlay.jpg"], "an overlay is a PNG"),
+        (["--out", "/nowhere/overlay.png"], "can't be written"),
+        (["-k", "abc"], "-k abc"),
+    ],
+)
+def test_wrong_use(lookwhere, photos, arguments, sentence):
+    ran = lookwhere("explain", photos / "0.png", *arguments)
+    assert ran.code == 2 and sentence in ran.err
