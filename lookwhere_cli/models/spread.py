@@ -37,16 +37,11 @@ def _nearest(cells: Int[Tensor, " k"], grid: Grid) -> tuple[Int[Tensor, "cells n
     """Positions in `cells` of the nearest chosen ones, and their squared distances, for every cell of the grid."""
     rows, columns = grid
     ordered, order = cells.sort()
-    count = rows * columns
-    everywhere = torch.arange(count, device=cells.device)
-    found = []
-    for part in everywhere.split(max(1, _CHUNK // len(cells))):
-        down = torch.div(part, columns, rounding_mode="floor")[:, None] - torch.div(
-            ordered, columns, rounding_mode="floor"
-        )
-        across = (part % columns)[:, None] - ordered % columns
-        # Unique integers that order by distance, then by cell: `ordered` ascends, so its position breaks ties alike.
-        key = (down * down + across * across) * len(cells) + torch.arange(len(cells), device=cells.device)
-        found.append(key.topk(min(NEAREST, len(cells)), dim=1, largest=False).values)
-    key = torch.cat(found)
-    return order[key % len(cells)], torch.div(key, len(cells), rounding_mode="floor").float()
+    k, near = len(cells), min(NEAREST, len(cells))
+    row, column, place = (torch.arange(count, device=cells.device) for count in (rows, columns, k))
+    # Unique integers that order by distance, then by cell: `ordered` ascends, so its position breaks ties alike.
+    down = (row[:, None] - ordered // columns).square() * k + place
+    across = (column[:, None] - ordered % columns).square() * k
+    parts = down.split(max(1, _CHUNK // across.numel()))
+    key = torch.cat([(part[:, None] + across).topk(near, largest=False).values.flatten(0, 1) for part in parts])
+    return order[key % k], (key // k).float()
