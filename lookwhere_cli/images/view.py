@@ -75,7 +75,8 @@ def alias(array: NDArray[Any], height: int, width: int) -> NDArray[np.float32]:
 
 def _neighbours(count: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
     """For each of the wanted positions: the two of `count` source positions around it, and the second's weight."""
-    centres = np.maximum((np.arange(wanted) + 0.5) * (count / wanted) - 0.5, 0)
+    half = np.float32(0.5)  # single precision, as in torch: in double, pixels would differ in their fifth digit
+    centres = np.maximum((np.arange(wanted, dtype=np.float32) + half) * np.float32(count / wanted) - half, 0)
     lower = np.minimum(centres.astype(np.intp), count - 1)
     return lower, np.minimum(lower + 1, count - 1), (centres - lower).astype(np.float32)
 
