@@ -17,7 +17,7 @@ from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.files import check_free, whole_file, writing
 from lookwhere_cli.images.frame import Reading
 
-PAGE_SIDE = 1024  # pixels of a picture's longer side in the page, which holds them all
+PAGE_SIDE = 1600  # pixels of a picture's longer side, at most, until the page is written
 
 if TYPE_CHECKING:
     from lookwhere_cli.predictor import Explanation, Predictor
@@ -102,7 +102,7 @@ def _explain_all(
         if path in overlays:
             _draw(predictor, explanation, overlays[path])
         if html is not None:
-            pages.append(_page_picture(explanation))
+            pages.append(_page_picture(predictor, explanation))
     if html is not None and pages:
         _write_page(html, pages)
     return failed
@@ -159,21 +159,22 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
         drawn.save(stream, format="PNG")
 
 
-def _page_picture(explanation: Explanation) -> PagePicture:
+def _page_picture(predictor: Predictor, explanation: Explanation) -> PagePicture:
     from PIL import Image
 
-    from lookwhere_cli.cli.cards import pixels_of
     from lookwhere_cli.show.page import PagePicture
 
-    row = explanation.row
-    pixels = pixels_of(explanation.view, PAGE_SIDE)
+    row, view = explanation.row, explanation.view
+    scale = min(1.0, PAGE_SIDE / max(view.size))
+    height, width = (max(1, round(length * scale)) for length in view.size)
+    left, top, right, bottom = (edge * scale for edge in view.box)
     return PagePicture(
         name=row.path,
-        picture=Image.fromarray(pixels),
+        picture=Image.fromarray(predictor.displayed(row.path, height, width)),
         grid=row.grid,
         scores=explanation.scores,
         order=list(explanation.order),
-        box=(0.0, 0.0, float(pixels.shape[1]), float(pixels.shape[0])),
+        box=(left, top, right, bottom),
         predictions={k: list(labels) for k, labels in explanation.predictions.items()},
         macs=explanation.macs,
         macs_full=row.macs_full,

@@ -34,6 +34,16 @@ def test_a_folder_of_overlays_and_names_that_clash(lookwhere, photos, tmp_path):
     assert sorted(file.name for file in out.iterdir()) == ["0-2.png", "0-3.png", "0.png"]
 
 
+def test_one_page_for_all_pictures(lookwhere, photos, tmp_path):
+    html = tmp_path / "page.html"
+    ran = lookwhere("explain", photos / "0.png", photos / "1.png", "--crop", "--html", html)
+    assert ran.code == 0 and ran.err == ""
+    content = html.read_text()
+    assert content.startswith("<!") and content.count("data:image/jpeg;base64,") == 4
+    assert lookwhere("explain", photos / "0.png", "--html", html).code == 2
+    assert html.read_text() == content
+
+
 def test_a_bad_picture_does_not_stop_the_others(lookwhere, photos, tmp_path):
     (tmp_path / "bad.png").write_text("no")
     ran = lookwhere("explain", tmp_path / "bad.png", photos / "0.png")
@@ -45,6 +55,7 @@ def test_a_bad_picture_does_not_stop_the_others(lookwhere, photos, tmp_path):
     [
         (["--out", "overlay.jpg"], "an overlay is a PNG"),
         (["--out", "/nowhere/overlay.png"], "can't be written"),
+        (["--html", "/nowhere/page.html"], "can't be written"),
         (["-k", "abc"], "-k abc"),
     ],
 )
