@@ -9,8 +9,16 @@ from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.ahead import read_ahead
 
 
+_elsewhere: set[threading.Thread] = set()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _threads_of_other_tests():
+    _elsewhere.update(threading.enumerate())
+
+
 def running():
-    return [thread for thread in threading.enumerate() if thread.name.startswith("read-ahead")]
+    return [thread for thread in set(threading.enumerate()) - _elsewhere if thread.name.startswith("read-ahead")]
 
 
 @given(st.lists(st.integers(0, 3), max_size=12), st.integers(1, 4), st.integers(1, 6))
