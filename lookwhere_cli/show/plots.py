@@ -1,42 +1,42 @@
 """Curves of a training run, as a picture beside its weights."""
 
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookwhere_cli.files import whole_file, writing
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LOSSES = ("total", "cls", "patch", "map", "logits")
-OTHERS = {"lr": "learning rate", "images_per_second": "images / s"}
+TITLES = {
+    "loss": "total loss",
+    "cls": "CLS loss",
+    "patch": "patch loss",
+    "map": "map loss",
+    "logits": "logits loss",
+    "rate": "learning rate",
+    "seconds": "seconds / step",
+}
 # Okabe and Ito's colours: told apart by everyone.
 LINE, SMOOTH = "#9ac7e6", "#0072b2"
 PANELS_PER_ROW = 3
 SMOOTHED_OVER = 50  # at most so many windows make up the smooth line
 
 
-def loss_curves(history: Sequence[Mapping[str, float]], path: str | os.PathLike[str]) -> None:
+def loss_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> None:
     """Draw one panel for each loss, the learning rate and the speed, those that the history holds, as a PNG.
 
-    history: one mapping per recorded step: "step", and any of "total", "cls", "patch", "map", "logits", "lr",
-    "images_per_second"; a record may lack some. The file is written whole or not at all; OSError where it can't be.
+    history: one mapping per recorded step: "step", and any of "loss" (the total), "cls", "patch", "map", "logits",
+    "rate", "seconds"; a record may lack some, and what else it holds is passed over.
+    The file is written whole or not at all: UsageError or OutputError where it can't be.
     """
-    names = [name for name in (*LOSSES, *OTHERS) if any(name in record for record in history)]
+    names = [name for name in TITLES if any(name in record for record in history)]
     figure = _panels(history, names)
-    folder = Path(path).resolve().parent
-    with tempfile.NamedTemporaryFile(dir=folder, suffix=".png", delete=False) as file:
-        try:
-            figure.savefig(file, format="png", dpi=150)
-            file.close()
-            Path(file.name).chmod(0o644)  # a temporary file is its owner's alone
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    with whole_file(Path(path)) as stream, writing(path):
+        figure.savefig(stream, format="png", dpi=150)
 
 
 def _panels(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> "Figure":
@@ -50,10 +50,10 @@ def _panels(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> "Fi
     for place, name in enumerate(names):
         axes = figure.add_subplot(down, across, place + 1)
         points = [(record["step"], record[name]) for record in history if name in record]
-        _curve(axes, *np.array(points, dtype=np.float64).T, noisy=name != "lr")
-        if name == "images_per_second":
-            axes.set_ylim(bottom=0)
-        axes.set_title(OTHERS.get(name, f"{name} loss"), fontsize=10, loc="left")
+        _curve(axes, *np.array(points, dtype=np.float64).T, noisy=name != "rate")
+        if name == "seconds":  # the first step warms up, and would press all others flat
+            axes.set_ylim(0, 2 * np.median([seconds for _, seconds in points]))
+        axes.set_title(TITLES[name], fontsize=10, loc="left")
         axes.set_xlabel("step" if place >= len(names) - across else "", fontsize=9)
     return figure
 

@@ -215,7 +215,7 @@ def test_one_turns_through_the_pictures_and_each_keeps_its_k(tab):
     tab.keyboard.press("n")
     tab.wait_for_function("document.getElementById('picture').complete")
     assert text(tab, "position") == "2 of 3" and tab.input_value("#k") == "12"
-    assert "</script>" in text(tab, "name")
+    assert "</script>" in text(tab, "name") and text(tab, "grid") == "5 × 9 cells"
     set_slider(tab, 20)
     assert lit_cells(tab, PICTURES[1]) == set(PICTURES[1].order[:20])
     assert "22 % of the picture" in text(tab, "readout")
