@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from lookwhere_cli.cli import models
+from lookwhere_cli.cli.bench import bench
 from lookwhere_cli.cli.classify import classify
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.pretrain import pretrain
@@ -26,6 +27,7 @@ app = typer.Typer(
 app.command()(classify)
 app.command()(explain)
 app.command()(pretrain)
+app.command()(bench)
 app.add_typer(models.app, name="models")
 
 
