@@ -10,11 +10,15 @@ from lookwhere_cli.errors import OutputError, UsageError
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Refuse, before any work is done, an output that is there already. Raises UsageError."""
+    """Refuse, before any work is done, an output that is there already or has no folder. Raises UsageError."""
     if path.is_dir():
         raise UsageError(f"{str(path)!r} is a folder; name a file to write to.")
     if path.is_file() and not overwrite:
         raise UsageError(f"{str(path)!r} is there already; choose another name, or replace it with --overwrite.")
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"{str(path)!r} can't be written: there is no folder {str(path.parent)!r}; choose another place."
+        )
 
 
 @contextmanager
