@@ -1,5 +1,6 @@
 """Files are written whole or not at all: under a temporary name beside their own, then renamed."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -16,9 +17,7 @@ def check_free(path: Path, overwrite: bool) -> None:
     if path.is_file() and not overwrite:
         raise UsageError(f"{str(path)!r} is there already; choose another name, or replace it with --overwrite.")
     if not path.parent.is_dir():
-        raise UsageError(
-            f"{str(path)!r} can't be written: there is no folder {str(path.parent)!r}; choose another place."
-        )
+        raise UsageError(f"{str(path)!r} can't be written: {os.strerror(errno.ENOENT)}; choose another place.")
 
 
 @contextmanager
