@@ -35,6 +35,10 @@ def list_models(debug: options.Debug = False) -> None:
     from lookwhere_cli.checkpoints.names import bundled
 
     table = Table("Model", "MB", "Task", "Labels", "Pixels", "k", "GMACs", "Results", box=None, pad_edge=False)
+    for column in table.columns:
+        column.overflow = "fold"
+    # A name is there to be typed, so it stays in one piece.
+    table.columns[0].min_width = max((len(model.name) for model in bundled()), default=0)
     for model in bundled():
         table.add_row(*_line(model))
     console = Console()
