@@ -1,6 +1,7 @@
 """From a model's name and a user's wishes to a predictor; what can't be is refused before any picture is opened."""
 
 import os
+from typing import get_args
 
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
@@ -42,6 +43,8 @@ def load(
 
     Raises UsageError for a value that can't be, ModelError for a model that can't be used.
     """
+    if mode not in get_args(Mode):
+        raise UsageError(f"There is no mode {mode!r}; choose one of {', '.join(get_args(Mode))}.")
     loaded = load_model(model, device, dtype)
     config = loaded.config
     size = _whole_patches(config.size if size is None else size, config.patch)
