@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lookwhere_cli.checkpoints.names import WEIGHTS
+from lookwhere_cli.cli import pretrain_options as asked
+from lookwhere_cli.cli.options import Debug, Quiet
 from lookwhere_cli.cli.output import say
 from lookwhere_cli.errors import DataError, UsageError
 
@@ -21,76 +22,43 @@ if TYPE_CHECKING:
     from lookwhere_cli.training.pretrain import Run
     from lookwhere_cli.training.timm_models import Source
 
-DATA, LOOK, LOSS, OPTIMISE = "Photographs and views", "Where to look", "Losses", "Optimisation"
-
 
 def pretrain(
-    folders: Annotated[
-        list[str], typer.Argument(metavar="FOLDER...", help="Photographs; several folders are drawn from evenly.")
-    ],
-    teacher: Annotated[
-        list[str], typer.Option(help="A timm ViT: NAME, FILE.safetensors or NAME=FILE. Repeat to average logits.")
-    ],
-    out: Annotated[Path, typer.Option(help="Folder for the model; a run that stopped there is taken up again.")],
-    init: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="Start from this model's weights instead of the teacher's.")
-    ] = None,
-    steps: Annotated[int, typer.Option(min=1)] = 1000,
-    batch_size: Annotated[int, typer.Option(min=1)] = 64,
-    size: Annotated[
-        list[int] | None,
-        typer.Option(help="Pixels; repeat to draw from several. [default: teacher's]", rich_help_panel=DATA),
-    ] = None,
-    area: Annotated[tuple[float, float], typer.Option(help="A crop's share of the picture.", rich_help_panel=DATA)] = (
-        0.3,
-        1.0,
-    ),
-    augment: Annotated[int, typer.Option(min=0, max=30, help="RandAugment's magnitude.", rich_help_panel=DATA)] = 9,
-    mixed: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of steps with views mixed in pairs.", rich_help_panel=DATA)
-    ] = 0.0,
-    patches: Annotated[
-        str, typer.Option("--patches", "-k", help="Cells kept, drawn from LOW-HIGH each step.", rich_help_panel=LOOK)
-    ] = "16-128",
-    default_k: Annotated[
-        float, typer.Option(min=0.001, max=1, help="Share of cells the model keeps by default.", rich_help_panel=LOOK)
-    ] = 0.5,
-    thumbnail_size: Annotated[int, typer.Option(help="Pixels.", rich_help_panel=LOOK)] = 112,
-    selector_depth: Annotated[int, typer.Option(min=1, help="Blocks.", rich_help_panel=LOOK)] = 3,
-    prefix: Annotated[
-        Literal["add", "replace"], typer.Option(help="How the gist reaches the extractor.", rich_help_panel=LOOK)
-    ] = "add",
-    map_queries: Annotated[Literal["cls", "patches", "registers"], typer.Option(rich_help_panel=LOOK)] = "cls",
-    map_layers: Annotated[int, typer.Option(min=0, help="Last blocks averaged; 0: all.", rich_help_panel=LOOK)] = 1,
-    map_softmax: Annotated[bool, typer.Option(help="Attention after softmax.", rich_help_panel=LOOK)] = False,
-    head: Annotated[bool, typer.Option(help="Keep a labelled teacher's head.", rich_help_panel=LOSS)] = True,
-    labels: Annotated[
-        Path | None, typer.Option(help="A name per line, for classes that timm can't name.", rich_help_panel=LOSS)
-    ] = None,
-    cls_weight: Annotated[float, typer.Option(min=0, rich_help_panel=LOSS)] = 1.0,
-    patch_weight: Annotated[float, typer.Option(min=0, rich_help_panel=LOSS)] = 1.0,
-    map_weight: Annotated[float, typer.Option(min=0, rich_help_panel=LOSS)] = 0.1,
-    logits_weight: Annotated[float, typer.Option(min=0, rich_help_panel=LOSS)] = 1.0,
-    patch_loss: Annotated[
-        Literal["spread", "chosen"], typer.Option(help="Against all patches, or one to one.", rich_help_panel=LOSS)
-    ] = "spread",
-    lr: Annotated[float, typer.Option(min=0, help="Peak rate.", rich_help_panel=OPTIMISE)] = 1e-4,
-    layer_decay: Annotated[
-        float, typer.Option(min=0, max=1, help="Rate's factor per block towards the first.", rich_help_panel=OPTIMISE)
-    ] = 0.85,
-    average: Annotated[
-        float, typer.Option(min=0, max=1, help="Decay of the averaged weights.", rich_help_panel=OPTIMISE)
-    ] = 0.999,
-    seed: Annotated[int, typer.Option(min=0, rich_help_panel=OPTIMISE)] = 0,
-    device: Annotated[Literal["auto", "cpu"], typer.Option(rich_help_panel=OPTIMISE)] = "auto",
-    dtype: Annotated[
-        Literal["auto", "float32", "bfloat16"],
-        typer.Option(help="auto: bfloat16 where it pays.", rich_help_panel=OPTIMISE),
-    ] = "auto",
-    workers: Annotated[int, typer.Option(min=0, help="Processes that read photographs.", rich_help_panel=OPTIMISE)] = 1,
-    save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.", rich_help_panel=OPTIMISE)] = 100,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    folders: asked.Folders,
+    teacher: asked.Teachers,
+    out: asked.Out,
+    init: asked.Init = None,
+    steps: asked.Steps = 1000,
+    batch_size: asked.Batch = 64,
+    size: asked.Sizes = None,
+    area: asked.Area = (0.3, 1.0),
+    augment: asked.Augment = 9,
+    mixed: asked.Mixed = 0.0,
+    patches: asked.Patches = "16-128",
+    default_k: asked.DefaultK = 0.5,
+    thumbnail_size: asked.Thumbnail = 112,
+    selector_depth: asked.Depth = 3,
+    prefix: asked.Prefix = "add",
+    map_queries: asked.MapQueries = "cls",
+    map_layers: asked.MapLayers = 1,
+    map_softmax: asked.MapSoftmax = False,
+    head: asked.Head = True,
+    labels: asked.Labels = None,
+    cls_weight: asked.ClsWeight = 1.0,
+    patch_weight: asked.PatchWeight = 1.0,
+    map_weight: asked.MapWeight = 0.1,
+    logits_weight: asked.LogitsWeight = 1.0,
+    patch_loss: asked.PatchLoss = "spread",
+    lr: asked.Rate = 1e-4,
+    layer_decay: asked.LayerDecay = 0.85,
+    average: asked.Average = 0.999,
+    seed: asked.Seed = 0,
+    device: asked.Device = "auto",
+    dtype: asked.Dtype = "auto",
+    workers: asked.Workers = 1,
+    save_every: asked.SaveEvery = 100,
+    quiet: Quiet = False,
+    debug: Debug = False,
 ) -> None:
     """Distil a LookWhere model from a timm ViT, without labels: where to look, and what to see.
 
@@ -108,6 +76,7 @@ def pretrain(
     from lookwhere_cli.training.views import ViewRecipe
 
     console = Console(stderr=True, quiet=quiet)
+    place = _placed(device)
     sources = [load_vit(spec) for spec in teacher]
     shape = config_of(sources[0])
     recipe = Pretraining(
@@ -122,14 +91,12 @@ def pretrain(
         patch_loss=patch_loss,
         rates=Rates(lr, layer_decay),
         average=average,
-        precision=_precision(dtype, device),
+        precision=_precision(dtype, place),
         seed=seed,
     )
     config = student_config(sources[0], recipe, _labels(sources, labels) if head else (), default_k)
     folder = _made(out)
-    run = Run(recipe, sources, config, _photographs(folders, console), folder, workers, device)
-    if init:
-        run.start_from(init)
+    run = Run(recipe, sources, config, _photographs(folders, console), folder, workers, place, init)
     _train(run, console, save_every, [source.name for source in sources])
 
 
@@ -139,13 +106,18 @@ def _train(run: Run, console: Console, save_every: int, teachers: list[str]) -> 
     recipe, done = run.recipe, run.resume()
     if done:
         console.print(f"Taken up after {done:,} of {recipe.steps:,} steps.")
+    console.quiet = console.quiet or not run.accelerator.is_main_process
     started = time.perf_counter()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=recipe.steps, completed=done)
-        for numbers in run.train(save_every):
-            rate = recipe.batch * len(run.history[done:]) / (time.perf_counter() - started)
-            progress.update(task, advance=1, description=_told(numbers, rate))
+        try:
+            for numbers in run.train(save_every):
+                rate = recipe.batch * len(run.history[done:]) / (time.perf_counter() - started)
+                progress.update(task, advance=1, description=_told(numbers, rate))
+        except KeyboardInterrupt:
+            say(console, f"Stopped after {len(run.history):,} of {recipe.steps:,} steps; the same command goes on.")
+            raise
     if run.accelerator.is_main_process:
         record = {
             "command": shlex.join(["lookwhere", *sys.argv[1:]]),
@@ -178,11 +150,18 @@ def _shares(area: tuple[float, float]) -> tuple[float, float]:
     return area
 
 
+def _placed(device: str) -> str:
+    """The kind of device; which of several, accelerate decides."""
+    from lookwhere_cli.checkpoints.placement import device_named
+
+    return device_named(device).type
+
+
 def _precision(dtype: str, device: str) -> str:
     import torch
 
     if dtype == "auto":
-        on_gpu = device == "auto" and torch.cuda.is_available()
+        on_gpu = device == "cuda"
         pays = torch.cuda.is_bf16_supported() if on_gpu else bool(torch.cpu.get_capabilities().get("avx512_bf16"))
         dtype = "bfloat16" if pays else "float32"
     return "bf16" if dtype == "bfloat16" else "no"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +24,7 @@ from lookwhere_cli.models.config import Config, Prefix
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from lookwhere_cli.training.distil import Distillation, student_of, total
+from lookwhere_cli.training.interrupt import deferred_interrupt
 from lookwhere_cli.training.losses import PatchLoss, Weights
 from lookwhere_cli.training.optimise import Rates, optimizer_of, set_rates
 from lookwhere_cli.training.teacher import MapRecipe, Teacher
@@ -92,6 +94,7 @@ class Run:
         out: Path,
         workers: int,
         device: str = "auto",
+        init: str | None = None,
     ) -> None:
         if not any(folders):
             raise DataError("there is no photograph to train on.")
@@ -107,6 +110,16 @@ class Run:
             Distillation(student, teachers, recipe.weights, recipe.patch_loss), optimizer
         )
         self.history: History = []
+        self.identity = {
+            **recipe.as_dict(),
+            "teachers": [source.fingerprint() for source in sources],
+            "photographs": [
+                hashlib.sha256("\0".join(paths).encode(errors="surrogateescape")).hexdigest() for paths in folders
+            ],
+            "config": json.loads(json.dumps(config.to_dict())),
+            "init": self._start_from(init) if init else None,
+        }
+        """All that makes the run's result; a checkpoint of another is not taken up."""
 
     @property
     def student(self) -> LookWhere:
@@ -122,7 +135,7 @@ class Run:
 
     def resume(self) -> int:
         """Take up the checkpoint in the output folder, if there is one; the number of steps that are done."""
-        state = load_checkpoint(self.out, self.recipe.as_dict())
+        state = load_checkpoint(self.out, self.identity)
         if state:
             self.student.load_state_dict(state["student"])
             self.average.load_state_dict(state["average"])
@@ -130,9 +143,10 @@ class Run:
             self.history = state["history"]
         return len(self.history)
 
-    def start_from(self, name: str) -> None:
-        """Begin with a model's weights instead of the teacher's, positions resized. Raises ModelError."""
-        given, student = load_model(name, device="cpu").model, self.student
+    def _start_from(self, name: str) -> str:
+        """Begin with a model's weights instead of the teacher's, positions resized; its revision."""
+        loaded = load_model(name, device="cpu")
+        given, student = loaded.model, self.student
         state = given.state_dict()
         state["extractor.pos_embed"] = given.extractor.positions_for(student.extractor.grid)
         state["selector.backbone.pos_embed"] = given.selector.backbone.positions_for(student.selector.backbone.grid)
@@ -141,6 +155,7 @@ class Run:
         except RuntimeError as error:
             raise ModelError(f"{name} has other shapes than this run: {str(error).splitlines()[1].strip()}") from None
         self.averaged.load_state_dict(state)
+        return loaded.revision
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -151,20 +166,29 @@ class Run:
                 "optimizer": self.optimizer.state_dict(),
                 "history": self.history,
             }
-            save_checkpoint(self.out, state, self.recipe.as_dict())
+            save_checkpoint(self.out, state, self.identity)
 
     def train(self, every: int = 100) -> Iterator[Mapping[str, float]]:
-        """Train the steps that are left, saving a checkpoint `every` so many and at the end."""
+        """Train the steps that are left; saves a checkpoint `every` so many, at the end, and at Ctrl-C."""
         self.model.train()
         done = len(self.history)
-        for step, pictures in zip(range(done, self.recipe.steps), self._loader(done), strict=True):
-            started = time.perf_counter()
-            numbers = self._step(step, pictures)
-            numbers["seconds"] = time.perf_counter() - started
-            self.history.append(numbers)
-            if (step + 1) % every == 0 or step + 1 == self.recipe.steps:
-                self.save()
-            yield numbers
+        with deferred_interrupt() as interrupted:
+            try:
+                for step, pictures in zip(range(done, self.recipe.steps), self._loader(done), strict=True):
+                    started = time.perf_counter()
+                    numbers = self._step(step, pictures)
+                    self.history.append(numbers | {"seconds": time.perf_counter() - started})
+                    if (step + 1) % every == 0:
+                        self.save()
+                    yield self.history[-1]
+                    if interrupted():
+                        break
+            except RuntimeError:
+                if not interrupted():  # the loader's processes hear Ctrl-C too, and go without a word
+                    raise
+            self.save()
+            if interrupted():
+                raise KeyboardInterrupt
 
     def _loader(self, done: int) -> DataLoader[Tensor]:
         share = (self.accelerator.process_index, self.accelerator.num_processes)

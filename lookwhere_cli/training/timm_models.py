@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,13 @@ class Source:
     std: tuple[float, float, float]
     crop_share: float
     license: str | None
+
+    def fingerprint(self) -> str:
+        """Of name, statistics and weights: two teachers that differ in any of these teach differently."""
+        digest = hashlib.sha256(f"{self.name} {self.mean} {self.std}".encode())
+        for tensor in self.vit.state_dict().values():
+            digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+        return digest.hexdigest()
 
 
 def load_vit(spec: str, size: int | None = None) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import DataError, ModelError, UsageError
@@ -44,11 +46,18 @@ def paths(tmp_path: Path) -> list[str]:
     return sorted(map(str, photographs(tmp_path / "photographs").iterdir()))
 
 
-def run_of(recipe: Pretraining, teacher: Path, paths: list[str], out: Path, labels: tuple[str, ...] = LABELS) -> Run:
+def run_of(
+    recipe: Pretraining,
+    teacher: Path,
+    paths: list[str],
+    out: Path,
+    labels: tuple[str, ...] = LABELS,
+    init: Path | None = None,
+) -> Run:
     out.mkdir(exist_ok=True)
     sources = [load_vit(str(teacher))] * (2 if labels else 1)
     config = student_config(sources[0], recipe, labels, 0.5)
-    return Run(recipe, sources, config, [paths], out, workers=0, device="cpu")
+    return Run(recipe, sources, config, [paths], out, workers=0, device="cpu", init=str(init) if init else None)
 
 
 def same(one: LookWhere, other: LookWhere, tolerance: float = 0.0) -> bool:
@@ -110,23 +119,45 @@ def test_replaced_prefix_tokens_are_frozen(teacher: Path, paths: list[str], tmp_
 
 
 def test_a_run_starts_from_a_given_model(teacher: Path, paths: list[str], tmp_path: Path) -> None:
-    first = run_of(RECIPE, teacher, paths, tmp_path / "first")
+    first, given = run_of(RECIPE, teacher, paths, tmp_path / "first"), tmp_path / "model"
     list(first.train())
-    save_model(tmp_path / "model", first.averaged)
-    second = run_of(RECIPE, teacher, paths, tmp_path / "second")
-    assert not same(second.student, first.averaged)
-    second.start_from(str(tmp_path / "model"))
+    save_model(given, first.averaged)
+    assert not same(run_of(RECIPE, teacher, paths, tmp_path / "o").student, first.averaged)
+    second = run_of(RECIPE, teacher, paths, tmp_path / "o", init=given)
     assert same(second.student, first.averaged)
     assert same(second.averaged, first.averaged)
-    larger = run_of(
-        replace(RECIPE, views=replace(RECIPE.views, sizes=(48,)), thumbnail_size=24), teacher, paths, tmp_path / "third"
-    )
-    larger.start_from(str(tmp_path / "model"))
-    grown, first_table = larger.student.extractor, first.averaged.extractor
-    assert grown.positions((6, 6)).equal(first_table.positions((6, 6)))
-    other = run_of(replace(RECIPE, selector_depth=2), teacher, paths, tmp_path / "fourth")
+    larger = replace(RECIPE, views=replace(RECIPE.views, sizes=(48,)), thumbnail_size=24)
+    grown = run_of(larger, teacher, paths, tmp_path / "o", init=given).student.extractor
+    assert grown.positions((6, 6)).equal(first.averaged.extractor.positions((6, 6)))
     with pytest.raises(ModelError, match="other shapes"):
-        other.start_from(str(tmp_path / "model"))
+        run_of(replace(RECIPE, selector_depth=2), teacher, paths, tmp_path / "o", init=given)
+
+
+def test_ctrl_c_keeps_every_whole_step(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    run = run_of(RECIPE, teacher, paths, tmp_path / "out")
+    with pytest.raises(KeyboardInterrupt):
+        for numbers in run.train(every=100):
+            if numbers["step"] == 3:
+                signal.raise_signal(signal.SIGINT)
+    again = run_of(RECIPE, teacher, paths, tmp_path / "out")
+    assert again.resume() == 3
+    assert same(again.student, run.student)
+
+
+@pytest.mark.parametrize("what", ["teachers", "photographs", "config", "init"])
+def test_a_run_with_another(what: str, teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    """Another teacher, photograph, head or start does not take up a checkpoint."""
+    first = run_of(replace(RECIPE, steps=1), teacher, paths, tmp_path / "out")
+    list(first.train())
+    save_model(tmp_path / "model", first.averaged)
+    changed = {"paths": paths, "labels": LABELS, "init": None}
+    if what == "teachers":
+        state = load_file(teacher)
+        save_file(state | {"cls_token": state["cls_token"] + 1}, teacher)
+    changed |= {"photographs": {"paths": paths[1:]}, "config": {"labels": ("a", "b", "c", "e")}}.get(what, {})
+    changed |= {"init": tmp_path / "model"} if what == "init" else {}
+    with pytest.raises(UsageError, match=rf"other settings \({what}\)"):
+        run_of(replace(RECIPE, steps=1), teacher, out=tmp_path / "out", **changed).resume()  # type: ignore[arg-type]
 
 
 def test_another_recipe_does_not_take_up_a_checkpoint(teacher: Path, paths: list[str], tmp_path: Path) -> None:
