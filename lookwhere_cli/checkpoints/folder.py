@@ -12,8 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from lookwhere_cli.checkpoints.names import CARD, CONFIG, RESULTS, WEIGHTS, find
+from lookwhere_cli.checkpoints.names import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS, find
 from lookwhere_cli.checkpoints.placement import device_named, dtype_named
+from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.files import whole_file, writing
 from lookwhere_cli.models.config import Config
@@ -36,24 +37,28 @@ class Loaded:
 
 
 def load_model(name: str, device: str = "auto", dtype: str = "float32") -> Loaded:
-    """Load a model by bundled name or folder.
+    """Load a model by any name that `names` knows, fetched from the Hub first where it has to be.
 
-    The weights are cast to `dtype`, whatever the file holds. `revision` is the short hash of the weights as saved.
+    The weights are mapped from the file, not copied, where they are on the CPU in the `dtype` that it holds; else they
+    are cast. `revision` is the commit of a model that was pulled, else the short hash of the weights as saved.
     Raises ModelError where the model is missing or broken, UsageError for an unknown device or dtype.
     """
-    place, kind = device_named(device), dtype_named(dtype)
-    folder = find(name)
+    where, kind = device_named(device), dtype_named(dtype)
+    place = find(name)
+    folder = place.folder
     config = read_config(folder)
-    tensors, revision = _read_tensors(folder / WEIGHTS)
+    tensors, revision = _read_tensors(folder / WEIGHTS, place.commit)
     with torch.device("meta"):  # no memory, no random start: every tensor comes from the file
         model = LookWhere(config)
     _check(model.state_dict(), tensors, folder / WEIGHTS)
-    model.load_state_dict({key: tensor.to(place, kind) for key, tensor in tensors.items()}, assign=True)
-    return Loaded(model.eval().requires_grad_(False), config, name, revision, folder, place, kind)
+    model.load_state_dict({key: tensor.to(where, kind) for key, tensor in tensors.items()}, assign=True)
+    return Loaded(model.eval().requires_grad_(False), config, place.name, revision, folder, where, kind)
 
 
 def save_model(folder: Path, model: LookWhere, card: str | None = None) -> str:
-    """Write the model's folder, made where it is missing, each file whole and the weights last; gives the revision.
+    """Write the model's folder, made where it is missing, each file whole; gives the revision.
+
+    Weights come last, but for the hashes.
 
     The weights are stored in the model's own dtype. Raises UsageError or OutputError where it can't be written.
     """
@@ -67,6 +72,7 @@ def save_model(folder: Path, model: LookWhere, card: str | None = None) -> str:
     for file, content in files.items():
         with whole_file(folder / file) as stream, writing(folder / file):
             stream.write(content)
+    write_sums(folder)
     return revision
 
 
@@ -84,6 +90,11 @@ def read_results(folder: Path) -> dict[str, Any]:
     return _read_json(folder / RESULTS) if (folder / RESULTS).is_file() else {}
 
 
+def read_training(folder: Path) -> dict[str, Any]:
+    """How a model was trained (training.json), empty where that is not on record."""
+    return _read_json(folder / TRAINING) if (folder / TRAINING).is_file() else {}
+
+
 def _read_json(file: Path) -> dict[str, Any]:
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
@@ -96,11 +107,23 @@ def _read_json(file: Path) -> dict[str, Any]:
     return values
 
 
-def _read_tensors(file: Path) -> tuple[dict[str, Tensor], str]:
+def weights_as_saved(folder: Path) -> bool | None:
+    """Whether the weights have the hash in their own header, once read whole; None where it holds none.
+
+    Raises ModelError for a file that is broken.
+    """
+    file = folder / WEIGHTS
+    tensors, revision = _read_tensors(file, None)
+    with safe_open(file, framework="pt") as stored:
+        recorded = (stored.metadata() or {}).get("revision")
+    return None if recorded is None else _hash(tensors) == revision
+
+
+def _read_tensors(file: Path, commit: str | None) -> tuple[dict[str, Tensor], str]:
     try:
         with safe_open(file, framework="pt") as stored:
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (it is no dict)
-            revision = (stored.metadata() or {}).get("revision") or _hash(tensors)
+            revision = commit or (stored.metadata() or {}).get("revision") or _hash(tensors)
     except (OSError, SafetensorError) as failure:
         raise ModelError(f"{str(file)!r} is broken or truncated ({failure}); fetch it again.") from failure
     return tensors, revision

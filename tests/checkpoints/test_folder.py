@@ -59,7 +59,7 @@ def test_saving_replaces_a_model_and_leaves_other_files_alone(copy):
     save_model(copy, small(replace(LABELLED, dim=12), seed=3))
     assert load_model(str(copy)).revision != before
     assert sorted(file.name for file in copy.iterdir()) == [
-        *("README.md", "config.json", "curves.png", "model.safetensors")
+        *("README.md", "SHA256SUMS", "config.json", "curves.png", "model.safetensors")
     ]
 
 
