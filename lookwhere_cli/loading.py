@@ -1,6 +1,7 @@
 """From a model's name and a user's wishes to a predictor; what can't be is refused before any picture is opened."""
 
 import os
+from typing import Literal
 
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
@@ -16,6 +17,7 @@ def load(
     k: int | float | None = None,
     size: int | None = None,
     mode: Mode = "whole",
+    thumbnail: Literal["antialias", "alias"] | None = None,
     top: int = 5,
     device: str = "auto",
     dtype: str = "float32",
@@ -27,11 +29,13 @@ def load(
     """Load a model, ready to classify.
 
     Args:
-        model: a bundled model's name, or a folder that holds one.
+        model: a bundled model's name, a published one's alias, a folder, or owner/name[@revision] on the Hub, which is
+            fetched if it is not here yet.
         k: cells to read: a count (int: 1 is one cell) or a share of the picture's grid (float: 1.0 is all of it);
             by default the model's own.
         size: the grid holds about size x size pixels; a multiple of the model's patch, by default the model's own.
         mode: "whole" reads all of the picture at its own shape, "crop" the centre square, "stretch" all, squashed.
+        thumbnail: "antialias", or "alias" as the published models were trained; by default the model's own.
         top: labels to keep of each answer.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", ...
         dtype: "float32", "bfloat16" or "float16".
@@ -47,7 +51,9 @@ def load(
     size = _whole_patches(config.size if size is None else size, config.patch)
     return Predictor(
         loaded,
-        Reading(config.patch, size, mode, config.crop_share, config.thumbnail_filter, max_pixels, background),
+        Reading(
+            config.patch, size, mode, config.crop_share, thumbnail or config.thumbnail_filter, max_pixels, background
+        ),
         k=config.k if k is None else _possible(k, size, config.patch),
         top=_at_least_one("top", top),
         batch_size=_at_least_one("batch size", batch_size),

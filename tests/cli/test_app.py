@@ -18,7 +18,12 @@ from lookwhere_cli.checkpoints import names
 LOOKWHERE = [sys.executable, "-m", "lookwhere_cli"]
 
 
-@pytest.mark.parametrize("command", [[], ["classify"], ["explain"], ["models", "list"]])
+MODELS = ("list", "show", "pull", "verify", "convert", "push", "remove")
+
+
+@pytest.mark.parametrize(
+    "command", [[], ["classify"], ["explain"], ["features"], *(["models", verb] for verb in MODELS)], ids=" ".join
+)
 def test_help_fits_a_screen_and_shows_two_examples(lookwhere, command):
     ran = lookwhere(*command, "--help")
     lines = ran.out.splitlines()
@@ -52,7 +57,7 @@ def test_models_list_shows_size_labels_and_results(lookwhere, model_folder, tmp_
     (line,) = [line for line in ran.out.splitlines() if line.startswith("small-birds")]
     assert "birds 87.5%" in line and "classify" in line and " 18 of 36 " in line
     monkeypatch.setattr(names, "_SHELVES", ())
-    assert "No model is bundled." in lookwhere("models", "list").out
+    assert "birds" not in lookwhere("models", "list").out
 
 
 def in_terminal(columns, arguments):
