@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import shlex
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +34,10 @@ from lookwhere_cli.predictor import Glimpse, Predictor
 from lookwhere_cli.training.timm_models import config_of, load_vit
 
 BATCH = 32
+DEFAULT = "**default**"
+MEASURED = "## Measured"
+Sets = dict[str, list[tuple[str, int]]]
+Row = dict[str, Any]
 Chooser = Callable[[Tensor, Grid, int], Tensor]
 
 
@@ -138,22 +144,29 @@ def interval(right: int, count: int) -> tuple[float, float]:
     return round(100 * (middle - half), 1), round(100 * (middle + half), 1)
 
 
-def row(
-    name: str, run: Callable[[Sequence[str]], tuple[NDArray[np.int64], float]], sets: dict[str, Any]
-) -> dict[str, Any]:
+def row(name: str, run: Callable[[Sequence[str]], tuple[NDArray[np.int64], float]], sets: Sets) -> Row:
     """One case on every set: per cent right, its interval, and GMACs."""
-    out: dict[str, Any] = {"case": name, "top1": {}, "interval": {}, "gmacs": {}}
+    out: Row = {"case": name, "top1": {}, "interval": {}, "gmacs": {}}
     for title, pairs in sets.items():
         found, cost = run([path for path, _ in pairs])
         right = int((found == np.array([label for _, label in pairs])).sum())
         out["top1"][title] = round(100 * right / len(pairs), 1)
         out["interval"][title] = interval(right, len(pairs))
         out["gmacs"][title] = round(cost / 1e9, 3)
-    print(
-        "| " + " | ".join([name, *(f"{out['top1'][t]:.1f}" for t in sets), f"{out['gmacs'][next(iter(sets))]}"]) + " |",
-        flush=True,
-    )
+    print(line(out), flush=True)
     return out
+
+
+def header(sets: Sets) -> list[str]:
+    """The table's first two lines."""
+    titles = " | ".join(f"{title} ({len(pairs)})" for title, pairs in sets.items())
+    return [f"| | {titles} | GMACs |", "|---|" + "---:|" * (len(sets) + 1)]
+
+
+def line(one: Row) -> str:
+    """A row of the table; GMACs are those of the dearest set."""
+    scores = " | ".join(f"{value:.1f}" for value in one["top1"].values())
+    return f"| {one['case']} | {scores} | {max(one['gmacs'].values()):.3f} |"
 
 
 def cases(default: float, high: int, high_k: float) -> list[Case]:
@@ -164,12 +177,48 @@ def cases(default: float, high: int, high_k: float) -> list[Case]:
         for chooser in CHOOSERS
     ]
     return [
-        Case(f"**default**: {default:.0%}", default),
-        Case("default, --crop", default, mode="crop"),
-        Case("default, --stretch", default, mode="stretch"),
-        Case(f"**--size {high}**, {high_k:.0%}", high_k, size=high),
+        Case(DEFAULT, default),
+        Case("default, `--crop`", default, mode="crop"),
+        Case("default, `--stretch`", default, mode="stretch"),
+        Case(f"`--size {high} -k {high_k:.0%}`", high_k, size=high),
         *shares,
     ]
+
+
+def teachers_rows(spec: str, sets: Sets) -> list[Row]:
+    """The full ViT at its own size, cropped and squashed, and on a picture as small as half of the MACs ask for."""
+    source = load_vit(spec)
+    config = config_of(source)
+    modes: list[tuple[int, Mode]] = [(config.size, "crop"), (config.size, "stretch"), (160, "crop")]
+    rows = []
+    for size, mode in modes:
+        reading = Reading(config.patch, size, mode, source.crop_share)
+        rows.append(row(f"teacher, all cells, {size} px, {mode}", partial(teachers_answers, source, reading), sets))
+    return rows
+
+
+def models_rows(model: str, chosen: Sequence[Case], sets: Sets) -> list[Row]:
+    """Each case, as the model answers it."""
+    return [
+        row(case.name, partial(answers, predictor_for(model, case), CHOOSERS[case.chooser]), sets) for case in chosen
+    ]
+
+
+def write(folder: Path, sets: Sets, rows: Sequence[Row], command: str) -> None:
+    """The record results.json, and the table under "Measured" on the card."""
+    default = next(one for one in rows if one["case"] == DEFAULT)
+    record = {
+        "command": command,
+        "accuracy": {title: round(value / 100, 4) for title, value in default["top1"].items()},
+        "pictures": {title: len(pairs) for title, pairs in sets.items()},
+        "rows": list(rows),
+    }
+    (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n")
+    card = folder / "README.md"
+    kept_part = card.read_text().split(MEASURED)[0].rstrip()
+    table = "\n".join([*header(sets), *(line(one) for one in rows)])
+    note = "Top-1 in per cent; 95 % intervals are in `results.json`. Centre and random cells read as many cells."
+    card.write_text(f"{kept_part}\n\n{MEASURED}\n\n{note}\n\n```\n{command}\n```\n\n{table}\n")
 
 
 def main() -> None:
@@ -177,34 +226,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
-    parser.add_argument("--sets", nargs="*")
-    parser.add_argument("--teacher")
-    parser.add_argument("--high", type=int, default=384)
-    parser.add_argument("--high-k", type=float, default=0.25)
-    parser.add_argument("--only", type=int, help="the first so many rows")
-    parser.add_argument("--write", action="store_true")
+    parser.add_argument("--sets", nargs="*", help="folders of DATA; all by default")
+    parser.add_argument("--teacher", help="a timm ViT: NAME, FILE or NAME=FILE")
+    parser.add_argument("--high", type=int, default=384, help="the larger size, in pixels")
+    parser.add_argument("--high-k", type=float, default=0.25, help="share of the cells at the larger size")
+    parser.add_argument("--write", action="store_true", help="write results.json and the card's table")
     arguments = parser.parse_args()
     names = arguments.sets or sorted(file.parent.name for file in arguments.data.glob("*/labels.csv"))
     sets = {name: labelled(arguments.data / name) for name in names}
-    print("| | " + " | ".join(f"{name} ({len(pairs)})" for name, pairs in sets.items()) + " | GMACs |")
-    print("|---|" + "---|" * (len(sets) + 1))
-    rows = []
-    if arguments.teacher:
-        source = load_vit(arguments.teacher)
-        for size, mode in ((config_of(source).size, "crop"), (config_of(source).size, "whole"), (160, "crop")):
-            reading = Reading(
-                config_of(source).patch, size, "stretch" if mode == "whole" else "crop", source.crop_share
-            )
-            name = f"teacher, all cells, {size} px, {'stretched' if mode == 'whole' else 'crop'}"
-            rows.append(row(name, partial(teachers_answers, source, reading), sets))
-    default = float(load_model(arguments.model).config.k)
-    for case in cases(default, arguments.high, arguments.high_k)[: arguments.only]:
-        predictor = predictor_for(arguments.model, case)
-        rows.append(row(case.name, partial(answers, predictor, CHOOSERS[case.chooser]), sets))
+    print("\n".join(header(sets)), flush=True)
+    rows = teachers_rows(arguments.teacher, sets) if arguments.teacher else []
+    chosen = cases(float(load_model(arguments.model).config.k), arguments.high, arguments.high_k)
+    rows += models_rows(arguments.model, chosen, sets)
     if arguments.write:
-        counts = {name: len(pairs) for name, pairs in sets.items()}
-        record = {"pictures": counts, "rows": rows}
-        (Path(arguments.model) / "results.json").write_text(json.dumps(record, indent=1) + "\n")
+        write(Path(arguments.model), sets, rows, shlex.join(["python", *sys.argv]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What all rooms' tests share: a tiny model's folder, photographs of several shapes, the command line in-process."""
 
 import os
+import signal
 import sys
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from PIL import Image
 
 # Several threads for tiny tensors cost more than they give, most of all where other work runs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A script's background jobs ignore Ctrl-C and hand that on; the commands started here must hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

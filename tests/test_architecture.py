@@ -15,7 +15,8 @@ LEVELS = (
     {"models", "images"},
     {"checkpoints"},
     {"predictor", "loading", "show"},
-    {"training", "bench"},
+    {"training"},
+    {"bench"},
     {"cli"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

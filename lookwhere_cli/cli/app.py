@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from lookwhere_cli.cli import models
+from lookwhere_cli.cli.bench import bench
 from lookwhere_cli.cli.classify import classify
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
@@ -28,6 +29,7 @@ app.command()(classify)
 app.command()(explain)
 app.command()(features)
 app.command()(pretrain)
+app.command()(bench)
 app.add_typer(models.app, name="models")
 
 

@@ -179,7 +179,7 @@ class ViT(nn.Module):
 
     def _apply(self, *args: Any, **kwargs: Any) -> ViT:
         self._resized.clear()
-        return super()._apply(*args, **kwargs)
+        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
 
     def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._resized.clear()

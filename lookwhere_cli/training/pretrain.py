@@ -131,13 +131,16 @@ class Run:
         return len(self.history)
 
     def start_from(self, name: str) -> None:
-        """Begin with a model's weights instead of the teacher's; its shapes must be the run's. Raises ModelError."""
-        given = load_model(name, device="cpu").model
+        """Begin with a model's weights instead of the teacher's, positions resized. Raises ModelError."""
+        given, student = load_model(name, device="cpu").model, self.student
+        state = given.state_dict()
+        state["extractor.pos_embed"] = given.extractor.positions_for(student.extractor.grid)
+        state["selector.backbone.pos_embed"] = given.selector.backbone.positions_for(student.selector.backbone.grid)
         try:
-            self.student.load_state_dict(given.state_dict())
+            student.load_state_dict(state)
         except RuntimeError as error:
             raise ModelError(f"{name} has other shapes than this run: {str(error).splitlines()[1].strip()}") from None
-        self.averaged.load_state_dict(given.state_dict())
+        self.averaged.load_state_dict(state)
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""

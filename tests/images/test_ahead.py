@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.ahead import read_ahead
 
-
 _elsewhere: set[threading.Thread] = set()
 
 

@@ -118,7 +118,13 @@ def test_a_run_starts_from_a_given_model(teacher: Path, paths: list[str], tmp_pa
     second.start_from(str(tmp_path / "model"))
     assert same(second.student, first.averaged)
     assert same(second.averaged, first.averaged)
-    other = run_of(replace(RECIPE, thumbnail_size=24), teacher, paths, tmp_path / "third")
+    larger = run_of(
+        replace(RECIPE, views=replace(RECIPE.views, sizes=(48,)), thumbnail_size=24), teacher, paths, tmp_path / "third"
+    )
+    larger.start_from(str(tmp_path / "model"))
+    grown, first_table = larger.student.extractor, first.averaged.extractor
+    assert grown.positions((6, 6)).equal(first_table.positions((6, 6)))
+    other = run_of(replace(RECIPE, selector_depth=2), teacher, paths, tmp_path / "fourth")
     with pytest.raises(ModelError, match="other shapes"):
         other.start_from(str(tmp_path / "model"))
 

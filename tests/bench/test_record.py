@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from itertools import count
+
+import pytest
+
+from lookwhere_cli.bench import timing
+from lookwhere_cli.bench.folder import allowed
+from lookwhere_cli.bench.record import Limit, Record
+from lookwhere_cli.bench.subjects import SUBJECTS, check, subject
+from lookwhere_cli.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("limit", "figure", "holds"),
+    [
+        (Limit("at most", 1.5), 1.5, True),
+        (Limit("at most", 1.5), 1.51, False),
+        (Limit("at least", 9.3), 9.3, True),
+        (Limit("at least", 9.3), 9.2, False),
+    ],
+)
+def test_a_limit_holds_up_to_its_bound(limit: Limit, figure: float, holds: bool) -> None:
+    assert limit.holds(figure) is holds
+
+
+def test_a_limit_speaks_of_the_ratio_where_there_is_one() -> None:
+    assert Record("start", "help", 0.4, "s", limit=Limit("at most", 0.5)).met is True
+    assert Record("start", "classify", 0.4, "s", ratio=2.0, limit=Limit("at most", 1.5)).met is False
+    assert Record("start", "import", 2.0, "s").met is None
+
+
+def test_a_record_is_json() -> None:
+    record = Record("model", "k", 1.5, "ms", "the full ViT", 2.0, 2.1, Limit("at least", 1.9))
+    told = json.loads(json.dumps(record.to_dict()))
+    assert told["met"] is True
+    assert told["limit"] == {"kind": "at least", "bound": 1.9}
+    assert (told["value"], told["unit"], told["against"], told["ratio"]) == (1.5, "ms", "the full ViT", 2.0)
+
+
+def test_runs_alternate_and_medians_leave_the_first_round_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    ticks = count()
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
+    runs = {"a": lambda: order.append("a"), "b": lambda: [next(ticks) for _ in range(len(order))]}
+    seconds = timing.alternate(runs, 3)
+    assert order == ["a"] * 4
+    assert seconds == {"a": 1, "b": 1 + 3}  # 2, 3 and 4 ticks inside: the median of the three that count
+
+
+def test_stages_share_cores_or_run_side_by_side() -> None:
+    assert allowed(100, 25, shared=True) == pytest.approx(20)
+    assert allowed(100, 25, shared=False) == 25
+
+
+def test_subjects_come_once_and_in_order() -> None:
+    assert check(["memory", "start", "memory"]) == ["start", "memory"]
+
+
+def test_a_near_subject_is_offered() -> None:
+    with pytest.raises(UsageError, match="did you mean 'memory'"):
+        check(["memmory"])
+
+
+@pytest.mark.parametrize("name", SUBJECTS)
+def test_each_subject_has_its_measure(name: str) -> None:
+    assert subject(name).__name__ == name

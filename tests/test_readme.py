@@ -1,0 +1,126 @@
+"""What README, docs and examples say must be so: commands, files, fields, exit codes, the tree, the Python in them."""
+
+import inspect
+import re
+import runpy
+import shlex
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+import lookwhere_cli
+from lookwhere_cli import errors
+from lookwhere_cli.loading import load
+from lookwhere_cli.rows import COLUMNS
+
+ROOT = Path(__file__).parents[1]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "examples" / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+README = PAGES[0].read_text()
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def shell_lines():
+    for page in PAGES:
+        text = page.read_text()
+        fenced = [line for block in blocks(text, "sh") for line in block.splitlines()]
+        yield from fenced + re.findall(r"^    (\S.*)$", text, re.MULTILINE) + re.findall(r"`(lookwhere [^`]+)`", text)
+
+
+def commands():
+    """All commands of ours in them, each as a list of words."""
+    for line in shell_lines():
+        words = shlex.shlex(line, posix=True, punctuation_chars=True)
+        words.whitespace_split = True
+        parts = [[]]
+        for word in words:
+            if set(word) <= set("|&;<>()"):
+                parts.append([])
+            else:
+                parts[-1].append(word)
+        yield from (part[1:] for part in parts if part and part[0] == "lookwhere")
+
+
+@pytest.mark.parametrize("words", sorted(set(map(tuple, commands()))), ids=" ".join)
+def test_each_command_is_understood(lookwhere, words):
+    ran = lookwhere(*words, "--help")
+    assert ran.code == 0, ran.err
+    assert f"Usage: lookwhere {words[0]}" in ran.out
+
+
+def test_an_unknown_option_would_be_noticed(lookwhere):
+    assert lookwhere("classify", "photos/", "--no-such-option", "--help").code == 2
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_each_file_that_is_linked_is_there(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+def test_the_tree_names_the_rooms_that_are_there():
+    tree = next(block for block in blocks(README, "") if "lookwhere_cli/" in block)
+    named = set(re.findall(r"^  (\S+?)/? ", tree, re.MULTILINE))
+    package = ROOT / "lookwhere_cli"
+    rooms = {room.parent.name for room in package.glob("*/__init__.py")}
+    assert named == rooms | {module.name for module in package.glob("*.py")}
+    for folder in re.findall(r"^(\S+)/", tree, re.MULTILINE):
+        assert (ROOT / folder).is_dir(), folder
+
+
+def test_the_exit_codes_are_those_of_the_failures():
+    listed = set(map(int, re.findall(r"^\| (\d+) \|", README, re.MULTILINE)))
+    raised = {kind.exit_code for kind in vars(errors).values() if inspect.isclass(kind)}
+    assert listed == raised | {0, 130}
+
+
+def test_the_fields_are_those_of_the_rows():
+    table = (ROOT / "docs" / "rows.md").read_text().partition("## In each format")[0]
+    assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == COLUMNS
+
+
+def test_the_arguments_are_those_of_load():
+    text = (ROOT / "docs" / "python.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(inspect.signature(load).parameters)
+
+
+@pytest.fixture
+def tiny_by_default(model_folder, monkeypatch):
+    monkeypatch.setattr(lookwhere_cli, "load", partial(load, str(model_folder)))
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "python.md"], ids=lambda page: page.name)
+def test_the_python_in_it_runs(tiny_by_default, photos, tmp_path, monkeypatch, page):
+    for name in ("a", "b"):
+        Image.open(photos / "0.png").save(tmp_path / f"{name}.jpg")
+    monkeypatch.chdir(tmp_path)
+    exec("\n".join(blocks(page.read_text(), "python")), {})
+
+
+def test_the_example_prints_a_line_per_picture(tiny_by_default, photos, tmp_path, monkeypatch, capsys):
+    shutil.copy(photos / "0.png", tmp_path)
+    (tmp_path / "bad.png").touch()
+    script = ROOT / "examples" / "python_api.py"
+    monkeypatch.setattr(sys, "argv", [str(script), *map(str, sorted(tmp_path.iterdir()))])
+    runpy.run_path(str(script), run_name="__main__")
+    good, bad = capsys.readouterr().out.splitlines()
+    assert "looked first at row" in good and bad.startswith(f"{tmp_path / 'bad.png'}: ") and "looked" not in bad
+
+
+def test_the_examples_are_small_and_each_has_its_terms():
+    pictures = sorted((ROOT / "examples").glob("*.jpg"))
+    assert 5 <= len(pictures) <= 7
+    assert all(picture.stat().st_size < 150_000 for picture in pictures)
+    listed = re.findall(r"^\| `(\S+\.jpg)` \|", PAGES[2].read_text(), re.MULTILINE)
+    assert listed == [picture.name for picture in pictures]
