@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
-from torch import Tensor
+from torch import Tensor, nn
 
 from lookwhere_cli.checkpoints.names import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS, find
 from lookwhere_cli.checkpoints.placement import device_named, dtype_named
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.models.blank import blank
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 
@@ -48,11 +49,11 @@ def load_model(name: str, device: str = "auto", dtype: str = "float32") -> Loade
     folder = place.folder
     config = read_config(folder)
     tensors, revision = _read_tensors(folder / WEIGHTS, place.commit)
-    with torch.device("meta"):  # no memory, no random start: every tensor comes from the file
+    with blank():  # every tensor comes from the file
         model = LookWhere(config)
-    _check(model.state_dict(), tensors, folder / WEIGHTS)
-    model.load_state_dict({key: tensor.to(where, kind) for key, tensor in tensors.items()}, assign=True)
-    return Loaded(model.eval().requires_grad_(False), config, place.name, revision, folder, where, kind)
+    expected = _assign(model, {key: tensor.to(where, kind) for key, tensor in tensors.items()})
+    _check(expected, tensors, folder / WEIGHTS)
+    return Loaded(model, config, place.name, revision, folder, where, kind)
 
 
 def save_model(folder: Path, model: LookWhere, card: str | None = None) -> str:
@@ -153,6 +154,23 @@ def _check(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: Pa
                 f"{str(file)!r} {what} {len(keys)} tensor{'s' * (len(keys) > 1)}, {min(keys)!r} first; "
                 f"it does not belong to the {CONFIG} beside it."
             )
+
+
+def _assign(model: LookWhere, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Let the model have these tensors as its own, frozen, in evaluation mode; gives those that it had before.
+
+    What load_state_dict(assign=True) and eval() do, in a fraction of their time.
+    """
+    before: dict[str, Tensor] = {}
+    for path, module in model.named_modules():
+        module.training = False
+        for key, parameter in module._parameters.items():
+            name = f"{path}.{key}" if path else key
+            if parameter is not None:
+                before[name] = parameter
+            if parameter is not None and name in tensors:
+                module._parameters[key] = nn.Parameter(tensors[name], requires_grad=False)
+    return before
 
 
 def _make(folder: Path) -> None:
