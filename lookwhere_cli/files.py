@@ -1,5 +1,6 @@
 """Files are written whole or not at all: under a temporary name beside their own, then renamed."""
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -10,11 +11,13 @@ from lookwhere_cli.errors import OutputError, UsageError
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Refuse, before any work is done, an output that is there already. Raises UsageError."""
+    """Refuse, before any work is done, an output that is there already or has no folder. Raises UsageError."""
     if path.is_dir():
         raise UsageError(f"{str(path)!r} is a folder; name a file to write to.")
     if path.is_file() and not overwrite:
         raise UsageError(f"{str(path)!r} is there already; choose another name, or replace it with --overwrite.")
+    if not path.parent.is_dir():
+        raise UsageError(f"{str(path)!r} can't be written: {os.strerror(errno.ENOENT)}; choose another place.")
 
 
 @contextmanager

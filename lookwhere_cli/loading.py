@@ -1,7 +1,8 @@
 """From a model's name and a user's wishes to a predictor; what can't be is refused before any picture is opened."""
 
 import os
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
@@ -46,6 +47,8 @@ def load(
 
     Raises UsageError for a value that can't be, ModelError for a model that can't be used.
     """
+    _check_one_of("mode", mode, get_args(Mode))
+    _check_one_of("thumbnail", thumbnail, (None, "antialias", "alias"))
     loaded = load_model(model, device, dtype)
     config = loaded.config
     size = _whole_patches(config.size if size is None else size, config.patch)
@@ -59,6 +62,11 @@ def load(
         batch_size=_at_least_one("batch size", batch_size),
         workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
     )
+
+
+def _check_one_of(what: str, value: str | None, known: Sequence[str | None]) -> None:
+    if value not in known:
+        raise UsageError(f"There is no {what} {value!r}; choose one of {', '.join(filter(None, known))}.")
 
 
 def _possible(k: int | float, size: int, patch: int) -> int | float:

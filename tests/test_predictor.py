@@ -130,6 +130,7 @@ def test_a_larger_size_gives_a_finer_grid(model_folder, files):
         ({"batch_size": 0}, "batch size is 0"),
         ({"workers": 0}, "number of workers is 0"),
         ({"top": 0}, "top is 0"),
+        ({"mode": "zoom"}, "no mode 'zoom'"),
         ({"device": "gpu"}, "no device 'gpu'"),
         ({"dtype": "double"}, "no dtype 'double'"),
     ],

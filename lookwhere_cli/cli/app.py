@@ -1,5 +1,6 @@
 """The `lookwhere` command: its subcommands, and how failures end."""
 
+import errno
 import os
 import sys
 import traceback
@@ -68,6 +69,9 @@ def main() -> None:
     except KeyboardInterrupt:  # outside of a command, while modules are imported
         sys.exit(INTERRUPTED)
     except Exception as failure:
+        if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:  # stdout's; files say so themselves
+            _drop_stdout()
+            _end(failure, "Writing 'standard output' failed: no space left; make room or choose another place.", 1)
         _end(failure, f"this should not happen ({type(failure).__name__}: {failure}); --debug shows where it did.", 1)
 
 

@@ -65,7 +65,6 @@ def explain(
     from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
-    overlays = _overlay_files(pictures, out, overwrite)
     if html is not None:
         check_free(html, overwrite)
     have(model, quiet)
@@ -81,6 +80,7 @@ def explain(
         max_pixels=max_pixels,
         background=behind,
     )
+    overlays = _overlay_files(pictures, out, overwrite)  # last: it may make a folder
     if _explain_all(predictor, pictures, overlays, html, quiet):
         raise typer.Exit(1)
 
@@ -95,20 +95,22 @@ def _explain_all(
     beside = console if console.is_terminal else words
     pages: list[PagePicture] = []
     failed = 0
-    for path in tracked(pictures, len(pictures), beside, beside.is_terminal and not quiet):
-        try:
-            explanation = predictor.explain(path)
-        except PictureError as failure:
-            say(words, f"Error: {failure}")
-            failed += 1
-            continue
-        console.print(explanation_card(explanation, console))
-        if path in overlays:
-            _draw(predictor, explanation, overlays[path])
-        if html is not None:
-            pages.append(_page_picture(predictor, explanation))
-    if html is not None and pages:
-        _write_page(html, pages)
+    try:
+        for path in tracked(pictures, len(pictures), beside, beside.is_terminal and not quiet):
+            try:
+                explanation = predictor.explain(path)
+            except PictureError as failure:
+                say(words, f"Error: {failure}")
+                failed += 1
+                continue
+            console.print(explanation_card(explanation, console), soft_wrap=not console.is_terminal)
+            if path in overlays:
+                _draw(predictor, explanation, overlays[path])
+            if html is not None:
+                pages.append(_page_picture(predictor, explanation))
+    finally:  # Ctrl-C keeps the pictures that are done
+        if html is not None and pages:
+            _write_page(html, pages)
     return failed
 
 

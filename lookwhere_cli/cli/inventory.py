@@ -23,7 +23,9 @@ COLUMNS = ("Where", "MB", "Task", "Labels", "Pixels", "k", "GMACs", "Results")
 
 def table() -> Table:
     """A line for each model: bundled ones first, then aliases, then what else is cached."""
-    lines = Table(Column("Model", no_wrap=True), *COLUMNS, box=None, pad_edge=False)
+    # A name is there to be typed, so it stays in one piece.
+    others = (Column(name, overflow="fold") for name in COLUMNS)
+    lines = Table(Column("Model", no_wrap=True), *others, box=None, pad_edge=False)
     for model in bundled():
         lines.add_row(model.name, "bundled", *_line(model.folder))
     seen = {str(wanted): cached(wanted) for wanted in cached_models()}

@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lookwhere_cli.checkpoints.names import WEIGHTS
+from lookwhere_cli.cli.output import say
 from lookwhere_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def pretrain(
     workers: Annotated[int, typer.Option(min=0, help="Processes that read photographs.", rich_help_panel=OPTIMISE)] = 1,
     save_every: Annotated[int, typer.Option(min=1, help="Steps between checkpoints.", rich_help_panel=OPTIMISE)] = 100,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
 ) -> None:
     """Distil a LookWhere model from a timm ViT, without labels: where to look, and what to see.
 
@@ -110,7 +113,7 @@ def pretrain(
     recipe = Pretraining(
         steps=steps,
         batch=batch_size,
-        views=ViewRecipe(tuple(size or [shape.size]), shape.patch, _counts(patches), area, augment, mixed),
+        views=ViewRecipe(tuple(size or [shape.size]), shape.patch, _counts(patches), _shares(area), augment, mixed),
         thumbnail_size=thumbnail_size,
         selector_depth=selector_depth,
         prefix=prefix,
@@ -123,7 +126,8 @@ def pretrain(
         seed=seed,
     )
     config = student_config(sources[0], recipe, _labels(sources, labels) if head else (), default_k)
-    run = Run(recipe, sources, config, _photographs(folders, console), _made(out), workers, device)
+    folder = _made(out)
+    run = Run(recipe, sources, config, _photographs(folders, console), folder, workers, device)
     if init:
         run.start_from(init)
     _train(run, console, save_every, [source.name for source in sources])
@@ -168,6 +172,12 @@ def _counts(text: str) -> tuple[int, int]:
     return int(low), int(high or low)
 
 
+def _shares(area: tuple[float, float]) -> tuple[float, float]:
+    if not 0 < area[0] <= area[1] <= 1:
+        raise UsageError(f"--area {area[0]:g} {area[1]:g} is no range of shares; write, for instance, 0.3 1.")
+    return area
+
+
 def _precision(dtype: str, device: str) -> str:
     import torch
 
@@ -198,7 +208,7 @@ def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
         for folder in folders:
             good, broken = readable(find_pictures([folder]))
             for sentence in broken:
-                console.print(f"Passed over: {sentence}", markup=False)
+                say(console, f"Passed over: {sentence}")
             if not good:
                 raise DataError(f"{folder!r} holds no photograph that can be read.")
             kept.append(good)
@@ -206,6 +216,10 @@ def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
 
 
 def _made(out: Path) -> Path:
+    from lookwhere_cli.training import checkpoint
+
+    if (out / WEIGHTS).exists() and not (out / checkpoint.FILE).exists():
+        raise UsageError(f"--out {out} holds a finished model and no checkpoint to take up; choose another folder.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

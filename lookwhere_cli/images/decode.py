@@ -155,10 +155,10 @@ def _identify(file: IO[bytes], path: str) -> ImageFile.ImageFile:
 
 
 def _try(kind: str, file: IO[bytes], start: bytes, path: str) -> ImageFile.ImageFile | None:
-    if not _accepts(kind, start):
-        return None
-    file.seek(0)
     try:
+        if not _accepts(kind, start):
+            return None
+        file.seek(0)
         return Image.OPEN[kind][0](file, path)
     except (SyntaxError, IndexError, TypeError, struct.error):
         return None

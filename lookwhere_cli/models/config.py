@@ -63,6 +63,15 @@ class Config:
         for name in ("patch", "dim", "heads", "extractor_depth", "selector_depth", "map_scale", "hidden"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        for name in ("grid", "thumbnail_grid"):
+            if min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {list(getattr(self, name))}; it must have at least 1 row and 1 column")
+        if self.registers < 0:
+            raise ValueError(f"registers is {self.registers}; it must be at least 0")
+        if not (self.eps > 0 and min(self.std) > 0):
+            raise ValueError(f"eps is {self.eps} and std is {list(self.std)}; both must be above 0")
+        if not 0 < self.crop_share <= 1:
+            raise ValueError(f"crop_share is {self.crop_share}; it must lie above 0 and up to 1.0")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} does not divide into {self.heads} heads")
         for name, kind in (("feed_forward", FeedForward), ("prefix", Prefix), ("task", Task)):

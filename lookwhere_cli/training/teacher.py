@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
+from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Grid
 from lookwhere_cli.training.timm_models import Source
 
@@ -37,7 +38,7 @@ class Targets(NamedTuple):
 
 
 class Teacher(nn.Module):
-    """A frozen timm ViT that also tells where it attends."""
+    """A frozen timm ViT that also tells where it attends. Raises UsageError where it has no such map."""
 
     mean: Tensor
     std: Tensor
@@ -50,6 +51,10 @@ class Teacher(nn.Module):
         self.register_buffer("std", torch.tensor(source.std).view(3, 1, 1), persistent=False)
         self._seen: dict[int, Tensor] = {}
         depth = len(self.vit.blocks)
+        if recipe.layers > depth:
+            raise UsageError(f"a map of the last {recipe.layers} blocks can't be had of a teacher with {depth}.")
+        if recipe.queries == "registers" and not self.vit.num_reg_tokens:
+            raise UsageError("the teacher has no registers to ask for a map; take the queries cls or patches.")
         self.mapped = range(depth - (recipe.layers or depth), depth)
         for index in self.mapped:
             self.vit.blocks[index].attn.register_forward_pre_hook(self._remember(index))

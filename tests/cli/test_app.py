@@ -56,6 +56,8 @@ def test_models_list_shows_size_labels_and_results(lookwhere, model_folder, tmp_
     ran = lookwhere("models", "list")
     (line,) = [line for line in ran.out.splitlines() if line.startswith("small-birds")]
     assert "birds 87.5%" in line and "classify" in line and " 18 of 36 " in line
+    monkeypatch.setenv("COLUMNS", "40")
+    assert "small-birds" in lookwhere("models", "list").out, "a name is there to be typed"
     monkeypatch.setattr(names, "_SHELVES", ())
     assert "birds" not in lookwhere("models", "list").out
 

@@ -1,4 +1,7 @@
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -62,3 +65,36 @@ def test_a_bad_picture_does_not_stop_the_others(lookwhere, photos, tmp_path):
 def test_wrong_use(lookwhere, photos, arguments, sentence):
     ran = lookwhere("explain", photos / "0.png", *arguments)
     assert ran.code == 2 and sentence in ran.err
+
+
+def test_wrong_use_leaves_no_folder_behind(lookwhere, photos, tmp_path):
+    assert lookwhere("explain", photos, "--size", "25", "--out", tmp_path / "overlays").code == 2
+    assert not (tmp_path / "overlays").exists()
+
+
+def test_piped_lines_are_not_broken(lookwhere, photos):
+    ran = lookwhere("explain", photos / "0.png")
+    assert any(line.startswith("time: ") and line.endswith(" ms") for line in ran.out.splitlines())
+
+
+def test_ctrl_c_keeps_the_page_of_what_is_done(lookwhere, photos, tmp_path, monkeypatch):
+    from lookwhere_cli.predictor import Predictor
+
+    explain, html = Predictor.explain, tmp_path / "page.html"
+
+    def stopped_at_the_third(predictor, picture):
+        if picture.endswith("2.png"):
+            raise KeyboardInterrupt
+        return explain(predictor, picture)
+
+    monkeypatch.setattr(Predictor, "explain", stopped_at_the_third)
+    assert lookwhere("explain", photos, "--html", html).code == 130
+    assert html.read_text().count("data:image/jpeg;base64,") == 4
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
+def test_a_full_disk_behind_stdout_ends_in_a_sentence(photos, model_folder):
+    command = [sys.executable, "-m", "lookwhere_cli", "explain", photos / "0.png", "--model", model_folder]
+    with open("/dev/full", "wb") as full:  # noqa: PTH123
+        ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert ran.returncode == 1 and ran.stderr.decode().startswith("Error: Writing 'standard output' failed")

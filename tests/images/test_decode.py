@@ -241,6 +241,11 @@ def test_an_empty_file_gets_a_sentence(tmp_path):
     assert sentence(tmp_path / "a.jpg") == "is empty (0 bytes)."
 
 
+def test_a_file_shorter_than_any_signature_gets_a_sentence(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    assert sentence(tmp_path / "a.jpg").startswith("is not a picture of a known format")
+
+
 @pytest.mark.parametrize("ending", ["jpg", "png", "gif", "webp", "tif", "bmp", "jp2", "avif"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 def test_a_truncated_file_gets_a_sentence(tmp_path, ending, share):

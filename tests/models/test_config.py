@@ -29,6 +29,12 @@ def test_survives_json(kind: str) -> None:
         ({"k": 0}, "k is 0"),
         ({"k": 1.5}, "k is 1.5"),
         ({"grid": [14]}, "grid is"),
+        ({"grid": [-14, -14]}, "grid is"),
+        ({"thumbnail_grid": [0, 7]}, "thumbnail_grid is"),
+        ({"registers": -1}, "registers is -1"),
+        ({"std": [0.5, 0.0, 0.5]}, "std is"),
+        ({"eps": -1.0}, "eps is -1.0"),
+        ({"crop_share": 0}, "crop_share is 0"),
         ({"labels": [1, 2]}, "labels is 1"),
     ],
 )

@@ -12,19 +12,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lookwhere_cli.checkpoints import published
-
-try:
-    from lookwhere_cli.images.view import alias
-except ImportError:
-
-    def alias(a, h, w):
-        return (
-            F.interpolate(torch.from_numpy(a).permute(2, 0, 1)[None], size=(h, w), mode="bilinear")[0]
-            .permute(1, 2, 0)
-            .numpy()
-        )
-
-
+from lookwhere_cli.images.view import alias
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread import spread

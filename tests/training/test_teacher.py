@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lookwhere_cli.errors import UsageError
 from lookwhere_cli.training.teacher import MapRecipe, Teacher, resized
 from lookwhere_cli.training.timm_models import load_vit
 from tests.training.tiny import teacher_file
@@ -61,3 +62,11 @@ def test_resized_keeps_a_ramp_and_the_same_grid() -> None:
     ramp = torch.arange(4.0).repeat(4)[None, None]
     assert resized(ramp, (4, 4), (4, 4)) is ramp
     assert resized(ramp, (4, 4), (2, 8)).unflatten(-1, (2, 8))[0, 0].diff(dim=1).ge(0).all()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "words"), [(MapRecipe(layers=4), "last 4 blocks"), (MapRecipe("registers"), "no registers")]
+)
+def test_a_map_that_the_teacher_does_not_have_is_refused(tmp_path: Path, recipe: MapRecipe, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        Teacher(load_vit(str(teacher_file(tmp_path))), recipe)

@@ -1,0 +1,60 @@
+import shutil
+
+import pytest
+
+from tests.training.tiny import photographs, teacher_file
+
+RECIPE = ("--size", 32, "--thumbnail-size", 16, "--selector-depth", 1, "--patches", "4-12", "--batch-size", 2)
+WHERE = ("--device", "cpu", "--dtype", "float32", "--workers", 0, "--steps", 2)
+
+
+@pytest.fixture
+def run(lookwhere, tmp_path):
+    """Two steps on a tiny teacher, into the folder `out`, with what a test adds."""
+    teacher, folder = teacher_file(tmp_path), photographs(tmp_path / "photographs")
+
+    def run(*more):
+        return lookwhere("pretrain", folder, "--teacher", teacher, "--out", tmp_path / "out", *RECIPE, *WHERE, *more)
+
+    return run
+
+
+def test_a_run_leaves_a_model_that_classifies(run, lookwhere, tmp_path):
+    (tmp_path / "photographs" / "broken.jpg").write_text("no")
+    ran = run()
+    assert ran.code == 0 and ran.out == "" and ran.err.count("Passed over: ") == 1
+    made = {file.name for file in (tmp_path / "out").iterdir()}
+    assert {"config.json", "model.safetensors", "README.md", "training.json", "curves.png"} <= made
+    assert lookwhere("classify", tmp_path / "photographs" / "0.png", "--model", tmp_path / "out").code == 0
+
+
+def test_a_finished_model_is_not_overwritten(run, model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "out")
+    before = (tmp_path / "out" / "model.safetensors").read_bytes()
+    ran = run()
+    assert ran.code == 2 and "holds a finished model" in ran.err
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["-k", "0-5"], 2, "--patches 0-5"),
+        (["--size", 33], 2, "try 32 or 40"),
+        (["--area", 2, 3], 2, "--area 2 3"),
+        (["--map-layers", 99], 2, "last 99 blocks"),
+        (["--map-queries", "registers"], 2, "no registers"),
+        (["--teacher", "nowhere.safetensors"], 3, "nowhere.safetensors is not there"),
+        (["--init", "nowhere"], 3, "no model 'nowhere'"),
+        (["/nowhere"], 2, "'/nowhere' is not there"),
+    ],
+)
+def test_wrong_use_ends_in_a_sentence(run, arguments, code, sentence):
+    ran = run(*arguments)
+    assert ran.code == code and sentence in ran.err and "Traceback" not in ran.err
+
+
+def test_another_recipe_does_not_take_up_a_run(run):
+    assert run().code == 0
+    ran = run("--seed", 1)
+    assert ran.code == 2 and "other settings (seed)" in ran.err
