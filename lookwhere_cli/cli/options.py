@@ -100,7 +100,7 @@ Model = Annotated[
         metavar="NAME",
         envvar="LOOKWHERE_MODEL",
         show_envvar=False,
-        help="Bundled name, alias, folder, owner/name@revision.",
+        help="Bundled, alias, folder, or owner/name@revision.",
         rich_help_panel=MODEL,
         autocompletion=lambda: known_names(),
     ),

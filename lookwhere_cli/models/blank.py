@@ -40,3 +40,15 @@ class Conv2d(nn.Conv2d):
         """As nn.Conv2d does, or nothing."""
         if not _blank.get():
             super().reset_parameters()
+
+
+class LayerNorm(nn.LayerNorm):
+    """nn.LayerNorm over one axis, blank where that is asked for."""
+
+    def __init__(self, dim: int, eps: float) -> None:
+        super().__init__(dim, eps, device="meta" if _blank.get() else None)
+
+    def reset_parameters(self) -> None:
+        """As nn.LayerNorm does, or nothing."""
+        if not _blank.get():
+            super().reset_parameters()

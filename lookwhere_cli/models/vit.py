@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lookwhere_cli.models.blank import Conv2d, Linear
+from lookwhere_cli.models.blank import Conv2d, LayerNorm, Linear
 from lookwhere_cli.models.config import Config, Grid
 
 ALL = slice(None)
@@ -79,10 +79,10 @@ class Block(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(config.dim, eps=config.eps)
+        self.norm1 = LayerNorm(config.dim, eps=config.eps)
         self.attn = Attention(config.dim, config.heads)
         self.ls1 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
-        self.norm2 = nn.LayerNorm(config.dim, eps=config.eps)
+        self.norm2 = LayerNorm(config.dim, eps=config.eps)
         self.mlp = FeedForward(config)
         self.ls2 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
 
@@ -121,7 +121,7 @@ class ViT(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, self.prefix_positions + grid[0] * grid[1], config.dim))
         self.patch_embed = PatchEmbed(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(depth))
-        self.norm = nn.LayerNorm(config.dim, eps=config.eps)
+        self.norm = LayerNorm(config.dim, eps=config.eps)
         self._resized: dict[Grid, tuple[int, Tensor]] = {}
 
     def prefix(self) -> Float[Tensor, "1 prefix dim"]:
