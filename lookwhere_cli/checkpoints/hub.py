@@ -149,9 +149,10 @@ def sentences(wanted: HubName) -> Iterator[None]:
     except HfHubHTTPError as failure:
         raise ModelError(_refusal(failure, wanted)) from failure
     except (httpx2.HTTPError, ConnectionError) as failure:
+        where = "is in the cache, but" if cached(wanted) else "is neither a folder here nor in the cache, and"
         raise ModelError(
-            f"The Hub can't be reached for {str(wanted)!r} ({failure or type(failure).__name__}); check the network. "
-            "Models that were pulled before work without it."
+            f"{str(wanted)!r} {where} the Hub can't be reached ({str(failure) or type(failure).__name__}); check the "
+            "network."
         ) from failure
 
 
