@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +11,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from lookwhere_cli.checkpoints.names import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS, find
 from lookwhere_cli.checkpoints.placement import device_named, dtype_named
 from lookwhere_cli.checkpoints.sums import write_sums
-from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.errors import ModelError, OutputError, UsageError
 from lookwhere_cli.files import whole_file, writing
 from lookwhere_cli.models.blank import blank
 from lookwhere_cli.models.config import Config
@@ -69,10 +71,10 @@ def save_model(folder: Path, model: LookWhere, card: str | None = None) -> str:
     files = {CONFIG: json.dumps(model.config.to_dict(), indent=2, ensure_ascii=False).encode() + b"\n"}
     if card is not None:
         files[CARD] = card.encode()
-    files[WEIGHTS] = save(tensors, metadata={"format": "pt", "revision": revision})
     for file, content in files.items():
         with whole_file(folder / file) as stream, writing(folder / file):
             stream.write(content)
+    _save(tensors, folder / WEIGHTS, revision)
     write_sums(folder)
     return revision
 
@@ -128,6 +130,19 @@ def _read_tensors(file: Path, commit: str | None) -> tuple[dict[str, Tensor], st
     except (OSError, SafetensorError) as failure:
         raise ModelError(f"{str(file)!r} is broken or truncated ({failure}); fetch it again.") from failure
     return tensors, revision
+
+
+def _save(tensors: dict[str, Tensor], file: Path, revision: str) -> None:
+    """Write the tensors from where they lie: through the stream they would all be copied first."""
+    with whole_file(file) as stream:
+        mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
+        try:
+            save_file(tensors, stream.name, metadata={"format": "pt", "revision": revision})
+        except SafetensorError as failure:
+            raise OutputError(
+                f"Writing {str(file)!r} failed: {failure}; make room or choose another place."
+            ) from failure
+        Path(stream.name).chmod(mode)  # safetensors puts a file of its own there, for its owner's eyes only
 
 
 def _hash(tensors: Mapping[str, Tensor]) -> str:

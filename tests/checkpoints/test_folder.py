@@ -33,6 +33,7 @@ def test_a_saved_model_comes_back_as_it_was(kind, tmp_path):
     assert all(torch.equal(value, loaded.model.state_dict()[key]) for key, value in model.state_dict().items())
     assert not loaded.model.training and not any(p.requires_grad for p in loaded.model.parameters())
     assert (tmp_path / "m" / "README.md").read_text() == "# card\n"
+    assert len({file.stat().st_mode for file in (tmp_path / "m").iterdir()}) == 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
