@@ -1,7 +1,8 @@
 """From a model's name and a user's wishes to a predictor; what can't be is refused before any picture is opened."""
 
 import os
-from typing import get_args
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
@@ -17,6 +18,7 @@ def load(
     k: int | float | None = None,
     size: int | None = None,
     mode: Mode = "whole",
+    thumbnail: Literal["antialias", "alias"] | None = None,
     top: int = 5,
     device: str = "auto",
     dtype: str = "float32",
@@ -28,11 +30,13 @@ def load(
     """Load a model, ready to classify.
 
     Args:
-        model: a bundled model's name, or a folder that holds one.
+        model: a bundled model's name, a published one's alias, a folder, or owner/name[@revision] on the Hub, which is
+            fetched if it is not here yet.
         k: cells to read: a count (int: 1 is one cell) or a share of the picture's grid (float: 1.0 is all of it);
             by default the model's own.
         size: the grid holds about size x size pixels; a multiple of the model's patch, by default the model's own.
         mode: "whole" reads all of the picture at its own shape, "crop" the centre square, "stretch" all, squashed.
+        thumbnail: "antialias", or "alias" as the published models were trained; by default the model's own.
         top: labels to keep of each answer.
         device: "auto", "cpu", "cuda", "cuda:1", "mps", ...
         dtype: "float32", "bfloat16" or "float16".
@@ -43,19 +47,26 @@ def load(
 
     Raises UsageError for a value that can't be, ModelError for a model that can't be used.
     """
-    if mode not in get_args(Mode):
-        raise UsageError(f"There is no mode {mode!r}; choose one of {', '.join(get_args(Mode))}.")
+    _check_one_of("mode", mode, get_args(Mode))
+    _check_one_of("thumbnail", thumbnail, (None, "antialias", "alias"))
     loaded = load_model(model, device, dtype)
     config = loaded.config
     size = _whole_patches(config.size if size is None else size, config.patch)
     return Predictor(
         loaded,
-        Reading(config.patch, size, mode, config.crop_share, config.thumbnail_filter, max_pixels, background),
+        Reading(
+            config.patch, size, mode, config.crop_share, thumbnail or config.thumbnail_filter, max_pixels, background
+        ),
         k=config.k if k is None else _possible(k, size, config.patch),
         top=_at_least_one("top", top),
         batch_size=_at_least_one("batch size", batch_size),
         workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
     )
+
+
+def _check_one_of(what: str, value: str | None, known: Sequence[str | None]) -> None:
+    if value not in known:
+        raise UsageError(f"There is no {what} {value!r}; choose one of {', '.join(filter(None, known))}.")
 
 
 def _possible(k: int | float, size: int, patch: int) -> int | float:

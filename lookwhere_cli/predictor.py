@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice, tee
-from typing import Any, NamedTuple, TypeAlias, overload
+from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
 
 import numpy as np
 import torch
@@ -24,10 +24,12 @@ from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View, open_view, view_of
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.selector import Selection, choose, kept
+from lookwhere_cli.models.spread import spread
 from lookwhere_cli.rows import Label, Row
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
 """A path, a PIL image, or an array of (height, width), (height, width, 3) or (height, width, 4)."""
+T = TypeVar("T")
 
 WINDOW = 2  # batches' worth of pictures in which those of one grid find each other
 SHARES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # of the cells: what an explanation tries beside k itself
@@ -40,12 +42,36 @@ class Answer(NamedTuple):
     view: View | None
 
 
+class Features(NamedTuple):
+    """A picture's row, without labels, and what the model made of it, all float32; None for one that can't be read.
+
+    cls: (dim,), the image's token. dense: (rows, columns, dim), a token for each cell, where asked for.
+    scores: (rows, columns), the selector's map.
+    """
+
+    row: Row
+    cls: NDArray[np.float32] | None = None
+    dense: NDArray[np.float32] | None = None
+    scores: NDArray[np.float32] | None = None
+
+
 class Glimpse(NamedTuple):
     """A picture's thumbnail, (height, width, 3) in 0..255, and the view that gives the rest."""
 
     view: View
     thumbnail: NDArray[Any]
     seconds: float
+
+
+class _Read(NamedTuple):
+    """Of a batch of pictures of one grid: where the selector looks, and the pixels (k, patch, patch, 3) there."""
+
+    glimpses: Sequence[Glimpse]
+    started: float
+    grid: Grid
+    selection: Selection
+    cells: Tensor
+    patches: list[NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
@@ -97,11 +123,14 @@ class Predictor:
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """The rows that `classify` gives, each with its view. Raises ModelError for a model without labels."""
         self._check_labels()
-        return self._answers(pictures)
+        return self._each(pictures, self._answer, lambda row: Answer(row, None))
+
+    def features(self, pictures: Iterable[Picture], dense: bool = False) -> Iterator[Features]:
+        """The frozen features of each picture, in their order: one token for all of it or, dense, one for each cell."""
+        return self._each(pictures, self._dense_features if dense else self._image_features, Features)
 
     def explain(self, picture: Picture) -> Explanation:
-        """What lies behind the picture's row. Raises PictureError, or ModelError for a model without labels."""
-        self._check_labels()
+        """What lies behind the picture's row; without predictions, for a model without labels. Raises PictureError."""
         laps = _Laps(self.loaded.device)
         view = self.view(picture)
         laps.end("open")
@@ -130,43 +159,81 @@ class Predictor:
     def _at_several_k(self, view: View, order: Tensor, selection: Selection) -> dict[int, tuple[Label, ...]]:
         patches = view.patches(order[0].cpu().numpy())
         several = {kept(share, len(patches)) for share in SHARES}
+        if not self.config.labels:
+            return dict.fromkeys(several, ())
         return {k: self.extract([patches[:k]], order[:, :k], view.grid, selection.prefix_tokens)[0] for k in several}
 
-    def _answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
+    def _each(
+        self,
+        pictures: Iterable[Picture],
+        answer: Callable[[Sequence[Glimpse]], list[T]],
+        failed: Callable[[Row], T],
+    ) -> Iterator[T]:
         """Threads open the pictures that come next while the model answers a window of them."""
         ahead, behind = tee(pictures)
         with closing(read_ahead(ahead, self.glimpse, self.workers, self.batch_size)) as glimpses:
             opened = zip(behind, glimpses, strict=False)
             while window := list(islice(opened, WINDOW * self.batch_size)):
-                yield from self._answer_window(window)
+                yield from self._answer_window(window, answer, failed)
 
-    def _answer_window(self, window: Sequence[tuple[Picture, Glimpse | PictureError]]) -> Iterator[Answer]:
-        answers, by_grid = {}, defaultdict[Grid, list[tuple[int, Glimpse]]](list)
+    def _answer_window(
+        self,
+        window: Sequence[tuple[Picture, Glimpse | PictureError]],
+        answer: Callable[[Sequence[Glimpse]], list[T]],
+        failed: Callable[[Row], T],
+    ) -> Iterator[T]:
+        answers: dict[int, T] = {}
+        by_grid = defaultdict[Grid, list[tuple[int, Glimpse]]](list)
         for place, (picture, glimpse) in enumerate(window):
             if isinstance(glimpse, PictureError):
-                answers[place] = Answer(Row(name_of(picture), error=str(glimpse)), None)
+                answers[place] = failed(Row(name_of(picture), error=str(glimpse)))
             else:
                 by_grid[glimpse.view.grid].append((place, glimpse))
         for alike in by_grid.values():
             for start in range(0, len(alike), self.batch_size):
                 places, batch = zip(*alike[start : start + self.batch_size], strict=True)
-                answers.update(zip(places, self._answer(batch), strict=True))
+                answers.update(zip(places, answer(batch), strict=True))
         return (answers[place] for place in range(len(window)))
 
     def _answer(self, glimpses: Sequence[Glimpse]) -> list[Answer]:
-        """Pictures of one grid, together: where to look, what lies there, what that is."""
-        started = time.perf_counter()
-        views = [glimpse.view for glimpse in glimpses]
-        grid = views[0].grid
         with torch.inference_mode():
-            selection = self.select([glimpse.thumbnail for glimpse in glimpses], grid)
-            cells = choose(selection.map, kept(self.k, grid[0] * grid[1]))
-            read = cells.cpu().numpy()
-            patches = [view.patches(chosen) for view, chosen in zip(views, read, strict=True)]
-            labels = self.extract(patches, cells, grid, selection.prefix_tokens)
-        share = (time.perf_counter() - started) / len(views)
-        rows = map(self.row, views, read, labels, [glimpse.seconds + share for glimpse in glimpses])
-        return [Answer(row, view) for row, view in zip(rows, views, strict=True)]
+            read = self._read(glimpses)
+            labels = self.extract(read.patches, read.cells, read.grid, read.selection.prefix_tokens)
+        return [Answer(row, glimpse.view) for row, glimpse in zip(self._rows(read, labels), glimpses, strict=True)]
+
+    def _image_features(self, glimpses: Sequence[Glimpse]) -> list[Features]:
+        with torch.inference_mode():
+            read = self._read(glimpses)
+            cls = self.cls(read.patches, read.cells, read.grid, read.selection.prefix_tokens).float().cpu().numpy()
+        return list(map(Features, self._rows(read), cls, [None] * len(cls), _maps(read)))
+
+    def _dense_features(self, glimpses: Sequence[Glimpse]) -> list[Features]:
+        with torch.inference_mode():
+            read = self._read(glimpses)
+            prefix_tokens = read.selection.prefix_tokens
+            tokens = self.model.extract_dense(self._normalised(read.patches), read.cells, read.grid, prefix_tokens)
+            dense = spread(tokens.float(), read.cells, read.grid).unflatten(1, read.grid).cpu().numpy()
+        return list(map(Features, self._rows(read, dense=True), [None] * len(dense), dense, _maps(read)))
+
+    def _read(self, glimpses: Sequence[Glimpse]) -> _Read:
+        """Pictures of one grid, together: where to look, and what lies there."""
+        started = time.perf_counter()
+        grid = glimpses[0].view.grid
+        selection = self.select([glimpse.thumbnail for glimpse in glimpses], grid)
+        cells = choose(selection.map, kept(self.k, grid[0] * grid[1]))
+        chosen = cells.cpu().numpy()
+        patches = [glimpse.view.patches(one) for glimpse, one in zip(glimpses, chosen, strict=True)]
+        return _Read(glimpses, started, grid, selection, cells, patches)
+
+    def _rows(self, read: _Read, labels: Sequence[tuple[Label, ...]] | None = None, dense: bool = False) -> list[Row]:
+        """A row for each picture, with its share of the time since it was read."""
+        share = (time.perf_counter() - read.started) / len(read.glimpses)
+        return [
+            self.row(glimpse.view, cells, answer, glimpse.seconds + share, dense)
+            for glimpse, cells, answer in zip(
+                read.glimpses, read.cells.cpu().numpy(), labels or [()] * len(read.glimpses), strict=True
+            )
+        ]
 
     def glimpse(self, picture: Picture) -> Glimpse:
         """Open a picture and make its thumbnail. Raises PictureError."""
@@ -181,8 +248,13 @@ class Predictor:
     def extract(
         self, patches: Sequence[NDArray[np.uint8]], cells: Tensor, grid: Grid, prefix_tokens: Tensor
     ) -> list[tuple[Label, ...]]:
-        """Each picture's labels, most probable first, from its (k, patch, patch, 3) pixels at `cells` (batch, k)."""
-        cls = self.model.extract(self._normalised(patches), cells, grid, prefix_tokens)
+        """Each picture's labels, most probable first, from its (k, patch, patch, 3) pixels at `cells` (batch, k).
+
+        None at all for a model without labels.
+        """
+        cls = self.cls(patches, cells, grid, prefix_tokens)
+        if not self.config.labels:
+            return [()] * len(cls)
         logits = self.model.logits(cls).float()
         probabilities = logits.sigmoid() if self.config.multi_label else logits.softmax(dim=-1)
         best = probabilities.topk(min(self.top, len(self.config.labels)))
@@ -190,6 +262,10 @@ class Predictor:
             tuple(Label(self.config.labels[index], index, value) for index, value in zip(*answer, strict=True))
             for answer in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
+
+    def cls(self, patches: Sequence[NDArray[np.uint8]], cells: Tensor, grid: Grid, prefix_tokens: Tensor) -> Tensor:
+        """Each picture's CLS token, (batch, dim), from the same."""
+        return self.model.extract(self._normalised(patches), cells, grid, prefix_tokens)
 
     def view(self, picture: Picture) -> View:
         """Open a picture as this predictor reads it. Raises PictureError."""
@@ -211,11 +287,14 @@ class Predictor:
         """The thumbnail's (rows, columns) of patches: about as many as the model was made for, shaped like `grid`."""
         return grid_for(*grid, self.config.thumbnail_size, self.config.patch)
 
-    def macs(self, grid: Grid, k: int) -> int:
-        """Multiply-adds for one picture, with k cells of `grid` read."""
-        return macs.count(self.config, grid, self.thumbnail_grid(grid), k).total
+    def macs(self, grid: Grid, k: int, dense: bool = False) -> int:
+        """Multiply-adds for one picture, with k cells of `grid` read; dense, with a token spread to each cell."""
+        arguments = (self.config, grid, self.thumbnail_grid(grid), k)
+        return (macs.count_dense(*arguments, self.config.dim) if dense else macs.count(*arguments)).total
 
-    def row(self, view: View, cells: NDArray[np.int64], labels: tuple[Label, ...], seconds: float) -> Row:
+    def row(
+        self, view: View, cells: NDArray[np.int64], labels: tuple[Label, ...], seconds: float, dense: bool = False
+    ) -> Row:
         """The record of a picture that was read at `cells` (k,), best first."""
         rows, columns = (indices.tolist() for indices in np.unravel_index(cells, view.grid))
         return Row(
@@ -228,7 +307,7 @@ class Predictor:
             grid=view.grid,
             cells=tuple(zip(rows, columns, strict=True)),
             labels=labels,
-            macs=self.macs(view.grid, len(cells)),
+            macs=self.macs(view.grid, len(cells), dense),
             macs_full=macs.full(self.config, view.grid),
             seconds=seconds,
             note="; ".join(view.notes) or None,
@@ -247,6 +326,11 @@ class Predictor:
         mean, std = (torch.tensor(value)[:, None, None] for value in (self.config.mean, self.config.std))
         device, dtype = self.loaded.device, self.loaded.dtype
         return (1 / (255 * std)).to(device, dtype), (-mean / std).to(device, dtype)
+
+
+def _maps(read: _Read) -> NDArray[np.float32]:
+    """The selector's maps, (batch, rows, columns)."""
+    return read.selection.map.unflatten(1, read.grid).cpu().numpy()
 
 
 def name_of(picture: Picture) -> str:

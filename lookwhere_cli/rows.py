@@ -36,7 +36,7 @@ class Row:
     Attributes:
         path: the picture's path as given (bytes that are not UTF-8 as lone surrogates, Python's way), or its name.
         width, height: pixels, of the picture as displayed (EXIF orientation applied).
-        model, revision: the model's name and the short hash of its weights.
+        model, revision: the model's name, and the commit that it was pulled at or else the short hash of its weights.
         k: number of cells read.
         grid: (rows, columns) of the cells that the picture was divided into.
         cells: the (row, column) of each cell read, best first.

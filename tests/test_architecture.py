@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lookwhere_cli"
 # Each room may import those of the levels above its own, here from the right end of the line to the left.
 LEVELS = (
-    {"errors", "rows", "files"},
+    {"errors", "rows", "files", "arrays"},
     {"models", "images"},
     {"checkpoints"},
     {"predictor", "loading", "show"},
@@ -20,7 +20,10 @@ LEVELS = (
     {"cli"},
 )
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
-SAME_LEVEL = {("files", "errors"), ("rows", "errors"), ("loading", "predictor")}
+SAME_LEVEL = {
+    *(("files", "errors"), ("rows", "errors"), ("arrays", "errors"), ("arrays", "rows")),
+    ("loading", "predictor"),
+}
 ENTRANCES = {"__init__", "__main__"}
 
 

@@ -18,16 +18,17 @@ _STATUS = Path("/proc/self/status")
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Print {"rest": MiB, "peak": MiB}."""
+    """Print {"before": MiB without the model, "rest": MiB with it, "peak": MiB}."""
     from lookwhere_cli.loading import load
 
+    before = at_rest()
     model, device, count, *pictures = arguments
     predictor = load(model, device=device)
     rest = at_rest()
     failed = [row.error for row in predictor.classify(islice(cycle(pictures), int(count))) if row.error]
     if failed:
         sys.exit(failed[0])
-    print(json.dumps({"rest": rest, "peak": at_peak()}))
+    print(json.dumps({"before": before, "rest": rest, "peak": at_peak()}))
 
 
 def at_rest() -> float:

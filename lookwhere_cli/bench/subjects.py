@@ -10,9 +10,16 @@ from lookwhere_cli.bench.record import Record
 from lookwhere_cli.bench.settings import Settings
 from lookwhere_cli.errors import UsageError
 
-SUBJECTS = {"start": "start", "model": "model", "published": "model", "folder": "folder", "memory": "memory"}
+SUBJECTS = {
+    "start": "start",
+    "model": "model",
+    "published": "model",
+    "weights": "weights",
+    "folder": "folder",
+    "memory": "memory",
+}
 """Each with the module that measures it."""
-NEED_PHOTOGRAPHS = {"start", "folder", "memory"}
+NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory"}
 
 
 def check(names: Sequence[str]) -> list[str]:

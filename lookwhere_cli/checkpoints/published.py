@@ -59,17 +59,38 @@ def imagenet(labels: tuple[str, ...]) -> Config:
     )
 
 
+LAYOUTS = {
+    "imagenet-base": imagenet(tuple(f"class {index}" for index in range(1000))),
+    "dinov2-base": DINOV2,
+    "franca-base": FRANCA,
+}
+"""By alias; the classes' names are not known here."""
+
+
 def tensors(published: Mapping[str, Any]) -> dict[str, Tensor]:
     """A published state dict, nested (pretrained) or flat (ImageNet), under our names; no tensor is copied."""
-    found: dict[str, Tensor] = {}
-    for name, value in _flat(published).items():
-        old = next((prefix for prefix in _RENAMED if name.startswith(prefix)), None)
-        found[_RENAMED[old] + name.removeprefix(old) if old else name] = value
-    return found
+    return {_our_name(name): value for name, value in flat(published).items()}
 
 
-def _flat(nested: Mapping[str, Any], at: str = "") -> dict[str, Tensor]:
-    out: dict[str, Tensor] = {}
+def flat(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """All values by name; nested names are joined by dots."""
+    out: dict[str, Any] = {}
     for name, value in nested.items():
-        out |= _flat(value, f"{at}{name}.") if isinstance(value, Mapping) else {at + name: value}
+        if isinstance(value, Mapping):
+            out |= {f"{name}.{inner}": deeper for inner, deeper in flat(value).items()}
+        else:
+            out[str(name)] = value
     return out
+
+
+def name_in_file(ours: str, file: Mapping[str, Any]) -> str:
+    """What one of our tensors is called in a published file, given by its flat names: pretrained or fine-tuned."""
+    if not any(name.startswith(tuple(_RENAMED)) for name in file):
+        return ours
+    theirs, prefix = next(((old, new) for old, new in _RENAMED.items() if ours.startswith(new)), ("", ""))
+    return theirs + ours.removeprefix(prefix)
+
+
+def _our_name(name: str) -> str:
+    old = next((prefix for prefix in _RENAMED if name.startswith(prefix)), None)
+    return _RENAMED[old] + name.removeprefix(old) if old else name

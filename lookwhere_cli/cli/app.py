@@ -13,6 +13,7 @@ from lookwhere_cli.cli import models
 from lookwhere_cli.cli.bench import bench
 from lookwhere_cli.cli.classify import classify
 from lookwhere_cli.cli.explain import explain
+from lookwhere_cli.cli.features import features
 from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.errors import LookWhereError, OutputError
 from lookwhere_cli.rows import on_one_line
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(classify)
 app.command()(explain)
+app.command()(features)
 app.command()(pretrain)
 app.command()(bench)
 app.add_typer(models.app, name="models")

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import row_output, say, tracked
 from lookwhere_cli.errors import PictureError
@@ -33,6 +34,7 @@ def classify(
     max_pixels: options.MaxPixels = Reading.max_pixels,
     background: options.Background = "white",
     model: options.Model = DEFAULT_CLASSIFIER,
+    thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 16,
@@ -69,11 +71,13 @@ def classify(
     from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
+    have(model, quiet)
     predictor = load(
         model,
         k=amount,
         size=size,
         mode=how,
+        thumbnail=thumbnail,
         top=top,
         device=device,
         dtype=dtype,

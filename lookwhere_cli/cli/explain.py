@@ -11,6 +11,7 @@ from rich.console import Console
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import say, tracked
 from lookwhere_cli.errors import PictureError, UsageError
@@ -33,6 +34,7 @@ def explain(
     max_pixels: options.MaxPixels = Reading.max_pixels,
     background: options.Background = "white",
     model: options.Model = DEFAULT_CLASSIFIER,
+    thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     top: options.Top = 5,
@@ -65,11 +67,13 @@ def explain(
     pictures = find_pictures(paths)
     if html is not None:
         check_free(html, overwrite)
+    have(model, quiet)
     predictor = load(
         model,
         k=amount,
         size=size,
         mode=how,
+        thumbnail=thumbnail,
         top=top,
         device=device,
         dtype=dtype,
@@ -153,8 +157,8 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     from lookwhere_cli.show.overlay import overlay
 
     row, view = explanation.row, explanation.view
-    best = row.labels[0]
-    caption = f"{best.label} {best.probability:.1%}; {row.k} of {row.grid[0] * row.grid[1]} cells read"
+    answer = [f"{label.label} {label.probability:.1%}" for label in row.labels[:1]]
+    caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read"])
     picture = Image.fromarray(predictor.displayed(row.path, *view.size))
     drawn = overlay(picture, explanation.scores, row.cells, view.box, caption)
     with whole_file(file) as stream, writing(file):

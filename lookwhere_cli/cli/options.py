@@ -100,9 +100,18 @@ Model = Annotated[
         metavar="NAME",
         envvar="LOOKWHERE_MODEL",
         show_envvar=False,
-        help="A bundled model or a model's folder.",
+        help="Bundled, alias, folder, or owner/name@revision.",
         rich_help_panel=MODEL,
-        autocompletion=lambda: _bundled_names(),
+        autocompletion=lambda: known_names(),
+    ),
+]
+Thumbnail = Annotated[
+    Literal["antialias", "alias"] | None,
+    typer.Option(
+        metavar="HOW",
+        help="antialias or alias. (default: the model's)",
+        rich_help_panel=MODEL,
+        show_default=False,
     ),
 ]
 Device = Annotated[
@@ -119,9 +128,7 @@ Dtype = Annotated[
     str,
     typer.Option(metavar="NAME", help="float32, bfloat16 or float16.", rich_help_panel=MODEL),
 ]
-BatchSize = Annotated[
-    int, typer.Option(metavar="N", help="Pictures that go through the model together.", rich_help_panel=MODEL)
-]
+BatchSize = Annotated[int, typer.Option(metavar="N", help="Pictures that go together.", rich_help_panel=MODEL)]
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -134,7 +141,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no note
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)]
 
 
-def _bundled_names() -> list[str]:
-    from lookwhere_cli.checkpoints.names import bundled
+def known_names() -> list[str]:
+    """Names of models that a shell may complete: bundled, aliases, cached."""
+    from lookwhere_cli.checkpoints.cache import cached_names
+    from lookwhere_cli.checkpoints.names import PUBLISHED_FILES, bundled
 
-    return [model.name for model in bundled()]
+    return [*(model.name for model in bundled()), *PUBLISHED_FILES, *cached_names()]

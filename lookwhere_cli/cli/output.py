@@ -4,14 +4,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from lookwhere_cli.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.files import whole_file, writing
 from lookwhere_cli.rows import WRITERS, Row, on_one_line
@@ -21,22 +22,33 @@ T = TypeVar("T")
 PATIENCE = 1.0  # seconds without a progress bar
 
 
+def row_output(out: Path | None, format: str) -> AbstractContextManager[Callable[[Row], None]]:
+    """A function that writes rows to a file or to standard output; see `output`."""
+    return output(_stream(out, format), WRITERS[format], out or "standard output")
+
+
+def array_output(out: Path) -> AbstractContextManager[Callable[[Row, Arrays], None]]:
+    """A function that writes rows with arrays by name to a file of the ending's format; see `output`."""
+    return output(whole_file(out), ARRAY_WRITERS[out.suffix.lower()], out)
+
+
 @contextmanager
-def row_output(out: Path | None, format: str) -> Iterator[Callable[[Row], None]]:
-    """A function that writes rows to a file or to standard output.
+def output(
+    opened: AbstractContextManager[BinaryIO], format: Callable[[BinaryIO], Any], name: Path | str
+) -> Iterator[Callable[..., None]]:
+    """A function that writes to the opened stream in some format.
 
     Ctrl-C, or a PictureError that ends the work early, completes the output with the rows that are done and goes on.
     Raises UsageError where nothing can be written, OutputError where writing fails midway.
     """
-    name = out or "standard output"
     stopped: KeyboardInterrupt | PictureError | None = None
-    with _stream(out, format) as stream:
+    with opened as stream:
         with writing(name):
-            writer = WRITERS[format](stream)
+            writer = format(stream)
 
-        def write(row: Row) -> None:
+        def write(*given: Any) -> None:
             with _uninterrupted(), writing(name):
-                writer.write(row)
+                writer.write(*given)
                 stream.flush()
 
         try:

@@ -119,6 +119,8 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         if not isinstance(value, list | tuple) or (default and len(value) != len(default)):
             raise ValueError(f"{name} is {value!r}; it must be a list like {list(default)}")
         kind = type(default[0]) if default else str
+        if all(type(item) is kind for item in value):  # a thousand labels take a while one by one
+            return tuple(value)
         return tuple(_checked(name, item, kind()) for item in value)
     if name == "license":
         accepted: tuple[type, ...] = (str, type(None))

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.vit import ALL, ViT
 
@@ -45,7 +46,7 @@ class AddPrefix(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.proj = nn.Linear(dim, dim)
+        self.proj = Linear(dim, dim)
         nn.init.zeros_(self.proj.weight)
         nn.init.zeros_(self.proj.bias)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.extractor import Extractor
 from lookwhere_cli.models.selector import Selection, Selector
@@ -23,7 +24,7 @@ class LookWhere(nn.Module):
         self.config = config
         self.selector = Selector(config)
         self.extractor = Extractor(config)
-        self.head = nn.Linear(config.dim, len(config.labels)) if config.labels else nn.Identity()
+        self.head = Linear(config.dim, len(config.labels)) if config.labels else nn.Identity()
 
     def select(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection:
         """Where to look on `grid` (rows, columns), from normalised thumbnails in whole patches."""

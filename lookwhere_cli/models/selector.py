@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
+from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.vit import ViT, cut
 
@@ -25,8 +26,8 @@ class MapHead(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.w1 = nn.Linear(config.dim, 4 * config.dim)
-        self.w2 = nn.Linear(4 * config.dim, config.map_scale**2)
+        self.w1 = Linear(config.dim, 4 * config.dim)
+        self.w2 = Linear(4 * config.dim, config.map_scale**2)
 
     def forward(self, tokens: Float[Tensor, "batch patches dim"]) -> Float[Tensor, "batch patches pieces"]:
         """A token's piece, row by row."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lookwhere_cli.models.blank import Conv2d, LayerNorm, Linear
 from lookwhere_cli.models.config import Config, Grid
 
 ALL = slice(None)
@@ -24,8 +25,8 @@ class Attention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "batch tokens dim"], returned: slice) -> Float[Tensor, "batch returned dim"]:
         """Every token is attended to; only the `returned` ones ask."""
@@ -49,8 +50,8 @@ class FeedForward(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.gated = config.feed_forward == "swiglu"
-        self.fc1 = nn.Linear(config.dim, config.hidden)
-        self.fc2 = nn.Linear(config.hidden // 2 if self.gated else config.hidden, config.dim)
+        self.fc1 = Linear(config.dim, config.hidden)
+        self.fc2 = Linear(config.hidden // 2 if self.gated else config.hidden, config.dim)
 
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
         """Each token by itself."""
@@ -78,10 +79,10 @@ class Block(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(config.dim, eps=config.eps)
+        self.norm1 = LayerNorm(config.dim, eps=config.eps)
         self.attn = Attention(config.dim, config.heads)
         self.ls1 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
-        self.norm2 = nn.LayerNorm(config.dim, eps=config.eps)
+        self.norm2 = LayerNorm(config.dim, eps=config.eps)
         self.mlp = FeedForward(config)
         self.ls2 = LayerScale(config.dim) if config.layer_scale else nn.Identity()
 
@@ -98,7 +99,7 @@ class PatchEmbed(nn.Module):
 
     def __init__(self, config: Config) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(3, config.dim, kernel_size=config.patch, stride=config.patch)
+        self.proj = Conv2d(3, config.dim, kernel_size=config.patch, stride=config.patch)
 
     def forward(
         self, patches: Float[Tensor, "batch cells 3 patch patch"]
@@ -120,7 +121,7 @@ class ViT(nn.Module):
         self.pos_embed = nn.Parameter(torch.zeros(1, self.prefix_positions + grid[0] * grid[1], config.dim))
         self.patch_embed = PatchEmbed(config)
         self.blocks = nn.ModuleList(Block(config) for _ in range(depth))
-        self.norm = nn.LayerNorm(config.dim, eps=config.eps)
+        self.norm = LayerNorm(config.dim, eps=config.eps)
         self._resized: dict[Grid, tuple[int, Tensor]] = {}
 
     def prefix(self) -> Float[Tensor, "1 prefix dim"]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
+from lookwhere_cli.checkpoints.timm_package import imagenet_names
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.training.timm_models import import_timm
 
 
 def class_names(count: int, file: Path | None) -> tuple[str, ...]:
@@ -16,7 +15,7 @@ def class_names(count: int, file: Path | None) -> tuple[str, ...]:
     """
     if file is not None:
         return _from_file(count, file)
-    return _imagenet() if count == 1000 else tuple(f"class {index}" for index in range(count))
+    return imagenet_names() if count == 1000 else tuple(f"class {index}" for index in range(count))
 
 
 def _from_file(count: int, file: Path) -> tuple[str, ...]:
@@ -27,15 +26,3 @@ def _from_file(count: int, file: Path) -> tuple[str, ...]:
     if len(names) != count:
         raise UsageError(f"--labels {file} holds {len(names)} names, but the teacher has {count} classes.")
     return names
-
-
-def _imagenet() -> tuple[str, ...]:
-    """The first of each class's synonyms, with the index where two classes share it (crane: a bird, and a machine)."""
-    import_timm()
-    from timm.data import ImageNetInfo
-
-    info = ImageNetInfo("imagenet-1k")
-    described = [info.index_to_description(index) for index in range(1000)]
-    first = [description.split(",")[0] for description in described]
-    shared = {name for name, times in Counter(first).items() if times > 1}
-    return tuple(f"{short} ({index})" if short in shared else short for index, short in enumerate(first))

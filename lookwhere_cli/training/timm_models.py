@@ -10,36 +10,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lookwhere_cli.checkpoints.timm_package import import_timm
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.config import Config
-
-_kept: list[torch.library.Library] = []
-
-
-def import_timm() -> ModuleType:
-    """The timm package, also where torchvision's compiled part does not load.
-
-    PyPI's torchvision for Linux is built against the CUDA torch. Beside a CPU-only torch its binary stays unloaded, and
-    the import stops at the first operator that the binary would have defined. timm uses only what is pure Python, so
-    declaring the two operators is enough.
-    """
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _kept.append(library)
-    import timm
-
-    return timm
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lookwhere_cli.checkpoints.timm_package import import_timm
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading, grid_for
 from lookwhere_cli.models.config import Grid
-from lookwhere_cli.training.timm_models import import_timm
 
 ASPECTS = (2 / 3, 3 / 2)
 SQUARE_SHARE = 0.5

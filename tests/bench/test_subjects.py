@@ -14,7 +14,7 @@ from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from lookwhere_cli.bench import memory, model
+from lookwhere_cli.bench import memory, model, weights
 from lookwhere_cli.bench.folder import folder
 from lookwhere_cli.bench.full import full_vit
 from lookwhere_cli.bench.peak import at_peak, at_rest
@@ -165,3 +165,13 @@ def test_photographs_are_made_alike_each_time(tmp_path: Path, photos: Path) -> N
             shapes.add(picture.size)
             assert picture.format == "JPEG"
     assert {(500, 375), (375, 500)} < shapes
+
+
+def test_weights(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(weights, "LAYOUTS", {weights.NAME: LABELLED})
+    monkeypatch.setattr(weights, "cached", lambda wanted: None)
+    records = list(weights.weights(settings))
+    well_formed(records, "weights")
+    whole, ready, touched, peak = records
+    assert ready.ratio == pytest.approx(ready.value / whole.value)
+    assert touched.value > 0 and peak.ratio is not None

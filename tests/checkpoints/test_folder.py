@@ -33,6 +33,7 @@ def test_a_saved_model_comes_back_as_it_was(kind, tmp_path):
     assert all(torch.equal(value, loaded.model.state_dict()[key]) for key, value in model.state_dict().items())
     assert not loaded.model.training and not any(p.requires_grad for p in loaded.model.parameters())
     assert (tmp_path / "m" / "README.md").read_text() == "# card\n"
+    assert len({file.stat().st_mode for file in (tmp_path / "m").iterdir()}) == 1
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
@@ -59,7 +60,7 @@ def test_saving_replaces_a_model_and_leaves_other_files_alone(copy):
     save_model(copy, small(replace(LABELLED, dim=12), seed=3))
     assert load_model(str(copy)).revision != before
     assert sorted(file.name for file in copy.iterdir()) == [
-        *("README.md", "config.json", "curves.png", "model.safetensors")
+        *("README.md", "SHA256SUMS", "config.json", "curves.png", "model.safetensors")
     ]
 
 

@@ -20,14 +20,14 @@ def shelves(model_folder, tmp_path, monkeypatch):
 def test_models_beside_the_package_come_before_those_of_the_tree(shelves):
     first, second = shelves
     assert [model.name for model in bundled()] == ["far", "near", "shared"]
-    assert find("shared") == first / "shared" and find("far") == second / "far"
+    assert find("shared").folder == first / "shared" and find("far").folder == second / "far"
 
 
 def test_a_bundled_name_comes_before_a_folder_of_that_name(shelves, model_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(model_folder, "near")
-    assert find("near") == shelves[0] / "near"
-    assert find("./near").resolve() == tmp_path / "near"
+    assert find("near").folder == shelves[0] / "near"
+    assert find("./near").folder.resolve() == tmp_path / "near"
 
 
 def test_a_half_written_model_is_not_bundled(shelves):
@@ -38,5 +38,5 @@ def test_a_half_written_model_is_not_bundled(shelves):
 def test_unknown_names_offer_near_ones(shelves):
     with pytest.raises(ModelError, match=r"no model 'neer'.*Did you mean 'near'"):
         find("neer")
-    with pytest.raises(ModelError, match="There are: far, near, shared"):
+    with pytest.raises(ModelError, match="There are: far, near, shared, imagenet-base"):
         find("zzzz")

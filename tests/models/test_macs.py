@@ -41,7 +41,7 @@ def test_counts_what_torch_counts(kind: str, grid: tuple[int, int], thumbnail: t
 
 
 def test_full_is_timms_forward_pass() -> None:
-    from lookwhere_cli.training.timm_models import import_timm
+    from lookwhere_cli.checkpoints.timm_package import import_timm
 
     timm = import_timm()
     vit = timm.models.VisionTransformer(

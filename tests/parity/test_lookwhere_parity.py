@@ -47,11 +47,15 @@ def close(ours: Tensor, theirs: Tensor, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-@torch.inference_mode()
 def test_equals_the_authors_code(case: str) -> None:
+    check(model_of(case.split("_")[0]), case)
+
+
+@torch.inference_mode()
+def check(model: LookWhere, case: str) -> None:
+    """The model gives what the authors' code gave."""
     metadata, theirs = expected(case)
     size, k, count = (int(metadata[name]) for name in ("size", "k", "pictures"))
-    model = model_of(case.split("_")[0])
     high = pictures(count, size)
     patches = cut(high, model.config.patch)
     grid = (size // model.config.patch, size // model.config.patch)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from lookwhere_cli.training.timm_models import import_timm
+from lookwhere_cli.checkpoints.timm_package import import_timm
 
 CLASSES = 4
 SHAPE = {"img_size": 32, "patch_size": 8, "embed_dim": 48, "depth": 3, "num_heads": 1, "num_classes": CLASSES}

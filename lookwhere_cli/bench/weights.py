@@ -1,0 +1,87 @@
+"""A large model from the cache: how soon it is ready, and how much memory it takes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from lookwhere_cli.bench.process import run
+from lookwhere_cli.bench.record import Limit, Record
+from lookwhere_cli.bench.settings import Settings
+from lookwhere_cli.bench.timing import alternate
+from lookwhere_cli.checkpoints.cache import cached
+from lookwhere_cli.checkpoints.folder import load_model, save_model
+from lookwhere_cli.checkpoints.names import WEIGHTS, HubName, resolve
+from lookwhere_cli.checkpoints.published import LAYOUTS
+from lookwhere_cli.models.lookwhere import LookWhere
+
+NAME = "imagenet-base"
+PAGE = 4096  # bytes
+
+
+def weights(settings: Settings) -> Iterator[Record]:
+    """Ready from the cache against safetensors' load_file with every page touched; peak memory of `classify`."""
+    with _model() as (name, folder):
+        file = folder / WEIGHTS
+        seconds = alternate(
+            {
+                "ready": lambda: load_model(name, "cpu"),
+                "touched": lambda: _touch(load_model(name, "cpu").model.state_dict()),
+                "load_file": lambda: _touch(load_file(file)),
+            },
+            settings.rounds,
+        )
+        yield Record("weights", f"{NAME}, load_file, every page touched", 1000 * seconds["load_file"], "ms")
+        yield Record(
+            "weights",
+            f"{NAME}, ready",
+            1000 * seconds["ready"],
+            "ms",
+            against="load_file",
+            ratio=seconds["ready"] / seconds["load_file"],
+            limit=Limit("at most", 1.3),
+        )
+        yield Record("weights", f"{NAME}, ready, every page touched", 1000 * seconds["touched"], "ms")
+        yield _peak(name, settings.photographs[0], file.stat().st_size / 2**20)
+
+
+def _peak(name: str, photograph: Path, size: float) -> Record:
+    """What classifying adds to a process at rest, against the weights' MiB."""
+    module = (sys.executable, "-m", "lookwhere_cli.bench.peak")
+    memory = json.loads(run((*module, name, "cpu", "1", str(photograph))).stdout)
+    above = memory["peak"] - memory["before"]
+    return Record(
+        "weights",
+        f"{NAME}, classify, one photograph",
+        above,
+        "MiB above a process without a model",
+        against=f"weights: {size:.0f} MiB",
+        ratio=above / size,
+        limit=Limit("at most", 1.15),
+    )
+
+
+@contextmanager
+def _model() -> Iterator[tuple[str, Path]]:
+    """The name and folder of the published model, if it is cached; else of one of its layout with random weights."""
+    wanted = resolve(NAME)
+    place = cached(wanted) if isinstance(wanted, HubName) else wanted
+    if place is not None:
+        yield NAME, place.folder
+        return
+    with TemporaryDirectory() as folder:
+        save_model(Path(folder), LookWhere(LAYOUTS[NAME]))
+        yield folder, Path(folder)
+
+
+def _touch(tensors: Mapping[str, Tensor]) -> int:
+    """Read a byte of every page."""
+    return sum(int(tensor.reshape(-1).view(torch.uint8)[::PAGE].sum()) for tensor in tensors.values())

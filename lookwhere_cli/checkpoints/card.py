@@ -1,0 +1,86 @@
+"""A model's card, in Markdown: what it is, how it was made, what was measured of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lookwhere_cli.checkpoints.names import RESULTS, TRAINING
+from lookwhere_cli.models import macs
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.selector import kept
+
+SHOWN = 20  # labels that the card names
+TOLD = {"teachers", "photographs", "views", "seconds", "device", "command"}  # what a training record must say
+
+
+def what(config: Config) -> str:
+    """One paragraph: task, shape, cost."""
+    rows, columns = config.grid
+    cells = rows * columns
+    k = kept(config.k, cells)
+    cost, full = macs.count(config, config.grid, config.thumbnail_grid, k).total, macs.full(config, config.grid)
+    task = f"{len(config.labels)} labels" if config.labels else "features, no labels"
+    return (
+        f"A LookWhere model ({task}): a selector of {config.selector_depth} blocks sees a {config.thumbnail_size} px "
+        f"thumbnail and chooses {k} of {rows} x {columns} cells of {config.patch} px; an extractor of "
+        f"{config.extractor_depth} blocks reads only those. {cost / 1e9:.2f} GMACs for a square picture at "
+        f"{config.size} px, {full / cost:.1f}x fewer than the full ViT of the same shape. "
+        f"Licence of the teacher's weights: {config.license or 'not stated'}."
+    )
+
+
+def made(record: Mapping[str, Any]) -> str:
+    """How it was trained, from the training record."""
+    teachers = ", ".join(record["teachers"])
+    return (
+        f"Distilled from {teachers} on {record['photographs']:,} photographs, {record['views']:,} views, in "
+        f"{record['seconds'] / 60:.0f} minutes on {record['device']}; the running average of the weights was kept.\n\n"
+        f"```\n{record['command']}\n```"
+    )
+
+
+def full_card(name: str, config: Config, training: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """The whole card, without the Hub's metadata; what is not on record is left out.
+
+    training, results: what training.json and results.json hold.
+    """
+    parts = [f"# {name}", what(config), "## Use", _use(name)]
+    if config.labels:
+        parts += ["## Labels", _labels(config)]
+    if training.keys() >= TOLD:
+        parts += ["## How it was made", f"{made(training)}\n\nThe whole recipe is in `{TRAINING}`."]
+    if results.get("accuracy"):
+        parts += ["## Measured", _measured(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def converted_card(name: str, config: Config, source: str) -> str:
+    """The card of a model that was converted from the authors' file."""
+    return "\n\n".join([f"# {name}", what(config), f"Converted from {source}.", _PAPER]) + "\n"
+
+
+_PAPER = (
+    'Weights: Fuller et al., "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from '
+    'Self-Supervision", NeurIPS 2025, arXiv 2505.18051.'
+)
+
+
+def _use(name: str) -> str:
+    return f"```\npip install lookwhere\nlookwhere classify photo.jpg --model {name}\n```"
+
+
+def _labels(config: Config) -> str:
+    more = len(config.labels) - SHOWN
+    rest = f" and {more} more, in `config.json`" if more > 0 else ""
+    return f"{', '.join(config.labels[:SHOWN])}{rest}."
+
+
+def _measured(results: Mapping[str, Any]) -> str:
+    pictures = results.get("pictures", {})
+    lines = [
+        f"| {name} | {pictures.get(name, '')} | {share:.1%} |" for name, share in sorted(results["accuracy"].items())
+    ]
+    command = f"\n\n```\n{results['command']}\n```" if "command" in results else ""
+    table = "\n".join(["| Data set | Pictures | Top-1 |", "|---|---:|---:|", *lines])
+    return f"{table}{command}\n\nThe whole record is in `{RESULTS}`."

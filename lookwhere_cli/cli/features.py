@@ -1,0 +1,112 @@
+"""`lookwhere features`: what a frozen model makes of pictures, as arrays to train heads on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.cli import options
+from lookwhere_cli.cli.fetching import have
+from lookwhere_cli.cli.options import OUTPUT
+from lookwhere_cli.cli.output import array_output, say, tracked
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.files import check_free
+from lookwhere_cli.images.frame import Reading
+
+if TYPE_CHECKING:
+    from lookwhere_cli.arrays import Arrays
+    from lookwhere_cli.predictor import Features
+
+ENDINGS = (".safetensors", ".parquet")
+
+
+def features(
+    paths: options.Paths,
+    out: Annotated[
+        Path,
+        typer.Option(metavar="FILE", help="Ends in .safetensors or .parquet.", rich_help_panel=OUTPUT),
+    ],
+    dense: Annotated[
+        bool, typer.Option("--dense", help="A token for each cell, not one for all.", rich_help_panel=OUTPUT)
+    ] = False,
+    maps: Annotated[bool, typer.Option("--maps", help="The selector's maps as well.", rich_help_panel=OUTPUT)] = False,
+    k: options.Cells = None,
+    size: options.Size = None,
+    crop: options.Crop = False,
+    stretch: options.Stretch = False,
+    max_pixels: options.MaxPixels = Reading.max_pixels,
+    background: options.Background = "white",
+    model: options.Model = DEFAULT_CLASSIFIER,
+    thumbnail: options.Thumbnail = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    batch_size: options.BatchSize = 16,
+    workers: options.Workers = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Write the features of pictures to a file: the image's token, or one for each cell.
+
+    Examples:
+
+      lookwhere features photos/ --model dinov2-base --out cls.safetensors
+
+      lookwhere features photos/ --dense --maps --stretch --out dense.parquet
+    """
+    amount, how, behind = options.amount(k), options.mode(crop, stretch), options.colour(background)
+    if out.suffix.lower() not in ENDINGS:
+        raise UsageError(f"--out {str(out)!r} must end in .safetensors or .parquet: the ending says what is written.")
+    check_free(out, overwrite)
+
+    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.loading import load
+
+    pictures = find_pictures(paths)
+    have(model, quiet)
+    predictor = load(
+        model,
+        k=amount,
+        size=size,
+        mode=how,
+        thumbnail=thumbnail,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+        workers=workers,
+        max_pixels=max_pixels,
+        background=behind,
+    )
+    if _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet):
+        raise typer.Exit(1)
+
+
+def _write(found: Iterator[Features], out: Path, maps: bool, total: int, quiet: bool) -> int:
+    """Write all features; gives the number of pictures that failed."""
+    console = Console(stderr=True)
+    done = failed = 0
+    with array_output(out) as write:
+        try:
+            for one in tracked(found, total, console, console.is_terminal and not quiet):
+                write(one.row, _arrays(one, maps))
+                done += 1
+                if one.row.error is not None:
+                    failed += 1
+                    say(console, f"Error: {one.row.error}")
+        except KeyboardInterrupt:
+            say(console, f"Stopped: {done} of {total} pictures are done.")
+            raise
+    if failed and total > 1:
+        say(console, f"{failed} of {total} pictures failed.")
+    return failed
+
+
+def _arrays(one: Features, maps: bool) -> Arrays:
+    """What is written of a picture, by name; nothing of one that failed."""
+    named = {"cls": one.cls, "dense": one.dense, "map": one.scores if maps else None}
+    return {name: array for name, array in named.items() if array is not None}

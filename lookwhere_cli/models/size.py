@@ -1,0 +1,12 @@
+"""How large a model of some config is."""
+
+import torch
+
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.lookwhere import LookWhere
+
+
+def stored_bytes(config: Config) -> int:
+    """Bytes of all tensors, in float32."""
+    with torch.device("meta"):
+        return sum(4 * tensor.numel() for tensor in LookWhere(config).state_dict().values())

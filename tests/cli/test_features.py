@@ -1,0 +1,105 @@
+import json
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import torch
+from safetensors import safe_open
+
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.loading import load
+from lookwhere_cli.models.spread import spread
+from tests.models.small import PUBLISHED, small
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unlabelled") / "small"
+    save_model(folder, small(PUBLISHED))
+    return folder
+
+
+def read(file):
+    with safe_open(file, "np") as stored:
+        return stored.metadata(), {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+
+
+def test_features_are_those_of_the_model(lookwhere, photos, tmp_path, unlabelled):
+    out = tmp_path / "cls.safetensors"
+    assert lookwhere("features", photos, "--model", unlabelled, "--out", out, "--batch-size", 2).code == 0
+    metadata, arrays = read(out)
+    assert json.loads(metadata["paths"]) == [str(photos / f"{index}.png") for index in range(12)]
+    assert metadata["model"] == str(unlabelled) and len(metadata["revision"]) == 12
+    assert set(arrays) == {"cls", "grid"} and arrays["cls"].shape == (12, 24)
+
+    predictor = load(str(unlabelled))
+    glimpse = predictor.glimpse(photos / "3.png")
+    rows, columns = glimpse.view.grid
+    with torch.inference_mode():
+        selection = predictor.select([glimpse.thumbnail], (rows, columns))
+        cells = selection.map.topk(rows * columns // 2).indices
+        patches = [glimpse.view.patches(cells[0].numpy())]
+        cls = predictor.cls(patches, cells, (rows, columns), selection.prefix_tokens)
+    assert arrays["cls"][3] == pytest.approx(cls[0].numpy(), abs=1e-5)
+
+
+def test_dense_features_and_maps_lie_end_to_end(lookwhere, photos, tmp_path, model_folder):
+    out = tmp_path / "dense.safetensors"
+    assert lookwhere("features", photos, "--dense", "--maps", "--out", out).code == 0
+    _, arrays = read(out)
+    ends = np.cumsum([rows * columns for rows, columns in arrays["grid"]])
+    assert arrays["dense"].shape == (ends[-1], 24) and arrays["map"].shape == (ends[-1],)
+
+    predictor = load(str(model_folder))
+    explanation = predictor.explain(photos / "1.png")
+    assert tuple(arrays["grid"][1]) == explanation.row.grid
+    assert arrays["map"][ends[0] : ends[1]] == pytest.approx(explanation.scores.ravel(), abs=1e-5)
+    cells = torch.tensor([explanation.order[: explanation.row.k]])
+    glimpse = predictor.glimpse(photos / "1.png")
+    with torch.inference_mode():
+        selection = predictor.select([glimpse.thumbnail], explanation.row.grid)
+        patches = predictor._normalised([glimpse.view.patches(cells[0].numpy())])
+        tokens = predictor.model.extract_dense(patches, cells, explanation.row.grid, selection.prefix_tokens)
+        expected = spread(tokens, cells, explanation.row.grid)[0].numpy()
+    assert arrays["dense"][ends[0] : ends[1]] == pytest.approx(expected, abs=1e-4)
+
+
+def test_parquet_holds_the_same_and_the_failed_ones(lookwhere, photos, tmp_path):
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG")
+    options = ("--dense", "--maps", "--stretch", "-k", "4")
+    tables = tmp_path / "dense.parquet", tmp_path / "dense.safetensors"
+    for out in tables:
+        ran = lookwhere("features", photos, broken, *options, "--out", out)
+        assert ran.code == 1 and "1 of 13 pictures failed" in ran.err
+    rows = pyarrow.parquet.read_table(tables[0]).to_pylist()
+    _, arrays = read(tables[1])
+    assert len(rows) == 13 and rows[-1]["error"] and rows[-1]["dense"] is None
+    assert rows[0]["k"] == 4 and rows[0]["grid"] == [6, 6] and "labels" not in rows[0]
+    assert len(arrays["grid"]) == 12
+    assert np.ravel([row["dense"] for row in rows[:-1]]) == pytest.approx(arrays["dense"].ravel(), abs=1e-5)
+    assert np.ravel([row["map"] for row in rows[:-1]]) == pytest.approx(arrays["map"].ravel(), abs=1e-5)
+
+
+def test_a_file_of_another_kind_is_refused(lookwhere, photos, tmp_path):
+    ran = lookwhere("features", photos, "--out", tmp_path / "features.csv")
+    assert ran.code == 2 and "must end in .safetensors or .parquet" in ran.err
+    (tmp_path / "there.parquet").touch()
+    assert lookwhere("features", photos, "--out", tmp_path / "there.parquet").code == 2
+
+
+def test_all_pictures_failed_is_an_empty_file_and_code_1(lookwhere, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    for ending in ("safetensors", "parquet"):
+        assert lookwhere("features", tmp_path / "a.png", "--out", tmp_path / f"out.{ending}").code == 1
+    metadata, arrays = read(tmp_path / "out.safetensors")
+    assert metadata["paths"] == "[]" and not arrays
+    assert len(pyarrow.parquet.read_table(tmp_path / "out.parquet")) == 1
+
+
+def test_models_without_labels_explain_and_say_that_they_do_not_classify(lookwhere, photos, tmp_path, unlabelled):
+    ran = lookwhere("explain", photos / "0.png", "--model", unlabelled, "--out", tmp_path / "o.png")
+    assert ran.code == 0 and "best cells" in ran.out and (tmp_path / "o.png").is_file()
+    assert lookwhere("explain", photos, "--model", unlabelled, "--html", tmp_path / "p.html", "-k", 5).code == 0
+    ran = lookwhere("classify", photos, "--model", unlabelled)
+    assert ran.code == 3 and "has no labels" in ran.err

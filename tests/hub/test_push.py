@@ -1,0 +1,91 @@
+"""A model goes to the Hub with a card, and comes back as it was."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from huggingface_hub import ModelCard
+
+from lookwhere_cli.checkpoints.folder import load_model, save_model
+from lookwhere_cli.checkpoints.names import RESULTS, TRAINING
+from tests.models.small import LABELLED, small
+
+NAME = "someone/birds"
+TRAINED = {
+    "teachers": ["vit_tiny"],
+    "photographs": 1200,
+    "views": 24000,
+    "seconds": 600,
+    "device": "cpu",
+    "command": "lookwhere pretrain photos/",
+}
+MEASURED = {"accuracy": {"birds": 0.875}, "pictures": {"birds": 80}, "command": "python benchmarks/accuracy.py"}
+
+
+@pytest.fixture
+def licensed(tmp_path):
+    folder = tmp_path / "birds"
+    save_model(folder, small(replace(LABELLED, license="apache-2.0")), "# an old card\n")
+    (folder / TRAINING).write_text(json.dumps(TRAINED))
+    (folder / RESULTS).write_text(json.dumps(MEASURED))
+    (folder / "checkpoint.pt").write_bytes(b"not for others")
+    return folder
+
+
+@pytest.fixture
+def token(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+
+
+def test_what_is_pushed_can_be_pulled(hub, here, lookwhere, licensed, token):
+    ran = lookwhere("models", "push", licensed, NAME)
+    assert ran.code == 0, ran.err
+    repository = hub.repositories[NAME]
+    assert ran.out == f"{NAME}\t{repository.refs['main']}\n" and "Bearer hf_secret" in hub.tokens
+    assert sorted(repository.commits[repository.refs["main"]]) == sorted(
+        ["README.md", "config.json", "model.safetensors", "results.json", "training.json"]
+    )
+    pulled = load_model(NAME, "cpu")
+    expected = small(LABELLED).state_dict()
+    assert pulled.revision == repository.refs["main"]
+    assert all(torch.equal(value, expected[key]) for key, value in pulled.model.state_dict().items())
+
+
+def test_the_card_tells_what_is_on_record(hub, here, lookwhere, licensed, token):
+    lookwhere("models", "push", licensed, NAME)
+    repository = hub.repositories[NAME]
+    card = ModelCard(repository.commits[repository.refs["main"]]["README.md"].decode())
+    assert card.data.license == "apache-2.0" and card.data.library_name == "lookwhere"
+    assert card.data.pipeline_tag == "image-classification" and "lookwhere" in card.data.tags
+    for part in ("# someone/birds", "cat, dog, bird", "1,200 photographs", "| birds | 80 | 87.5% |", "--model " + NAME):
+        assert part in card.text
+    assert "old card" not in card.text
+
+
+def test_without_a_licence_nothing_is_sent(hub, here, lookwhere, model_folder, token):
+    ran = lookwhere("models", "push", model_folder, NAME)
+    assert ran.code == 3 and "has no licence" in ran.err and '"license"' in ran.err
+    assert not hub.requests
+
+
+def test_without_a_token_it_says_how_to_log_in(hub, here, lookwhere, licensed):
+    ran = lookwhere("models", "push", licensed, NAME)
+    assert ran.code == 3 and "hf auth login" in ran.err and "HF_TOKEN" in ran.err
+    assert not hub.requests
+
+
+def test_a_token_that_may_not_write(hub, here, lookwhere, licensed, token):
+    hub.mishaps.status = 403
+    ran = lookwhere("models", "push", licensed, NAME)
+    assert ran.code == 3 and "Your token is not allowed" in ran.err
+
+
+def test_damaged_weights_and_wrong_names_are_not_sent(hub, here, lookwhere, licensed, token):
+    assert lookwhere("models", "push", licensed, "birds").code == 2
+    assert lookwhere("models", "push", licensed / "nowhere", NAME).code == 2
+    file = licensed / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    ran = lookwhere("models", "push", licensed, NAME)
+    assert ran.code == 3 and "is not what it was" in ran.err
+    assert not hub.requests
