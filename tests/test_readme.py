@@ -57,7 +57,7 @@ def commands():
 def test_each_command_is_understood(lookwhere, words):
     ran = lookwhere(*words, "--help")
     assert ran.code == 0, ran.err
-    assert f"Usage: lookwhere {words[0]}" in ran.out
+    assert "Usage: lookwhere" in ran.out and (words[0].startswith("-") or words[0] in ran.out)
 
 
 def test_an_unknown_option_would_be_noticed(lookwhere):
