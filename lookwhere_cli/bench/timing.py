@@ -6,19 +6,25 @@ import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
+TURN = 1.0  # seconds of each in a round: short runs are judged by several laps, not by the one after a long run
+
 
 def alternate(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each run over some rounds, in each of which all run once; a round before is not counted."""
+    """Median seconds of each run over some rounds, in each of which all have a turn; a lap before is not counted."""
     laps: dict[str, list[float]] = {name: [] for name in runs}
     for run in runs.values():
         run()
     for _ in range(rounds):
         for name, run in runs.items():
-            laps[name].append(_lap(run))
+            laps[name] += _turn(run)
     return {name: median(seconds) for name, seconds in laps.items()}
 
 
-def _lap(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
+def _turn(run: Callable[[], object]) -> list[float]:
+    """The seconds of one lap, and of as many more as a turn holds."""
+    laps: list[float] = []
+    while not laps or sum(laps) < TURN:
+        started = time.perf_counter()
+        run()
+        laps.append(time.perf_counter() - started)
+    return laps

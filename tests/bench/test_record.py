@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import json
-from itertools import count
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -39,14 +39,24 @@ def test_a_record_is_json() -> None:
     assert (told["value"], told["unit"], told["against"], told["ratio"]) == (1.5, "ms", "the full ViT", 2.0)
 
 
-def test_runs_alternate_and_medians_leave_the_first_round_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_alternate_and_medians_leave_the_first_lap_out(monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
-    ticks = count()
-    monkeypatch.setattr(timing.time, "perf_counter", lambda: next(ticks))
-    runs = {"a": lambda: order.append("a"), "b": lambda: [next(ticks) for _ in range(len(order))]}
-    seconds = timing.alternate(runs, 3)
-    assert order == ["a"] * 4
-    assert seconds == {"a": 1, "b": 1 + 3}  # 2, 3 and 4 ticks inside: the median of the three that count
+    now = [0.0]
+
+    def run(name: str, seconds: Sequence[float]) -> Callable[[], None]:
+        following = iter(seconds)
+
+        def lap() -> None:
+            order.append(name)
+            now[0] += next(following)
+
+        return lap
+
+    monkeypatch.setattr(timing, "TURN", 1.0)
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    seconds = timing.alternate({"long": run("long", (99, 4, 3, 8)), "short": run("short", (99, *(0.75, 0.5) * 3))}, 3)
+    assert "".join(name[0] for name in order) == "ls" + "lss" + "lss" + "lss"
+    assert seconds == {"long": 4, "short": (0.5 + 0.75) / 2}
 
 
 def test_stages_share_cores_or_run_side_by_side() -> None:
