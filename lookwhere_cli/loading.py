@@ -22,7 +22,7 @@ def load(
     top: int = 5,
     device: str = "auto",
     dtype: str = "float32",
-    batch_size: int = 16,
+    batch_size: int = 32,
     workers: int | None = None,
     max_pixels: int = Reading.max_pixels,
     background: tuple[int, int, int] = Reading.background,

@@ -34,7 +34,7 @@ def blocks(text, language):
 
 def shell_lines():
     for page in PAGES:
-        text = page.read_text()
+        text = page.read_text().replace("\\\n", " ")
         fenced = [line for block in blocks(text, "sh") for line in block.splitlines()]
         yield from fenced + re.findall(r"^    (\S.*)$", text, re.MULTILINE) + re.findall(r"`(lookwhere [^`]+)`", text)
 

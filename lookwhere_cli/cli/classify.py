@@ -37,7 +37,7 @@ def classify(
     thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 16,
+    batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
     top: options.Top = 5,
     format: Annotated[

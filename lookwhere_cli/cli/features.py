@@ -45,7 +45,7 @@ def features(
     thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
-    batch_size: options.BatchSize = 16,
+    batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,

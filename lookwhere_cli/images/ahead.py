@@ -1,14 +1,19 @@
 """Reading ahead: threads prepare what comes next while the caller works."""
 
+import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import TypeVar
 
 from lookwhere_cli.errors import PictureError
 
 T = TypeVar("T")
 R = TypeVar("R")
+NICENESS = 15
 
 
 def read_ahead(
@@ -21,7 +26,7 @@ def read_ahead(
     worker. `items` is drawn from in the caller's thread.
     """
     pending: deque[Future[R | PictureError]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="read-ahead")
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="read-ahead", initializer=_give_way)
     try:
         for item in items:
             pending.append(pool.submit(_value, read, item))
@@ -38,3 +43,10 @@ def _value(read: Callable[[T], R], item: T) -> R | PictureError:
         return read(item)
     except PictureError as error:
         return error
+
+
+def _give_way() -> None:
+    """Let the model's threads go first: one that waits for another, which reading holds up, does nothing meanwhile."""
+    if sys.platform == "linux":  # where a priority may belong to a single thread
+        with suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
