@@ -66,7 +66,7 @@ def shoot_terminal(tab: Page, scratch: Path) -> None:
 def shoot_page(tab: Page, scratch: Path) -> None:
     """Take the picture of the page that `explain --html` writes."""
     file = scratch / "page.html"
-    printed(["lookwhere", "explain", "rocket.jpg", "--html", str(file)])
+    printed(["lookwhere", "explain", "coffee.jpg", "--html", str(file)])
     tab.goto(file.as_uri())
     tab.wait_for_function("document.getElementById('picture').complete")
     tab.screenshot(path=HERE / "page.png")
