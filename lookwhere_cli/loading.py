@@ -57,7 +57,7 @@ def load(
         Reading(
             config.patch, size, mode, config.crop_share, thumbnail or config.thumbnail_filter, max_pixels, background
         ),
-        k=config.k if k is None else _possible(k, size, config.patch),
+        k=config.k if k is None else possible(k, size, config.patch),
         top=_at_least_one("top", top),
         batch_size=_at_least_one("batch size", batch_size),
         workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
@@ -69,7 +69,7 @@ def _check_one_of(what: str, value: str | None, known: Sequence[str | None]) -> 
         raise UsageError(f"There is no {what} {value!r}; choose one of {', '.join(filter(None, known))}.")
 
 
-def _possible(k: int | float, size: int, patch: int) -> int | float:
+def possible(k: int | float, size: int, patch: int) -> int | float:
     """The k as given. Raises UsageError for one that no picture of this size can be read with."""
     cells = (size // patch) ** 2
     try:

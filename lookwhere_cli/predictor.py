@@ -123,11 +123,11 @@ class Predictor:
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """The rows that `classify` gives, each with its view. Raises ModelError for a model without labels."""
         self._check_labels()
-        return self._each(pictures, self._answer, lambda row: Answer(row, None))
+        return self.in_batches(pictures, self._answer, lambda row: Answer(row, None))
 
     def features(self, pictures: Iterable[Picture], dense: bool = False) -> Iterator[Features]:
         """The frozen features of each picture, in their order: one token for all of it or, dense, one for each cell."""
-        return self._each(pictures, self._dense_features if dense else self._image_features, Features)
+        return self.in_batches(pictures, self._dense_features if dense else self._image_features, Features)
 
     def explain(self, picture: Picture) -> Explanation:
         """What lies behind the picture's row; without predictions, for a model without labels. Raises PictureError."""
@@ -163,13 +163,16 @@ class Predictor:
             return dict.fromkeys(several, ())
         return {k: self.extract([patches[:k]], order[:, :k], view.grid, selection.prefix_tokens)[0] for k in several}
 
-    def _each(
+    def in_batches(
         self,
         pictures: Iterable[Picture],
         answer: Callable[[Sequence[Glimpse]], list[T]],
         failed: Callable[[Row], T],
     ) -> Iterator[T]:
-        """Threads open the pictures that come next while the model answers a window of them."""
+        """What `answer` makes of each picture, in their order; `failed`, from a row with `error`, of one it can't read.
+
+        `answer` is given some pictures of one grid at a time. Threads open those that come next meanwhile.
+        """
         ahead, behind = tee(pictures)
         with closing(read_ahead(ahead, self.glimpse, self.workers, self.batch_size)) as glimpses:
             opened = zip(behind, glimpses, strict=False)
@@ -255,9 +258,7 @@ class Predictor:
         cls = self.cls(patches, cells, grid, prefix_tokens)
         if not self.config.labels:
             return [()] * len(cls)
-        logits = self.model.logits(cls).float()
-        probabilities = logits.sigmoid() if self.config.multi_label else logits.softmax(dim=-1)
-        best = probabilities.topk(min(self.top, len(self.config.labels)))
+        best = self.probabilities(cls).topk(min(self.top, len(self.config.labels)))
         return [
             tuple(Label(self.config.labels[index], index, value) for index, value in zip(*answer, strict=True))
             for answer in zip(best.indices.tolist(), best.values.tolist(), strict=True)
@@ -266,6 +267,11 @@ class Predictor:
     def cls(self, patches: Sequence[NDArray[np.uint8]], cells: Tensor, grid: Grid, prefix_tokens: Tensor) -> Tensor:
         """Each picture's CLS token, (batch, dim), from the same."""
         return self.model.extract(self._normalised(patches), cells, grid, prefix_tokens)
+
+    def probabilities(self, cls: Tensor) -> Tensor:
+        """Each label's probability, (batch, labels) float32, from CLS tokens (batch, dim)."""
+        logits = self.model.logits(cls).float()
+        return logits.sigmoid() if self.config.multi_label else logits.softmax(dim=-1)
 
     def view(self, picture: Picture) -> View:
         """Open a picture as this predictor reads it. Raises PictureError."""
