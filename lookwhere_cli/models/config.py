@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
 FeedForward = Literal["gelu", "swiglu"]
-Prefix = Literal["replace", "add"]
+Prefix = Literal["replace", "add", "own"]
 ThumbnailFilter = Literal["antialias", "alias"]
-Task = Literal["classify", "features"]
+Task = Literal["classify", "segment", "features"]
 Grid = tuple[int, int]
 
 
@@ -29,6 +29,7 @@ class Config:
     heads: int = 3
     extractor_depth: int = 12
     selector_depth: int = 3
+    """Blocks of the selector; 0 for a model without one, which reads all cells: the full ViT."""
     registers: int = 0
     """Prefix tokens beside CLS."""
     grid: Grid = (14, 14)
@@ -43,7 +44,8 @@ class Config:
     layer_scale: bool = False
     eps: float = 1e-6
     prefix: Prefix = "add"
-    """How the selector's prefix tokens reach the extractor: in place of its own, or added through a linear layer."""
+    """How the selector's prefix tokens reach the extractor: in place of its own, added through a linear layer, or not
+    at all (own), where there is no selector."""
     prefix_positions: bool = True
     """Whether the position tables hold rows for the prefix tokens, too (first, as in timm's plain ViT)."""
     thumbnail_filter: ThumbnailFilter = "antialias"
@@ -55,19 +57,31 @@ class Config:
     multi_label: bool = False
     labels: tuple[str, ...] = ()
     """Names of the classes, in the order of the logits; empty for a model without a head."""
+    decoder_channels: int = 0
+    """For segmentation: channels of the decoder's convolution; 0 makes it a linear layer on each token."""
+    decoder_scale: int = 4
+    """For segmentation: each cell becomes decoder_scale x decoder_scale logits per class."""
     k: int | float = 0.5
     """Cells kept by default: a count (int), or a share of the grid (float)."""
     license: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("patch", "dim", "heads", "extractor_depth", "selector_depth", "map_scale", "hidden"):
+        for name in ("patch", "dim", "heads", "extractor_depth", "map_scale", "hidden", "decoder_scale"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         for name in ("grid", "thumbnail_grid"):
             if min(getattr(self, name)) < 1:
                 raise ValueError(f"{name} is {list(getattr(self, name))}; it must have at least 1 row and 1 column")
-        if self.registers < 0:
-            raise ValueError(f"registers is {self.registers}; it must be at least 0")
+        for name in ("registers", "selector_depth", "decoder_channels"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
+        if (self.selector_depth == 0) != (self.prefix == "own"):
+            raise ValueError(
+                f"selector_depth is {self.selector_depth} and prefix is {self.prefix!r}; "
+                "a model without a selector (0) has its own prefix (own), every other one add or replace"
+            )
+        if self.task == "segment" and not self.labels:
+            raise ValueError("task is 'segment' and labels is empty; it must name the classes")
         if not (self.eps > 0 and min(self.std) > 0):
             raise ValueError(f"eps is {self.eps} and std is {list(self.std)}; both must be above 0")
         if not 0 < self.crop_share <= 1:
@@ -89,13 +103,13 @@ class Config:
 
     @property
     def size(self) -> int:
-        """Side of the square that holds as many pixels as the model's own grid, in pixels."""
-        return self.patch * round(math.sqrt(self.grid[0] * self.grid[1]))
+        """Side of the least square of whole patches that holds the model's own grid's cells, in pixels."""
+        return self.patch * _side(self.grid)
 
     @property
     def thumbnail_size(self) -> int:
         """The same for the thumbnail."""
-        return self.patch * round(math.sqrt(self.thumbnail_grid[0] * self.thumbnail_grid[1]))
+        return self.patch * _side(self.thumbnail_grid)
 
     def to_dict(self) -> dict[str, Any]:
         """What `config.json` holds; tuples become lists."""
@@ -111,6 +125,10 @@ class Config:
                 near = difflib.get_close_matches(name, known, n=1)
                 raise ValueError(f"unknown key {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return cls(**{name: _checked(name, value, known[name].default) for name, value in values.items()})
+
+
+def _side(grid: Grid) -> int:
+    return math.isqrt(grid[0] * grid[1] - 1) + 1
 
 
 def _checked(name: str, value: Any, default: Any) -> Any:

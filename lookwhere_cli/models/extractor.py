@@ -16,7 +16,7 @@ class Extractor(ViT):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, config.extractor_depth, config.grid)
-        self.handover: nn.Module = AddPrefix(config.dim) if config.prefix == "add" else ReplacePrefix()
+        self.handover = _handover(config)
 
     def forward(  # type: ignore[override]
         self,
@@ -29,6 +29,22 @@ class Extractor(ViT):
         """Normalised patches in any order, their cells (row * columns + column); the `returned` tokens, normed."""
         tokens = self.embed(patches, grid, cells)
         return self.encode(torch.cat([self.handover(self.prefix(), prefix_tokens), tokens], dim=1), returned)
+
+
+def _handover(config: Config) -> nn.Module:
+    if config.prefix == "add":
+        return AddPrefix(config.dim)
+    return ReplacePrefix() if config.prefix == "replace" else OwnPrefix()
+
+
+class OwnPrefix(nn.Module):
+    """The plain ViT: there is no selector whose prefix tokens could be handed over."""
+
+    def forward(
+        self, own: Float[Tensor, "1 prefix dim"], given: Float[Tensor, "batch prefix dim"]
+    ) -> Float[Tensor, "batch prefix dim"]:
+        """The extractor's own ones, one for each picture."""
+        return own.expand(len(given), -1, -1)
 
 
 class ReplacePrefix(nn.Module):

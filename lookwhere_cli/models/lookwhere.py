@@ -11,20 +11,24 @@ from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.decoder import decoder_of
 from lookwhere_cli.models.extractor import Extractor
-from lookwhere_cli.models.selector import Selection, Selector
+from lookwhere_cli.models.selector import Selection, selector_of
 from lookwhere_cli.models.vit import CLS
 
 
 class LookWhere(nn.Module):
-    """Selector, extractor and, for models with labels, a linear head on the extractor's CLS."""
+    """Selector, extractor and, for models with labels, a head: linear on the extractor's CLS, or a dense decoder."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.selector = Selector(config)
+        self.selector = selector_of(config)
         self.extractor = Extractor(config)
-        self.head = Linear(config.dim, len(config.labels)) if config.labels else nn.Identity()
+        if config.task == "segment":
+            self.decoder = decoder_of(config)
+        else:
+            self.head = Linear(config.dim, len(config.labels)) if config.labels else nn.Identity()
 
     def select(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection:
         """Where to look on `grid` (rows, columns), from normalised thumbnails in whole patches."""
@@ -53,3 +57,13 @@ class LookWhere(nn.Module):
     def logits(self, cls: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         """Scores of the classes, before softmax (or sigmoid, for a multi-label model)."""
         return self.head(cls)
+
+    def segment(
+        self,
+        patches: Float[Tensor, "batch k 3 patch patch"],
+        cells: Int[Tensor, "batch k"],
+        grid: Grid,
+        prefix_tokens: Float[Tensor, "batch prefix dim"],
+    ) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
+        """Scores of the classes before softmax, decoder_scale times finer than `grid`, for a model that segments."""
+        return self.decoder(self.extract_dense(patches, cells, grid, prefix_tokens), cells, grid)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.decoder import REACH
 from lookwhere_cli.models.spread import NEAREST
 
 
@@ -36,14 +37,28 @@ def count_dense(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, channe
     )
 
 
+def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int) -> Macs:
+    """A pass of a model that segments: k cells of `grid` are read, the decoder answers for all."""
+    cells = grid[0] * grid[1]
+    return Macs(
+        _selector(config, thumbnail_grid),
+        _extractor(config, k, returned=k),
+        head=_decoder(config, cells, k),
+        spread=min(NEAREST, k) * cells * _spread_channels(config),
+    )
+
+
 def full(config: Config, grid: Grid) -> int:
-    """The extractor's ViT as timm runs it: all cells of `grid`, all tokens in all blocks, the head on CLS."""
+    """The extractor's ViT as timm runs it: all cells of `grid`, all tokens in all blocks, and the model's head."""
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
-    return _embed(config, cells) + config.extractor_depth * _block(config, tokens, tokens) + _head(config)
+    head = _decoder(config, cells, cells) if config.task == "segment" else _head(config)
+    return _embed(config, cells) + config.extractor_depth * _block(config, tokens, tokens) + head
 
 
 def _selector(config: Config, thumbnail_grid: Grid) -> int:
+    if not config.selector_depth:
+        return 0
     patches = thumbnail_grid[0] * thumbnail_grid[1]
     tokens = config.prefix_tokens + patches
     head = patches * 4 * config.dim * (config.dim + config.map_scale**2)
@@ -72,3 +87,14 @@ def _block(config: Config, tokens: int, returned: int) -> int:
 
 def _head(config: Config) -> int:
     return config.dim * len(config.labels)
+
+
+def _decoder(config: Config, cells: int, k: int) -> int:
+    pieces, channels = len(config.labels) * config.decoder_scale**2, config.decoder_channels
+    if not channels:
+        return k * config.dim * pieces
+    return k * config.dim * channels + cells * channels * (channels * REACH**2 + pieces)
+
+
+def _spread_channels(config: Config) -> int:
+    return config.decoder_channels or len(config.labels) * config.decoder_scale**2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +57,27 @@ class Selector(nn.Module):
         fine = pieces.float().unflatten(1, shape).unflatten(-1, (scale, scale)).transpose(2, 3)
         fine = fine.flatten(3, 4).flatten(1, 2)[:, None]  # (batch, 1, rows * scale, columns * scale)
         return F.interpolate(fine, size=grid, mode="bilinear", align_corners=False, antialias=False).flatten(1)
+
+
+class NoSelector(nn.Module):
+    """In the selector's place where all cells are read: every cell counts alike, and there is no gist."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+
+    def forward(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection:
+        """A map of zeros for `grid`."""
+        batch = len(thumbnails)
+        return Selection(
+            torch.zeros(batch, grid[0] * grid[1], device=thumbnails.device),
+            thumbnails.new_zeros(batch, self.config.prefix_tokens, self.config.dim),
+        )
+
+
+def selector_of(config: Config) -> Selector:
+    """The selector that a config asks for, or what answers in its place."""
+    return Selector(config) if config.selector_depth else cast(Selector, NoSelector(config))
 
 
 def kept(k: int | float, cells: int) -> int:

@@ -1,0 +1,59 @@
+"""From the tokens of the chosen cells to logits for every cell, several in each direction (paper, dense prediction)."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lookwhere_cli.models.blank import Conv2d, Linear
+from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.spread import spread
+
+REACH = 3  # cells across the convolution
+
+
+class LinearDecoder(nn.Module):
+    """As published: a linear layer on each token, spread to the cells that were not read."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.scale = config.decoder_scale
+        self.head = Linear(config.dim, len(config.labels) * self.scale**2)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch k dim"], cells: Int[Tensor, "batch k"], grid: Grid
+    ) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
+        """Logits, `scale` times finer than `grid`. The head goes first: fewer channels are spread."""
+        return _fine(spread(self.head(tokens), cells, grid), grid, self.scale)
+
+
+class ConvDecoder(nn.Module):
+    """A narrow layer on each token, spread; then a convolution, so that cells know of their neighbours."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        channels, self.scale = config.decoder_channels, config.decoder_scale
+        self.narrow = Linear(config.dim, channels)
+        self.mix = Conv2d(channels, channels, kernel_size=REACH, padding=REACH // 2)
+        self.head = Linear(channels, len(config.labels) * self.scale**2)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch k dim"], cells: Int[Tensor, "batch k"], grid: Grid
+    ) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
+        """Logits, `scale` times finer than `grid`."""
+        blended = spread(self.narrow(tokens), cells, grid)
+        mixed = self.mix(blended.mT.unflatten(-1, grid)).flatten(2).mT
+        return _fine(self.head(blended + F.gelu(mixed)), grid, self.scale)
+
+
+def decoder_of(config: Config) -> LinearDecoder | ConvDecoder:
+    """The decoder that a config asks for."""
+    return ConvDecoder(config) if config.decoder_channels else LinearDecoder(config)
+
+
+def _fine(
+    pieces: Float[Tensor, "batch cells pieces"], grid: Grid, scale: int
+) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
+    """Each cell's (classes, scale, scale) numbers laid out beside those of its neighbours."""
+    return F.pixel_shuffle(pieces.mT.unflatten(-1, grid), scale)
