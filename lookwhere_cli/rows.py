@@ -30,6 +30,19 @@ class Label:
 
 
 @dataclass(frozen=True)
+class Share:
+    """What part of a picture, 0..1 of its pixels, was given to a class: its name, its index in the model's list."""
+
+    label: str
+    index: int
+    share: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The share as it stands in every format; to six decimals."""
+        return {"label": printable(self.label), "index": self.index, "share": round(self.share, 6)}
+
+
+@dataclass(frozen=True)
 class Row:
     """What is known of one picture. One that could not be read has `error`, and nothing else but its `path`.
 
@@ -43,6 +56,8 @@ class Row:
         labels: the answers, most probable first.
         macs, macs_full: multiply-adds spent, and those of the full ViT on all cells.
         seconds: wall time, the picture's share of its batch.
+        shares: of a picture that was segmented, the classes that occur, the largest first.
+        mask: the path of the file that holds its classes, where one was written.
         note: what was done to read it, for instance "first of 12 frames".
         error: one sentence that says why there is no answer.
     """
@@ -59,11 +74,13 @@ class Row:
     macs: int = 0
     macs_full: int = 0
     seconds: float = 0.0
+    shares: tuple[Share, ...] = ()
+    mask: str | None = None
     note: str | None = None
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as JSON has it, keys in the order of the fields; `note` only where there is one."""
+        """The row as JSON has it, keys in the order of the fields; `shares`, `mask`, `note` only where there are some."""
         if self.error is not None:
             return {"path": printable(self.path), "error": printable(self.error)}
         row: dict[str, Any] = {
@@ -80,10 +97,16 @@ class Row:
             "macs_full": self.macs_full,
             "seconds": round(self.seconds, 6),
         }
-        return row if self.note is None else {**row, "note": self.note}
+        rare = {
+            "shares": [share.to_dict() for share in self.shares],
+            "mask": None if self.mask is None else printable(self.mask),
+            "note": self.note,
+        }
+        return row | {name: value for name, value in rare.items() if value}
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
+NESTED = ("grid", "cells", "labels", "shares")
 
 
 def printable(text: str) -> str:
@@ -107,7 +130,7 @@ class Writer(Protocol):
 
 
 class TextWriter:
-    """One line per picture: its path, then its labels with their percentage (or the error), between tabs."""
+    """One line per picture: its path, its labels and shares with their percentage (or the error), between tabs."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -115,6 +138,7 @@ class TextWriter:
     def write(self, row: Row) -> None:
         """Add a line."""
         answers = [f"{label.label} {label.probability:.1%}" for label in row.labels]
+        answers += [f"{share.label} {share.share:.1%}" for share in row.shares]
         parts = answers if row.error is None else [f"error: {row.error}"]
         self._stream.write("\t".join(on_one_line(part) for part in (row.path, *parts)).encode() + b"\n")
 
@@ -154,7 +178,7 @@ class JsonWriter:
 
 
 class CsvWriter:
-    """A header and a record per picture, all columns always; `grid`, `cells`, `labels` are JSON in their column."""
+    """A header and a record per picture, all columns always; lists are JSON in their column."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -163,7 +187,7 @@ class CsvWriter:
     def write(self, row: Row) -> None:
         """Add a record."""
         values = row.to_dict()
-        values.update((name, _json(values[name])) for name in ("grid", "cells", "labels") if name in values)
+        values.update((name, _json(values[name])) for name in NESTED if name in values)
         self._stream.write(self._record([values.get(name, "") for name in COLUMNS]))
 
     def close(self) -> None:
@@ -217,9 +241,13 @@ class ParquetWriter:
 
 def _parquet_schema(arrow: Any) -> Any:
     text, count = arrow.string(), arrow.int64()
-    label = arrow.struct([("label", text), ("index", count), ("probability", arrow.float64())])
-    kinds = {"grid": arrow.list_(count), "cells": arrow.list_(arrow.list_(count)), "labels": arrow.list_(label)}
-    kinds |= dict.fromkeys(("path", "model", "revision", "note", "error"), text) | {"seconds": arrow.float64()}
+    label, share = (
+        arrow.list_(arrow.struct([("label", text), ("index", count), (value, arrow.float64())]))
+        for value in ("probability", "share")
+    )
+    kinds = {"grid": arrow.list_(count), "cells": arrow.list_(arrow.list_(count)), "labels": label, "shares": share}
+    kinds |= dict.fromkeys(("path", "model", "revision", "mask", "note", "error"), text)
+    kinds |= {"seconds": arrow.float64()}
     return arrow.schema([(name, kinds.get(name, count)) for name in COLUMNS])
 
 

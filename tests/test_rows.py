@@ -2,6 +2,7 @@ import csv
 import io
 import json
 import sys
+from dataclasses import replace
 
 import pyarrow.parquet
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.rows import COLUMNS, PARQUET_GROUP, WRITERS, Label, Row, on_one_line
+from lookwhere_cli.rows import COLUMNS, NESTED, PARQUET_GROUP, WRITERS, Label, Row, Share, on_one_line
 
 GOOD = Row(
     path="a b.jpg",
@@ -24,6 +25,9 @@ GOOD = Row(
     macs=600,
     macs_full=1200,
     seconds=0.0123456789,
+)
+SEGMENTED = replace(
+    GOOD, path="c.jpg", labels=(), shares=(Share("road", 3, 0.75), Share("sky", 0, 0.25)), mask="masks/caf\udce9.png"
 )
 BAD = Row("b.jpg", error="'b.jpg' is empty (0 bytes).")
 
@@ -46,12 +50,19 @@ def test_a_row_has_the_documented_keys_in_their_order():
     assert Row("a.gif", note="first of 3 frames").to_dict()["note"] == "first of 3 frames"
 
 
+def test_shares_and_mask_are_there_only_where_something_was_segmented():
+    told = SEGMENTED.to_dict()
+    assert list(told) == [*GOOD.to_dict(), "shares", "mask"]
+    assert told["shares"][0] == {"label": "road", "index": 3, "share": 0.75}
+    assert told["mask"] == r"masks/caf\udce9.png"
+
+
 def test_a_failed_row_has_path_and_error_only():
     assert BAD.to_dict() == {"path": "b.jpg", "error": "'b.jpg' is empty (0 bytes)."}
 
 
 def test_json_lines_and_parquet_and_csv_hold_the_same_objects():
-    rows = [GOOD, BAD]
+    rows = [GOOD, BAD, SEGMENTED]
     expected = [row.to_dict() for row in rows]
     assert json.loads(written("json", rows)) == expected
     assert [json.loads(line) for line in written("jsonl", rows).splitlines()] == expected
@@ -59,15 +70,17 @@ def test_json_lines_and_parquet_and_csv_hold_the_same_objects():
     assert [{name: value for name, value in row.items() if value is not None} for row in table] == expected
     records = list(csv.DictReader(io.StringIO(written("csv", rows).decode())))
     assert tuple(records[0]) == COLUMNS
-    nested = {name: json.loads(records[0][name]) for name in ("grid", "cells", "labels")}
-    assert nested == {name: expected[0][name] for name in nested}
+    nested = {name: json.loads(records[2][name]) for name in NESTED}
+    assert nested == {name: expected[2][name] for name in NESTED}
+    assert json.loads(records[0]["labels"]) == expected[0]["labels"] and records[0]["shares"] == ""
     assert records[1]["error"] == BAD.error and records[1]["labels"] == ""
 
 
 def test_text_is_one_line_per_picture_between_tabs():
-    assert written("text", [GOOD, BAD]).decode().splitlines() == [
+    assert written("text", [GOOD, BAD, SEGMENTED]).decode().splitlines() == [
         "a b.jpg\ttabby, cat 87.1%\tdog 10.0%",
         "b.jpg\terror: 'b.jpg' is empty (0 bytes).",
+        "c.jpg\troad 75.0%\tsky 25.0%",
     ]
 
 
