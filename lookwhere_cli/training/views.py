@@ -21,6 +21,7 @@ from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading, grid_for
 from lookwhere_cli.models.config import Grid
+from lookwhere_cli.training.augment import rand_augment, seeded
 
 ASPECTS = (2 / 3, 3 / 2)
 SQUARE_SHARE = 0.5
@@ -120,9 +121,8 @@ def augment(view: UInt8[Tensor, "3 height width"], magnitude: int, seed: int) ->
 
     steps: list[torch.nn.Module] = [v2.RandomHorizontalFlip()]
     if magnitude:
-        steps.append(v2.RandAugment(num_ops=2, magnitude=magnitude, interpolation=v2.InterpolationMode.BILINEAR))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        steps.append(rand_augment(magnitude))
+    with seeded(seed):
         return v2.Compose(steps)(view)
 
 
