@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.images.find import find_pictures
+from lookwhere_cli.images.frame import Box
 from lookwhere_cli.models.config import Grid
 from lookwhere_cli.training.augment import Sample
 from lookwhere_cli.training.checked import load_mask
@@ -23,7 +24,6 @@ from lookwhere_cli.training.examples import FILE_COLUMNS, IGNORED
 from lookwhere_cli.training.table import Row, Table, listed, read_table
 
 EDGES = ("left", "top", "right", "bottom")
-BoxesOf = dict[str, list[list[float]]]
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,8 @@ def boundaries(mask: UInt8[Tensor, "height width"], grid: Grid) -> Float32[Tenso
 def _counts(mask: UInt8[Tensor, "height width"], grid: Grid) -> Float32[Tensor, "cells 256"]:
     """How many pixels of each value each cell holds."""
     rows, columns = grid
-    row = torch.arange(rows).repeat_interleave(mask.shape[0] // rows)
-    column = torch.arange(columns).repeat_interleave(mask.shape[1] // columns)
+    row = torch.arange(rows, dtype=torch.int32).repeat_interleave(mask.shape[0] // rows)
+    column = torch.arange(columns, dtype=torch.int32).repeat_interleave(mask.shape[1] // columns)
     cell = row[:, None] * columns + column
     counts = torch.bincount((cell * 256 + mask).flatten(), minlength=rows * columns * 256)
     return counts.view(rows * columns, 256).float()
@@ -129,20 +129,21 @@ def _stems(path: Path, root: Path) -> list[Path]:
 def _boxes_of(table: Table, root: Path, paths: Sequence[str]) -> dict[str, Float[Tensor, "boxes 4"]]:
     """The boxes of each picture that the table names."""
     pictures = {os.path.realpath(path): path for path in paths}
-    found: BoxesOf = {}
+    edges = [_column(table, [edge]) for edge in EDGES]
+    names: dict[str, list[Box]] = {}
     for row, name in zip(table.rows, table.texts(_column(table, FILE_COLUMNS)), strict=True):
-        box = _box(table, row)
-        for place in (table.file.parent, root):
-            path = pictures.get(os.path.realpath(place / name))
-            if path is not None:
-                found.setdefault(path, []).extend(box)
-                break
+        names.setdefault(name, []).extend(_box(table, row, [row.fields[edge].strip() for edge in edges]))
+    found: dict[str, list[Box]] = {}
+    for name, boxes in names.items():
+        places = (os.path.realpath(folder / name) for folder in (table.file.parent, root))
+        path = next((pictures[place] for place in places if place in pictures), None)
+        if path is not None:
+            found.setdefault(path, []).extend(boxes)
     return {path: torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4) for path, boxes in found.items()}
 
 
-def _box(table: Table, row: Row) -> list[list[float]]:
-    """A row's box as (left, top, right, bottom), or none if its fields are empty."""
-    texts = [row.fields[_column(table, [edge])].strip() for edge in EDGES]
+def _box(table: Table, row: Row, texts: Sequence[str]) -> list[Box]:
+    """The box that a row's fields (left, top, right, bottom) tell, or none if they are empty."""
     if not any(texts):
         return []
     try:
@@ -154,7 +155,7 @@ def _box(table: Table, row: Row) -> list[list[float]]:
             f"Line {row.line} of {str(table.file)!r} is no box: {', '.join(EDGES)} are {', '.join(map(repr, texts))}; "
             "write pixels, with left < right and top < bottom."
         )
-    return [[left, top, right, bottom]]
+    return [(left, top, right, bottom)]
 
 
 def _column(table: Table, names: Sequence[str]) -> str:
