@@ -63,7 +63,7 @@ class Glimpse(NamedTuple):
     seconds: float
 
 
-class _Read(NamedTuple):
+class Read(NamedTuple):
     """Of a batch of pictures of one grid: where the selector looks, and the pixels (k, patch, patch, 3) there."""
 
     glimpses: Sequence[Glimpse]
@@ -159,7 +159,7 @@ class Predictor:
     def _at_several_k(self, view: View, order: Tensor, selection: Selection) -> dict[int, tuple[Label, ...]]:
         patches = view.patches(order[0].cpu().numpy())
         several = {kept(share, len(patches)) for share in SHARES}
-        if not self.config.labels:
+        if not self._labels:
             return dict.fromkeys(several, ())
         return {k: self.extract([patches[:k]], order[:, :k], view.grid, selection.prefix_tokens)[0] for k in several}
 
@@ -200,25 +200,25 @@ class Predictor:
 
     def _answer(self, glimpses: Sequence[Glimpse]) -> list[Answer]:
         with torch.inference_mode():
-            read = self._read(glimpses)
+            read = self.read(glimpses)
             labels = self.extract(read.patches, read.cells, read.grid, read.selection.prefix_tokens)
-        return [Answer(row, glimpse.view) for row, glimpse in zip(self._rows(read, labels), glimpses, strict=True)]
+        return [Answer(row, glimpse.view) for row, glimpse in zip(self.rows(read, labels), glimpses, strict=True)]
 
     def _image_features(self, glimpses: Sequence[Glimpse]) -> list[Features]:
         with torch.inference_mode():
-            read = self._read(glimpses)
+            read = self.read(glimpses)
             cls = self.cls(read.patches, read.cells, read.grid, read.selection.prefix_tokens).float().cpu().numpy()
-        return list(map(Features, self._rows(read), cls, [None] * len(cls), _maps(read)))
+        return list(map(Features, self.rows(read), cls, [None] * len(cls), _maps(read)))
 
     def _dense_features(self, glimpses: Sequence[Glimpse]) -> list[Features]:
         with torch.inference_mode():
-            read = self._read(glimpses)
+            read = self.read(glimpses)
             prefix_tokens = read.selection.prefix_tokens
             tokens = self.model.extract_dense(self._normalised(read.patches), read.cells, read.grid, prefix_tokens)
             dense = spread(tokens.float(), read.cells, read.grid).unflatten(1, read.grid).cpu().numpy()
-        return list(map(Features, self._rows(read, dense=True), [None] * len(dense), dense, _maps(read)))
+        return list(map(Features, self.rows(read, dense=True), [None] * len(dense), dense, _maps(read)))
 
-    def _read(self, glimpses: Sequence[Glimpse]) -> _Read:
+    def read(self, glimpses: Sequence[Glimpse]) -> Read:
         """Pictures of one grid, together: where to look, and what lies there."""
         started = time.perf_counter()
         grid = glimpses[0].view.grid
@@ -226,9 +226,9 @@ class Predictor:
         cells = choose(selection.map, kept(self.k, grid[0] * grid[1]))
         chosen = cells.cpu().numpy()
         patches = [glimpse.view.patches(one) for glimpse, one in zip(glimpses, chosen, strict=True)]
-        return _Read(glimpses, started, grid, selection, cells, patches)
+        return Read(glimpses, started, grid, selection, cells, patches)
 
-    def _rows(self, read: _Read, labels: Sequence[tuple[Label, ...]] | None = None, dense: bool = False) -> list[Row]:
+    def rows(self, read: Read, labels: Sequence[tuple[Label, ...]] | None = None, dense: bool = False) -> list[Row]:
         """A row for each picture, with its share of the time since it was read."""
         share = (time.perf_counter() - read.started) / len(read.glimpses)
         return [
@@ -253,20 +253,29 @@ class Predictor:
     ) -> list[tuple[Label, ...]]:
         """Each picture's labels, most probable first, from its (k, patch, patch, 3) pixels at `cells` (batch, k).
 
-        None at all for a model without labels.
+        None at all for a model that does not classify.
         """
         cls = self.cls(patches, cells, grid, prefix_tokens)
-        if not self.config.labels:
+        if not self._labels:
             return [()] * len(cls)
-        best = self.probabilities(cls).topk(min(self.top, len(self.config.labels)))
+        best = self.probabilities(cls).topk(min(self.top, len(self._labels)))
         return [
-            tuple(Label(self.config.labels[index], index, value) for index, value in zip(*answer, strict=True))
+            tuple(Label(self._labels[index], index, value) for index, value in zip(*answer, strict=True))
             for answer in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
     def cls(self, patches: Sequence[NDArray[np.uint8]], cells: Tensor, grid: Grid, prefix_tokens: Tensor) -> Tensor:
         """Each picture's CLS token, (batch, dim), from the same."""
         return self.model.extract(self._normalised(patches), cells, grid, prefix_tokens)
+
+    def class_scores(
+        self, patches: Sequence[NDArray[np.uint8]], cells: Tensor, grid: Grid, prefix_tokens: Tensor
+    ) -> Tensor:
+        """The classes' scores all over each picture, (batch, classes, rows, columns) float32, from the same.
+
+        Before softmax, on a grid some times finer than `grid`; for models that segment.
+        """
+        return self.model.segment(self._normalised(patches), cells, grid, prefix_tokens).float()
 
     def probabilities(self, cls: Tensor) -> Tensor:
         """Each label's probability, (batch, labels) float32, from CLS tokens (batch, dim)."""
@@ -296,7 +305,9 @@ class Predictor:
     def macs(self, grid: Grid, k: int, dense: bool = False) -> int:
         """Multiply-adds for one picture, with k cells of `grid` read; dense, with a token spread to each cell."""
         arguments = (self.config, grid, self.thumbnail_grid(grid), k)
-        return (macs.count_dense(*arguments, self.config.dim) if dense else macs.count(*arguments)).total
+        if dense:
+            return macs.count_dense(*arguments, self.config.dim).total
+        return (macs.count_segment if self.config.task == "segment" else macs.count)(*arguments).total
 
     def row(
         self, view: View, cells: NDArray[np.int64], labels: tuple[Label, ...], seconds: float, dense: bool = False
@@ -319,8 +330,18 @@ class Predictor:
             note="; ".join(view.notes) or None,
         )
 
+    @property
+    def _labels(self) -> tuple[str, ...]:
+        """What a picture as a whole can be; nothing where the labels are of its parts."""
+        return () if self.config.task == "segment" else self.config.labels
+
     def _check_labels(self) -> None:
-        if not self.config.labels:
+        if self.config.task == "segment":
+            raise ModelError(
+                f"The model {self.loaded.name!r} segments pictures and can't classify them; choose another one, "
+                "or use lookwhere segment."
+            )
+        if not self._labels:
             raise ModelError(f"The model {self.loaded.name!r} has no labels, so it can't classify; choose another one.")
 
     def _normalised(self, pixels: Sequence[NDArray[Any]]) -> Tensor:
@@ -334,7 +355,7 @@ class Predictor:
         return (1 / (255 * std)).to(device, dtype), (-mean / std).to(device, dtype)
 
 
-def _maps(read: _Read) -> NDArray[np.float32]:
+def _maps(read: Read) -> NDArray[np.float32]:
     """The selector's maps, (batch, rows, columns)."""
     return read.selection.map.unflatten(1, read.grid).cpu().numpy()
 
