@@ -12,6 +12,7 @@ import typer
 from lookwhere_cli.cli import models
 from lookwhere_cli.cli.bench import bench
 from lookwhere_cli.cli.classify import classify
+from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
 from lookwhere_cli.cli.pretrain import pretrain
@@ -30,6 +31,7 @@ app.command()(classify)
 app.command()(explain)
 app.command()(features)
 app.command()(pretrain)
+app.command()(evaluate)
 app.command()(bench)
 app.add_typer(models.app, name="models")
 

@@ -67,11 +67,12 @@ def say(console: Console, sentence: str) -> None:
     console.print(Text(on_one_line(sentence)), soft_wrap=True)
 
 
-def tracked(items: Iterable[T], total: int, console: Console, visible: bool) -> Iterator[T]:
+def tracked(items: Iterable[T], total: int, console: Console, visible: bool, title: str = "") -> Iterator[T]:
     """The items, with a progress bar on the console once they take more than a second."""
-    columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    named = (TextColumn("{task.description}"),) if title else ()
+    columns = (*named, BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
     bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
-    task = bar.add_task("", total=total, rate="")
+    task = bar.add_task(title, total=total, rate="")
     started = time.monotonic()
     try:
         for done, item in enumerate(items, start=1):

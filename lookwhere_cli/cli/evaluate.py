@@ -1,0 +1,220 @@
+"""`lookwhere evaluate`: how good a model is on labelled pictures, and what that costs, at several k."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.cli import options
+from lookwhere_cli.cli.fetching import have
+from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
+from lookwhere_cli.cli.output import say, tracked
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.files import check_free, whole_file, writing
+from lookwhere_cli.images.frame import Reading
+
+if TYPE_CHECKING:
+    from lookwhere_cli.predictor import Predictor
+    from lookwhere_cli.training.evaluate import Contest
+
+T = TypeVar("T")
+
+DATA = "Data"
+RESULTS, TABLE, CURVE, CONFUSION = "results.json", "results.md", "accuracy.png", "confusion.png"
+
+
+def evaluate(
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A folder per class, a CSV, or images/ and masks/.", show_default=False),
+    ],
+    classes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A class name per line.", rich_help_panel=DATA)
+    ] = None,
+    label_column: Annotated[str | None, typer.Option(metavar="NAME", help="Of the CSV.", rich_help_panel=DATA)] = None,
+    multi_label: Annotated[
+        bool, typer.Option("--multi-label", help="Several labels to a picture.", rich_help_panel=DATA)
+    ] = False,
+    split: Annotated[
+        Literal["train", "val", "all"] | None,
+        typer.Option(
+            metavar="PART", help="train, val or all. (default: val, if any)", rich_help_panel=DATA, show_default=False
+        ),
+    ] = None,
+    split_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A split.csv of lookwhere train.", rich_help_panel=DATA)
+    ] = None,
+    k: Annotated[
+        str | None,
+        typer.Option(
+            "--patches",
+            "-k",
+            metavar="K,K,...",
+            help="Amounts: 94,25%,all. (default: the model's, 10%,25%,50%,all)",
+            rich_help_panel=READING,
+            show_default=False,
+        ),
+    ] = None,
+    size: options.Size = None,
+    crop: options.Crop = False,
+    stretch: options.Stretch = False,
+    max_pixels: options.MaxPixels = Reading.max_pixels,
+    model: options.Model = DEFAULT_CLASSIFIER,
+    full: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A full ViT: a model without selector.", rich_help_panel=MODEL)
+    ] = None,
+    teacher: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A timm ViT, FILE or NAME=FILE.", rich_help_panel=MODEL)
+    ] = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    batch_size: options.BatchSize = 32,
+    workers: options.Workers = None,
+    timed: Annotated[
+        bool, typer.Option("--time/--no-time", help="Take the time of some pictures.", rich_help_panel=OUTPUT)
+    ] = True,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write all figures.", rich_help_panel=OUTPUT)
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write figures, table and plots.", rich_help_panel=OUTPUT)
+    ] = None,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Measure a model on labelled pictures, at several k, beside random and central cells.
+
+    Examples:
+
+      lookwhere evaluate pictures/ --model my-model --out results/
+
+      lookwhere evaluate labels.csv -k 25%,all --full my-full-vit --json results.json
+    """
+    amounts = _amounts(k)
+    _check_outputs(json_file, out, overwrite)
+    how = options.mode(crop, stretch)
+
+    from lookwhere_cli.training.evaluate import evaluate as measure
+    from lookwhere_cli.training.examples import read_examples
+    from lookwhere_cli.training.field import part_of
+    from lookwhere_cli.training.report import as_dict
+
+    read = {"mode": how, "device": device, "dtype": dtype, "batch_size": batch_size, "workers": workers}
+    labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label)
+    contest = _contest(model, full, teacher, amounts, quiet, timed, size, read | {"max_pixels": max_pixels})
+    labelled, part = part_of(labelled, split, split_file, contest.predictor.loaded.folder)
+    console = Console(stderr=True)
+    evaluation = measure(contest, labelled, _Tracked(console, quiet))
+    results = as_dict(evaluation, part, shlex.join(["lookwhere", *sys.argv[1:]]))
+    _show(results)
+    if json_file is not None:
+        _write(json_file, results)
+    if out is not None:
+        _write_all(out, results)
+    for sentence in evaluation.failed:
+        say(console, f"Error: {sentence}")
+    if evaluation.failed:
+        raise typer.Exit(1)
+
+
+def _amounts(text: str | None) -> list[int | float]:
+    amounts = [options.amount(part) for part in (text or "").split(",") if text is not None]
+    return [amount for amount in amounts if amount is not None]
+
+
+def _check_outputs(json_file: Path | None, out: Path | None, overwrite: bool) -> None:
+    """Make the folder. Raises UsageError for a file that is there already or can't be written."""
+    if out is not None:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--out {out} can't be made ({error.strerror}); choose another place.") from None
+        for name in (RESULTS, TABLE, CURVE, CONFUSION):
+            check_free(out / name, overwrite)
+    if json_file is not None:
+        check_free(json_file, overwrite)
+
+
+def _contest(
+    model: str,
+    full: str | None,
+    teacher: str | None,
+    amounts: Sequence[int | float],
+    quiet: bool,
+    timed: bool,
+    size: int | None,
+    read: dict[str, Any],
+) -> Contest:
+    from lookwhere_cli.loading import load, possible
+    from lookwhere_cli.training.evaluate import TIMED, Contest, amounts_for
+    from lookwhere_cli.training.full import Full
+    from lookwhere_cli.training.timm_models import load_vit
+
+    have(model, quiet)
+    predictor: Predictor = load(model, size=size, **read)
+    for amount in amounts:
+        possible(amount, predictor.reading.size, predictor.config.patch)
+    if full is not None:
+        have(full, quiet)
+    return Contest(
+        predictor,
+        amounts_for(predictor, amounts),
+        None if full is None else load(full, k=1.0, **read),
+        None if teacher is None else Full(load_vit(teacher), device=str(predictor.loaded.device)),
+        TIMED if timed else 0,
+    )
+
+
+class _Tracked:
+    """A progress bar for each pass."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self._console, self._quiet = console, quiet
+
+    def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]:
+        return tracked(items, total, self._console, self._console.is_terminal and not self._quiet, title)
+
+
+def _show(results: dict[str, Any]) -> None:
+    from lookwhere_cli.show.scores import caption, columns, ordered
+
+    console = Console()
+    shown = columns(results, console.width)
+    table = Table(box=None, pad_edge=False, caption=caption(results), caption_justify="left")
+    for place, (title, _) in enumerate(shown):
+        table.add_column(title, justify="right" if place > 1 else "left", no_wrap=True)
+    before = None
+    for row in ordered(results):
+        if before not in (None, row["patches"]):
+            table.add_section()
+        before = row["patches"]
+        table.add_row(*(text(row) for _, text in shown), style="bold" if row["headline"] else "")
+    console.print(table)
+
+
+def _write(path: Path, results: dict[str, Any]) -> None:
+    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    with whole_file(path) as stream, writing(path):
+        stream.write(text.encode())
+
+
+def _write_all(folder: Path, results: dict[str, Any]) -> None:
+    from lookwhere_cli.show.score_plots import accuracy_plot, confusion_plot
+    from lookwhere_cli.show.scores import markdown
+
+    _write(folder / RESULTS, results)
+    with whole_file(folder / TABLE) as stream, writing(folder / TABLE):
+        stream.write(markdown(results).encode())
+    accuracy_plot(results, folder / CURVE)
+    if results["confusion"] is not None:
+        confusion_plot(results, folder / CONFUSION)

@@ -1,0 +1,133 @@
+"""What `lookwhere evaluate` measured, as a table: cells of text for the terminal or for Markdown."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Results = Mapping[str, Any]
+"""The JSON object that `lookwhere evaluate` writes."""
+
+TITLES = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "ece": "ECE",
+    "map": "mAP",
+    "f1": "F1",
+    "miou": "mIoU",
+    "pixel_accuracy": "pixels",
+}
+NARROW = 76  # columns below which only the main figure and the costs are shown
+ORDER = ("selector", "all", "random", "centre", "downscaled", "full", "teacher")
+Column = tuple[str, Callable[[Results], str]]
+
+
+def ordered(results: Results) -> list[Results]:
+    """The rows as they are shown: by amount of cells, the full ViTs last."""
+    amounts = {row["patches"]: row["cells"] for row in results["rows"] if row["chosen_by"] in ("selector", "all")}
+
+    def place(row: Results) -> tuple[float, int]:
+        return amounts.get(row["patches"], float("inf")), ORDER.index(row["chosen_by"])
+
+    return sorted(results["rows"], key=place)
+
+
+def columns(results: Results, width: int) -> list[Column]:
+    """Titles, and what stands below them in each row, as many as `width` columns of text hold."""
+    main, *others = results["rows"][0]["scores"]
+    chosen: list[Column] = [
+        ("patches", lambda row: row["patches"] or "all"),
+        ("chosen by", lambda row: row["chosen_by"] if row["chosen_by"] != "all" else "-"),
+    ]
+    costs: list[Column] = [("GMACs", lambda row: significant(row["macs"] / 1e9))]
+    if any(row["seconds"] is not None for row in results["rows"]):
+        costs.append(("ms", lambda row: "" if row["seconds"] is None else significant(1000 * row["seconds"])))
+    if width < NARROW:
+        return [*chosen, (TITLES[main], _share(main)), *costs]
+    return [
+        *chosen,
+        ("cells", lambda row: f"{row['cells']:.0f}"),
+        ("px", lambda row: str(row["size"])),
+        (TITLES[main], _share(main)),
+        ("95 %", lambda row: _interval(row["scores"][main])),
+        *((TITLES[name], _share(name)) for name in others),
+        *costs,
+    ]
+
+
+def markdown(results: Results) -> str:
+    """The table with all columns, a title and what it was measured on."""
+    shown = columns(results, NARROW)
+    lines = [
+        f"# {results['model']} on {results['data']}",
+        "",
+        caption(results),
+        "",
+        "```",
+        results["command"],
+        "```",
+        "",
+        _line([title for title, _ in shown]),
+        _line(["---", "---", *["---:"] * (len(shown) - 2)]),
+        *(_line([text(row) for _, text in shown]) for row in ordered(results)),
+        "",
+        f"## By class ({results['per_class']})",
+        "",
+        *_by_class(results),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def caption(results: Results) -> str:
+    """What was measured and how, in sentences."""
+    part = "all of the data" if results["split"] == "all" else f"the split {results['split']}"
+    how = "Wilson's" if results["kind"] == "single" else "by drawing pictures anew"
+    said = f"{results['pictures']} pictures, {part}; shares in per cent, 95 % intervals {how}."
+    timed = results["time"]
+    if timed["decode"] is not None:
+        said += (
+            f" ms: median of {timed['pictures']} pictures, one at a time, on {timed['device']} ({timed['dtype']}), "
+            f"without opening them ({significant(1000 * timed['decode'])} ms each)."
+        )
+    smaller = [row for row in results["rows"] if row["chosen_by"] == "downscaled"]
+    if smaller:
+        said += f" Downscaled: all cells of a smaller picture at equal MACs, by {smaller[0]['model']}."
+    return said
+
+
+def significant(value: float) -> str:
+    """Three digits that say something, and no exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _share(name: str) -> Callable[[Results], str]:
+    return lambda row: _percent(row["scores"][name]["value"])
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _interval(score: Results) -> str:
+    return f"{_percent(score['low'])}–{_percent(score['high'])}"
+
+
+def _by_class(results: Results) -> list[str]:
+    """A line per class of the data that occurs: the headline row's figure, the worst first."""
+    headline = next(row for row in results["rows"] if row["headline"])
+    known = [
+        (headline["classes"][one["name"]], one)
+        for one in results["classes"]
+        if headline["classes"][one["name"]] is not None
+    ]
+    unit = "pixels" if results["kind"] == "masks" else "pictures"
+    return [
+        _line(["class", unit, "per cent"]),
+        _line(["---", "---:", "---:"]),
+        *(
+            _line([one["name"], f"{one['support']:,}", _percent(value)])
+            for value, one in sorted(known, key=lambda pair: pair[0])
+        ),
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

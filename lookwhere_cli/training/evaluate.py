@@ -1,0 +1,194 @@
+"""How good a model is at several k, beside chance, the centre, the full ViT and a smaller picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import median
+
+from lookwhere_cli.errors import ModelError
+from lookwhere_cli.models import macs
+from lookwhere_cli.models.selector import kept
+from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.training.choosers import CHOOSERS
+from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.field import Field, Task, Tracked, task_for
+from lookwhere_cli.training.full import Full
+from lookwhere_cli.training.metrics import Scores
+from lookwhere_cli.training.passes import (
+    Look,
+    at_size,
+    grids_of,
+    lap,
+    mean_macs,
+    median_seconds,
+    size_of_equal_macs,
+)
+
+ALL = 1.0
+SHARES = (0.1, 0.25, 0.5, ALL)
+TIMED = 16  # pictures whose time is taken
+Lap = Callable[[str], float]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table: how pictures were read, how good the answers were, what it cost.
+
+    by: who chose the cells: "selector", "random" or "centre"; "all": nobody; "downscaled": all cells of a picture so
+    small that it costs as much as k cells; "full": the full ViT; "teacher": one of timm's. k: the amount as asked; None
+    for the last two. cells, macs, macs_full (the full ViT's on the same grid): means per picture.
+    size: the grid holds about size x size pixels. seconds: median per picture, where it was taken.
+    """
+
+    by: str
+    k: int | float | None
+    model: str
+    size: int
+    cells: float
+    macs: float
+    macs_full: float
+    scores: Scores
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Who is measured, at which k (counts or shares; the first makes the headline), and the full ViTs beside it."""
+
+    predictor: Predictor
+    amounts: Sequence[int | float]
+    full: Predictor | None = None
+    teacher: Full | None = None
+    timed: int = TIMED
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured. failed: a sentence for each picture that could not be read.
+
+    timed: so many pictures' time was taken. decode: median seconds until a picture is open; no line includes it.
+    """
+
+    contest: Contest
+    labelled: Labelled
+    pictures: int
+    failed: list[str]
+    lines: list[Line]
+    timed: int
+    decode: float | None
+
+    @property
+    def headline(self) -> Line:
+        """The model's choice at the first of the amounts."""
+        return next(line for line in self.lines if line.k == self.contest.amounts[0] and line.by in ("selector", "all"))
+
+
+def amounts_for(predictor: Predictor, asked: Sequence[int | float]) -> list[int | float]:
+    """What is asked for, else the model's own k and a few shares; each amount once, the model's own first."""
+    cells = (predictor.reading.size // predictor.config.patch) ** 2
+    wanted = sorted(asked or (predictor.k, *SHARES), key=lambda amount: amount != predictor.k)
+    different: dict[int, int | float] = {}
+    for amount in wanted:
+        different.setdefault(kept(amount, cells), amount)
+    return list(different.values())
+
+
+def evaluate(contest: Contest, labelled: Labelled, tracked: Tracked) -> Evaluation:
+    """Measure everything. Raises DataError where no picture can be read, ModelError for a model of another task."""
+    field = Field(labelled, tracked)
+    entries = _chosen(contest, field)
+    entries += _downscaled(contest, field)
+    if contest.full is not None:
+        task = task_for(labelled, contest.full.config, contest.full.loaded.name)
+        scores = field.scores(contest.full, [Look("selector", ALL)], task, "full")
+        entries.append(_entry("full", None, contest.full, Look("selector", ALL), task, scores[0], field))
+    if contest.teacher is not None:
+        entries.append(_teachers(contest.teacher, contest.predictor, field))
+    lines = [entry.line for entry in entries]
+    decode = None
+    if contest.timed:
+        paths = _spread(field.paths, contest.timed)
+        decode = median(_seconds(partial(contest.predictor.view, path)) for path in paths)
+        taken = median_seconds([entry.lap for entry in entries], tracked(paths, len(paths), "time"))
+        lines = [replace(line, seconds=seconds) for line, seconds in zip(lines, taken, strict=True)]
+    timed = min(contest.timed, len(field.sizes))
+    return Evaluation(contest, labelled, len(field.sizes), field.failed, lines, timed, decode)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    line: Line
+    lap: Lap | None
+    """The seconds of one picture."""
+
+
+def _chosen(contest: Contest, field: Field) -> list[_Entry]:
+    """Every amount by every chooser; all cells once."""
+    predictor = contest.predictor
+    task = task_for(field.labelled, predictor.config, predictor.loaded.name)
+    looks = [Look(by, k) for k in contest.amounts for by in CHOOSERS if k != ALL or by == "selector"]
+    scores = field.scores(predictor, looks, task, "chosen cells")
+    return [
+        _entry("all" if look.k == ALL else look.by, look.k, predictor, look, task, one, field)
+        for look, one in zip(looks, scores, strict=True)
+    ]
+
+
+def _downscaled(contest: Contest, field: Field) -> list[_Entry]:
+    """For every amount, all cells of a smaller picture at equal MACs, by the full ViT where there is one."""
+    reader = contest.full or contest.predictor
+    task = task_for(field.labelled, reader.config, reader.loaded.name)
+    sizes, look = list(field.sizes.values()), Look("selector", ALL)
+    entries = []
+    for k in contest.amounts:
+        size = size_of_equal_macs(reader, mean_macs(contest.predictor, k, sizes), sizes)
+        if size < reader.reading.size:
+            smaller = at_size(reader, size)
+            scores = field.scores(smaller, [look], task, f"downscaled to {size} px")
+            entries.append(_entry("downscaled", k, smaller, look, task, scores[0], field))
+    return entries
+
+
+def _entry(
+    by: str, k: int | float | None, predictor: Predictor, look: Look, task: Task, scores: Scores, field: Field
+) -> _Entry:
+    grids = grids_of(predictor, list(field.sizes.values()))
+    line = Line(
+        by,
+        k,
+        predictor.loaded.name,
+        predictor.reading.size,
+        sum(times * kept(look.k, rows * columns) for (rows, columns), times in grids.items()) / grids.total(),
+        mean_macs(predictor, look.k, list(field.sizes.values())),
+        sum(times * macs.full(predictor.config, grid) for grid, times in grids.items()) / grids.total(),
+        scores,
+    )
+    return _Entry(line, None if by in ("random", "centre") else partial(lap, predictor, look, task.judge))
+
+
+def _teachers(teacher: Full, predictor: Predictor, field: Field) -> _Entry:
+    """Raises ModelError where its classes can't be the model's labels."""
+    if teacher.classes != len(predictor.config.labels):
+        raise ModelError(
+            f"The teacher {teacher.name} has {teacher.classes} classes, but {predictor.loaded.name!r} has "
+            f"{len(predictor.config.labels)} labels; a teacher must have the same ones."
+        )
+    scores = field.teachers_scores(teacher, task_for(field.labelled, predictor.config, predictor.loaded.name))
+    spent = float(teacher.macs)
+    line = Line("teacher", None, teacher.name, teacher.size, float(teacher.cells), spent, spent, scores)
+    return _Entry(line, teacher.lap)
+
+
+def _spread(paths: Sequence[str], count: int) -> list[str]:
+    """So many of them, evenly over all."""
+    count = min(count, len(paths))
+    return [paths[index * len(paths) // count] for index in range(count)]
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started

@@ -1,0 +1,140 @@
+"""The pictures that models are measured on: which they are, what is asked of them, and how good the answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+import numpy as np
+import torch
+
+from lookwhere_cli.errors import DataError, ModelError, UsageError
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.full import Full
+from lookwhere_cli.training.matching import matched
+from lookwhere_cli.training.metrics import Scorer, Scores, SeveralLabels, SingleLabel
+from lookwhere_cli.training.passes import Judge, Look, Measured, probabilities, run
+from lookwhere_cli.training.splits import SPLIT_FILE, read_split
+
+Part = Literal["train", "val", "all"]
+BATCH = 64  # pictures that are scored together
+T = TypeVar("T")
+
+
+class Tracked(Protocol):
+    """Passes items through and shows how far they are."""
+
+    def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]: ...  # noqa: D102
+
+
+def part_of(labelled: Labelled, part: Part | None, split_file: Path | None, folder: Path) -> tuple[Labelled, Part]:
+    """The examples to measure on, and which they are.
+
+    By default those for validation: by the split of `split_file`, else by the data's own, else by that in the model's
+    `folder` if it was trained on these data; all of them where there is none. Raises UsageError for an empty part.
+    """
+    divided = labelled
+    if split_file is not None:
+        divided = read_split(split_file, labelled)
+    elif not any(example.split for example in labelled.examples) and (folder / SPLIT_FILE).is_file():
+        divided = _fitting(folder / SPLIT_FILE, labelled)
+    part = part or ("val" if divided.of("val") else "all")
+    examples = divided.examples if part == "all" else divided.of(part)
+    if not examples:
+        raise UsageError(f"The data have no split {part!r}; name a file with --split-file, or take --split all.")
+    return replace(divided, examples=examples), part
+
+
+def _fitting(file: Path, labelled: Labelled) -> Labelled:
+    """The set divided as the model's folder says; as it is, where the model was trained on something else."""
+    try:
+        return read_split(file, labelled)
+    except DataError:
+        return labelled
+
+
+class Task(NamedTuple):
+    """What a model is asked, and a scorer for each way of asking."""
+
+    judge: Judge
+    scorer: Callable[[], Scorer]
+
+
+def task_for(labelled: Labelled, config: Config, model: str) -> Task:
+    """The task that the data set the model. Raises ModelError for a model of another one, DataError as `matched`."""
+    if not config.labels:
+        raise ModelError(f"The model {model!r} has no labels, so there is nothing to measure; train a head first.")
+    if labelled.kind == "multi" and not config.multi_label:
+        raise ModelError(f"The model {model!r} gives one label to a picture, but the data give several.")
+    if labelled.kind == "single" and config.multi_label:
+        raise ModelError(f"The model {model!r} gives several labels, but the data are read as one label per picture.")
+    classes = matched(labelled.classes, config.labels)
+    if labelled.kind == "multi":
+        truth = np.zeros((len(labelled.examples), len(classes)), dtype=np.bool_)
+        for place, example in enumerate(labelled.examples):
+            truth[place, list(example.classes)] = True
+        return Task(probabilities, partial(SeveralLabels, classes, truth))
+    right = classes[[example.classes[0] for example in labelled.examples]]
+    return Task(probabilities, partial(SingleLabel, classes, right, len(config.labels)))
+
+
+class Field:
+    """A labelled set's pictures. Those that can't be read drop out at the first pass, and stand in `failed`.
+
+    sizes: (height, width) as displayed, by place in the set, of those that were read.
+    """
+
+    def __init__(self, labelled: Labelled, tracked: Tracked) -> None:
+        self.labelled = labelled
+        self.failed: list[str] = []
+        self.sizes: dict[int, tuple[int, int]] = dict.fromkeys(range(len(labelled.examples)), (0, 0))
+        self._tracked = tracked
+
+    @property
+    def paths(self) -> list[str]:
+        """Of the pictures that can be read, as far as is known."""
+        return [self.labelled.examples[place].path for place in self.sizes]
+
+    def scores(self, predictor: Predictor, looks: Sequence[Look], task: Task, title: str) -> list[Scores]:
+        """How good the answers are for each look, in one pass. Raises DataError where no picture can be read."""
+        scorers = [task.scorer() for _ in looks]
+        places, self.sizes = list(self.sizes), {}
+        measured = zip(
+            places, self._tracked(run(predictor, looks, task.judge, self._of(places)), len(places), title), strict=True
+        )
+        while batch := list(islice(measured, BATCH)):
+            self._add(batch, scorers)
+        if not self.sizes:
+            raise DataError(f"None of the {len(places)} pictures can be read: {self.failed[0]}")
+        return [scorer.scores() for scorer in scorers]
+
+    def teachers_scores(self, teacher: Full, task: Task) -> Scores:
+        """How good a timm ViT is that has the model's labels."""
+        scorer, places = task.scorer(), list(self.sizes)
+        several = self.labelled.kind == "multi"
+        answers = (
+            one
+            for batch in teacher.run(self._of(places))
+            for one in (batch.sigmoid() if several else batch.softmax(dim=-1))
+        )
+        shown = iter(zip(places, self._tracked(answers, len(places), "teacher"), strict=True))
+        while batch := list(islice(shown, BATCH)):
+            scorer.add([place for place, _ in batch], torch.stack([one for _, one in batch]))
+        return scorer.scores()
+
+    def _of(self, places: Sequence[int]) -> list[str]:
+        return [self.labelled.examples[place].path for place in places]
+
+    def _add(self, batch: Sequence[tuple[int, Measured | str]], scorers: Sequence[Scorer]) -> None:
+        self.failed += [one for _, one in batch if isinstance(one, str)]
+        read = [(place, one) for place, one in batch if isinstance(one, Measured)]
+        self.sizes |= {place: one.size for place, one in read}
+        for number, scorer in enumerate(scorers):
+            if read:
+                scorer.add([place for place, _ in read], torch.stack([one.outcomes[number] for _, one in read]))
