@@ -52,9 +52,11 @@ def test_a_list_of_boxes_is_read(tmp_path: Path) -> None:
 
 
 def test_files_are_relative_to_the_list_or_to_the_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "lists").mkdir()
+    (tmp_path / "all" / "lists").mkdir(parents=True)
     (tmp_path / "data").mkdir()
-    file = listed(tmp_path / "lists", "../data/a.jpg,1,2,3,4", "b.jpg,1,2,3,4", f"{tmp_path}/data/c.jpg,1,2,3,4")
+    file = listed(
+        tmp_path / "all" / "lists", "../../data/a.jpg,1,2,3,4", "b.jpg,1,2,3,4", f"{tmp_path}/data/c.jpg,1,2,3,4"
+    )
     monkeypatch.chdir(tmp_path)
     look = read_look(file, Path("data"), ["data/a.jpg", "data/b.jpg", "data/c.jpg", "data/d.jpg"])
     assert [look.boxes(f"data/{name}.jpg") is not None for name in "abcd"] == [True, True, True, False]
