@@ -19,15 +19,29 @@ def what(config: Config) -> str:
     rows, columns = config.grid
     cells = rows * columns
     k = kept(config.k, cells)
-    cost, full = macs.count(config, config.grid, config.thumbnail_grid, k).total, macs.full(config, config.grid)
-    task = f"{len(config.labels)} labels" if config.labels else "features, no labels"
+    count = macs.count_segment if config.task == "segment" else macs.count
+    cost, full = count(config, config.grid, config.thumbnail_grid, k).total, macs.full(config, config.grid)
+    licence = f"Licence of the teacher's weights: {config.license or 'not stated'}."
+    if not config.selector_depth:
+        return (
+            f"A full ViT ({_task(config)}): {config.extractor_depth} blocks read all of {rows} x {columns} cells of "
+            f"{config.patch} px, {full / 1e9:.2f} GMACs for each picture. {licence}"
+        )
     return (
-        f"A LookWhere model ({task}): a selector of {config.selector_depth} blocks sees a {config.thumbnail_size} px "
-        f"thumbnail and chooses {k} of {rows} x {columns} cells of {config.patch} px; an extractor of "
-        f"{config.extractor_depth} blocks reads only those. {cost / 1e9:.2f} GMACs for a square picture at "
-        f"{config.size} px, {full / cost:.1f}x fewer than the full ViT of the same shape. "
-        f"Licence of the teacher's weights: {config.license or 'not stated'}."
+        f"A LookWhere model ({_task(config)}): a selector of {config.selector_depth} blocks sees a thumbnail of "
+        f"{config.thumbnail_grid[0] * config.patch} x {config.thumbnail_grid[1] * config.patch} px and chooses {k} of "
+        f"{rows} x {columns} cells of {config.patch} px; an extractor of {config.extractor_depth} blocks reads only "
+        f"those. {cost / 1e9:.2f} GMACs for a picture of that shape, {full / cost:.1f}x fewer than the full ViT. "
+        f"{licence}"
     )
+
+
+def _task(config: Config) -> str:
+    if not config.labels:
+        return "features, no labels"
+    if config.task == "segment":
+        return f"{len(config.labels)} classes, one for each pixel"
+    return f"{len(config.labels)} labels" + (", several to a picture" if config.multi_label else "")
 
 
 def made(record: Mapping[str, Any]) -> str:
@@ -40,12 +54,25 @@ def made(record: Mapping[str, Any]) -> str:
     )
 
 
+def fine_tuned_card(name: str, config: Config, record: Mapping[str, Any]) -> str:
+    """The card of a model that was fine-tuned. record: what training.json holds."""
+    best, pictures = record["best"], record["pictures"]
+    told = (
+        f"Fine-tuned from `{record['start']}` on {pictures['train']:,} pictures in {record['seconds'] / 60:.0f} "
+        f"minutes on {record['device']}. The weights are the running average after epoch {best['epoch']:.0f}, whose score on "
+        f"the {pictures['val']:,} pictures held back was the highest of all epochs: {best['score']:.1%}."
+    )
+    parts = [f"# {name}", what(config), "## Use", _use(name, config), "## Labels", _labels(config)]
+    parts += ["## How it was made", told, f"```\n{record['command']}\n```", f"The whole recipe is in `{TRAINING}`."]
+    return "\n\n".join(parts) + "\n"
+
+
 def full_card(name: str, config: Config, training: Mapping[str, Any], results: Mapping[str, Any]) -> str:
     """The whole card, without the Hub's metadata; what is not on record is left out.
 
     training, results: what training.json and results.json hold.
     """
-    parts = [f"# {name}", what(config), "## Use", _use(name)]
+    parts = [f"# {name}", what(config), "## Use", _use(name, config)]
     if config.labels:
         parts += ["## Labels", _labels(config)]
     if training.keys() >= TOLD:
@@ -66,8 +93,9 @@ _PAPER = (
 )
 
 
-def _use(name: str) -> str:
-    return f"```\npip install lookwhere\nlookwhere classify photo.jpg --model {name}\n```"
+def _use(name: str, config: Config) -> str:
+    command = "segment photos/ --out masks/" if config.task == "segment" else "classify photo.jpg"
+    return f"```\npip install lookwhere\nlookwhere {command} --model {name}\n```"
 
 
 def _labels(config: Config) -> str:

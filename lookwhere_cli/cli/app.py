@@ -16,6 +16,7 @@ from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
 from lookwhere_cli.cli.pretrain import pretrain
+from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import LookWhereError, OutputError
 from lookwhere_cli.rows import on_one_line
 
@@ -31,6 +32,7 @@ app.command()(classify)
 app.command()(explain)
 app.command()(features)
 app.command()(pretrain)
+app.command()(train)
 app.command()(evaluate)
 app.command()(bench)
 app.add_typer(models.app, name="models")

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lookwhere_cli.checkpoints.names import WEIGHTS
 from lookwhere_cli.cli import pretrain_options as asked
 from lookwhere_cli.cli.options import Debug, Quiet
 from lookwhere_cli.cli.output import say
+from lookwhere_cli.cli.runs import made, placed, precision, shares
 from lookwhere_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
@@ -76,13 +76,13 @@ def pretrain(
     from lookwhere_cli.training.views import ViewRecipe
 
     console = Console(stderr=True, quiet=quiet)
-    place = _placed(device)
+    place = placed(device)
     sources = [load_vit(spec) for spec in teacher]
     shape = config_of(sources[0])
     recipe = Pretraining(
         steps=steps,
         batch=batch_size,
-        views=ViewRecipe(tuple(size or [shape.size]), shape.patch, _counts(patches), _shares(area), augment, mixed),
+        views=ViewRecipe(tuple(size or [shape.size]), shape.patch, _counts(patches), shares(area), augment, mixed),
         thumbnail_size=thumbnail_size,
         selector_depth=selector_depth,
         prefix=prefix,
@@ -91,11 +91,11 @@ def pretrain(
         patch_loss=patch_loss,
         rates=Rates(lr, layer_decay),
         average=average,
-        precision=_precision(dtype, place),
+        precision=precision(dtype, place),
         seed=seed,
     )
     config = student_config(sources[0], recipe, _labels(sources, labels) if head else (), default_k)
-    folder = _made(out)
+    folder = made(out)
     run = Run(recipe, sources, config, _photographs(folders, console), folder, workers, place, init)
     _train(run, console, save_every, [source.name for source in sources])
 
@@ -144,29 +144,6 @@ def _counts(text: str) -> tuple[int, int]:
     return int(low), int(high or low)
 
 
-def _shares(area: tuple[float, float]) -> tuple[float, float]:
-    if not 0 < area[0] <= area[1] <= 1:
-        raise UsageError(f"--area {area[0]:g} {area[1]:g} is no range of shares; write, for instance, 0.3 1.")
-    return area
-
-
-def _placed(device: str) -> str:
-    """The kind of device; which of several, accelerate decides."""
-    from lookwhere_cli.checkpoints.placement import device_named
-
-    return device_named(device).type
-
-
-def _precision(dtype: str, device: str) -> str:
-    import torch
-
-    if dtype == "auto":
-        on_gpu = device == "cuda"
-        pays = torch.cuda.is_bf16_supported() if on_gpu else bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-        dtype = "bfloat16" if pays else "float32"
-    return "bf16" if dtype == "bfloat16" else "no"
-
-
 def _labels(sources: Sequence[Source], file: Path | None) -> tuple[str, ...]:
     from lookwhere_cli.training.labels import class_names
 
@@ -192,15 +169,3 @@ def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
                 raise DataError(f"{folder!r} holds no photograph that can be read.")
             kept.append(good)
     return kept
-
-
-def _made(out: Path) -> Path:
-    from lookwhere_cli.training import checkpoint
-
-    if (out / WEIGHTS).exists() and not (out / checkpoint.FILE).exists():
-        raise UsageError(f"--out {out} holds a finished model and no checkpoint to take up; choose another folder.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out} can't be made ({error.strerror}); choose another place.") from None
-    return out

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLES = {
+    "score": "score, pictures held back",
+    "task": "task loss",
     "loss": "total loss",
     "cls": "CLS loss",
     "patch": "patch loss",
@@ -33,13 +35,22 @@ def loss_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> Non
     "rate", "seconds"; a record may lack some, and what else it holds is passed over.
     The file is written whole or not at all: UsageError or OutputError where it can't be.
     """
+    _draw(history, "step", path)
+
+
+def epoch_curves(epochs: Sequence[Mapping[str, float]], path: str | Path) -> None:
+    """The same for fine-tuning, over epochs: "epoch", and any of "score", "loss", "task", "map"."""
+    _draw(epochs, "epoch", path)
+
+
+def _draw(history: Sequence[Mapping[str, float]], over: str, path: str | Path) -> None:
     names = [name for name in TITLES if any(name in record for record in history)]
-    figure = _panels(history, names)
+    figure = _panels(history, names, over)
     with whole_file(Path(path)) as stream, writing(path):
         figure.savefig(stream, format="png", dpi=150)
 
 
-def _panels(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> "Figure":
+def _panels(history: Sequence[Mapping[str, float]], names: Sequence[str], over: str) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -49,12 +60,12 @@ def _panels(history: Sequence[Mapping[str, float]], names: Sequence[str]) -> "Fi
     FigureCanvasAgg(figure)
     for place, name in enumerate(names):
         axes = figure.add_subplot(down, across, place + 1)
-        points = [(record["step"], record[name]) for record in history if name in record]
+        points = [(record[over], record[name]) for record in history if name in record]
         _curve(axes, *np.array(points, dtype=np.float64).T, noisy=name != "rate")
         if name == "seconds":  # the first step warms up, and would press all others flat
             axes.set_ylim(0, 2 * np.median([seconds for _, seconds in points]))
         axes.set_title(TITLES[name], fontsize=10, loc="left")
-        axes.set_xlabel("step" if place >= len(names) - across else "", fontsize=9)
+        axes.set_xlabel(over if place >= len(names) - across else "", fontsize=9)
     return figure
 
 

@@ -27,15 +27,22 @@ class Rates:
     clip: float = 1.0
 
 
-def optimizer_of(model: LookWhere, rates: Rates) -> torch.optim.AdamW:
-    """AdamW (0.9, 0.999) with weight decay on matrices only; each group remembers its factor of the peak rate."""
+FRESH = ("selector.head.", "extractor.handover.")
+"""What distillation starts anew."""
+
+
+def optimizer_of(model: LookWhere, rates: Rates, fresh: tuple[str, ...] = FRESH) -> torch.optim.AdamW:
+    """AdamW (0.9, 0.999) with weight decay on matrices only; each group remembers its factor of the peak rate.
+
+    fresh: beginnings of the names of weights that start anew.
+    """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = (
                 rates.weight_decay if parameter.ndim > 1 and "token" not in name and "pos_embed" not in name else 0.0
             )
-            groups.setdefault((_factor(name, model, rates), decay), []).append(parameter)
+            groups.setdefault((_factor(name, model, rates, fresh), decay), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": parameters, "lr": rates.peak * factor, "weight_decay": decay, "factor": factor}
@@ -45,8 +52,8 @@ def optimizer_of(model: LookWhere, rates: Rates) -> torch.optim.AdamW:
     )
 
 
-def _factor(name: str, model: LookWhere, rates: Rates) -> float:
-    if name.startswith("selector.head.") or ".handover." in name:
+def _factor(name: str, model: LookWhere, rates: Rates, fresh: tuple[str, ...]) -> float:
+    if name.startswith(fresh):
         return rates.fresh
     if name.startswith("selector."):
         depth, name = model.config.selector_depth, name.removeprefix("selector.backbone.")
@@ -54,7 +61,7 @@ def _factor(name: str, model: LookWhere, rates: Rates) -> float:
         depth, name = model.config.extractor_depth, name.removeprefix("extractor.")
     if name.startswith("blocks."):
         return rates.layer_decay ** (depth - 1 - int(name.split(".")[1]))
-    return 1.0 if name.startswith(("norm.", "head.")) else rates.layer_decay**depth
+    return 1.0 if name.startswith(("norm.", "head.", "decoder.", "handover.")) else rates.layer_decay**depth
 
 
 def set_rates(optimizer: Any, rates: Rates, step: int, steps: int) -> float:

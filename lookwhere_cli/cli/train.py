@@ -1,0 +1,193 @@
+"""`lookwhere train`: fine-tuning on labelled pictures of one's own."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.cli import train_options as asked
+from lookwhere_cli.cli.fetching import have
+from lookwhere_cli.cli.options import Debug, Quiet, amount
+from lookwhere_cli.cli.output import say
+from lookwhere_cli.cli.runs import made, placed, precision, shares
+from lookwhere_cli.errors import UsageError
+
+if TYPE_CHECKING:
+    from lookwhere_cli.models.config import Config
+    from lookwhere_cli.training.examples import Labelled
+    from lookwhere_cli.training.finetune import Moment, Run
+    from lookwhere_cli.training.look import Look
+    from lookwhere_cli.training.objective import Steering
+
+
+def train(
+    data: asked.Data,
+    out: asked.Out,
+    epochs: asked.Epochs = 30,
+    classes: asked.Classes = None,
+    label_column: asked.LabelColumn = None,
+    multi_label: asked.MultiLabel = False,
+    val_share: asked.ValShare = 0.2,
+    group: asked.Group = None,
+    hold_out: asked.HoldOut = None,
+    split_file: asked.SplitFile = None,
+    model: asked.Start = DEFAULT_CLASSIFIER,
+    method: asked.Method = "lookwhere",
+    size: asked.Size = None,
+    thumbnail_size: asked.Thumbnail = None,
+    selector_depth: asked.Depth = None,
+    decoder: asked.Decoder = 64,
+    patches: asked.Patches = "25%-50%",
+    default_k: asked.DefaultK = None,
+    look: asked.Look = None,
+    train_selector: asked.TrainSelector = False,
+    area: asked.Area = (0.3, 1.0),
+    flip: asked.Flip = True,
+    colour: asked.Colour = 0.3,
+    augment: asked.Augment = 0,
+    erase: asked.Erase = 0.0,
+    batch_size: asked.Batch = 32,
+    lr: asked.Rate = 3e-4,
+    layer_decay: asked.LayerDecay = 0.75,
+    balance: asked.Balance = 0.5,
+    average: asked.Average = 0.99,
+    patience: asked.Patience = 0,
+    seed: asked.Seed = 0,
+    device: asked.Device = "auto",
+    dtype: asked.Dtype = "auto",
+    workers: asked.Workers = 1,
+    quiet: Quiet = False,
+    debug: Debug = False,
+) -> None:
+    """Teach a model your own labels: one or several to a picture, or a class for each pixel.
+
+    Examples:
+
+      lookwhere train pictures/ --out my-model
+
+      lookwhere train labels.csv --multi-label --look boxes.csv --size 1024 -k 5%-10% --out my-model
+    """
+    k = amounts(patches)
+    own = amount(default_k) or k[1]
+    place = placed(device)
+
+    from lookwhere_cli.checkpoints.folder import load_model
+    from lookwhere_cli.training.augment import Augmentation
+    from lookwhere_cli.training.checked import sound
+    from lookwhere_cli.training.examples import read_examples
+    from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
+    from lookwhere_cli.training.optimise import Rates
+    from lookwhere_cli.training.splits import divided, read_split, write_split
+    from lookwhere_cli.training.start import Shape, config_for
+
+    console = Console(stderr=True, quiet=quiet)
+    labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label, group=group)
+    with console.status("Reading the pictures once"):
+        labelled, broken = sound(labelled)
+    for sentence in broken:
+        say(console, f"Passed over: {sentence}")
+    labelled = (
+        read_split(split_file, labelled)
+        if split_file
+        else divided(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
+    )
+    have(model, quiet)
+    base = load_model(model, device="cpu")
+    full = method == "full"
+    steering = _steering(labelled, look, train_selector)
+    recipe = FineTuning(
+        epochs=epochs,
+        batch=batch_size,
+        k=(1.0, 1.0) if full else k,
+        shape=Shape(method, size, thumbnail_size, selector_depth, decoder),
+        steering="frozen" if full else steering,
+        augmentation=Augmentation(shares(area), flip=flip, colour=colour, magnitude=augment, erase=erase),
+        rates=Rates(lr, layer_decay),
+        balance=balance,
+        average=average,
+        patience=patience,
+        precision=precision(dtype, place),
+        seed=seed,
+    )
+    config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
+    config = config if full else replace(config, k=_possible(own, config))
+    folder = made(out)
+    write_split(folder, labelled)
+    where = _look(look, labelled) if look and not full else None
+    _train(Run(recipe, base, config, labelled, where, folder, workers, place), console, base.name)
+
+
+def amounts(text: str) -> tuple[int | float, int | float]:
+    """The least and the most to read, from 25%, 94, all or a range of two such, 10%-50%. Raises UsageError."""
+    low, dash, high = text.partition("-")
+    first, last = amount(low), amount(high if dash else low)
+    if first is None or last is None or type(first) is not type(last) or first > last:
+        raise UsageError(f"--patches {text} is no range; write two counts or two shares that grow, as in 10%-50%.")
+    return first, last
+
+
+def _possible(k: int | float, config: Config) -> int | float:
+    cells = config.grid[0] * config.grid[1]
+    if k > cells:
+        raise UsageError(f"k = {k} is more than the {cells} cells of the model's {config.grid[0]} x {config.grid[1]}.")
+    return k
+
+
+def _steering(labelled: Labelled, look: Path | None, train_selector: bool) -> Steering:
+    """Masks themselves tell where classes meet; without masks or a word, the extractor's attention has to."""
+    if look or (train_selector and labelled.kind == "masks"):
+        return "look"
+    return "attention" if train_selector else "frozen"
+
+
+def _look(source: Path, labelled: Labelled) -> Look:
+    from lookwhere_cli.training.look import read_look
+
+    return read_look(source, labelled.root, [example.path for example in labelled.examples])
+
+
+def _train(run: Run, console: Console, start: str) -> None:
+    from lookwhere_cli.training.record import finish_fine_tuning
+
+    done = run.resume()
+    if done:
+        console.print(f"Taken up after {done:,} of {run.total:,} steps.")
+    main = run.accelerator.is_main_process
+    console.quiet = console.quiet or not main
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=run.total, completed=done)
+        try:
+            for moment in run.train():
+                progress.update(task, advance=1, description=_told(moment))
+                if moment.epoch:
+                    progress.console.print(_epoch(moment))
+        except KeyboardInterrupt:
+            say(console, f"Stopped after {len(run.steps):,} of {run.total:,} steps; the same command goes on.")
+            raise
+    if main:
+        finish_fine_tuning(run, shlex.join(["lookwhere", *sys.argv[1:]]), start)
+        best = run.best
+        console.print(
+            f"The model of epoch {best['epoch']:.0f} is in {run.out}: {best['score']:.1%} on the pictures held back."
+        )
+
+
+def _told(moment: Moment) -> str:
+    return "  ".join(f"{name} {moment.step[name]:.3f}" for name in ("loss", "task", "map") if name in moment.step)
+
+
+def _epoch(moment: Moment) -> str:
+    from lookwhere_cli.show.scores import TITLES
+
+    epoch = moment.epoch or {}
+    figures = [f"{TITLES.get(name, name)} {value:.1%}" for name, value in epoch.items() if name in TITLES]
+    loss, rate = f"loss {epoch['loss']:.3f}", f"{epoch['images_per_second']:.1f} images/s"
+    return "  ".join([f"epoch {epoch['epoch']:.0f}", loss, *figures, rate])

@@ -1,0 +1,294 @@
+"""Fine-tuning as a run: labelled pictures and a model in, a model folder out (paper, section on fine-tuning)."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import send_to_device, set_seed
+from torch import Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.data import DataLoader, Subset
+
+from lookwhere_cli.checkpoints.folder import Loaded, save_model
+from lookwhere_cli.errors import DataError
+from lookwhere_cli.images.decode import decode_file
+from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.training.augment import Augmentation
+from lookwhere_cli.training.batches import Batch, Batches, K, Serving
+from lookwhere_cli.training.checked import load_mask
+from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
+from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.interrupt import deferred_interrupt
+from lookwhere_cli.training.look import Look
+from lookwhere_cli.training.objective import IGNORED, Objective, Steering
+from lookwhere_cli.training.optimise import FRESH, Rates, optimizer_of, set_rates
+from lookwhere_cli.training.start import Shape, start_of
+from lookwhere_cli.training.validate import validate
+
+Numbers = Mapping[str, float]
+RAREST = 10.0  # times that a rare class may count more than one of middling size
+MAP = "selector.head."
+MEASURED = 200  # pictures whose size is looked at
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """A run's whole recipe; it is written beside the weights, and a resumed run must have the same."""
+
+    epochs: int = 30
+    batch: int = 32
+    """Pictures in a step, over all processes."""
+    k: K = (0.25, 0.5)
+    """Cells read, least and most: counts (int) or shares (float); drawn evenly for each step."""
+    shape: Shape = field(default_factory=Shape)
+    steering: Steering = "frozen"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    rates: Rates = field(default_factory=lambda: Rates(peak=3e-4, layer_decay=0.75))
+    balance: float = 0.5
+    """Rare classes count (middling frequency / theirs) ^ balance times as much; 0: all alike."""
+    average: float = 0.99
+    """Decay of the running average of the weights, which is what is judged and saved."""
+    patience: int = 0
+    """Epochs without a better score after which the run ends; 0: never."""
+    precision: str = "no"
+    """accelerate's mixed precision: no, bf16."""
+    seed: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, as JSON gives them back."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+
+class Moment(NamedTuple):
+    """What `train` tells after each step: the step's numbers, and the epoch's where it has just ended."""
+
+    step: Numbers
+    epoch: Numbers | None
+
+
+class Run:
+    """One fine-tuning run.
+
+    The folder `out` holds the best weights so far after each epoch, and the checkpoint from which the same run goes
+    on to the same result. labelled: every example has its split. k: cells that the model reads while it is judged.
+    """
+
+    def __init__(
+        self,
+        recipe: FineTuning,
+        base: Loaded,
+        config: Config,
+        labelled: Labelled,
+        look: Look | None,
+        out: Path,
+        workers: int,
+        device: str = "auto",
+    ) -> None:
+        self.recipe, self.labelled, self.out, self.workers = recipe, labelled, out, workers
+        self.accelerator = Accelerator(mixed_precision=recipe.precision, cpu=device == "cpu")
+        set_seed(recipe.seed)
+        model = start_of(base.model, config)
+        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
+        self.average.to(self.accelerator.device)
+        weights = class_weights(labelled, recipe.balance)
+        objective = Objective(model, labelled.kind, recipe.steering, weights).to(self.accelerator.device)
+        optimizer = optimizer_of(model, recipe.rates, (*FRESH[1:], "head.", "decoder.", *_new_map(base, model, recipe)))
+        self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
+        self.batches = self._batches(config, look)
+        self.steps: list[dict[str, float]] = []
+        self.epochs: list[dict[str, float]] = []
+        self.identity = {
+            **recipe.as_dict(),
+            "start": base.revision,
+            "data": _fingerprint(labelled),
+            "config": json.loads(json.dumps(config.to_dict())),
+        }
+        """All that makes the run's result; a checkpoint of another is not taken up."""
+
+    @property
+    def model(self) -> LookWhere:
+        """The weights that are being trained."""
+        objective: Objective = self.accelerator.unwrap_model(self.objective)
+        return objective.model
+
+    @property
+    def averaged(self) -> LookWhere:
+        """The averaged weights, the run's result."""
+        return cast(LookWhere, self.average.module).eval()
+
+    @property
+    def total(self) -> int:
+        """Steps, if nothing ends the run early."""
+        return len(self.batches)
+
+    @property
+    def best(self) -> Numbers:
+        """The epoch of the highest score, the first of them; the first figure of its judgement is the score."""
+        return max(self.epochs, key=lambda epoch: epoch["score"])
+
+    @property
+    def ended(self) -> bool:
+        """Whether all steps are done, or patience is."""
+        tired = bool(self.epochs) and len(self.epochs) - self.best["epoch"] >= self.recipe.patience > 0
+        return len(self.steps) >= self.total or tired
+
+    def resume(self) -> int:
+        """Take up the checkpoint in the output folder, if there is one; the number of steps that are done."""
+        state = load_checkpoint(self.out, self.identity)
+        if state:
+            self.model.load_state_dict(state["model"])
+            self.average.load_state_dict(state["average"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.steps, self.epochs = state["steps"], state["epochs"]
+        return len(self.steps)
+
+    def save(self) -> None:
+        """Write the checkpoint, whole or not at all."""
+        if self.accelerator.is_main_process:
+            state = {
+                "model": self.model.state_dict(),
+                "average": self.average.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "steps": self.steps,
+                "epochs": self.epochs,
+            }
+            save_checkpoint(self.out, state, self.identity)
+
+    def train(self) -> Iterator[Moment]:
+        """Train what is left; saves a checkpoint after each epoch and at Ctrl-C, and the weights when they are best."""
+        with deferred_interrupt() as interrupted:
+            try:
+                for step, batch in zip(range(len(self.steps), self.total), self._loader(), strict=False):
+                    started = time.perf_counter()
+                    numbers = self._step(step, batch)
+                    self.steps.append(numbers | {"seconds": time.perf_counter() - started})
+                    yield Moment(self.steps[-1], self._epoch() if (step + 1) % self.batches.per_epoch == 0 else None)
+                    if interrupted() or self.ended:
+                        break
+            except RuntimeError:
+                if not interrupted():  # the loader's processes hear Ctrl-C too, and go without a word
+                    raise
+            if interrupted():
+                self.save()
+                raise KeyboardInterrupt
+
+    def _batches(self, config: Config, look: Look | None) -> Batches:
+        recipe = self.recipe
+        serving = Serving(
+            config.size,
+            config.thumbnail_size,
+            config.patch,
+            recipe.k,
+            recipe.batch,
+            recipe.seed,
+            recipe.augmentation,
+            boundaries=recipe.steering == "look" and self.labelled.kind == "masks",
+        )
+        share = (self.accelerator.process_index, self.accelerator.num_processes)
+        examples, classes = self.labelled.of("train"), len(self.labelled.classes)
+        once = Batches(self.labelled.kind, classes, examples, look, serving, 0, share)
+        once.steps = recipe.epochs * once.per_epoch
+        return once
+
+    def _loader(self) -> DataLoader[Batch]:
+        left = Subset(self.batches, range(len(self.steps), self.total))
+        return DataLoader(left, batch_size=None, num_workers=self.workers)
+
+    def _step(self, step: int, batch: Batch) -> dict[str, float]:
+        recipe = self.recipe
+        self.objective.train()
+        rate = set_rates(self.optimizer, recipe.rates, step, self.total)
+        on_device = send_to_device(batch, self.accelerator.device)
+        with self.accelerator.autocast():
+            losses = self.objective(on_device)
+            loss = torch.stack(list(losses.values())).sum()
+        if not torch.isfinite(loss):
+            raise DataError(f"the loss is {loss.item()} at step {step}; try a lower --lr.")
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.model.parameters(), recipe.rates.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.average.update_parameters(self.model)
+        named = {name: value.item() for name, value in losses.items()}
+        return {"step": step + 1, "loss": loss.item(), **named, "rate": rate * recipe.rates.peak, "k": batch.k}
+
+    def _epoch(self) -> dict[str, float]:
+        """Judge the averaged weights, keep them if they are the best, write the checkpoint; the epoch's numbers."""
+        recent = self.steps[-self.batches.per_epoch :]
+        seconds = sum(step["seconds"] for step in recent)
+        means = {
+            name: float(np.mean([step[name] for step in recent]))
+            for name in ("loss", "task", "map")
+            if name in recent[0]
+        }
+        scores = validate(self.averaged, self.labelled)
+        numbers: dict[str, float] = {
+            "epoch": len(self.epochs) + 1,
+            "step": len(self.steps),
+            **means,
+            "images_per_second": self.recipe.batch * len(recent) / seconds,
+            "score": next(iter(scores.values())),
+            **scores,
+        }
+        self.epochs.append(numbers)
+        if self.accelerator.is_main_process and self.best is numbers:
+            self._keep()
+        self.save()
+        return numbers
+
+    def _keep(self) -> None:
+        """The averaged weights, in half precision, into the output folder."""
+        save_model(self.out, copy.deepcopy(self.averaged).to(torch.float16))
+
+
+def class_weights(labelled: Labelled, balance: float) -> Tensor:
+    """A factor for each class, float32, from how often it occurs in the training examples.
+
+    Counted in pixels for masks. For several labels the factor is (absent / present) ^ balance, for a positive example.
+    """
+    examples = labelled.of("train")
+    if labelled.kind == "masks":
+        counts = sum(_pixels(example.mask or "", len(labelled.classes)) for example in examples)
+    else:
+        counts = np.bincount(
+            [label for example in examples for label in example.classes], minlength=len(labelled.classes)
+        )
+    present = np.maximum(np.asarray(counts, dtype=np.float64), 1)
+    factors = (len(examples) - present).clip(1) / present if labelled.kind == "multi" else np.median(present) / present
+    return torch.from_numpy(np.clip(factors, 1 / RAREST, RAREST) ** balance).float()
+
+
+def _pixels(mask: str, classes: int) -> Any:
+    return np.bincount(load_mask(mask).ravel(), minlength=IGNORED + 1)[:classes]
+
+
+def _new_map(base: Loaded, model: LookWhere, recipe: FineTuning) -> tuple[str, ...]:
+    """The map's head learns at the rate of what is new where it is told something new."""
+    return (MAP,) if recipe.steering == "look" else ()
+
+
+def _fingerprint(labelled: Labelled) -> str:
+    """Of paths, labels and splits."""
+    told = "\0".join(str(replace(example, group=None)) for example in labelled.examples)
+    return hashlib.sha256(f"{labelled.classes} {told}".encode(errors="surrogateescape")).hexdigest()
+
+
+def typical_size(labelled: Labelled) -> tuple[int, int]:
+    """The middling (height, width) of the training pictures as displayed."""
+    reading = Reading(patch=16, size=16)
+    sizes = [decode_file(example.path, reading).size for example in labelled.of("train")[:MEASURED]]
+    height, width = np.median(np.array(sizes), axis=0)
+    return int(height), int(width)

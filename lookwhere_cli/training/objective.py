@@ -1,0 +1,125 @@
+"""What fine-tuning minimises: the task's loss on the chosen cells and, where the selector learns, the map's."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.selector import Selection, choose
+from lookwhere_cli.models.vit import cut
+from lookwhere_cli.training.batches import Batch
+from lookwhere_cli.training.examples import Kind
+from lookwhere_cli.training.losses import map_loss
+
+Steering = Literal["frozen", "look", "attention"]
+"""What moves the map: nothing; where to look, as it is told; or the extractor's own attention."""
+
+SMOOTHING = 0.1  # of labels, as usual in the field
+EXPLORED = 0.25  # share of the cells drawn at random while attention steers: what is never read is never asked for
+IGNORED = 255
+
+
+class Objective(nn.Module):
+    """A model and its losses on a batch, by name.
+
+    class_weights: (classes,) factor of each class's part of the loss; for several labels, of its positive examples.
+    """
+
+    def __init__(
+        self, model: LookWhere, kind: Kind, steering: Steering, class_weights: Float[Tensor, " classes"]
+    ) -> None:
+        super().__init__()
+        self.model, self.kind, self.steering = model, kind, steering
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        if steering == "frozen":
+            model.selector.requires_grad_(False)
+        self._attended: Tensor | None = None
+        last: Any = model.extractor.blocks[-1]
+        self._attention_of_last = last.attn
+        last.attn.register_forward_pre_hook(self._remember)
+
+    def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """The losses, to be added up."""
+        model, patch = self.model, self.model.config.patch
+        grid = (batch.pictures.shape[-2] // patch, batch.pictures.shape[-1] // patch)
+        selection = self._select(batch, grid)
+        cells = self._cells(batch, selection.map.detach())
+        chosen = torch.take_along_dim(cut(batch.pictures, patch), cells[:, :, None, None, None], 1)
+        given = (self._normalised(chosen), cells, grid, selection.prefix_tokens)
+        logits = model.segment(*given) if self.kind == "masks" else model.logits(model.extract(*given))
+        losses = {"task": self._task_loss(logits.float(), batch.targets)}
+        if self.steering == "look" and batch.look is not None:
+            losses["map"] = look_loss(selection.map, batch.look)
+        elif self.steering == "attention":
+            losses["map"] = map_loss(selection.map.gather(1, cells), self._attention())
+        return losses
+
+    def _select(self, batch: Batch, grid: Grid) -> Selection:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.steering != "frozen"):
+            return self.model.select(self._normalised(batch.thumbnails), grid)
+
+    def _cells(self, batch: Batch, scores: Float[Tensor, "batch cells"]) -> Int[Tensor, "batch k"]:
+        """The best; where it was told so, those worth a look first; while attention steers, a share at random."""
+        if self.steering == "look" and batch.look is not None and batch.told:
+            return choose(scores.softmax(-1) + batch.look, batch.k)
+        if self.steering != "attention":
+            return choose(scores, batch.k)
+        places = torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
+        drawn = torch.zeros_like(scores).scatter(1, batch.random, -places.to(scores.dtype))
+        explored = int(EXPLORED * batch.k)
+        best = choose(scores, batch.k - explored)
+        rest = choose(drawn.scatter(1, best, -torch.inf), explored)
+        return torch.cat([best, rest], dim=1)
+
+    def _task_loss(self, logits: Tensor, targets: Tensor) -> Float[Tensor, ""]:
+        if self.kind == "multi":
+            return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=self.class_weights)
+        if self.kind == "single":
+            return F.cross_entropy(
+                logits, targets, self.class_weights, reduction="none", label_smoothing=SMOOTHING
+            ).mean()
+        return pixel_loss(logits, targets, self.class_weights)
+
+    def _normalised(self, pixels: UInt8[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
+        config = self.model.config
+        mean, std = (torch.tensor(value, device=pixels.device).view(3, 1, 1) for value in (config.mean, config.std))
+        return (pixels.float() / 255 - mean) / std
+
+    def _remember(self, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        self._attended = inputs[0].detach() if self.steering == "attention" else None
+
+    @torch.no_grad()
+    def _attention(self) -> Float[Tensor, "batch k"]:
+        """What CLS asks of each cell in the last block: logits, mean over heads."""
+        attention, x, config = self._attention_of_last, self._attended, self.model.config
+        assert isinstance(x, Tensor)
+        q, k, _ = attention.qkv(x).chunk(3, dim=-1)
+        q, k = (part.unflatten(-1, (config.heads, -1)).transpose(1, 2).float() for part in (q, k))
+        scores = q[:, :, :1] @ k[:, :, config.prefix_tokens :].mT / q.shape[-1] ** 0.5
+        return scores[:, :, 0].mean(1)
+
+
+def look_loss(map: Float[Tensor, "batch cells"], look: Float[Tensor, "batch cells"]) -> Float[Tensor, ""]:
+    """KL(where to look || selector's map), both as distributions over the cells; zero for pictures without a word."""
+    total = look.sum(1, keepdim=True)
+    wanted = look / total.clamp_min(1e-9)
+    each = F.kl_div(map.log_softmax(-1), wanted, reduction="none").sum(1)
+    return (each * (total[:, 0] > 0)).mean()
+
+
+def pixel_loss(
+    logits: Float[Tensor, "batch classes fine_rows fine_columns"],
+    masks: UInt8[Tensor, "batch height width"],
+    class_weights: Float[Tensor, " classes"],
+) -> Float[Tensor, ""]:
+    """Cross-entropy at the masks' own resolution, logits resized bilinearly; pixels of 255 count as no loss."""
+    logits = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
+    # Over all pixels, ignored ones too, so that processes which share a batch weigh theirs alike.
+    return F.cross_entropy(logits, masks.long(), class_weights, ignore_index=IGNORED, reduction="none").mean()

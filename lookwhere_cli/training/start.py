@@ -1,0 +1,119 @@
+"""What fine-tuning starts from: a model's weights in the shapes that the new task asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.images.frame import grid_for
+from lookwhere_cli.models.config import Config, Grid, Task
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.training.examples import Kind
+
+Method = Literal["lookwhere", "full"]
+TASKS: dict[Kind, Task] = {"single": "classify", "multi": "classify", "masks": "segment"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What of a model may differ from the one that it starts from. None keeps what that one has. Sizes in pixels."""
+
+    method: Method = "lookwhere"
+    """full: no selector, all cells are read."""
+    size: int | None = None
+    """The grid holds about size x size pixels."""
+    thumbnail_size: int | None = None
+    selector_depth: int | None = None
+    decoder_channels: int = 64
+    """Segmentation's; 0 for the linear decoder."""
+
+
+def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...], picture: tuple[int, int]) -> Config:
+    """The new model's config, for pictures of about the (height, width) given. Raises UsageError, ModelError."""
+    grid = _grid(*picture, shape.size or base.size, base.patch)
+    config = replace(
+        base,
+        grid=grid,
+        task=TASKS[kind],
+        multi_label=kind == "multi",
+        labels=classes,
+        decoder_channels=shape.decoder_channels if kind == "masks" else 0,
+    )
+    if shape.method == "full":
+        return replace(config, selector_depth=0, prefix="own", k=1.0)
+    if not base.selector_depth:
+        raise ModelError("The model to start from has no selector; choose another one, or --method full.")
+    thumbnail = _grid(*grid, shape.thumbnail_size or base.thumbnail_size, base.patch)
+    depth = shape.selector_depth or base.selector_depth
+    if depth > base.extractor_depth:
+        raise UsageError(
+            f"A selector of {depth} blocks is deeper than the extractor, which has {base.extractor_depth}."
+        )
+    return replace(config, thumbnail_grid=thumbnail, selector_depth=depth, map_scale=-(-grid[0] // thumbnail[0]))
+
+
+def start_of(base: LookWhere, config: Config) -> LookWhere:
+    """A model of this config with the weights of `base`, float32, all to be trained.
+
+    Positions and the map's pieces are resized; blocks that the selector gains are copies of the extractor's, whose
+    own first blocks it began with; head or decoder start anew unless labels and task are the same.
+    """
+    model = LookWhere(config)
+    state = {name: tensor.float().clone() for name, tensor in base.state_dict().items()}
+    state["extractor.pos_embed"] = base.extractor.float().positions_for(config.grid)
+    if config.selector_depth:
+        state |= _selector(base, config, state)
+    wanted = model.state_dict()
+    same = (base.config.labels, base.config.task) == (config.labels, config.task)
+    kept = {
+        name: tensor
+        for name, tensor in state.items()
+        if name in wanted
+        and wanted[name].shape == tensor.shape
+        and (same or not name.startswith(("head.", "decoder.")))
+    }
+    model.load_state_dict(kept, strict=False)
+    _freeze_unused(model)
+    return model
+
+
+def _grid(height: int, width: int, size: int, patch: int) -> Grid:
+    if size < patch or size % patch:
+        near = max(patch, size // patch * patch)
+        raise UsageError(f"A size of {size} px is not made of {patch} px patches; try {near} or {near + patch}.")
+    return grid_for(height, width, size, patch)
+
+
+def _selector(base: LookWhere, config: Config, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The selector's tensors that differ from the base's."""
+    changed = {"selector.backbone.pos_embed": base.selector.backbone.float().positions_for(config.thumbnail_grid)}
+    for name, tensor in state.items():
+        block = name.removeprefix("extractor.blocks.")
+        if block != name and base.config.selector_depth <= int(block.split(".")[0]) < config.selector_depth:
+            changed[f"selector.backbone.blocks.{block}"] = tensor.clone()
+    scales = base.config.map_scale, config.map_scale
+    if scales[0] != scales[1]:
+        for name in ("selector.head.w2.weight", "selector.head.w2.bias"):
+            changed[name] = _finer(state[name], *scales)
+    return changed
+
+
+def _finer(rows: Tensor, old: int, new: int) -> Tensor:
+    """A tensor whose first axis is old x old pieces, as one for new x new."""
+    square = rows.reshape(old, old, -1).permute(2, 0, 1)[None]
+    resized = F.interpolate(square, size=(new, new), mode="bilinear", align_corners=False)[0]
+    return resized.flatten(1).T.reshape(new * new, *rows.shape[1:])
+
+
+def _freeze_unused(model: LookWhere) -> None:
+    """Where the selector's prefix tokens stand in place of the extractor's own, those get no gradient."""
+    if model.config.prefix == "replace":
+        with torch.no_grad():
+            model.extractor.cls_token.requires_grad_(False)
+            if model.extractor.reg_token is not None:
+                model.extractor.reg_token.requires_grad_(False)
