@@ -52,8 +52,9 @@ def sound(labelled: Labelled) -> tuple[Labelled, list[str]]:
 def load_mask(path: str) -> NDArray[np.uint8]:
     """The mask at `path`: (height, width) class indices, 255 where no class is to be learnt.
 
-    A palette's indices, grey of 8 bits, or of 16 and 32 where every value is below 256. Raises PictureError if it can't
-    be read, DataError if it holds colours, or larger values, instead of indices.
+    Its pixels are taken as they are stored: a mask stands as its picture is displayed, and is not turned. It may be a
+    palette's indices, or grey of any depth with values below 256. Raises PictureError if it can't be read, DataError if
+    it holds colours, or larger values, instead of indices.
     """
     try:
         with pillow_limit(_READING.max_pixels), Image.open(path) as picture:
@@ -83,13 +84,13 @@ def _look(example: Example, classes: int) -> set[int]:
             f"The mask {example.mask!r} is {mask.shape[1]} x {mask.shape[0]} pixels, but {example.path!r} is displayed "
             f"at {size[1]} x {size[0]}."
         )
-    values = np.flatnonzero(np.bincount(mask.ravel(), minlength=1)[:IGNORED])
-    if len(values) and values[-1] >= classes:
+    values = [value for value, count in enumerate(Image.fromarray(mask).histogram()[:IGNORED]) if count]
+    if values and values[-1] >= classes:
         raise DataError(
             f"The mask {example.mask!r} holds the value {values[-1]}, but there are {classes} classes, "
             f"0 to {classes - 1} (255: ignore)."
         )
-    return set(values.tolist())
+    return set(values)
 
 
 def _too_many(broken: list[str], total: int) -> str:

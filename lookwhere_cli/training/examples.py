@@ -106,8 +106,10 @@ def read_classes(file: Path) -> tuple[str, ...]:
     """The classes' names, one per line. Raises UsageError if the file can't be read, DataError on a gap or a double."""
     try:
         names = [line.strip() for line in file.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The class list {str(file)!r} can't be read: {error}.") from error
+    except OSError as error:
+        raise UsageError(f"The class list {str(file)!r} can't be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"The class list {str(file)!r} is not a text in UTF-8; write a name on each line.") from error
     for line, name in enumerate(names, start=1):
         if not name:
             raise DataError(f"Line {line} of the class list {str(file)!r} is empty; each line names a class.")
@@ -235,13 +237,13 @@ def _paths(table: Table) -> list[str]:
             f"There are: {listed(table.columns)}."
         )
     lines: dict[str, int] = {}
-    for row in table.rows:
-        if not row.fields[column]:
+    for row, name in zip(table.rows, table.texts(column), strict=True):
+        if not name:
             raise DataError(f"{_place(table, row)} names no picture in its column {column!r}.")
-        first = lines.setdefault(str(table.file.parent / row.fields[column]), row.line)
+        first = lines.setdefault(str(table.file.parent / name), row.line)
         if first != row.line:
             raise DataError(
-                f"{_place(table, row)} names {row.fields[column]!r}, as line {first} does; keep one row for a picture "
+                f"{_place(table, row)} names {name!r}, as line {first} does; keep one row for a picture "
                 "(several labels stand in one field)."
             )
     return list(lines)
@@ -250,12 +252,12 @@ def _paths(table: Table) -> list[str]:
 def _labels(table: Table, wanted: str | None, multi_label: bool) -> list[tuple[str, ...]]:
     """The names of each row's classes, each once."""
     column = _label_column(table, wanted)
-    texts = [row.fields[column] for row in table.rows]
+    texts = table.texts(column)
     if multi_label:
         separator = r"[;|,]" if any(re.search(r"[;|,]", text) for text in texts) else r"\s"
         return [tuple(dict.fromkeys(filter(None, map(str.strip, re.split(separator, text))))) for text in texts]
-    for row in table.rows:
-        if not row.fields[column]:
+    for row, text in zip(table.rows, texts, strict=True):
+        if not text:
             raise DataError(f"{_place(table, row)} has no label in its column {column!r}; give it one, or drop it.")
     return [(text,) for text in texts]
 
@@ -275,9 +277,9 @@ def _label_column(table: Table, wanted: str | None) -> str:
 def _splits(table: Table) -> list[Split | None]:
     """Each row's side by the column `split`; None everywhere where there is none, or nothing in it."""
     column = table.column(["split"])
-    if column is None or not any(row.fields[column] for row in table.rows):
+    if column is None or not any(table.texts(column)):
         return [None] * len(table.rows)
-    return [_split(row.fields[column], _place(table, row)) for row in table.rows]
+    return [_split(text, _place(table, row)) for row, text in zip(table.rows, table.texts(column), strict=True)]
 
 
 def _split(text: str, source: str) -> Split:
@@ -290,7 +292,8 @@ def _split(text: str, source: str) -> Split:
 def _groups(table: Table, examples: Sequence[Example], group: str) -> list[str]:
     if group not in table.columns:
         return [_searched(group, example.path) for example in examples]
-    for row in table.rows:
-        if not row.fields[group]:
+    names = table.texts(group)
+    for row, name in zip(table.rows, names, strict=True):
+        if not name:
             raise DataError(f"{_place(table, row)} has no {group!r}; every picture must belong to a group.")
-    return [row.fields[group] for row in table.rows]
+    return names

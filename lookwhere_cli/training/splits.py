@@ -48,7 +48,7 @@ def divided(labelled: Labelled, *, val_share: float = 0.2, seed: int = 0, hold_o
 def write_split(folder: Path, labelled: Labelled) -> None:
     """Write `split.csv` into the folder: file (relative to the set's root), split, group. Raises OutputError."""
     text = StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)
     writer.writerow(("file", "split", "group"))
     writer.writerows((labelled.name(one), one.split, one.group or "") for one in labelled.examples)
     with whole_file(folder / SPLIT_FILE) as stream, writing(folder / SPLIT_FILE):
@@ -142,8 +142,8 @@ class _Unit:
 def _drawn(examples: Sequence[Example], share: float, seed: int) -> list[Example]:
     """Walk through the units, like beside like, and give one to val whenever val is owed half of it or more.
 
-    So val gets its share of every stratum to within one unit, and of all to within half of one, and strata too small
-    for a picture of their own share one.
+    So val gets its share of every stratum to within one unit, strata too small for a picture of their own share one,
+    and what can't be spared in one stratum (a class's last) is taken from the next.
     """
     units = _units(examples)
     order = np.random.default_rng(seed).permutation(len(units))

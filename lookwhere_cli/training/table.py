@@ -14,7 +14,7 @@ from lookwhere_cli.errors import DataError, UsageError
 
 @dataclass(frozen=True)
 class Row:
-    """A row: `line` is where it ends in the file, `fields` maps a column's name to the text, without outer spaces."""
+    """A row: `line` is where it ends in the file, `fields` maps a column's name to the text as it stands there."""
 
     line: int
     fields: dict[str, str]
@@ -28,6 +28,10 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
 
+    def texts(self, column: str) -> list[str]:
+        """Each row's text in a column, without the spaces around it."""
+        return [row.fields[column].strip() for row in self.rows]
+
     def column(self, names: Sequence[str]) -> str | None:
         """The first of `names` that the table has, as the table spells it: upper and lower case are alike."""
         spelled = {column.casefold(): column for column in self.columns}
@@ -40,14 +44,14 @@ def read_table(file: Path) -> Table:
     Raises UsageError if the file can't be read, DataError if it is no such CSV.
     """
     try:
-        content = file.read_text(encoding="utf-8-sig")
+        content = file.read_bytes().decode("utf-8-sig")  # as it stands: a file's name may hold a line's end
     except OSError as error:
         raise UsageError(f"{str(file)!r} can't be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{str(file)!r} is not a CSV in UTF-8; save it as UTF-8.") from error
     reader = csv.reader(StringIO(content, newline=""))
     try:
-        lines = [(reader.line_num, [field.strip() for field in row]) for row in reader if row]
+        lines = [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
         raise DataError(f"Line {reader.line_num} of {str(file)!r} is not CSV: {error}.") from error
     return _table(file, lines)
@@ -56,7 +60,7 @@ def read_table(file: Path) -> Table:
 def _table(file: Path, lines: list[tuple[int, list[str]]]) -> Table:
     if len(lines) < 2:
         raise DataError(f"{str(file)!r} holds no rows; write the columns' names into its first line, then the rows.")
-    columns = lines[0][1]
+    columns = [name.strip() for name in lines[0][1]]
     for line, row in lines[1:]:
         if len(row) != len(columns):
             raise DataError(
