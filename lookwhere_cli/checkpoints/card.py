@@ -59,8 +59,8 @@ def fine_tuned_card(name: str, config: Config, record: Mapping[str, Any]) -> str
     best, pictures = record["best"], record["pictures"]
     told = (
         f"Fine-tuned from `{record['start']}` on {pictures['train']:,} pictures in {record['seconds'] / 60:.0f} "
-        f"minutes on {record['device']}. The weights are the running average after epoch {best['epoch']:.0f}, whose score on "
-        f"the {pictures['val']:,} pictures held back was the highest of all epochs: {best['score']:.1%}."
+        f"minutes on {record['device']}. The weights are the running average after epoch {best['epoch']:.0f}, whose "
+        f"score on the {pictures['val']:,} pictures held back was the highest of all epochs: {best['score']:.1%}."
     )
     parts = [f"# {name}", what(config), "## Use", _use(name, config), "## Labels", _labels(config)]
     parts += ["## How it was made", told, f"```\n{record['command']}\n```", f"The whole recipe is in `{TRAINING}`."]

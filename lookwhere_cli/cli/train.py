@@ -175,13 +175,12 @@ def _train(run: Run, console: Console, start: str) -> None:
     if main:
         finish_fine_tuning(run, shlex.join(["lookwhere", *sys.argv[1:]]), start)
         best = run.best
-        console.print(
-            f"The model of epoch {best['epoch']:.0f} is in {run.out}: {best['score']:.1%} on the pictures held back."
-        )
+        reached = f"{best['score']:.1%} on the pictures held back"
+        console.print(f"The model is in {run.out}, as of epoch {best['epoch']:.0f}: {reached}.")
 
 
 def _told(moment: Moment) -> str:
-    return "  ".join(f"{name} {moment.step[name]:.3f}" for name in ("loss", "task", "map") if name in moment.step)
+    return "  ".join(f"{name} {moment.step[name]:.3f}" for name in ("loss", "task", "look") if name in moment.step)
 
 
 def _epoch(moment: Moment) -> str:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 TITLES = {
     "score": "score, pictures held back",
     "task": "task loss",
+    "look": "map loss",
     "loss": "total loss",
     "cls": "CLS loss",
     "patch": "patch loss",
@@ -39,7 +40,7 @@ def loss_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> Non
 
 
 def epoch_curves(epochs: Sequence[Mapping[str, float]], path: str | Path) -> None:
-    """The same for fine-tuning, over epochs: "epoch", and any of "score", "loss", "task", "map"."""
+    """The same for fine-tuning, over epochs: "epoch", and any of "score", "loss", "task", "look"."""
     _draw(epochs, "epoch", path)
 
 

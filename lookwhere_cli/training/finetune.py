@@ -39,6 +39,7 @@ from lookwhere_cli.training.validate import validate
 
 Numbers = Mapping[str, float]
 RAREST = 10.0  # times that a rare class may count more than one of middling size
+LOSSES = ("loss", "task", "look")
 MAP = "selector.head."
 MEASURED = 200  # pictures whose size is looked at
 
@@ -229,10 +230,8 @@ class Run:
         """Judge the averaged weights, keep them if they are the best, write the checkpoint; the epoch's numbers."""
         recent = self.steps[-self.batches.per_epoch :]
         seconds = sum(step["seconds"] for step in recent)
-        means = {
-            name: float(np.mean([step[name] for step in recent]))
-            for name in ("loss", "task", "map")
-            if name in recent[0]
+        means: dict[str, float] = {
+            name: float(np.mean([step[name] for step in recent])) for name in LOSSES if name in recent[0]
         }
         scores = validate(self.averaged, self.labelled)
         numbers: dict[str, float] = {

@@ -56,9 +56,9 @@ class Objective(nn.Module):
         logits = model.segment(*given) if self.kind == "masks" else model.logits(model.extract(*given))
         losses = {"task": self._task_loss(logits.float(), batch.targets)}
         if self.steering == "look" and batch.look is not None:
-            losses["map"] = look_loss(selection.map, batch.look)
+            losses["look"] = look_loss(selection.map, batch.look)
         elif self.steering == "attention":
-            losses["map"] = map_loss(selection.map.gather(1, cells), self._attention())
+            losses["look"] = map_loss(selection.map.gather(1, cells), self._attention())
         return losses
 
     def _select(self, batch: Batch, grid: Grid) -> Selection:
