@@ -193,12 +193,11 @@ def _show(results: dict[str, Any]) -> None:
     table = Table(box=None, pad_edge=False, caption=caption(results), caption_justify="left")
     for place, (title, _) in enumerate(shown):
         table.add_column(title, justify="right" if place > 1 else "left", no_wrap=True)
-    before = None
+    before = ""
     for row in ordered(results):
-        if before not in (None, row["patches"]):
-            table.add_section()
-        before = row["patches"]
-        table.add_row(*(text(row) for _, text in shown), style="bold" if row["headline"] else "")
+        cells = [text(row) for _, text in shown]
+        table.add_row("" if cells[0] == before else cells[0], *cells[1:], style="bold" if row["headline"] else "")
+        before = cells[0]
     console.print(table)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookwhere_cli.files import whole_file, writing
-from lookwhere_cli.show.scores import TITLES, Results, ordered
+from lookwhere_cli.show.scores import TITLES, Results, ordered, short
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def _accuracy(results: Results) -> "Figure":
     _plain_ticks(axes)
     axes.set_xlabel("GMACs per picture")
     axes.set_ylabel(f"{TITLES[results['metric']]} (%)")
-    axes.set_title(f"{results['model']}, {results['pictures']} pictures", fontsize=10, loc="left")
+    axes.set_title(f"{short(results['model'])}, {results['pictures']} pictures", fontsize=10, loc="left")
     axes.grid(color="#e5e5e5", linewidth=0.6)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
@@ -98,13 +98,12 @@ def _plain_ticks(axes: Any) -> None:
 
 
 def _confusion(results: Results) -> "Figure":
-    names, counts = _most_confused(results["confusion"])
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names, shares = _most_confused(results["confusion"])
     side = 2.2 + 0.24 * len(names)
     figure = _figure(side + 0.8, side)
     axes = figure.add_subplot()
-    image = axes.imshow(100 * shares, cmap="cividis", vmin=0, vmax=100)
-    figure.colorbar(image, ax=axes, shrink=0.8, label="% of the truth's row")
+    image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
+    figure.colorbar(image, ax=axes, shrink=0.8, label="% of the true class")
     axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel("answer")
@@ -114,18 +113,19 @@ def _confusion(results: Results) -> "Figure":
         axes.set_title(f"the {len(names)} most confused of {total} classes", fontsize=10, loc="left")
     if len(names) <= 15:
         for (truth, answer), share in np.ndenumerate(shares):
-            if counts[truth, answer]:
-                colour = "white" if share < 0.5 else "black"
+            if share >= 0.005:
+                colour = "black" if share < 0.5 else "white"
                 axes.text(answer, truth, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
     return figure
 
 
-def _most_confused(confusion: Results) -> tuple[list[str], NDArray[np.int64]]:
-    """Names and counts [truth, answer] of at most 40 classes, in their own order."""
+def _most_confused(confusion: Results) -> tuple[list[str], NDArray[np.float64]]:
+    """Names of at most 40 classes, in their own order, and which share of each truth [truth, answer] was taken for."""
     labels = confusion["labels"]
     counts = np.zeros((len(labels), len(labels)), np.int64)
     for truth, answer, count in confusion["counts"]:
         counts[truth, answer] = count
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
     kept = np.sort(np.argsort(-wrong, kind="stable")[:MOST])
-    return [labels[index] for index in kept], counts[np.ix_(kept, kept)]
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return [labels[index] for index in kept], shares[np.ix_(kept, kept)]

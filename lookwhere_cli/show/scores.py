@@ -14,6 +14,8 @@ TITLES = {
     "f1": "F1",
     "miou": "mIoU",
     "pixel_accuracy": "pixels",
+    "ap": "AP",
+    "iou": "IoU",
 }
 NARROW = 76  # columns below which only the main figure and the costs are shown
 ORDER = ("selector", "all", "random", "centre", "downscaled", "full", "teacher")
@@ -57,7 +59,7 @@ def markdown(results: Results) -> str:
     """The table with all columns, a title and what it was measured on."""
     shown = columns(results, NARROW)
     lines = [
-        f"# {results['model']} on {results['data']}",
+        f"# {short(results['model'])} on {results['data']}",
         "",
         caption(results),
         "",
@@ -67,9 +69,9 @@ def markdown(results: Results) -> str:
         "",
         _line([title for title, _ in shown]),
         _line(["---", "---", *["---:"] * (len(shown) - 2)]),
-        *(_line([text(row) for _, text in shown]) for row in ordered(results)),
+        *(_line([_bold(text(row), row) for _, text in shown]) for row in ordered(results)),
         "",
-        f"## By class ({results['per_class']})",
+        f"## By class, {headline_of(results)['patches']}",
         "",
         *_by_class(results),
     ]
@@ -80,22 +82,43 @@ def caption(results: Results) -> str:
     """What was measured and how, in sentences."""
     part = "all of the data" if results["split"] == "all" else f"the split {results['split']}"
     how = "Wilson's" if results["kind"] == "single" else "by drawing pictures anew"
-    said = f"{results['pictures']} pictures, {part}; shares in per cent, 95 % intervals {how}."
     timed = results["time"]
+    said = [f"{results['pictures']} pictures, {part}. Shares in per cent, with 95 % intervals ({how})."]
     if timed["decode"] is not None:
-        said += (
-            f" ms: median of {timed['pictures']} pictures, one at a time, on {timed['device']} ({timed['dtype']}), "
-            f"without opening them ({significant(1000 * timed['decode'])} ms each)."
+        said.append(
+            f"ms: median of {timed['pictures']} pictures, one at a time, on {timed['device']} ({timed['dtype']}), once "
+            f"a picture is open, which takes {significant(1000 * timed['decode'])} more."
         )
-    smaller = [row for row in results["rows"] if row["chosen_by"] == "downscaled"]
+    smaller = [row["model"] for row in results["rows"] if row["chosen_by"] == "downscaled"]
     if smaller:
-        said += f" Downscaled: all cells of a smaller picture at equal MACs, by {smaller[0]['model']}."
-    return said
+        said.append(f"Downscaled: all cells of a smaller picture at equal MACs, by {short(smaller[0])}.")
+    return " ".join([*said, _gain(results)])
+
+
+def _gain(results: Results) -> str:
+    """How the headline row stands to the full ViT."""
+    headline = headline_of(results)
+    fewer = headline["macs_full"] / headline["macs"]
+    said = f"{headline['patches']}: {fewer:.1f} times fewer MACs than the full ViT on the same cells"
+    full = next((row for row in results["rows"] if row["chosen_by"] == "full"), None)
+    if full is None or not full["seconds"]:
+        return f"{said}."
+    return f"{said}; {full['seconds'] / headline['seconds']:.1f} times less time than {short(full['model'])}."
+
+
+def headline_of(results: Results) -> Results:
+    """The row of the model's own choice at its own k, or at the first that was asked for."""
+    return next(row for row in results["rows"] if row["headline"])
+
+
+def short(model: str) -> str:
+    """A model's name without the folders that it lies in."""
+    return model.rstrip("/").rpartition("/")[2] or model
 
 
 def significant(value: float) -> str:
     """Three digits that say something, and no exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3g}"
 
 
 def _share(name: str) -> Callable[[Results], str]:
@@ -112,21 +135,23 @@ def _interval(score: Results) -> str:
 
 def _by_class(results: Results) -> list[str]:
     """A line per class of the data that occurs: the headline row's figure, the worst first."""
-    headline = next(row for row in results["rows"] if row["headline"])
-    known = [
-        (headline["classes"][one["name"]], one)
-        for one in results["classes"]
-        if headline["classes"][one["name"]] is not None
-    ]
-    unit = "pixels" if results["kind"] == "masks" else "pictures"
+    values = headline_of(results)["classes"]
+    known = [(values[one["name"]], one) for one in results["classes"] if values[one["name"]] is not None]
+    shown = sorted(known, key=lambda pair: pair[0])
     return [
-        _line(["class", unit, "per cent"]),
+        _line(["class", "pixels" if results["kind"] == "masks" else "pictures", TITLES[results["per_class"]]]),
         _line(["---", "---:", "---:"]),
-        *(
-            _line([one["name"], f"{one['support']:,}", _percent(value)])
-            for value, one in sorted(known, key=lambda pair: pair[0])
-        ),
+        *(_line([_named(one), f"{one['support']:,}", _percent(value)]) for value, one in shown),
     ]
+
+
+def _named(one: Results) -> str:
+    """A class by the data's name, with the model's label where that is another."""
+    return one["name"] if one["name"] == one["label"] else f"{one['name']} ({one['label']})"
+
+
+def _bold(text: str, row: Results) -> str:
+    return f"**{text}**" if text and row["headline"] else text
 
 
 def _line(cells: Sequence[str]) -> str:

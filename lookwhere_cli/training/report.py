@@ -12,6 +12,7 @@ from numpy import ndarray
 from lookwhere_cli.rows import printable
 from lookwhere_cli.training.evaluate import ALL, Evaluation, Line
 from lookwhere_cli.training.intervals import Score
+from lookwhere_cli.training.matching import matched
 
 
 def as_dict(evaluation: Evaluation, part: str, command: str) -> dict[str, Any]:
@@ -29,10 +30,7 @@ def as_dict(evaluation: Evaluation, part: str, command: str) -> dict[str, Any]:
         "failed": [printable(sentence) for sentence in evaluation.failed],
         "metric": next(iter(scores.figures)),
         "per_class": scores.each,
-        "classes": [
-            {"name": printable(name), "support": int(support)}
-            for name, support in zip(labelled.classes, scores.support, strict=True)
-        ],
+        "classes": _classes(evaluation),
         "time": {
             "device": str(predictor.loaded.device),
             "dtype": str(predictor.loaded.dtype).removeprefix("torch."),
@@ -44,6 +42,15 @@ def as_dict(evaluation: Evaluation, part: str, command: str) -> dict[str, Any]:
         if scores.confusion is None
         else _confusion(scores.confusion, tuple(map(printable, predictor.config.labels))),
     }
+
+
+def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
+    labels, names = evaluation.contest.predictor.config.labels, evaluation.labelled.classes
+    supports = evaluation.headline.scores.support
+    return [
+        {"name": printable(name), "label": printable(labels[index]), "support": int(support)}
+        for name, index, support in zip(names, matched(names, labels), supports, strict=True)
+    ]
 
 
 def told(k: int | float) -> str:

@@ -1,0 +1,133 @@
+"""Results as a table, as Markdown and as plots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("matplotlib")
+
+from lookwhere_cli.show.score_plots import MOST, accuracy_plot, confusion_plot
+from lookwhere_cli.show.scores import caption, columns, markdown, ordered, short, significant
+
+
+def row(by: str, patches: str | None, macs: float, value: float, **more: Any) -> dict[str, Any]:
+    base = {
+        "chosen_by": by,
+        "patches": patches,
+        "headline": False,
+        "model": "models/m",
+        "size": 64,
+        "cells": macs / 1e6,
+    }
+    scores = {"top1": {"value": value, "low": value - 0.1, "high": value + 0.1}, "ece": {"value": 0.031}}
+    return {
+        **base,
+        **{"macs": macs, "macs_full": 8e6, "seconds": None, "scores": scores, "classes": {"a|b": value, "c": None}},
+        **more,
+    }
+
+
+def results(**more: Any) -> dict[str, Any]:
+    rows = [
+        row("selector", "50%", 4e6, 0.8, headline=True, seconds=0.012),
+        row("random", "50%", 4e6, 0.6),
+        row("selector", "25%", 2e6, 0.7, seconds=0.008),
+        row("random", "25%", 2e6, 0.4),
+        row("all", "all", 9e6, 0.85, seconds=0.020),
+        row("downscaled", "25%", 2.1e6, 0.65, seconds=0.008),
+        row("full", None, 8e6, 0.9, seconds=0.018, model="models/whole"),
+    ]
+    return {
+        **{"command": "lookwhere evaluate d", "model": "models/m", "data": "d", "split": "val", "kind": "single"},
+        **{"pictures": 40, "failed": [], "metric": "top1", "per_class": "top1", "rows": rows},
+        "classes": [{"name": "a|b", "label": "a|b", "support": 40}, {"name": "c", "label": "cat", "support": 0}],
+        "time": {"device": "cpu", "dtype": "float32", "pictures": 16, "decode": 0.0031},
+        "confusion": {"labels": ["a|b", "cat"], "counts": [[0, 0, 30], [0, 1, 10]]},
+        **more,
+    }
+
+
+def test_rows_go_by_amount_and_the_full_vit_comes_last() -> None:
+    assert [(one["patches"], one["chosen_by"]) for one in ordered(results())] == [
+        *(("25%", "selector"), ("25%", "random"), ("25%", "downscaled")),
+        *(("50%", "selector"), ("50%", "random"), ("all", "all"), (None, "full")),
+    ]
+
+
+def test_a_narrow_terminal_sees_the_main_figure_and_the_costs() -> None:
+    assert [title for title, _ in columns(results(), 40)] == ["patches", "chosen by", "top-1", "GMACs", "ms"]
+    assert [title for title, _ in columns(results(), 80)][2:7] == ["cells", "px", "top-1", "95 %", "ECE"]
+    shown = {title: text(results()["rows"][0]) for title, text in columns(results(), 80)}
+    assert shown == {
+        **{"patches": "50%", "chosen by": "selector", "cells": "4", "px": "64", "top-1": "80.0"},
+        **{"95 %": "70.0–90.0", "ECE": "3.1", "GMACs": "0.004", "ms": "12.0"},
+    }
+
+
+def test_without_times_there_is_no_such_column() -> None:
+    untimed = results(rows=[row("selector", "50%", 4e6, 0.8, headline=True)])
+    untimed["time"]["decode"] = None
+    assert "ms" not in [title for title, _ in columns(untimed, 80)]
+    assert "ms" not in caption(untimed)
+
+
+def test_the_caption_says_what_the_headline_saves() -> None:
+    assert "50%: 2.0 times fewer MACs" in caption(results())
+    assert "1.5 times less time than whole." in caption(results())
+    assert "the split val" in caption(results())
+
+
+def test_markdown_has_the_command_the_table_and_the_classes() -> None:
+    text = markdown(results())
+    assert text.startswith("# m on d\n")
+    assert "lookwhere evaluate d" in text
+    assert "| **50%** | **selector** |" in text
+    assert "| a\\|b | 40 | 80.0 |" in text
+    assert "cat" not in text  # of which there is no example
+    table = [line for line in text.splitlines() if line.startswith("| ")]
+    assert {line.replace("\\|", "").count("|") for line in table} == {10, 4}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.0043, "0.0043"), (0.21999, "0.22"), (3.104, "3.1"), (12.34, "12.3"), (2310, "2310")]
+)
+def test_three_digits(value: float, text: str) -> None:
+    assert significant(value) == text
+
+
+def test_a_models_name_is_its_last_part() -> None:
+    assert [short(name) for name in ("m", "a/b/m", "a/m/", "/")] == ["m", "m", "m", "/"]
+
+
+def drawn(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB"))
+
+
+def test_the_plot_shows_every_way_of_reading(tmp_path: Path) -> None:
+    accuracy_plot(results(), tmp_path / "all.png")
+    fewer = results()
+    fewer["rows"] = [one for one in fewer["rows"] if one["chosen_by"] != "random"]
+    accuracy_plot(fewer, tmp_path / "fewer.png")
+    orange = (drawn(tmp_path / "all.png") == (0xE6, 0x9F, 0x00)).all(axis=-1)
+    assert orange.sum() > 50
+    assert not (drawn(tmp_path / "fewer.png") == (0xE6, 0x9F, 0x00)).all(axis=-1).any()
+    assert [entry.name for entry in sorted(tmp_path.iterdir())] == ["all.png", "fewer.png"]
+
+
+def test_a_single_row_can_be_drawn(tmp_path: Path) -> None:
+    accuracy_plot(results(rows=[row("all", "all", 4e6, 0.8, headline=True)]), tmp_path / "one.png")
+    assert drawn(tmp_path / "one.png").std() > 0
+
+
+def test_of_many_classes_the_most_confused_are_drawn(tmp_path: Path) -> None:
+    few = {"labels": list("abc"), "counts": [[0, 0, 9], [1, 2, 3], [2, 2, 1]]}
+    confusion_plot(results(confusion=few), tmp_path / "few.png")
+    names = [f"class {index}" for index in range(MOST + 20)]
+    many = {"labels": names, "counts": [[index, (index * 7) % len(names), 1 + index] for index in range(len(names))]}
+    confusion_plot(results(confusion=many), tmp_path / "many.png")
+    assert drawn(tmp_path / "few.png").shape[0] < drawn(tmp_path / "many.png").shape[0] < 2000
