@@ -27,6 +27,17 @@ def model_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def segmenting_folder(tmp_path_factory):
+    """A model likewise, that segments."""
+    from lookwhere_cli.checkpoints.folder import save_model
+    from tests.models.small import SEGMENTING, small
+
+    folder = tmp_path_factory.mktemp("models") / "segmenting"
+    save_model(folder, small(SEGMENTING), "# segmenting\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """Twelve pictures of noise, of four shapes, in turn."""
     folder = tmp_path_factory.mktemp("photos")

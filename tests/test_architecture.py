@@ -12,9 +12,9 @@ PACKAGE = Path(__file__).parents[1] / "lookwhere_cli"
 # Each room may import those of the levels above its own, here from the right end of the line to the left.
 LEVELS = (
     {"errors", "rows", "files", "arrays"},
-    {"models", "images"},
+    {"models", "images", "masks"},
     {"checkpoints"},
-    {"predictor", "loading", "show"},
+    {"predictor", "loading", "segmenter", "show"},
     {"training"},
     {"bench"},
     {"cli"},
@@ -22,7 +22,7 @@ LEVELS = (
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 SAME_LEVEL = {
     *(("files", "errors"), ("rows", "errors"), ("arrays", "errors"), ("arrays", "rows")),
-    ("loading", "predictor"),
+    *(("loading", "predictor"), ("segmenter", "predictor")),
 }
 ENTRANCES = {"__init__", "__main__"}
 
@@ -68,7 +68,7 @@ def test_pictures_know_no_torch_and_models_no_files_and_no_pictures():
             assert not tops & {"torch", "timm", "rich", "typer"}, file
         if room_of(file) == "models":
             assert not tops & {"PIL", "pathlib", "timm", "rich", "typer", "safetensors"}, file
-        if room_of(file) == "show":
+        if room_of(file) in ("show", "masks"):
             assert "torch" not in tops, file
 
 
@@ -89,7 +89,7 @@ def imported(code):
     return set(ran.stdout.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize("command", [["--help"], ["--version"], ["classify", "--help"], ["explain", "--help"]])
+@pytest.mark.parametrize("command", [["--help"], ["--version"], ["classify", "--help"], ["segment", "--help"]])
 def test_help_loads_nothing_heavy(command):
     found = imported(
         f"sys.argv = ['lookwhere', *{command}]; from lookwhere_cli.cli.app import main; main()",
