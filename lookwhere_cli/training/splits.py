@@ -147,6 +147,7 @@ def _drawn(examples: Sequence[Example], share: float, seed: int) -> list[Example
     """
     units = _units(examples)
     order = np.random.default_rng(seed).permutation(len(units))
+    # The great ones first: what they take too much or too little, the small ones after them make up for.
     units = sorted((units[index] for index in order), key=lambda unit: (unit.stratum, -len(unit.members)))
     left = Counter[int]()
     for unit in units:

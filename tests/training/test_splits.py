@@ -88,6 +88,11 @@ def test_of_few_great_groups_the_one_of_the_right_size_is_taken() -> None:
     assert {one.group for one in divided(two, val_share=0.01).of("val")} == {"b"}
 
 
+def test_small_groups_make_up_for_a_great_one() -> None:
+    data = labelled([()] * 100, ["great"] * 50 + [None] * 50, "masks")
+    assert [len(divided(data, seed=seed).of("val")) for seed in range(5)] == [20] * 5
+
+
 def test_sets_of_labels_are_spread_evenly() -> None:
     kinds: list[tuple[int, ...]] = [(), (0,), (0, 1), (1, 2)]
     data = labelled([kinds[index % 4] for index in range(200)], kind="multi")
