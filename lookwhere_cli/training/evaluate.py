@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
-from lookwhere_cli.errors import ModelError
+from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.training.checked import sound
 from lookwhere_cli.training.choosers import CHOOSERS
 from lookwhere_cli.training.examples import Labelled
 from lookwhere_cli.training.field import Field, Task, Tracked, task_for
@@ -87,7 +88,14 @@ class Evaluation:
 
 
 def amounts_for(predictor: Predictor, asked: Sequence[int | float]) -> list[int | float]:
-    """What is asked for, else the model's own k and a few shares; each amount once, the model's own first."""
+    """What is asked for, else the model's own k and a few shares; each amount once, the model's own first.
+
+    Raises UsageError for an amount that a model without a selector would have to choose.
+    """
+    if not predictor.config.selector_depth:
+        if any(amount != ALL for amount in asked):
+            raise UsageError(f"The model {predictor.loaded.name!r} has no selector and reads all cells; leave -k out.")
+        return [ALL]
     cells = (predictor.reading.size // predictor.config.patch) ** 2
     wanted = sorted(asked or (predictor.k, *SHARES), key=lambda amount: amount != predictor.k)
     different: dict[int, int | float] = {}
@@ -97,25 +105,36 @@ def amounts_for(predictor: Predictor, asked: Sequence[int | float]) -> list[int 
 
 
 def evaluate(contest: Contest, labelled: Labelled, tracked: Tracked) -> Evaluation:
-    """Measure everything. Raises DataError where no picture can be read, ModelError for a model of another task."""
+    """Measure everything.
+
+    Raises DataError where no picture can be read or a mask does not fit, ModelError for a model of another task.
+    """
+    broken: list[str] = []
+    if labelled.kind == "masks":
+        _check_masks(contest)
+        labelled, broken = sound(labelled)
     field = Field(labelled, tracked)
     entries = _chosen(contest, field)
     entries += _downscaled(contest, field)
-    if contest.full is not None:
-        task = task_for(labelled, contest.full.config, contest.full.loaded.name)
-        scores = field.scores(contest.full, [Look("selector", ALL)], task, "full")
-        entries.append(_entry("full", None, contest.full, Look("selector", ALL), task, scores[0], field))
+    entries += _full(contest, field)
+    timed = _spread(field.paths, contest.timed)
+    seconds = median_seconds([entry.lap for entry in entries], tracked(timed, len(timed), "time"))
+    return Evaluation(
+        contest,
+        labelled,
+        len(field.sizes),
+        broken + field.failed,
+        [replace(entry.line, seconds=one) for entry, one in zip(entries, seconds, strict=True)],
+        len(timed),
+        _decoding(contest.predictor, timed),
+    )
+
+
+def _check_masks(contest: Contest) -> None:
+    if contest.predictor.reading.mode == "crop":
+        raise UsageError("--crop leaves pixels without a class; measure masks on whole or stretched pictures.")
     if contest.teacher is not None:
-        entries.append(_teachers(contest.teacher, contest.predictor, field))
-    lines = [entry.line for entry in entries]
-    decode = None
-    if contest.timed:
-        paths = _spread(field.paths, contest.timed)
-        decode = median(_seconds(partial(contest.predictor.view, path)) for path in paths)
-        taken = median_seconds([entry.lap for entry in entries], tracked(paths, len(paths), "time"))
-        lines = [replace(line, seconds=seconds) for line, seconds in zip(lines, taken, strict=True)]
-    timed = min(contest.timed, len(field.sizes))
-    return Evaluation(contest, labelled, len(field.sizes), field.failed, lines, timed, decode)
+        raise UsageError("A timm ViT gives a picture its labels, no mask; leave --teacher out.")
 
 
 @dataclass(frozen=True)
@@ -166,7 +185,20 @@ def _entry(
         sum(times * macs.full(predictor.config, grid) for grid, times in grids.items()) / grids.total(),
         scores,
     )
-    return _Entry(line, None if by in ("random", "centre") else partial(lap, predictor, look, task.judge))
+    return _Entry(line, None if by in ("random", "centre") else partial(lap, predictor, look, task.answer))
+
+
+def _full(contest: Contest, field: Field) -> list[_Entry]:
+    """The full ViT and timm's, where there are any."""
+    entries = []
+    if contest.full is not None:
+        task = task_for(field.labelled, contest.full.config, contest.full.loaded.name)
+        look = Look("selector", ALL)
+        scores = field.scores(contest.full, [look], task, "full ViT")[0]
+        entries.append(_entry("full", None, contest.full, look, task, scores, field))
+    if contest.teacher is not None:
+        entries.append(_teachers(contest.teacher, contest.predictor, field))
+    return entries
 
 
 def _teachers(teacher: Full, predictor: Predictor, field: Field) -> _Entry:
@@ -188,7 +220,11 @@ def _spread(paths: Sequence[str], count: int) -> list[str]:
     return [paths[index * len(paths) // count] for index in range(count)]
 
 
-def _seconds(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
+def _decoding(predictor: Predictor, paths: Sequence[str]) -> float | None:
+    """Median seconds until a picture is open."""
+    laps = []
+    for path in paths:
+        started = time.perf_counter()
+        predictor.view(path)
+        laps.append(time.perf_counter() - started)
+    return median(laps) if laps else None

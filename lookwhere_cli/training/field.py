@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
+from jaxtyping import Int
+from numpy import ndarray
+from torch import Tensor
 
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.predictor import Predictor
-from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.checked import load_mask
+from lookwhere_cli.training.examples import IGNORED, Labelled
 from lookwhere_cli.training.full import Full
 from lookwhere_cli.training.matching import matched
-from lookwhere_cli.training.metrics import Scorer, Scores, SeveralLabels, SingleLabel
-from lookwhere_cli.training.passes import Judge, Look, Measured, probabilities, run
+from lookwhere_cli.training.metrics import Masks, Scorer, Scores, SeveralLabels, SingleLabel, counted
+from lookwhere_cli.training.passes import Judge, Look, Measured, Read, classes_of, probabilities, run
 from lookwhere_cli.training.splits import SPLIT_FILE, read_split
 
 Part = Literal["train", "val", "all"]
 BATCH = 64  # pictures that are scored together
+KEPT = 64  # masks in memory, so that each is read once for all looks
 T = TypeVar("T")
 
 
@@ -60,28 +65,62 @@ def _fitting(file: Path, labelled: Labelled) -> Labelled:
 
 
 class Task(NamedTuple):
-    """What a model is asked, and a scorer for each way of asking."""
+    """What a model is asked.
 
+    answer: what of it takes time. judge: what scoring needs of the answer. scorer: makes one for each way of asking.
+    """
+
+    answer: Judge
     judge: Judge
     scorer: Callable[[], Scorer]
 
 
 def task_for(labelled: Labelled, config: Config, model: str) -> Task:
     """The task that the data set the model. Raises ModelError for a model of another one, DataError as `matched`."""
-    if not config.labels:
-        raise ModelError(f"The model {model!r} has no labels, so there is nothing to measure; train a head first.")
-    if labelled.kind == "multi" and not config.multi_label:
-        raise ModelError(f"The model {model!r} gives one label to a picture, but the data give several.")
-    if labelled.kind == "single" and config.multi_label:
-        raise ModelError(f"The model {model!r} gives several labels, but the data are read as one label per picture.")
+    _check_task(labelled, config, model)
     classes = matched(labelled.classes, config.labels)
+    if labelled.kind == "masks":
+        return Task(classes_of, _judge_of_masks(labelled, classes, len(config.labels)), partial(Masks, classes))
     if labelled.kind == "multi":
         truth = np.zeros((len(labelled.examples), len(classes)), dtype=np.bool_)
         for place, example in enumerate(labelled.examples):
             truth[place, list(example.classes)] = True
-        return Task(probabilities, partial(SeveralLabels, classes, truth))
+        return Task(probabilities, probabilities, partial(SeveralLabels, classes, truth))
     right = classes[[example.classes[0] for example in labelled.examples]]
-    return Task(probabilities, partial(SingleLabel, classes, right, len(config.labels)))
+    return Task(probabilities, probabilities, partial(SingleLabel, classes, right, len(config.labels)))
+
+
+def _check_task(labelled: Labelled, config: Config, model: str) -> None:
+    does = (
+        "segments" if config.task == "segment" else "gives several labels" if config.multi_label else "gives one label"
+    )
+    asked = {"masks": "segments", "multi": "gives several labels", "single": "gives one label"}[labelled.kind]
+    if not config.labels:
+        raise ModelError(f"The model {model!r} has no labels, so there is nothing to measure; train a head first.")
+    if does != asked:
+        hint = (
+            " (read them with --multi-label)" if does == "gives several labels" and asked == "gives one label" else ""
+        )
+        raise ModelError(
+            f"The model {model!r} {does}, but the data are for one that {asked}{hint}; choose another one."
+        )
+
+
+def _judge_of_masks(labelled: Labelled, classes: Int[ndarray, " classes"], labels: int) -> Judge:
+    """Counts each picture's pixels by [truth, answer], at the mask's own resolution."""
+    masks = {example.path: example.mask for example in labelled.examples if example.mask is not None}
+    label_of = np.full(IGNORED + 1, IGNORED, dtype=np.int64)
+    label_of[: len(classes)] = classes
+
+    @lru_cache(maxsize=KEPT)
+    def truth(path: str) -> Tensor:
+        return torch.from_numpy(label_of[load_mask(masks[path])])
+
+    def judge(predictor: Predictor, read: Read) -> list[Tensor]:
+        answers = zip(classes_of(predictor, read), read.views, strict=True)
+        return [counted(answer, truth(view.path), labels) for answer, view in answers]
+
+    return judge
 
 
 class Field:

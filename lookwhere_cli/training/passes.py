@@ -21,6 +21,7 @@ from lookwhere_cli.images.frame import Grid, frame_for
 from lookwhere_cli.images.view import View
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Glimpse, Predictor
+from lookwhere_cli.segmenter import classes_at
 from lookwhere_cli.training.choosers import CHOOSERS, seed_of
 
 TURNS = 2  # laps at each picture
@@ -45,8 +46,8 @@ class Read(NamedTuple):
     views: Sequence[View]
 
 
-Judge = Callable[[Predictor, Read], Tensor]
-"""What is to be known of each picture, (batch, ...), from what the model says of it."""
+Judge = Callable[[Predictor, Read], list[Tensor]]
+"""What is to be known of each picture, from what the model says of it."""
 
 
 class Measured(NamedTuple):
@@ -56,9 +57,16 @@ class Measured(NamedTuple):
     size: tuple[int, int]
 
 
-def probabilities(predictor: Predictor, read: Read) -> Float[Tensor, "batch labels"]:
+def probabilities(predictor: Predictor, read: Read) -> list[Float[Tensor, " labels"]]:
     """A judge: each label's probability."""
-    return predictor.probabilities(predictor.cls(list(read.patches), read.cells, read.grid, read.prefix_tokens))
+    cls = predictor.cls(list(read.patches), read.cells, read.grid, read.prefix_tokens)
+    return list(predictor.probabilities(cls))
+
+
+def classes_of(predictor: Predictor, read: Read) -> list[UInt8[Tensor, "height width"]]:
+    """A judge: each pixel's class, at each picture's own size."""
+    scores = predictor.class_scores(list(read.patches), read.cells, read.grid, read.prefix_tokens)
+    return [torch.from_numpy(classes_at(one, *view.size)[0]) for one, view in zip(scores, read.views, strict=True)]
 
 
 def run(predictor: Predictor, looks: Sequence[Look], judge: Judge, paths: Sequence[str]) -> Iterator[Measured | str]:
@@ -72,24 +80,24 @@ def run(predictor: Predictor, looks: Sequence[Look], judge: Judge, paths: Sequen
     return predictor.in_batches(paths, answer, lambda row: row.error or "")
 
 
-def _look(predictor: Predictor, looks: Sequence[Look], judge: Judge, glimpses: Sequence[Glimpse]) -> list[Tensor]:
-    """For each look what the judge says, (batch, ...); the selector's pass and the patches serve all looks."""
+def _look(predictor: Predictor, looks: Sequence[Look], judge: Judge, glimpses: Sequence[Glimpse]) -> list[list[Tensor]]:
+    """For each look what the judge says of each picture; the selector's pass and the patches serve all looks."""
     grid, views = glimpses[0].view.grid, [glimpse.view for glimpse in glimpses]
     cells = grid[0] * grid[1]
     selection = predictor.select([glimpse.thumbnail for glimpse in glimpses], grid)
     seeds = [seed_of(glimpse.thumbnail) for glimpse in glimpses]
     orders = {by: CHOOSERS[by](selection.map, grid, seeds) for by in {look.by for look in looks}}
     patches = np.stack([view.patches(np.arange(cells)) for view in views])
-    outcomes = []
+    outcomes: list[list[Tensor]] = []
     for look in looks:
         chosen = orders[look.by][:, : kept(look.k, cells)]
         read = np.take_along_axis(patches, chosen.cpu().numpy()[..., None, None, None], axis=1)
         step = max(1, TOKENS // chosen.shape[1])
-        parts = [
+        parts = (
             judge(predictor, Read(read[part], chosen[part], grid, selection.prefix_tokens[part], views[part]))
             for part in (slice(start, start + step) for start in range(0, len(views), step))
-        ]
-        outcomes.append(torch.cat(parts))
+        )
+        outcomes.append([one for part in parts for one in part])
     return outcomes
 
 
@@ -141,14 +149,15 @@ def median_seconds(laps: Sequence[Callable[[str], float] | None], paths: Iterabl
 
 
 @torch.inference_mode()
-def lap(predictor: Predictor, look: Look, judge: Judge, path: str) -> float:
-    """Seconds that a picture takes, alone in its batch, from its decoded pixels to the judge's word."""
-    view = predictor.view(path)
+def lap(predictor: Predictor, look: Look, answer: Judge, path: str) -> float:
+    """Seconds that a picture takes, alone in its batch, from its decoded pixels to the answer."""
+    view, patch = predictor.view(path), predictor.config.patch
+    unseen = np.zeros((patch, patch, 3), np.uint8)  # who has no selector need not shrink the picture for it
     started = time.perf_counter()
-    thumbnail = predictor.thumbnail(view)
+    thumbnail = predictor.thumbnail(view) if predictor.config.selector_depth else unseen
     selection = predictor.select([thumbnail], view.grid)
     order = CHOOSERS[look.by](selection.map, view.grid, [seed_of(thumbnail)])
     cells = order[:, : kept(look.k, order.shape[1])]
     patches = view.patches(cells[0].cpu().numpy())
-    judge(predictor, Read(patches[None], cells, view.grid, selection.prefix_tokens, [view])).cpu()
+    answer(predictor, Read(patches[None], cells, view.grid, selection.prefix_tokens, [view]))[0].cpu()
     return time.perf_counter() - started

@@ -1,0 +1,191 @@
+"""`lookwhere evaluate` as a user runs it: what it prints, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookwhere_cli.checkpoints.folder import save_model
+from tests.models.small import LABELLED, small
+
+CLASSES = ("cat", "dog", "bird")
+
+
+@pytest.fixture
+def folders(photos, tmp_path):
+    """A folder per class, four pictures in each."""
+    for index in range(12):
+        place = tmp_path / "data" / CLASSES[index % 3]
+        place.mkdir(parents=True, exist_ok=True)
+        (place / f"{index}.png").write_bytes((photos / f"{index}.png").read_bytes())
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def table(photos, tmp_path):
+    """A CSV with indices for one label, names for several, and a split."""
+    file = tmp_path / "labels.csv"
+    with file.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(("file", "label", "kinds", "split"))
+        for index in range(12):
+            kinds = ";".join(name for place, name in enumerate(CLASSES) if index >> place & 1)
+            writer.writerow((photos / f"{index}.png", index % 3, kinds, "val" if index % 2 else "train"))
+    return file
+
+
+def test_the_real_command_prints_a_table_and_writes_all_files(model_folder, folders, tmp_path):
+    out, code = tmp_path / "out", "from lookwhere_cli.cli.app import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "evaluate", folders, "-m", model_folder, "-k", "25%,all", "--out", out],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "80"},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stderr == ""
+    lines = ran.stdout.splitlines()
+    assert lines[0].split() == ["patches", "chosen", "by", "cells", "px", "top-1", "95", "%", "ECE", "GMACs", "ms"]
+    assert [line.split()[0] for line in lines[1:6]] == ["25%", "random", "centre", "downscaled", "all"]
+    assert max(map(len, lines)) <= 80
+    assert sorted(entry.name for entry in out.iterdir()) == [
+        *("accuracy.png", "confusion.png", "results.json", "results.md"),
+    ]
+    assert (out / "results.md").read_text().count("| 25% |") == 3  # and the headline in bold
+    Image.open(out / "accuracy.png").verify()
+    Image.open(out / "confusion.png").verify()
+
+
+def test_the_figures_are_those_of_classify(lookwhere, folders, tmp_path):
+    ran = lookwhere("evaluate", folders, "-k", "25%", "--json", tmp_path / "r.json", "--no-time")
+    assert ran.code == 0, ran.err
+    results = json.loads((tmp_path / "r.json").read_text())
+    rows = json.loads(lookwhere("classify", folders, "-k", "25%", "--format", "json").out)
+    right = [row["labels"][0]["label"] == Path(row["path"]).parent.name for row in rows]
+    first = results["rows"][0]
+    assert first["scores"]["top1"]["value"] == pytest.approx(np.mean(right), abs=1e-5)
+    assert first["macs"] == pytest.approx(np.mean([row["macs"] for row in rows]), abs=1)
+    assert first["cells"] == pytest.approx(np.mean([row["k"] for row in rows]), abs=0.01)
+
+
+def test_the_json_holds_what_the_documentation_says(lookwhere, folders, tmp_path):
+    lookwhere("evaluate", folders, "--json", tmp_path / "r.json")
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert list(results) == [
+        *("command", "model", "revision", "data", "split", "kind", "pictures", "failed", "metric", "per_class"),
+        *("classes", "time", "rows", "confusion"),
+    ]
+    assert (results["split"], results["kind"], results["metric"], results["pictures"]) == ("all", "single", "top1", 12)
+    assert [row["patches"] for row in results["rows"] if row["chosen_by"] in ("selector", "all")] == [
+        *("50%", "10%", "25%", "all"),
+    ]
+    for row in results["rows"]:
+        assert list(row) == [
+            *("chosen_by", "patches", "headline", "model", "size", "cells", "macs", "macs_full", "seconds", "scores"),
+            "classes",
+        ]
+        assert set(row["classes"]) == set(CLASSES)
+        top1 = row["scores"]["top1"]
+        assert 0 <= top1["low"] <= top1["value"] <= top1["high"] <= 1
+    documented = (Path(__file__).parents[2] / "docs" / "evaluate.md").read_text()
+    for name in (*results, *results["rows"][0], *results["time"], *results["classes"][0]):
+        assert f"`{name}`" in documented, name
+
+
+def test_indices_in_a_csv_and_its_split(lookwhere, table, tmp_path):
+    ran = lookwhere("evaluate", table, "-k", "all", "--no-time", "--json", tmp_path / "r.json")
+    assert ran.code == 0, ran.err
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert (results["split"], results["pictures"]) == ("val", 6)
+    assert [one["label"] for one in results["classes"]] == list(CLASSES)
+    lookwhere("evaluate", table, "-k", "all", "--no-time", "--split", "all", "--json", tmp_path / "s.json")
+    assert json.loads((tmp_path / "s.json").read_text())["pictures"] == 12
+
+
+def test_several_labels(lookwhere, table, tmp_path):
+    save_model(tmp_path / "several", small(replace(LABELLED, multi_label=True)), "# several\n")
+    ran = lookwhere(
+        *("evaluate", table, "--label-column", "kinds", "--multi-label", "-m", tmp_path / "several", "-k", "25%"),
+        *("--split", "all", "--out", tmp_path / "out"),
+    )
+    assert ran.code == 0, ran.err
+    assert ran.out.split()[5:9] == ["mAP", "95", "%", "F1"]
+    assert not (tmp_path / "out" / "confusion.png").exists()
+
+
+def test_masks(lookwhere, photos, tmp_path):
+    save_model(tmp_path / "segments", small(replace(LABELLED, task="segment", decoder_scale=2)), "# segments\n")
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    (tmp_path / "data" / "masks").mkdir()
+    (tmp_path / "data" / "classes.txt").write_text("dog\ncat\n")
+    for index in range(4):
+        picture = Image.open(photos / f"{index}.png")
+        picture.save(tmp_path / "data" / "images" / f"{index}.png")
+        mask = np.random.default_rng(index).choice([0, 1, 255], picture.size[::-1]).astype(np.uint8)
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{index}.png")
+    ran = lookwhere("evaluate", tmp_path / "data", "-m", tmp_path / "segments", "-k", "50%", "--out", tmp_path / "out")
+    assert ran.code == 0, ran.err
+    assert ran.out.split()[5:9] == ["mIoU", "95", "%", "pixels"]
+    assert (tmp_path / "out" / "confusion.png").exists()
+    assert lookwhere("evaluate", tmp_path / "data", "-m", tmp_path / "segments", "--crop").code == 2
+
+
+def test_a_broken_picture_is_named_and_the_rest_is_measured(lookwhere, folders, tmp_path):
+    (folders / "cat" / "0.png").write_bytes(b"nothing")
+    ran = lookwhere("evaluate", folders, "-k", "all", "--no-time", "--json", tmp_path / "r.json")
+    assert ran.code == 1
+    assert "0.png" in ran.err
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert results["pictures"] == 11
+    assert len(results["failed"]) == 1
+
+
+def test_a_class_that_the_model_lacks(lookwhere, folders):
+    (folders / "dog").rename(folders / "dogs")
+    ran = lookwhere("evaluate", folders)
+    assert ran.code == 1
+    assert "no class 'dogs'. Did you mean 'dog'?" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "sentence"),
+    [
+        (["-k", "25%,none"], 2, "-k none is not an amount"),
+        (["-k", "5000"], 2, "more than the 36 cells"),
+        (["-k", ""], 2, "not an amount"),
+        (["--split", "val"], 2, "no split 'val'"),
+        (["--full", "nowhere"], 3, "nowhere"),
+        (["--teacher", "nowhere.safetensors"], 3, "nowhere.safetensors"),
+        (["--crop", "--stretch"], 2, "exclude each other"),
+        (["--json", "no/where.json"], 2, "where.json"),
+    ],
+)
+def test_wrong_use_is_a_sentence(lookwhere, folders, options, code, sentence):
+    ran = lookwhere("evaluate", folders, *options)
+    assert ran.code == code
+    assert sentence in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_what_is_there_is_not_replaced_unless_asked(lookwhere, folders, tmp_path):
+    arguments = ("evaluate", folders, "-k", "all", "--no-time", "--out", tmp_path / "out")
+    assert lookwhere(*arguments).code == 0
+    ran = lookwhere(*arguments)
+    assert ran.code == 2
+    assert "--overwrite" in ran.err
+    assert lookwhere(*arguments, "--overwrite").code == 0
+
+
+def test_data_that_are_not_there(lookwhere, tmp_path):
+    ran = lookwhere("evaluate", tmp_path / "none")
+    assert ran.code == 2
+    assert "none" in ran.err
