@@ -14,7 +14,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Grid, Mode, Reading
-from lookwhere_cli.images.view import open_view
-from lookwhere_cli.models import macs
-from lookwhere_cli.models.selector import choose, kept
+from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Glimpse, Predictor
+from lookwhere_cli.training.choosers import CHOOSERS, Chooser, seed_of
+from lookwhere_cli.training.full import Full
+from lookwhere_cli.training.intervals import wilson
 from lookwhere_cli.training.timm_models import config_of, load_vit
 
 BATCH = 32
@@ -38,7 +38,6 @@ DEFAULT = "**default**"
 MEASURED = "## Measured"
 Sets = dict[str, list[tuple[str, int]]]
 Row = dict[str, Any]
-Chooser = Callable[[Tensor, Grid, int], Tensor]
 
 
 @dataclass(frozen=True)
@@ -50,28 +49,6 @@ class Case:
     chooser: str = "selector"
     size: int | None = None
     mode: Mode = "whole"
-
-
-def by_map(scores: Tensor, grid: Grid, k: int) -> Tensor:
-    """The selector's own choice."""
-    return choose(scores, k)
-
-
-def at_random(scores: Tensor, grid: Grid, k: int) -> Tensor:
-    """Cells drawn evenly, from a fixed seed."""
-    return torch.rand(scores.shape, generator=torch.Generator().manual_seed(0)).topk(k).indices
-
-
-def central(scores: Tensor, grid: Grid, k: int) -> Tensor:
-    """The cells nearest to the picture's centre, in the picture's own proportions."""
-    rows, columns = grid
-    down = (torch.arange(rows) - (rows - 1) / 2) / rows
-    across = (torch.arange(columns) - (columns - 1) / 2) / columns
-    nearness = -(down[:, None] ** 2 + across**2).flatten()
-    return nearness.topk(k).indices.expand(len(scores), -1)
-
-
-CHOOSERS: dict[str, Chooser] = {"selector": by_map, "random": at_random, "centre": central}
 
 
 def labelled(folder: Path) -> list[tuple[str, int]]:
@@ -112,7 +89,7 @@ def answers(predictor: Predictor, chooser: Chooser, paths: Sequence[str]) -> tup
         grid = glimpses[0].view.grid
         k = kept(predictor.k, grid[0] * grid[1])
         selection = predictor.select([glimpse.thumbnail for glimpse in glimpses], grid)
-        cells = chooser(selection.map, grid, k)
+        cells = chooser(selection.map, grid, [seed_of(glimpse.thumbnail) for glimpse in glimpses])[:, :k]
         patches = [one.view.patches(chosen) for one, chosen in zip(glimpses, cells.numpy(), strict=True)]
         labels = predictor.extract(patches, cells, grid, selection.prefix_tokens)
         found[places] = [label[0].index for label in labels]
@@ -120,28 +97,10 @@ def answers(predictor: Predictor, chooser: Chooser, paths: Sequence[str]) -> tup
     return found, spent / len(paths)
 
 
-@torch.inference_mode()
-def teachers_answers(source: Any, reading: Reading, paths: Sequence[str]) -> tuple[NDArray[np.int64], float]:
-    """The full ViT by timm on every cell; another size than its own has its positions resized by timm."""
-    side = reading.size // reading.patch
-    vit = source.vit
-    vit.set_input_size(img_size=(reading.size, reading.size))
-    mean, std = (torch.tensor(value).view(3, 1, 1) for value in (source.mean, source.std))
-    found: list[int] = []
-    for start in range(0, len(paths), BATCH):
-        views = [open_view(path, reading) for path in paths[start : start + BATCH]]
-        pixels = torch.from_numpy(np.stack([view.thumbnail(reading.size, reading.size) for view in views]))
-        found += vit((pixels.movedim(-1, 1).float() / 255 - mean) / std).argmax(-1).tolist()
-    config = replace(config_of(source), labels=tuple(map(str, range(vit.num_classes))))
-    return np.array(found), macs.full(config, (side, side))
-
-
-def interval(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % interval of a share, in per cent."""
-    z, share = 1.96, right / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * (share * (1 - share) / count + z * z / (4 * count * count)) ** 0.5
-    return round(100 * (middle - half), 1), round(100 * (middle + half), 1)
+def teachers_answers(teacher: Full, paths: Sequence[str]) -> tuple[NDArray[np.int64], float]:
+    """The full ViT by timm on every cell."""
+    found = [answer for logits in teacher.run(paths) for answer in logits.argmax(-1).tolist()]
+    return np.array(found), teacher.macs
 
 
 def row(name: str, run: Callable[[Sequence[str]], tuple[NDArray[np.int64], float]], sets: Sets) -> Row:
@@ -151,7 +110,8 @@ def row(name: str, run: Callable[[Sequence[str]], tuple[NDArray[np.int64], float
         found, cost = run([path for path, _ in pairs])
         right = int((found == np.array([label for _, label in pairs])).sum())
         out["top1"][title] = round(100 * right / len(pairs), 1)
-        out["interval"][title] = interval(right, len(pairs))
+        score = wilson(right, len(pairs))
+        out["interval"][title] = tuple(round(100 * bound, 1) for bound in score[1:] if bound is not None)
         out["gmacs"][title] = round(cost / 1e9, 3)
     print(line(out), flush=True)
     return out
@@ -192,8 +152,8 @@ def teachers_rows(spec: str, sets: Sets) -> list[Row]:
     modes: list[tuple[int, Mode]] = [(config.size, "crop"), (config.size, "stretch"), (160, "crop")]
     rows = []
     for size, mode in modes:
-        reading = Reading(config.patch, size, mode, source.crop_share)
-        rows.append(row(f"teacher, all cells, {size} px, {mode}", partial(teachers_answers, source, reading), sets))
+        teacher = Full(source, size, mode)
+        rows.append(row(f"teacher, all cells, {size} px, {mode}", partial(teachers_answers, teacher), sets))
     return rows
 
 
