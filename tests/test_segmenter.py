@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -106,6 +106,7 @@ def test_a_model_that_segments_explains_without_labels_and_does_not_classify(pre
 SIZES = st.integers(1, 9)
 
 
+@settings(deadline=None)  # the first one loads libraries
 @given(SIZES, SIZES, SIZES, st.integers(1, 40), st.integers(1, 40))
 def test_any_scores_at_any_size(classes, rows, columns, height, width):
     scores = noise(classes, rows, columns)

@@ -20,6 +20,25 @@ _INFERNO = np.array(
     ],
     dtype=np.float32,
 )
+# Okabe and Ito's seven colours; then, one after another, the colour that lies farthest from all before it (CAM02-UCS,
+# the least of the distances as seen normally and without each of the three kinds of cones; lightness 28 to 93).
+_CLASSES = bytes.fromhex(
+    "56b4e9e69f00009e730072b2d55e00cc79a7f0e442691e3cc3f0d2a500004b2d78785a69a5c38778f0ff1e00e19678ff2d693cd2b4c3"
+    "963c8778000f873cffd2e19696a55a004b4b96784b698787c32d0f78b496ff69d2b4c35ac32db4781ea55a4b69a5d2b478d2f0f0783c"
+    "5a3c2df0c300965a87871e5aa53c3ca5e1e1a55a5a9696c3b469d2d296b4b4e1699696ff694b4bb469a5d26969c3b4d278871ea5ff78"
+    "783c1ef04b875aa53c2d0fff87b47887ffb4f0c3d2695ad287692d5a78788769f0695a965a3c8787c3a5963c5aa5b45a5a0f96875a0f"
+    "780f4b1e784b69969696c3ffd2d2a5b4d278ffd2ff5aa596693cd2b41ea55a6978870000d2870000879687a578b4e1c33c5a2d692d69"
+    "d21e78789687d2a5b44ba5e178e12db4f0e1b496a5ffa5e1c3b43cb4a5ff5a87e1e100697869d27887b4690f6996874bff96a5b44b4b"
+    "e1692d690fc3e1f0969687ff693c78c3a5c396a5d2693c3cb45a9687e1d23c692d781e1e5aff5a78e1f04b3c1e875ab4e11e87d287b4"
+    "876969f0b496d22d3c5a3c5aff5ac3b40069782d4b960f785a965ab41e2da5c3e1e15ab4963c1e96000f5a4b965a785ab4d2c396b4a5"
+    "a5a58796f0b44b877896b46978c30f5af0873c6969e1d24b0069a5ff78e1d2e1f0a5a54b9687c30f5a5ad2c3a5b41ee1e14ba5ff2d0f"
+    "a5c3b4d2b4789669c35a2d878796d2c3785ac3693c4bd2c3a5b487961ec3b40096875a78a59669b43ca53cb43ce1001e3ca50ff0874b"
+    "692d3c87a5c3d2002dff5aa5873c4ba5f07896693cb4ff0096e1b4d2789687002d87d2960096a5964b5ac3c34bc3f0a5f078f0c32d87"
+    "78694bb4b4f0965ac396d2ffe12df087fff0787896c3d25a78a5f0c31e780096695a4bb4785a2d1e4b0f4b78696900a500d278962d5a"
+    "b4c3d2a58778783c87a5e178964bc3d2c369f000e1e169d24bffc3781e960f3cff961eb4695a782d00f0b478f04be1c3960f2d87c369"
+    "96ffe1ff00964b96c378c3d2965a1ec3b4964bb487ffb4f09678783c4b78d200a56978e1a50fa5f087b43c78ffe178e1ff692df0a5b4"
+    "00695a4b694b87873c"
+)
 _LUMA = np.array((0.299, 0.587, 0.114), dtype=np.float32)
 
 
@@ -49,3 +68,11 @@ def faded(pixels: NDArray[np.uint8], brightness: float, colour: float) -> NDArra
 def mixed(below: NDArray[np.uint8], above: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
     """Lay one picture over another, (..., 3) both; `opacity`, 0..1, is the upper one's."""
     return np.rint(below + opacity * (above.astype(np.float32) - below)).astype(np.uint8)
+
+
+def class_colours(count: int) -> NDArray[np.uint8]:
+    """Colours for up to 255 classes, (count, 3), no two the same; the first dozen lie apart however one sees colours.
+
+    A class's colour depends on its index alone.
+    """
+    return np.frombuffer(_CLASSES, np.uint8).reshape(-1, 3)[:count]

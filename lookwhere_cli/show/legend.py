@@ -1,5 +1,6 @@
 """The strip below an overlay that says what its colours mean."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -39,6 +40,28 @@ def legend_strip(width: int, size: int, caption: str) -> Image.Image:
     _swatch(pen, left=end + 2 * size)
     for place, line in enumerate(lines):
         pen.draw.text((size, round(size * (3.2 + 1.45 * place))), line, INK, font)
+    return strip
+
+
+def class_strip(
+    width: int, size: int, entries: Sequence[tuple[str, tuple[int, int, int]]], caption: str
+) -> Image.Image:
+    """Draw a strip likewise: a swatch of each entry's colour before its text, in columns, and the caption below."""
+    font = ImageFont.load_default(size)
+    texts = [wrapped(text, font, width - 4 * size)[0] for text, _ in entries]
+    column = round(max(map(font.getlength, texts))) + 3 * size
+    columns = max(1, min(len(texts), (width - size) // column))
+    line = round(1.6 * size)
+    lines = wrapped(caption, font, width - 2 * size)
+    below = -(-len(texts) // columns) * line + size
+    strip = Image.new("RGB", (width, below + len(lines) * line + size // 2), BACKGROUND)
+    pen = _Pen(ImageDraw.Draw(strip), font, size)
+    for place, (text, (_, colour)) in enumerate(zip(texts, entries, strict=True)):
+        left, top = size + place % columns * column, size // 2 + place // columns * line
+        pen.draw.rectangle((left, top + size // 8, left + size, top + size + size // 8), colour)
+        pen.draw.text((left + 3 * size // 2, top), text, INK, font)
+    for place, text in enumerate(lines):
+        pen.draw.text((size, below + place * line), text, MUTED, font)
     return strip
 
 

@@ -2,7 +2,8 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any
+from string import ascii_uppercase
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from lookwhere_cli.rows import Label, on_one_line
+from lookwhere_cli.rows import Label, Share, on_one_line
 from lookwhere_cli.show.colours import faded, heat_colours, heat_levels, mixed
 from lookwhere_cli.show.geometry import OUTSIDE, WHOLE, Box, Cells, cells_of_pixels, chosen_mask, fit
 from lookwhere_cli.show.halfblocks import colour_lines, has_colour, mask_lines, shade_lines
@@ -123,41 +124,124 @@ class HeatMap(_Map):
 
 
 class Legend:
-    """One line that says what a `CellMap` shows: how many of its cells were read."""
+    """One line that says what a map shows: how many of its cells were read.
 
-    def __init__(self, read: int, cells: int) -> None:
-        self._read, self._cells = read, cells
+    lit, plain: what marks them with colour, and without; by default as in a `CellMap`.
+    """
+
+    def __init__(self, read: int, cells: int, lit: str = "lit", plain: str = "") -> None:
+        self._read, self._cells, self._lit, self._plain = read, cells, lit, plain
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        mark = "lit" if has_colour(console) else "#" if options.ascii_only else "█"
+        mark = self._lit if has_colour(console) else self._plain or ("#" if options.ascii_only else "█")
         verb = "was" if self._read == 1 else "were"
         yield Text(f"{mark}: the {self._read} of {self._cells} cells that {verb} read", style="dim")
 
 
-class _LabelBars:
-    def __init__(self, labels: Sequence[Label]) -> None:
-        self._labels = labels
+class ClassMap(_Map):
+    """Each pixel's class: its colour, bright where cells were read; without colour its letter, a capital where read.
+
+    classes: (height, width), class indices of the picture as displayed, at any resolution that keeps its shape.
+    shares: the picture's, which give the classes their letters, the same as in `share_bars`.
+    colours: (classes, 3). grid, cells, max_width, max_height: as in `CellMap`.
+    """
+
+    def __init__(
+        self,
+        classes: NDArray[np.uint8],
+        shares: Sequence[Share],
+        colours: NDArray[np.uint8],
+        grid: tuple[int, int],
+        cells: Cells,
+        max_width: int | None = None,
+        max_height: int | None = None,
+    ) -> None:
+        super().__init__(classes.shape, max_width, max_height)
+        self._classes, self._colours, self._grid = classes, colours, grid
+        self._letters = {share.index: _letter(place) for place, share in enumerate(shares)}
+        self._chosen = chosen_mask(grid, cells)
+
+    def _lit(self, height: int, width: int) -> NDArray[np.bool_]:
+        return self._chosen[cells_of_pixels(height, width, self._grid)]
+
+    def _pixels(self, height: int, width: int) -> NDArray[np.uint8]:
+        colours = self._colours[_sampled(self._classes, height, width)]
+        return np.where(self._lit(height, width)[..., None], colours, faded(colours, brightness=0.72, colour=0.9))
+
+    def _characters(self, height: int, width: int, *, ascii_only: bool) -> Iterator[Segment]:
+        for line, lit in zip(
+            _sampled(self._classes, height, width)[::2].tolist(), self._lit(height, width)[::2].tolist(), strict=True
+        ):
+            letters = (self._letters[index] for index in line)
+            pairs = zip(letters, lit, strict=True)
+            yield Segment("".join(letter if read else letter.lower() for letter, read in pairs))
+            yield Segment.line()
+
+
+class _Bar(NamedTuple):
+    name: str
+    value: float
+    colour: str
+    letter: str = ""
+
+
+class _Bars:
+    def __init__(self, bars: Sequence[_Bar]) -> None:
+        self._bars = bars
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # At 40 columns a label keeps half of the line; on wide consoles bars stop growing, so that eyes can follow.
-        percent = 7
-        bar = max(4, min(BAR_WIDTH, (options.max_width - percent) // 3))
+        # At 40 columns a name keeps half of the line; on wide consoles bars stop growing, so that eyes can follow.
+        percent, mark = 7, any(bar.letter for bar in self._bars) * 2
+        width = max(4, min(BAR_WIDTH, (options.max_width - percent - mark) // 3))
         table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
-        room = max(4, options.max_width - bar - percent - 2)
+        room = max(4, options.max_width - width - percent - mark - 2)
+        if mark:
+            table.add_column(width=1)
         table.add_column(no_wrap=True, overflow="crop" if options.ascii_only else "ellipsis", max_width=room)
-        table.add_column(width=bar)
+        table.add_column(width=width)
         table.add_column(width=percent, justify="right", no_wrap=True)
-        for place, label in enumerate(self._labels):
+        for place, bar in enumerate(self._bars):
             style = "bold" if place == 0 else ""
-            filled = ProgressBar(total=1, completed=label.probability, width=bar, complete_style="cyan")
-            name = on_one_line(label.label).encode(options.encoding, "replace").decode(options.encoding)
-            table.add_row(Text(name, style), filled, Text(f"{100 * label.probability:.1f} %", style))
+            filled = ProgressBar(total=1, completed=bar.value, width=width, complete_style=bar.colour)
+            name = on_one_line(bar.name).encode(options.encoding, "replace").decode(options.encoding)
+            swatch = [Text("█", bar.colour) if has_colour(console) else Text(bar.letter)] if mark else []
+            table.add_row(*swatch, Text(name, style), filled, Text(f"{100 * bar.value:.1f} %", style))
         yield table
 
 
 def label_bars(labels: Sequence[Label]) -> RenderableType:
     """Draw one line per label, in the order given: its name (shortened where it must be), a bar, a percentage."""
-    return _LabelBars(labels)
+    return _Bars([_Bar(label.label, label.probability, "cyan") for label in labels])
+
+
+def share_bars(shares: Sequence[Share], colours: NDArray[np.uint8], most: int = 12) -> RenderableType:
+    """The same for classes, each behind its colour or, without colour, its letter; what is beyond `most` in one line.
+
+    colours: (classes, 3).
+    """
+    shown = shares if len(shares) <= most else shares[: most - 1]
+    bars = [
+        _Bar(share.label, share.share, "rgb({},{},{})".format(*colours[share.index]), _letter(place))
+        for place, share in enumerate(shown)
+    ]
+    rest = shares[len(shown) :]
+    if rest:
+        bars.append(_Bar(f"{len(rest)} more", sum(share.share for share in rest), "default", " "))
+    return _Bars(bars)
+
+
+def _letter(place: int) -> str:
+    """What stands for the class with the place-th largest share where there is no colour."""
+    return ascii_uppercase[place] if place < len(ascii_uppercase) else "?"
+
+
+def _sampled(classes: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """The classes that lie under the centres of height x width pixels."""
+    rows, columns = (
+        ((np.arange(count) + 0.5) * length / count).astype(np.intp)
+        for count, length in zip((height, width), classes.shape, strict=True)
+    )
+    return classes[rows[:, None], columns]
 
 
 def _resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -5,7 +5,7 @@ from contextlib import redirect_stdout
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from pycocotools.coco import COCO
 
 from lookwhere_cli.errors import UsageError
@@ -37,6 +37,7 @@ def read(file):
     return masks
 
 
+@settings(deadline=None)  # the first one loads libraries
 @given(ANY_MASK)
 def test_pycocotools_gets_the_mask_back(tmp_path_factory, classes):
     file = tmp_path_factory.getbasetemp() / "one.json"

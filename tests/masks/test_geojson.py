@@ -4,7 +4,7 @@ import sys
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given
+from hypothesis import given, settings
 from shapely.geometry import shape
 
 from lookwhere_cli.errors import UsageError
@@ -21,6 +21,7 @@ def drawn(shapes, height, width):
     return sum(index * mask for index, mask in inside.items())
 
 
+@settings(deadline=None)  # the first one loads libraries
 @given(ANY_MASK)
 def test_polygons_are_valid_cover_the_picture_and_give_the_mask_back(classes):
     shapes = outlines(classes)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from PIL import Image
 
 from lookwhere_cli.errors import UsageError
@@ -11,6 +11,7 @@ from tests.masks.masks import ANY_MASK, LABELS, large
 PALETTE = np.array([(1, 2, 3), (0, 158, 115), (255, 255, 255), (7, 7, 7)], np.uint8)
 
 
+@settings(deadline=None)  # the first one loads libraries
 @given(ANY_MASK)
 def test_a_pixel_is_its_class_and_the_palette_its_colour(tmp_path_factory, classes):
     file = tmp_path_factory.getbasetemp() / "mask.png"

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from lookwhere_cli.rows import Label
-from lookwhere_cli.show.colours import heat_colours, heat_levels
+from lookwhere_cli.rows import Label, Share
+from lookwhere_cli.show.colours import class_colours, heat_colours, heat_levels
 from lookwhere_cli.show.geometry import OUTSIDE, cells_along, cells_of_pixels, fit
-from lookwhere_cli.show.terminal import CellMap, HeatMap, Legend, label_bars
+from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatMap, Legend, label_bars, share_bars
 
 WHITE = np.full((60, 90, 3), 255, np.uint8)
 
@@ -195,3 +195,35 @@ def test_longer_bars_for_the_more_probable():
 def test_the_legend_counts():
     assert printed(Legend(98, 196), color_system="truecolor").count("lit: the 98 of 196 cells that were read") == 1
     assert "█: the 1 of 196 cells that was read" in printed(Legend(1, 196), no_color=True)
+    assert "capitals: the 2 of" in printed(Legend(2, 196, "bright", "capitals"), no_color=True)
+
+
+SHARES = (Share("road", 2, 0.75), Share("sky", 0, 0.25))
+HALVES = np.repeat(np.array([[0], [2], [2], [2]], np.uint8), 8, axis=1)
+
+
+@pytest.mark.parametrize("console_width", [20, 40, 200])
+def test_a_class_has_its_colour_bright_where_it_was_read(console_width):
+    pixels = drawn(ClassMap(HALVES, SHARES, class_colours(3), (2, 2), [(0, 0), (1, 1)]), console_width)
+    height, width = pixels.shape[:2]
+    sky, road = class_colours(3)[[0, 2]]
+    assert (pixels[0, 0] == sky).all() and (pixels[-1, -1] == road).all()
+    assert (pixels[height // 2 - 1, 0] == road).all(), "three quarters are road"
+    dimmed = pixels[height // 2 :, : width // 2].reshape(-1, 3)
+    assert (dimmed == dimmed[0]).all() and (dimmed[0] < road + 20).all() and dimmed[0].sum() < 0.9 * road.sum()
+
+
+def test_without_colour_a_class_is_a_letter_and_a_capital_where_it_was_read():
+    drawn_without = printed(ClassMap(HALVES, SHARES, class_colours(3), (1, 2), [(0, 1)], 8, 4), no_color=True)
+    assert drawn_without.splitlines() == ["bbbbBBBB", "aaaaAAAA"]
+    lines = printed(share_bars(SHARES, class_colours(3)), color_system=None).splitlines()
+    assert lines[0].startswith("A road ") and lines[0].endswith(" 75.0 %") and lines[1].startswith("B sky ")
+    assert "█" in printed(share_bars(SHARES, class_colours(3)), color_system="truecolor")
+
+
+def test_many_classes_are_added_up_in_the_last_line():
+    many = [Share(f"class {index}", index, 1 / 30) for index in range(30)]
+    lines = printed(share_bars(many, class_colours(30)), color_system=None).splitlines()
+    assert len(lines) == 12 and "19 more" in lines[-1] and lines[-1].endswith(" 63.3 %")
+    spots = np.arange(30, dtype=np.uint8).reshape(2, 15)
+    assert "?" in printed(ClassMap(spots, many, class_colours(30), (1, 1), [(0, 0)]), no_color=True)
