@@ -27,7 +27,7 @@ def validate(model: LookWhere, labelled: Labelled) -> dict[str, float]:
     held_back = replace(labelled, examples=labelled.of("val"))
     task = task_for(held_back, model.config, "this run's model")
     scores = Field(held_back, _untold).scores(predictor, [Look("selector", model.config.k)], task, "")[0]
-    return {name: figure.value for name, figure in scores.figures.items()}
+    return {name: float(figure.value) for name, figure in scores.figures.items()}
 
 
 def _predictor(model: LookWhere) -> Predictor:
