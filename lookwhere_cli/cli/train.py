@@ -43,6 +43,7 @@ def train(
     size: asked.Size = None,
     thumbnail_size: asked.Thumbnail = None,
     selector_depth: asked.Depth = None,
+    pool: asked.Pool = "cls",
     decoder: asked.Decoder = 64,
     patches: asked.Patches = "25%-50%",
     default_k: asked.DefaultK = None,
@@ -84,20 +85,17 @@ def train(
     from lookwhere_cli.training.examples import read_examples
     from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
     from lookwhere_cli.training.optimise import Rates
-    from lookwhere_cli.training.splits import divided, read_split, write_split
+    from lookwhere_cli.training.splits import divided, read_split
     from lookwhere_cli.training.start import Shape, config_for
 
     console = Console(stderr=True, quiet=quiet)
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label, group=group)
+    labelled = read_split(split_file, labelled) if split_file else labelled
     with console.status("Reading the pictures once"):
         labelled, broken = sound(labelled)
     for sentence in broken:
         say(console, f"Passed over: {sentence}")
-    labelled = (
-        read_split(split_file, labelled)
-        if split_file
-        else divided(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
-    )
+    labelled = divided(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
     have(model, quiet)
     base = load_model(model, device="cpu")
     full = method == "full"
@@ -106,7 +104,7 @@ def train(
         epochs=epochs,
         batch=batch_size,
         k=(1.0, 1.0) if full else k,
-        shape=Shape(method, size, thumbnail_size, selector_depth, decoder),
+        shape=Shape(method, size, thumbnail_size, selector_depth, pool, decoder),
         steering="frozen" if full else steering,
         augmentation=Augmentation(shares(area), flip=flip, colour=colour, magnitude=augment, erase=erase),
         rates=Rates(lr, layer_decay),
@@ -118,10 +116,8 @@ def train(
     )
     config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
     config = config if full else replace(config, k=_possible(own, config))
-    folder = made(out)
-    write_split(folder, labelled)
     where = _look(look, labelled) if look and not full else None
-    _train(Run(recipe, base, config, labelled, where, folder, workers, place), console, base.name)
+    _train(Run(recipe, base, config, labelled, where, made(out), workers, place), console, base.name)
 
 
 def amounts(text: str) -> tuple[int | float, int | float]:
@@ -155,12 +151,15 @@ def _look(source: Path, labelled: Labelled) -> Look:
 
 def _train(run: Run, console: Console, start: str) -> None:
     from lookwhere_cli.training.record import finish_fine_tuning
+    from lookwhere_cli.training.splits import write_split
 
     done = run.resume()
     if done:
         console.print(f"Taken up after {done:,} of {run.total:,} steps.")
     main = run.accelerator.is_main_process
     console.quiet = console.quiet or not main
+    if main:
+        write_split(run.out, run.labelled)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=run.total, completed=done)

@@ -39,6 +39,7 @@ Thumbnail = Annotated[
 Depth = Annotated[
     int | None, _option(MODEL, "The selector's blocks. (default: the start's)", metavar="N", min=1, show_default=False)
 ]
+Pool = Annotated[Literal["cls", "max"], _option(MODEL, "The head sees cls, or the max over cells.", metavar="WHAT")]
 Decoder = Annotated[int, _option(MODEL, "Masks: its channels; 0: linear.", metavar="N", min=0)]
 
 Patches = Annotated[str, _option(LOOK, "Cells read: 25%, 94, or a range, 10%-50%.", "--patches", "-k", metavar="K[-K]")]

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 FeedForward = Literal["gelu", "swiglu"]
 Prefix = Literal["replace", "add", "own"]
 ThumbnailFilter = Literal["antialias", "alias"]
+Pool = Literal["cls", "max"]
 Task = Literal["classify", "segment", "features"]
 Grid = tuple[int, int]
 
@@ -57,6 +58,8 @@ class Config:
     multi_label: bool = False
     labels: tuple[str, ...] = ()
     """Names of the classes, in the order of the logits; empty for a model without a head."""
+    pool: Pool = "cls"
+    """What the head sees: CLS, or each channel's maximum over the cells read, for small things in large pictures."""
     decoder_channels: int = 0
     """For segmentation: channels of the decoder's convolution; 0 makes it a linear layer on each token."""
     decoder_scale: int = 4
@@ -88,7 +91,7 @@ class Config:
             raise ValueError(f"crop_share is {self.crop_share}; it must lie above 0 and up to 1.0")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} does not divide into {self.heads} heads")
-        for name, kind in (("feed_forward", FeedForward), ("prefix", Prefix), ("task", Task)):
+        for name, kind in (("feed_forward", FeedForward), ("prefix", Prefix), ("task", Task), ("pool", Pool)):
             if getattr(self, name) not in get_args(kind):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(get_args(kind))}")
         if self.thumbnail_filter not in get_args(ThumbnailFilter):

@@ -18,7 +18,7 @@ from lookwhere_cli.models.vit import CLS
 
 
 class LookWhere(nn.Module):
-    """Selector, extractor and, for models with labels, a head: linear on the extractor's CLS, or a dense decoder."""
+    """Selector, extractor and, for models with labels, a head: linear on what is pooled, or a dense decoder."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -41,7 +41,12 @@ class LookWhere(nn.Module):
         grid: Grid,
         prefix_tokens: Float[Tensor, "batch prefix dim"],
     ) -> Float[Tensor, "batch dim"]:
-        """The picture's CLS token, from the patches of its chosen cells (row * columns + column), in any order."""
+        """What the head sees: CLS or, with `pool: max`, each channel's maximum over the cells.
+
+        From the patches of the chosen cells (row * columns + column), in any order.
+        """
+        if self.config.pool == "max":
+            return self.extract_dense(patches, cells, grid, prefix_tokens).amax(dim=1)
         return self.extractor(patches, cells, grid, prefix_tokens, CLS)[:, 0]
 
     def extract_dense(

@@ -25,8 +25,9 @@ class Macs:
 
 
 def count(config: Config, grid: Grid, thumbnail_grid: Grid, k: int) -> Macs:
-    """An image-level pass with k chosen cells of `grid`; the last block computes CLS only."""
-    return Macs(_selector(config, thumbnail_grid), _extractor(config, k, returned=1), _head(config))
+    """An image-level pass with k chosen cells of `grid`; the last block computes what is pooled only."""
+    returned = k if config.pool == "max" else 1
+    return Macs(_selector(config, thumbnail_grid), _extractor(config, k, returned), _head(config))
 
 
 def count_dense(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, channels: int) -> Macs:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
-from lookwhere_cli.models.config import Config, Grid, Task
+from lookwhere_cli.models.config import Config, Grid, Pool, Task
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.examples import Kind
 
@@ -29,6 +29,8 @@ class Shape:
     """The grid holds about size x size pixels."""
     thumbnail_size: int | None = None
     selector_depth: int | None = None
+    pool: Pool = "cls"
+    """What a head on whole pictures sees: CLS, or each channel's maximum over the cells."""
     decoder_channels: int = 64
     """Segmentation's; 0 for the linear decoder."""
 
@@ -42,6 +44,7 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         task=TASKS[kind],
         multi_label=kind == "multi",
         labels=classes,
+        pool="cls" if kind == "masks" else shape.pool,
         decoder_channels=shape.decoder_channels if kind == "masks" else 0,
     )
     if shape.method == "full":
@@ -69,7 +72,7 @@ def start_of(base: LookWhere, config: Config) -> LookWhere:
     if config.selector_depth:
         state |= _selector(base, config, state)
     wanted = model.state_dict()
-    same = (base.config.labels, base.config.task) == (config.labels, config.task)
+    same = _head_of(base.config) == _head_of(config)
     kept = {
         name: tensor
         for name, tensor in state.items()
@@ -80,6 +83,11 @@ def start_of(base: LookWhere, config: Config) -> LookWhere:
     model.load_state_dict(kept, strict=False)
     _freeze_unused(model)
     return model
+
+
+def _head_of(config: Config) -> tuple[object, ...]:
+    """What a head must have in common with another to be its continuation."""
+    return config.labels, config.task, config.multi_label, config.pool
 
 
 def _grid(height: int, width: int, size: int, patch: int) -> Grid:
