@@ -41,6 +41,7 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
     config = replace(
         base,
         grid=grid,
+        thumbnail_filter="antialias",  # as batches make theirs
         task=TASKS[kind],
         multi_label=kind == "multi",
         labels=classes,

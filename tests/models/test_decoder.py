@@ -1,0 +1,198 @@
+"""Dense answers: from the tokens of some cells to logits all over; and the model that reads all cells."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lookwhere_cli.models import macs
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.selector import choose
+from lookwhere_cli.models.spread import spread
+from lookwhere_cli.models.vit import CLS, ViT, cut
+from tests.models.small import LABELLED, PUBLISHED, SEGMENTING, noise, small, some_cells
+from tests.models.test_macs import counted
+
+LINEAR = replace(SEGMENTING, decoder_channels=0)
+DECODERS = {
+    "linear": LINEAR,
+    "convolution": SEGMENTING,
+    "as published": replace(PUBLISHED, task="segment", labels=("a", "b")),
+}
+FULL = replace(LABELLED, selector_depth=0, prefix="own", k=1.0)
+decoders = pytest.mark.parametrize("config", DECODERS.values(), ids=DECODERS)
+GRID = (5, 7)
+CELLS = GRID[0] * GRID[1]
+
+
+def near(one: Tensor, other: Tensor) -> None:
+    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def at(patches: Tensor, cells: Tensor) -> Tensor:
+    return torch.take_along_dim(patches, cells[:, :, None, None, None], 1)
+
+
+def laid_out(pieces: Tensor, scale: int) -> Tensor:
+    """(batch, cells, classes * scale * scale) as a picture of logits, one number at a time."""
+    batch, classes = len(pieces), pieces.shape[-1] // scale**2
+    fine = torch.empty(batch, classes, GRID[0] * scale, GRID[1] * scale)
+    for cell in range(CELLS):
+        row, column = divmod(cell, GRID[1])
+        for piece in range(scale**2):
+            down, across = divmod(piece, scale)
+            fine[:, :, row * scale + down, column * scale + across] = pieces[:, cell, piece :: scale**2]
+    return fine
+
+
+@decoders
+def test_all_cells_in_any_order_equal_the_dense_pass_on_all(config: Config) -> None:
+    model = small(config)
+    patches, prefix = noise(2, CELLS, 3, config.patch, config.patch), noise(2, config.prefix_tokens, config.dim, seed=9)
+    extractor = model.extractor
+    handed = extractor.handover(extractor.prefix(), prefix)
+    tokens = extractor.encode(torch.cat([handed, extractor.embed(patches, GRID)], dim=1))[:, config.prefix_tokens :]
+    if config.decoder_channels:
+        narrow = model.decoder.narrow(tokens)
+        mixed = model.decoder.mix(narrow.transpose(1, 2).reshape(2, -1, *GRID)).flatten(2).transpose(1, 2)
+        tokens = narrow + F.gelu(mixed)
+    cells = some_cells(2, CELLS, CELLS)
+    near(
+        model.segment(at(patches, cells), cells, GRID, prefix),
+        laid_out(model.decoder.head(tokens), config.decoder_scale),
+    )
+
+
+def test_the_linear_decoder_spreads_what_its_head_says_of_each_token() -> None:
+    decoder = small(LINEAR).decoder
+    tokens, cells = noise(2, 9, LINEAR.dim), some_cells(2, 9, CELLS)
+    logits = decoder(tokens, cells, GRID)
+    near(logits, laid_out(spread(decoder.head(tokens), cells, GRID), LINEAR.decoder_scale))
+    near(logits, laid_out(decoder.head(spread(tokens, cells, GRID)), LINEAR.decoder_scale))
+
+
+def test_the_convolution_sees_the_neighbours_and_nobody_else() -> None:
+    decoder, cells = small(SEGMENTING).decoder, torch.arange(CELLS)[None]
+    tokens, scale = noise(1, CELLS, SEGMENTING.dim), SEGMENTING.decoder_scale
+    changed = tokens.clone()
+    changed[0, 2 * GRID[1] + 3] += 1  # the cell in row 2, column 3
+    difference = (decoder(changed, cells, GRID) - decoder(tokens, cells, GRID)).abs().amax(1)[0]
+    touched = F.max_pool2d(difference[None], scale)[0] > 1e-4
+    wanted = torch.zeros(GRID, dtype=torch.bool)
+    wanted[1:4, 2:5] = True
+    assert touched.equal(wanted)
+
+
+@decoders
+@settings(deadline=None, max_examples=25)
+@given(rows=st.integers(1, 6), columns=st.integers(1, 6), k=st.integers(1, 36))
+def test_any_grid_and_any_k_give_finite_logits_of_the_grids_shape(
+    config: Config, rows: int, columns: int, k: int
+) -> None:
+    model, k = small(config), min(k, rows * columns)
+    patches, cells = noise(2, k, 3, config.patch, config.patch), some_cells(2, k, rows * columns)
+    logits = model.segment(patches, cells, (rows, columns), noise(2, config.prefix_tokens, config.dim))
+    scale = config.decoder_scale
+    assert logits.shape == (2, len(config.labels), rows * scale, columns * scale)
+    assert logits.isfinite().all()
+
+
+@decoders
+def test_the_order_of_the_cells_does_not_matter(config: Config) -> None:
+    model = small(config)
+    patches, cells = noise(1, 9, 3, config.patch, config.patch), some_cells(1, 9, CELLS)
+    prefix, order = noise(1, config.prefix_tokens, config.dim), torch.randperm(9)
+    near(model.segment(patches, cells, GRID, prefix), model.segment(patches[:, order], cells[:, order], GRID, prefix))
+
+
+@decoders
+@pytest.mark.parametrize(("grid", "thumbnail", "k"), [((6, 6), (3, 3), 9), ((5, 7), (2, 4), 1), ((9, 4), (3, 2), 36)])
+def test_the_costs_are_what_torch_counts(
+    config: Config, grid: tuple[int, int], thumbnail: tuple[int, int], k: int
+) -> None:
+    model = small(config)
+    patches, cells = noise(1, k, 3, config.patch, config.patch), some_cells(1, k, grid[0] * grid[1])
+    thumbnails = noise(1, 3, thumbnail[0] * config.patch, thumbnail[1] * config.patch)
+    prefix, tokens = noise(1, config.prefix_tokens, config.dim), noise(1, k, config.dim)
+    ours = macs.count_segment(config, grid, thumbnail, k)
+    assert ours.selector == counted(lambda: model.select(thumbnails, grid))
+    assert ours.extractor == counted(lambda: model.extract_dense(patches, cells, grid, prefix))
+    assert ours.head == counted(lambda: model.decoder(tokens, cells, grid))
+    channels = config.decoder_channels or len(config.labels) * config.decoder_scale**2
+    assert ours.spread == min(5, k) * grid[0] * grid[1] * channels
+    assert ours.total == ours.selector + ours.extractor + ours.head + ours.spread
+
+
+def test_the_full_cost_of_a_model_that_segments_has_its_decoder_in_it() -> None:
+    features = replace(SEGMENTING, task="features", labels=(), decoder_channels=0)
+    decoder = counted(lambda: small(SEGMENTING).decoder(noise(1, CELLS, 24), torch.arange(CELLS)[None], GRID))
+    assert macs.full(SEGMENTING, GRID) == macs.full(features, GRID) + decoder
+
+
+def test_without_a_selector_it_is_the_plain_vit() -> None:
+    model = small(FULL)
+    patches, thumbnails = noise(2, CELLS, 3, 4, 4), noise(2, 3, 8, 12)
+    selection = model.select(thumbnails, GRID)
+    assert selection.map.equal(torch.zeros(2, CELLS))
+    cells = choose(selection.map, CELLS)
+    logits = model.logits(model.extract(at(patches, cells), cells, GRID, selection.prefix_tokens))
+    plain = ViT.forward(model.extractor, patches, GRID, CLS)
+    near(logits, model.head(plain[:, 0]))
+    assert not any(name.startswith("selector.") for name, _ in model.named_parameters())
+
+
+def test_without_a_selector_it_equals_timms_vit_of_the_same_weights() -> None:
+    from lookwhere_cli.checkpoints.timm_package import import_timm
+
+    model = small(FULL)
+    vit = import_timm().models.VisionTransformer(
+        img_size=24, patch_size=4, embed_dim=24, depth=3, num_heads=3, mlp_ratio=2, num_classes=3
+    )
+    stored = {name.removeprefix("extractor."): value for name, value in model.state_dict().items()}
+    vit.load_state_dict(stored)
+    pictures = noise(2, 3, 24, 24)
+    everywhere = torch.arange(36).expand(2, -1)
+    cls = model.extract(cut(pictures, 4), everywhere, (6, 6), noise(2, 1, 24))
+    near(model.logits(cls), vit.eval()(pictures))
+
+
+def test_without_a_selector_it_costs_what_the_extractor_costs() -> None:
+    ours = macs.count(FULL, GRID, (2, 3), CELLS)
+    assert ours.selector == 0
+    model = small(FULL)
+    arguments = (noise(1, CELLS, 3, 4, 4), torch.arange(CELLS)[None], GRID, noise(1, 1, 24))
+    assert ours.extractor == counted(lambda: model.extract(*arguments))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"selector_depth": 0}, "selector_depth is 0 and prefix is 'add'"),
+        ({"prefix": "own"}, "selector_depth is 2 and prefix is 'own'"),
+        ({"selector_depth": -1, "prefix": "own"}, "selector_depth is -1"),
+        ({"task": "segment", "labels": ()}, "labels is empty"),
+        ({"task": "detect"}, "classify, segment, features"),
+        ({"decoder_channels": -1}, "decoder_channels is -1"),
+        ({"decoder_scale": 0}, "decoder_scale is 0"),
+        ({"pool": "mean"}, "pool is 'mean'; it must be one of cls, max"),
+    ],
+)
+def test_the_config_refuses_what_cannot_be(changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        replace(LABELLED, **changes)  # type: ignore[arg-type]
+
+
+def test_the_largest_of_each_channel_is_what_a_head_sees_with_max() -> None:
+    model = small(replace(LABELLED, pool="max"))
+    patches, cells, prefix = noise(2, 9, 3, 4, 4), some_cells(2, 9, CELLS), noise(2, 1, 24)
+    tokens = model.extract_dense(patches, cells, GRID, prefix)
+    near(model.extract(patches, cells, GRID, prefix), tokens.max(dim=1).values)
+    ours = macs.count(model.config, GRID, (2, 3), 9)
+    one = slice(0, 1)
+    assert ours.extractor == counted(lambda: model.extract(patches[one], cells[one], GRID, prefix[one]))

@@ -1,0 +1,174 @@
+"""What fine-tuning starts from: nothing is lost of the weights that still fit, and the rest is resized or new."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.training.examples import Kind
+from lookwhere_cli.training.start import Shape, config_for, start_of
+from tests.models.small import GATED, LABELLED, PUBLISHED, SEGMENTING, SMALL, noise, small
+
+BASE = LABELLED  # 6 x 6 cells of 4 px, 3 x 3 patches of thumbnail, 2 of 3 blocks in the selector
+LABELS = ("cat", "dog", "bird")
+
+
+def config(
+    shape: Shape | None = None, kind: Kind = "single", labels: tuple[str, ...] = LABELS, **of_base: object
+) -> Config:
+    return config_for(replace(BASE, **of_base), shape or Shape(), kind, labels, (100, 100))  # type: ignore[arg-type]
+
+
+def same(one: LookWhere, other: LookWhere, *but: str) -> None:
+    """All weights are equal, but for those whose names begin so."""
+    ours, theirs = one.state_dict(), other.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert value.equal(theirs[name]) != name.startswith(but), name
+
+
+@pytest.mark.parametrize("base", [BASE, replace(PUBLISHED, labels=LABELS), replace(GATED, labels=LABELS)], ids="abc")
+def test_a_model_of_the_same_shape_and_labels_is_kept_whole(base: Config) -> None:
+    asked = config_for(base, Shape(), "single", LABELS, (100, 100))
+    assert asked == base
+    same(start_of(small(base), asked), small(base))
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "shape"),
+    [
+        ("single", ("cat", "dog", "cow"), Shape()),
+        ("multi", LABELS, Shape()),
+        ("single", LABELS, Shape(pool="max")),
+    ],
+)
+def test_other_labels_or_another_question_begin_with_a_new_head(
+    kind: Kind, labels: tuple[str, ...], shape: Shape
+) -> None:
+    same(start_of(small(BASE), config(shape, kind, labels)), small(BASE), "head.")
+
+
+def test_a_decoder_is_kept_where_its_labels_are() -> None:
+    base = small(SEGMENTING)
+    kept = config_for(SEGMENTING, Shape(decoder_channels=8), "masks", LABELS, (9, 9))
+    same(start_of(base, kept), base)
+    same(start_of(base, replace(kept, labels=("a", "b", "c"))), base, "decoder.")
+    with pytest.raises(AssertionError):
+        same(start_of(base, replace(kept, decoder_channels=4)), base)
+
+
+def test_all_is_float32_to_be_trained_and_the_base_keeps_its_own() -> None:
+    base = small(BASE)
+    model = start_of(base, config())
+    assert all(parameter.requires_grad and parameter.dtype == torch.float32 for parameter in model.parameters())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    same(base, small(BASE))
+
+
+def test_half_precision_weights_become_float32() -> None:
+    model = start_of(small(BASE).half(), config(Shape(size=32)))
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_positions_are_those_that_the_base_would_use_on_the_new_grids() -> None:
+    base = small(BASE)
+    asked = config_for(BASE, Shape(size=32, thumbnail_size=16), "single", LABELS, (60, 100))
+    assert asked.grid[0] < asked.grid[1] and asked.grid != BASE.grid
+    assert asked.thumbnail_grid[0] < asked.thumbnail_grid[1]
+    model = start_of(base, asked)
+    assert model.extractor.positions(asked.grid).equal(base.extractor.positions(asked.grid))
+    theirs = base.selector.backbone.positions(asked.thumbnail_grid)
+    assert model.selector.backbone.positions(asked.thumbnail_grid).equal(theirs)
+    assert model.extractor.prefix().equal(base.extractor.prefix())
+
+
+@pytest.mark.parametrize("scale", [1, 3, 4])
+def test_each_patchs_piece_of_the_map_is_resized(scale: int) -> None:
+    base = small(BASE)
+    model = start_of(base, replace(BASE, map_scale=scale))
+    tokens = noise(1, 5, BASE.dim)
+    ours, theirs = model.selector.head(tokens), base.selector.head(tokens)
+    resized = F.interpolate(theirs.unflatten(-1, (2, 2)), (scale, scale), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(ours, resized.flatten(2))
+
+
+def test_a_finer_grid_has_a_finer_map() -> None:
+    assert config(Shape(size=48)).map_scale == 4
+    assert config(Shape(size=48, thumbnail_size=24)).map_scale == 2
+    assert config(Shape(size=28)).map_scale == 3  # 7 rows of cells, 3 of patches
+    assert config(Shape(thumbnail_size=40)).map_scale == 1
+
+
+def test_a_selector_grows_by_the_extractors_blocks_and_shrinks_from_its_end() -> None:
+    base = small(BASE)
+    deeper = start_of(base, config(Shape(selector_depth=3))).selector.backbone.blocks
+    assert len(deeper) == 3
+    for block, origin in zip(deeper, [*base.selector.backbone.blocks, base.extractor.blocks[2]], strict=True):
+        for ours, theirs in zip(block.parameters(), origin.parameters(), strict=True):
+            assert ours.equal(theirs)
+    first = start_of(base, config(Shape(selector_depth=1))).selector.backbone.blocks
+    assert len(first) == 1
+    assert first[0].attn.qkv.weight.equal(base.selector.backbone.blocks[0].attn.qkv.weight)  # type: ignore
+
+
+def test_full_is_the_extractor_alone_on_all_cells() -> None:
+    base, asked = small(BASE), config(Shape(method="full", size=32))
+    assert (asked.selector_depth, asked.prefix, asked.k) == (0, "own", 1.0)
+    model = start_of(base, asked)
+    assert {name.partition(".")[0] for name in model.state_dict()} == {"extractor", "head"}
+    for ours, theirs in zip(model.extractor.blocks.parameters(), base.extractor.blocks.parameters(), strict=True):
+        assert ours.equal(theirs)
+    again = config_for(asked, Shape(method="full"), "single", LABELS, (100, 100))
+    same(start_of(model, again), model)
+
+
+def test_replaced_prefix_tokens_get_no_gradient() -> None:
+    published = replace(PUBLISHED, labels=LABELS)
+    model = start_of(small(published), published)
+    still = {name for name, parameter in model.named_parameters() if not parameter.requires_grad}
+    assert still == {"extractor.cls_token", "extractor.reg_token"}
+
+
+def test_the_config_is_that_of_the_task() -> None:
+    multi, masks = config(kind="multi"), config(Shape(decoder_channels=16, pool="max"), "masks", ("road", "sky"))
+    assert (multi.task, multi.multi_label, multi.labels, multi.decoder_channels) == ("classify", True, LABELS, 0)
+    assert (masks.task, masks.multi_label, masks.labels) == ("segment", False, ("road", "sky"))
+    assert (masks.decoder_channels, masks.pool) == (16, "cls")
+    assert config(Shape(pool="max")).pool == "max"
+
+
+def test_thumbnails_are_read_as_they_were_in_training() -> None:
+    assert config(thumbnail_filter="alias").thumbnail_filter == "antialias"
+
+
+def test_a_features_model_gains_a_head() -> None:
+    asked = config_for(replace(SMALL, task="features"), Shape(), "single", LABELS, (9, 9))
+    assert (asked.task, asked.labels) == ("classify", LABELS)
+    assert start_of(small(SMALL), asked).logits(noise(2, SMALL.dim)).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "error", "words"),
+    [
+        (Shape(size=30), UsageError, "size of 30 px .* 4 px patches; try 28 or 32"),
+        (Shape(size=3), UsageError, "size of 3 px .* try 4 or 8"),
+        (Shape(thumbnail_size=18), UsageError, "size of 18 px .* try 16 or 20"),
+        (Shape(selector_depth=4), UsageError, "selector of 4 blocks .* has 3"),
+    ],
+)
+def test_what_cannot_be_is_told(shape: Shape, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        config(shape)
+
+
+def test_a_base_without_a_selector_can_only_be_read_in_full() -> None:
+    with pytest.raises(ModelError, match=r"has no selector.*--method full"):
+        config(selector_depth=0, prefix="own")
