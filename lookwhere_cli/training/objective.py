@@ -41,9 +41,8 @@ class Objective(nn.Module):
         if steering == "frozen":
             model.selector.requires_grad_(False)
         self._attended: Tensor | None = None
-        last: Any = model.extractor.blocks[-1]
-        self._attention_of_last = last.attn
-        last.attn.register_forward_pre_hook(self._remember)
+        if steering == "attention":
+            self._last_attention.register_forward_pre_hook(self._remember)
 
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The losses, to be added up."""
@@ -58,7 +57,7 @@ class Objective(nn.Module):
         if self.steering == "look" and batch.look is not None:
             losses["look"] = look_loss(selection.map, batch.look)
         elif self.steering == "attention":
-            losses["look"] = map_loss(selection.map.gather(1, cells), self._attention())
+            losses["look"] = map_loss(selection.map.gather(1, cells), self._attention(batch.k))
         return losses
 
     def _select(self, batch: Batch, grid: Grid) -> Selection:
@@ -93,16 +92,22 @@ class Objective(nn.Module):
         return (pixels.float() / 255 - mean) / std
 
     def _remember(self, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        self._attended = inputs[0].detach() if self.steering == "attention" else None
+        self._attended = inputs[0].detach()
+
+    @property
+    def _last_attention(self) -> Any:
+        last: Any = self.model.extractor.blocks[-1]
+        return last.attn
 
     @torch.no_grad()
-    def _attention(self) -> Float[Tensor, "batch k"]:
-        """What CLS asks of each cell in the last block: logits, mean over heads."""
-        attention, x, config = self._attention_of_last, self._attended, self.model.config
+    def _attention(self, count: int) -> Float[Tensor, "batch {count}"]:
+        """What CLS asks of each of the `count` cells in the last block: logits, mean over heads."""
+        attention, x, config = self._last_attention, self._attended, self.model.config
         assert isinstance(x, Tensor)
         q, k, _ = attention.qkv(x).chunk(3, dim=-1)
         q, k = (part.unflatten(-1, (config.heads, -1)).transpose(1, 2).float() for part in (q, k))
-        scores = q[:, :, :1] @ k[:, :, config.prefix_tokens :].mT / q.shape[-1] ** 0.5
+        first = config.prefix_tokens
+        scores = q[:, :, :1] @ k[:, :, first : first + count].mT / q.shape[-1] ** 0.5
         return scores[:, :, 0].mean(1)
 
 

@@ -1,0 +1,230 @@
+"""What fine-tuning minimises: losses by hand-made cases, and what each way of steering does to the selector."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.training.batches import Batch
+from lookwhere_cli.training.examples import Kind
+from lookwhere_cli.training.objective import SMOOTHING, Objective, Steering, look_loss, pixel_loss
+from tests.models.small import LABELLED, SEGMENTING, small
+
+CELLS = 36
+ALIKE = torch.ones(3)
+
+
+def batch_of(kind: Kind = "single", look: Tensor | None = None, k: int = 8, told: bool = False, seed: int = 0) -> Batch:
+    """Four pictures of noise, 6 x 6 cells of 4 px, with targets of three classes."""
+    generator = torch.Generator().manual_seed(seed)
+    targets = {
+        "single": torch.tensor([0, 1, 2, 0]),
+        "multi": torch.tensor([[1.0, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]]),
+        "masks": torch.randint(0, 3, (4, 24, 24), generator=generator, dtype=torch.uint8),
+    }
+    return Batch(
+        torch.randint(0, 256, (4, 3, 24, 24), generator=generator, dtype=torch.uint8),
+        torch.randint(0, 256, (4, 3, 12, 12), generator=generator, dtype=torch.uint8),
+        targets[kind],
+        look,
+        torch.stack([torch.randperm(CELLS, generator=generator) for _ in range(4)]),
+        k,
+        told,
+    )
+
+
+def objective(
+    kind: Kind = "single", steering: Steering = "frozen", weights: Tensor = ALIKE, config: Config = LABELLED
+) -> Objective:
+    return Objective(small(config).train().requires_grad_(True), kind, steering, weights.clone())
+
+
+def cells_read(made: Objective, batch: Batch) -> Tensor:
+    """The cells whose patches the extractor is given."""
+    seen: list[Tensor] = []
+    made.model.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
+    made(batch)
+    return seen[0]
+
+
+def map_of(model: LookWhere, batch: Batch) -> Tensor:
+    pixels = (batch.thumbnails.float() / 255 - 0.5) / 0.5
+    return model.select(pixels, (6, 6)).map
+
+
+def moved(made: Objective, batch: Batch) -> set[str]:
+    """The parts that the losses move."""
+    torch.stack(list(made(batch).values())).sum().backward()  # type: ignore[no-untyped-call]
+    named = made.model.named_parameters()
+    moved = {name for name, parameter in named if parameter.grad is not None and parameter.grad.any()}
+    return {name.rpartition(".blocks")[0] or name.split(".")[0] + "." + name.split(".")[1] for name in moved}
+
+
+def test_look_loss_is_least_where_the_map_is_what_was_told() -> None:
+    look = torch.tensor([[0.0, 1.0, 0.5, 0.5]])
+    assert look_loss((look / 2).clamp_min(1e-9).log(), look).item() == pytest.approx(0, abs=1e-6)
+    assert look_loss(torch.zeros(1, 4), look) > 0.1
+
+
+def test_look_loss_of_one_cell_of_two_is_a_bit_and_unknown_pictures_count_as_none() -> None:
+    told, unknown = [1.0, 0.0], [0.0, 0.0]
+    assert look_loss(torch.zeros(1, 2), torch.tensor([told])).item() == pytest.approx(math.log(2))
+    assert look_loss(torch.zeros(2, 2), torch.tensor([told, unknown])).item() == pytest.approx(math.log(2) / 2)
+    assert look_loss(torch.ones(1, 2), torch.tensor([unknown])).item() == 0
+
+
+def test_pixel_loss_of_a_model_that_knows_nothing_and_of_one_that_is_sure() -> None:
+    masks = torch.tensor([[[0, 1], [2, 255]]], dtype=torch.uint8)
+    assert pixel_loss(torch.zeros(1, 3, 2, 2), masks, ALIKE).item() == pytest.approx(3 / 4 * math.log(3))
+    sure = torch.nn.functional.one_hot(masks[0].long().clamp(max=2), 3).permute(2, 0, 1)[None] * 50.0
+    assert pixel_loss(sure, masks, ALIKE).item() == pytest.approx(0, abs=1e-6)
+    assert pixel_loss(torch.zeros(1, 3, 2, 2), torch.full_like(masks, 255), ALIKE).item() == 0
+
+
+def test_pixel_loss_weighs_classes_and_resizes_logits_to_the_masks() -> None:
+    masks = torch.tensor([[[0, 0], [0, 1]]], dtype=torch.uint8)
+    weights = torch.tensor([1.0, 5.0, 1.0])
+    assert pixel_loss(torch.zeros(1, 3, 1, 1), masks, weights).item() == pytest.approx(8 / 4 * math.log(3))
+    logits = torch.tensor([0.0, 4.0]).expand(2, 2)  # columns 0 and 1 of 2, seen at 4
+    fine = torch.tensor([0.0, 1.0, 3.0, 4.0])
+    wanted = torch.nn.functional.softplus(fine).mean().item()  # class 0 against 1 whose logit it is
+    both = torch.stack([torch.zeros(2, 2), logits])[None]
+    assert pixel_loss(both, torch.zeros(1, 4, 4, dtype=torch.uint8), torch.ones(2)).item() == pytest.approx(wanted)
+
+
+@pytest.mark.parametrize(("kind", "loss"), [("single", math.log(3)), ("multi", math.log(2)), ("masks", math.log(3))])
+def test_a_head_that_says_nothing_loses_what_chance_loses(kind: Kind, loss: float) -> None:
+    made = objective(kind, config=SEGMENTING if kind == "masks" else LABELLED)
+    head = made.model.decoder.head if kind == "masks" else made.model.head
+    with torch.no_grad():
+        for parameter in head.parameters():  # type: ignore[union-attr]
+            parameter.zero_()
+    assert made(batch_of(kind))["task"].item() == pytest.approx(loss, abs=1e-5)
+
+
+def test_labels_are_smoothed() -> None:
+    made = objective()
+    with torch.no_grad():
+        made.model.head.weight.zero_()  # type: ignore[union-attr]
+        made.model.head.bias.copy_(torch.tensor([100.0, 0, 0]))  # type: ignore[union-attr]
+    batch = batch_of()._replace(targets=torch.zeros(4, dtype=torch.int64))
+    assert made(batch)["task"].item() == pytest.approx(100 * SMOOTHING * 2 / 3)
+
+
+@pytest.mark.parametrize("kind", ["single", "multi", "masks"])
+def test_the_weight_of_a_class_counts_where_it_is_the_answer_only(kind: Kind) -> None:
+    config = SEGMENTING if kind == "masks" else LABELLED
+    batch = batch_of(kind)
+    without = batch._replace(targets=torch.zeros_like(batch.targets))
+    if kind == "multi":
+        without.targets[:, 0] = 1
+    heavy = torch.tensor([1.0, 1.0, 9.0])
+    gained = {
+        name: objective(kind, "frozen", heavy, config)(one)["task"].item()
+        - objective(kind, config=config)(one)["task"].item()
+        for name, one in (("absent", without), ("present", batch))
+    }
+    smoothed = SMOOTHING if kind == "single" else 1e-6  # its share of the answer is every class's
+    assert gained["present"] > 0.2
+    assert abs(gained["absent"]) < 3 * smoothed * gained["present"]
+
+
+def test_a_frozen_selector_gets_no_gradient_and_all_else_does() -> None:
+    made = objective()
+    parts = moved(made, batch_of())
+    assert {part for part in parts if part.startswith("selector")} == set()
+    assert parts >= {"extractor", "extractor.handover", "extractor.patch_embed", "head.weight"}
+    assert all(p.grad is None and not p.requires_grad for p in made.model.selector.parameters())
+    assert "look" not in made(batch_of())
+
+
+def test_what_is_told_moves_the_maps_head() -> None:
+    look = torch.rand(4, CELLS, generator=torch.Generator().manual_seed(1))
+    made = objective(steering="look")
+    losses = made(batch_of(look=look))
+    assert set(losses) == {"task", "look"}
+    assert losses["look"].item() == pytest.approx(look_loss(map_of(made.model, batch_of()), look).item(), rel=1e-5)
+    assert moved(made, batch_of(look=look)) >= {"selector.head", "selector.backbone", "extractor", "head.weight"}
+
+
+def test_told_cells_are_read_first_and_then_those_that_the_selector_chooses() -> None:
+    look = torch.zeros(4, CELLS)
+    worth = torch.tensor([[3, 17], [0, 35], [20, 21], [8, 9]])
+    look.scatter_(1, worth, 0.4)
+    best = map_of(small(LABELLED), batch_of())
+    told = cells_read(objective(steering="look"), batch_of(look=look, told=True))
+    for cells, first, scores in zip(told, worth, best, strict=True):
+        scores[first] = torch.inf
+        assert set(cells.tolist()) == set(scores.topk(8).indices.tolist())
+    untold = cells_read(objective(steering="look"), batch_of(look=look))
+    assert untold.sort().values.equal(map_of(small(LABELLED), batch_of()).topk(8).indices.sort().values)
+
+
+@pytest.mark.parametrize("k", [1, 8, CELLS])
+def test_while_attention_steers_a_quarter_of_the_cells_is_drawn_at_random(k: int) -> None:
+    batch = batch_of(k=k)
+    made = objective(steering="attention")
+    order = map_of(made.model, batch).argsort(descending=True)
+    for cells, best, drawn in zip(cells_read(made, batch), order.tolist(), batch.random.tolist(), strict=True):
+        chosen = best[: k - k // 4]
+        assert set(cells.tolist()) == {*chosen, *[cell for cell in drawn if cell not in chosen][: k // 4]}
+        assert len(cells) == k
+
+
+def attention_of(made: Objective, batch: Batch, cells: Tensor) -> Tensor:
+    """What CLS asks of each of these cells in the last block, (batch, k), computed step by step."""
+    extractor, heads = made.model.extractor, LABELLED.heads
+    pixels = (batch.pictures.float() / 255 - 0.5) / 0.5
+    patches = pixels.unfold(2, 4, 4).unfold(3, 4, 4).flatten(2, 3).transpose(1, 2)
+    patches = torch.take_along_dim(patches, cells[:, :, None, None, None], 1)
+    prefix = made.model.select((batch.thumbnails.float() / 255 - 0.5) / 0.5, (6, 6)).prefix_tokens
+    tokens = extractor.embed(patches, (6, 6), cells)
+    tokens = torch.cat([extractor.handover(extractor.prefix(), prefix), tokens], dim=1)
+    for block in extractor.blocks[:-1]:
+        tokens = block(tokens)
+    q, k, _ = extractor.blocks[-1].attn.qkv(extractor.blocks[-1].norm1(tokens)).chunk(3, dim=-1)  # type: ignore
+    per_head = [
+        (a[:, :1] @ b[:, 1:].mT / a.shape[-1] ** 0.5)[:, 0]
+        for a, b in zip(q.chunk(heads, -1), k.chunk(heads, -1), strict=True)
+    ]
+    return torch.stack(per_head).mean(0).detach()
+
+
+def test_the_map_moves_towards_the_extractors_attention() -> None:
+    made, batch = objective(steering="attention"), batch_of(k=CELLS)
+    everywhere = torch.arange(CELLS).expand(4, -1)
+    wanted = attention_of(made, batch, everywhere).softmax(-1)
+
+    def distance() -> float:
+        return torch.nn.functional.kl_div(
+            map_of(made.model, batch).log_softmax(-1), wanted, reduction="batchmean"
+        ).item()
+
+    before = distance()
+    assert made(batch)["look"].item() == pytest.approx(before, rel=1e-3)
+    optimizer = torch.optim.Adam(made.model.selector.head.parameters(), lr=3e-3)
+    for _ in range(40):
+        optimizer.zero_grad()
+        made(batch)["look"].backward()
+        optimizer.step()
+    assert distance() < 0.5 * before
+
+
+def test_attention_itself_is_not_bent_towards_the_map() -> None:
+    made = objective(steering="attention")
+    made(batch_of())["look"].backward()
+    assert all(parameter.grad is None for parameter in made.model.extractor.parameters())
+
+
+def test_a_model_without_a_selector_is_trained_on_all_cells() -> None:
+    full = replace(LABELLED, selector_depth=0, prefix="own", k=1.0)
+    made = objective(config=full)
+    batch = batch_of(k=CELLS)
+    assert cells_read(made, batch).sort().values.equal(torch.arange(CELLS).expand(4, -1))
+    assert {name.partition(".")[0] for name in moved(made, batch)} == {"extractor", "head"}
