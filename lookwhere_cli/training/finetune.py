@@ -6,7 +6,8 @@ import copy
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -14,13 +15,13 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import send_to_device, set_seed
+from accelerate.utils import broadcast_object_list, send_to_device, set_seed
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
 from lookwhere_cli.checkpoints.folder import Loaded, save_model
-from lookwhere_cli.errors import DataError
+from lookwhere_cli.errors import DataError, LookWhereError, UsageError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.models.config import Config
@@ -38,6 +39,7 @@ from lookwhere_cli.training.start import Shape, start_of
 from lookwhere_cli.training.validate import validate
 
 Numbers = Mapping[str, float]
+Tensors = tuple[Tensor, ...] | list[Tensor]
 RAREST = 10.0  # times that a rare class may count more than one of middling size
 LOSSES = ("loss", "task", "look")
 MAP = "selector.head."
@@ -102,11 +104,11 @@ class Run:
         self.accelerator = Accelerator(mixed_precision=recipe.precision, cpu=device == "cpu")
         set_seed(recipe.seed)
         model = start_of(base.model, config)
-        self.average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(recipe.average))
+        self.average = AveragedModel(model, multi_avg_fn=_average_of(recipe.average))
         self.average.to(self.accelerator.device)
         weights = class_weights(labelled, recipe.balance)
         objective = Objective(model, labelled.kind, recipe.steering, weights).to(self.accelerator.device)
-        optimizer = optimizer_of(model, recipe.rates, (*FRESH[1:], "head.", "decoder.", *_new_map(base, model, recipe)))
+        optimizer = optimizer_of(model, recipe.rates, (*FRESH[1:], "head.", "decoder.", *_new_map(recipe)))
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.batches = self._batches(config, look)
         self.steps: list[dict[str, float]] = []
@@ -115,6 +117,7 @@ class Run:
             **recipe.as_dict(),
             "start": base.revision,
             "data": _fingerprint(labelled),
+            "look": look and look.fingerprint(),
             "config": json.loads(json.dumps(config.to_dict())),
         }
         """All that makes the run's result; a checkpoint of another is not taken up."""
@@ -171,23 +174,26 @@ class Run:
     def train(self) -> Iterator[Moment]:
         """Train what is left; saves a checkpoint after each epoch and at Ctrl-C, and the weights when they are best."""
         with deferred_interrupt() as interrupted:
-            try:
-                for step, batch in zip(range(len(self.steps), self.total), self._loader(), strict=False):
-                    started = time.perf_counter()
-                    numbers = self._step(step, batch)
-                    self.steps.append(numbers | {"seconds": time.perf_counter() - started})
-                    yield Moment(self.steps[-1], self._epoch() if (step + 1) % self.batches.per_epoch == 0 else None)
-                    if interrupted() or self.ended:
-                        break
-            except RuntimeError:
-                if not interrupted():  # the loader's processes hear Ctrl-C too, and go without a word
-                    raise
+            batches = self._left(interrupted)
+            while not (self.ended or interrupted()):
+                started = time.perf_counter()
+                batch = next(batches, None)
+                if batch is None:
+                    break
+                with _whole(interrupted):
+                    numbers = self._step(len(self.steps), batch)
+                self.steps.append(numbers | {"seconds": time.perf_counter() - started})
+                yield Moment(self.steps[-1], None if len(self.steps) % self.batches.per_epoch else self._epoch())
             if interrupted():
                 self.save()
                 raise KeyboardInterrupt
 
     def _batches(self, config: Config, look: Look | None) -> Batches:
-        recipe = self.recipe
+        recipe, processes = self.recipe, self.accelerator.num_processes
+        if recipe.batch % processes:
+            raise UsageError(
+                f"--batch-size {recipe.batch} can't be shared alike by {processes} processes; take a multiple of that."
+            )
         serving = Serving(
             config.size,
             config.thumbnail_size,
@@ -198,15 +204,22 @@ class Run:
             recipe.augmentation,
             boundaries=recipe.steering == "look" and self.labelled.kind == "masks",
         )
-        share = (self.accelerator.process_index, self.accelerator.num_processes)
+        share = (self.accelerator.process_index, processes)
         examples, classes = self.labelled.of("train"), len(self.labelled.classes)
         once = Batches(self.labelled.kind, classes, examples, look, serving, 0, share)
         once.steps = recipe.epochs * once.per_epoch
         return once
 
-    def _loader(self) -> DataLoader[Batch]:
+    def _left(self, interrupted: Callable[[], bool]) -> Iterator[Batch]:
+        """The batches of the steps that are left; none after a Ctrl-C that ended the processes which make them."""
         left = Subset(self.batches, range(len(self.steps), self.total))
-        return DataLoader(left, batch_size=None, num_workers=self.workers)
+        try:
+            yield from DataLoader(left, batch_size=None, num_workers=self.workers)
+        except LookWhereError as failure:
+            raise DataError(_sentence(failure)) from failure
+        except RuntimeError:
+            if not interrupted():
+                raise
 
     def _step(self, step: int, batch: Batch) -> dict[str, float]:
         recipe = self.recipe
@@ -233,7 +246,8 @@ class Run:
         means: dict[str, float] = {
             name: float(np.mean([step[name] for step in recent])) for name in LOSSES if name in recent[0]
         }
-        scores = validate(self.averaged, self.labelled)
+        # Processes must agree on the best epoch, to the last digit: all hear the first one's figures.
+        scores = broadcast_object_list([validate(self.averaged, self.labelled)])[0]
         numbers: dict[str, float] = {
             "epoch": len(self.epochs) + 1,
             "step": len(self.steps),
@@ -242,6 +256,8 @@ class Run:
             "score": next(iter(scores.values())),
             **scores,
         }
+        if not np.isfinite(numbers["score"]):
+            raise DataError("The pictures held back show none of the classes, so that no score says what is best.")
         self.epochs.append(numbers)
         if self.accelerator.is_main_process and self.best is numbers:
             self._keep()
@@ -251,6 +267,32 @@ class Run:
     def _keep(self) -> None:
         """The averaged weights, in half precision, into the output folder."""
         save_model(self.out, copy.deepcopy(self.averaged).to(torch.float16))
+
+
+def _average_of(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:
+    """The rule of the running average; it reaches back over a share of the steps done, so that few are enough."""
+
+    def update(averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:
+        done = int(steps)
+        get_ema_multi_avg_fn(min(decay, (1 + done) / (10 + done)))(averaged, current, steps)
+
+    return update
+
+
+@contextmanager
+def _whole(interrupted: Callable[[], bool]) -> Iterator[None]:
+    """Where Ctrl-C has ended another of the run's processes in the midst of a step, nothing of the step is kept."""
+    try:
+        yield
+    except RuntimeError as failure:
+        if interrupted():
+            raise KeyboardInterrupt from failure
+        raise
+
+
+def _sentence(failure: LookWhereError) -> str:
+    """What went wrong in a process that makes batches: torch puts the words below a traceback."""
+    return str(failure).strip().rpartition(f"{type(failure).__name__}: ")[2]
 
 
 def class_weights(labelled: Labelled, balance: float) -> Tensor:
@@ -274,7 +316,7 @@ def _pixels(mask: str, classes: int) -> Any:
     return np.bincount(load_mask(mask).ravel(), minlength=IGNORED + 1)[:classes]
 
 
-def _new_map(base: Loaded, model: LookWhere, recipe: FineTuning) -> tuple[str, ...]:
+def _new_map(recipe: FineTuning) -> tuple[str, ...]:
     """The map's head learns at the rate of what is new where it is told something new."""
     return (MAP,) if recipe.steering == "look" else ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +33,11 @@ class Look:
 
     _boxes: Mapping[str, Float[Tensor, "boxes 4"]] = field(default_factory=dict)
     _masks: Mapping[str, str] = field(default_factory=dict)
+
+    def fingerprint(self) -> str:
+        """The same for the same boxes, and for masks of the same places."""
+        told = [(path, boxes.tolist()) for path, boxes in self._boxes.items()]
+        return hashlib.sha256(repr((told, list(self._masks.items()))).encode()).hexdigest()
 
     def boxes(self, path: str) -> Float[Tensor, "boxes 4"] | None:
         """Left, top, right, bottom in pixels of the picture as displayed, at its full size; None if not known."""
