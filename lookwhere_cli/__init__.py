@@ -13,11 +13,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lookwhere_cli.loading import load
     from lookwhere_cli.predictor import Explanation, Predictor
-    from lookwhere_cli.rows import Label, Row
+    from lookwhere_cli.rows import Label, Row, Share
+    from lookwhere_cli.segmenter import Segmented, Segmenter
 
     __version__: str
 
-__all__ = ["Explanation", "Label", "Predictor", "Row", "__version__", "load"]
+__all__ = [
+    "Explanation",
+    "Label",
+    "Predictor",
+    "Row",
+    "Segmented",
+    "Segmenter",
+    "Share",
+    "__version__",
+    "load",
+]
 
 _HOMES = {
     "load": "loading",
@@ -25,6 +36,9 @@ _HOMES = {
     "Explanation": "predictor",
     "Label": "rows",
     "Row": "rows",
+    "Share": "rows",
+    "Segmenter": "segmenter",
+    "Segmented": "segmenter",
 }
 
 

@@ -80,7 +80,7 @@ class Row:
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as JSON has it, keys in the order of the fields; `shares`, `mask`, `note` only where there are some."""
+        """The row as JSON has it, keys in the fields' order; `shares`, `mask` and `note` only where there are any."""
         if self.error is not None:
             return {"path": printable(self.path), "error": printable(self.error)}
         row: dict[str, Any] = {

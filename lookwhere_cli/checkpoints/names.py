@@ -20,6 +20,7 @@ CARD = "README.md"
 RESULTS = "results.json"
 TRAINING = "training.json"
 DEFAULT_CLASSIFIER = "lookwhere-tiny-in1k"
+DEFAULT_SEGMENTER = "lookwhere-tiny-streets"
 MAIN = "main"
 
 PUBLISHED_REPOSITORY = "antofuller/lookwhere"

@@ -16,6 +16,7 @@ from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
 from lookwhere_cli.cli.pretrain import pretrain
+from lookwhere_cli.cli.segment import segment
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import LookWhereError, OutputError
 from lookwhere_cli.rows import on_one_line
@@ -29,6 +30,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(classify)
+app.command()(segment)
 app.command()(explain)
 app.command()(features)
 app.command()(pretrain)

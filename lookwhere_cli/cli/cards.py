@@ -10,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from lookwhere_cli.rows import Row, on_one_line
-from lookwhere_cli.show.terminal import CellMap, HeatMap, Legend, label_bars
+from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatMap, Legend, label_bars, share_bars
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lookwhere_cli.images.view import View
     from lookwhere_cli.predictor import Answer, Explanation
+    from lookwhere_cli.segmenter import Segmented
 
 SIDE = 192  # pixels that a map in the terminal is drawn from, at most
 BESIDE = 90  # columns from which labels stand beside the map
@@ -32,6 +33,23 @@ def answer_card(answer: Answer, console: Console, with_map: bool) -> RenderableT
     if not with_map:
         return Group(_title(row), said, "")
     seen = CellMap(pixels_of(view), row.grid, row.cells, max_height=14, max_width=40)
+    return Group(_title(row), _side_by_side(seen, said) if console.width >= BESIDE else Group(seen, said), "")
+
+
+def segmented_card(
+    segmented: Segmented, console: Console, colours: NDArray[np.uint8], with_map: bool
+) -> RenderableType:
+    """A picture's classes with their shares and, where asked for, the map of them; `colours` is (classes, 3)."""
+    row, classes, _ = segmented
+    if classes is None:
+        return Group(_title(row), Text(f"{row.error}", "red"), "")
+    said = Group(share_bars(row.shares, colours), _cost(row), *_written(row))
+    if not with_map:
+        return Group(_title(row), said, "")
+    seen = Group(
+        ClassMap(classes, row.shares, colours, row.grid, row.cells, max_height=16, max_width=56),
+        Legend(row.k, row.grid[0] * row.grid[1], "bright", "capitals"),
+    )
     return Group(_title(row), _side_by_side(seen, said) if console.width >= BESIDE else Group(seen, said), "")
 
 
@@ -74,6 +92,10 @@ def _cost(row: Row) -> Text:
         f"{row.macs_full / 1e9:.2f} ({row.macs_full / row.macs:.1f}x fewer), {1000 * row.seconds:.0f} ms",
         "dim",
     )
+
+
+def _written(row: Row) -> list[Text]:
+    return [] if row.mask is None else [Text(f"mask: {on_one_line(row.mask)}", "dim")]
 
 
 def _best_cells(row: Row) -> Text:

@@ -13,7 +13,7 @@ from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import OUTPUT
-from lookwhere_cli.cli.output import say, tracked
+from lookwhere_cli.cli.output import make_folder, say, tracked
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.files import check_free, whole_file, writing
 from lookwhere_cli.images.frame import Reading
@@ -124,7 +124,7 @@ def _overlay_files(pictures: Sequence[str], out: Path | None, overwrite: bool) -
         files = {pictures[0]: out}
     else:
         files = {path: out / f"{name}.png" for path, name in zip(pictures, _names(pictures), strict=True)}
-        _make_folder(out)
+        make_folder(out)
     for file in files.values():
         check_free(file, overwrite)
     return files
@@ -140,15 +140,6 @@ def _names(pictures: Sequence[str]) -> list[str]:
         taken.add(name)
         names.append(name)
     return names
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as failure:
-        raise UsageError(
-            f"--out {str(folder)!r} can't be made ({failure.strerror}); choose another place."
-        ) from failure
 
 
 def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:

@@ -6,11 +6,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
+from lookwhere_cli.cli.output import say
+
 if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.cache import Watch
+    from lookwhere_cli.models.config import Task
 
 
 @contextmanager
@@ -39,3 +43,25 @@ def have(model: str, quiet: bool) -> None:
 
         with watched(quiet) as watch:
             obtain(wanted, watch)
+
+
+def chosen(context: typer.Context, task: Task, default: str, quiet: bool) -> str:
+    """The name of the command's model, fetched if it is not here yet: `--model`, LOOKWHERE_MODEL or the default.
+
+    The environment's gives way to the default where its task is another. Raises ModelError.
+    """
+    model: str = context.params["model"]
+    have(model, quiet)
+    source = context.get_parameter_source("model")
+    if source is None or source.name != "ENVIRONMENT":
+        return model
+    from lookwhere_cli.checkpoints.folder import read_config
+    from lookwhere_cli.checkpoints.names import find
+
+    other = read_config(find(model).folder).task
+    if other == task:
+        return model
+    if not quiet:
+        say(Console(stderr=True), f"LOOKWHERE_MODEL is {model!r}, whose task is {other}; {default} serves instead.")
+    have(default, quiet)
+    return default

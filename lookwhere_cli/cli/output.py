@@ -62,6 +62,16 @@ def output(
         raise stopped
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder that `--out` names, or one in it, where it is missing. Raises UsageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as failure:
+        raise UsageError(
+            f"--out {str(folder)!r} can't be made ({failure.strerror}); choose another place."
+        ) from failure
+
+
 def say(console: Console, sentence: str) -> None:
     """Print one line, however long, as it is."""
     console.print(Text(on_one_line(sentence)), soft_wrap=True)

@@ -132,10 +132,16 @@ class Legend:
     def __init__(self, read: int, cells: int, lit: str = "lit", plain: str = "") -> None:
         self._read, self._cells, self._lit, self._plain = read, cells, lit, plain
 
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._text(console, options))
+
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._text(console, options)
+
+    def _text(self, console: Console, options: ConsoleOptions) -> Text:
         mark = self._lit if has_colour(console) else self._plain or ("#" if options.ascii_only else "█")
         verb = "was" if self._read == 1 else "were"
-        yield Text(f"{mark}: the {self._read} of {self._cells} cells that {verb} read", style="dim")
+        return Text(f"{mark}: the {self._read} of {self._cells} cells that {verb} read", style="dim")
 
 
 class ClassMap(_Map):

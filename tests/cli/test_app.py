@@ -22,7 +22,9 @@ MODELS = ("list", "show", "pull", "verify", "convert", "push", "remove")
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["classify"], ["explain"], ["features"], *(["models", verb] for verb in MODELS)], ids=" ".join
+    "command",
+    [[], ["classify"], ["segment"], ["explain"], ["features"], *(["models", verb] for verb in MODELS)],
+    ids=" ".join,
 )
 def test_help_fits_a_screen_and_shows_two_examples(lookwhere, command):
     ran = lookwhere(*command, "--help")

@@ -1,0 +1,124 @@
+"""`lookwhere segment`: what each pixel of a picture shows."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lookwhere_cli.checkpoints.names import DEFAULT_SEGMENTER
+from lookwhere_cli.cli import options
+from lookwhere_cli.cli.fetching import chosen
+from lookwhere_cli.cli.mask_output import Asked, MaskFormat, before, mask_output, todo, written
+from lookwhere_cli.cli.options import OUTPUT, Format
+from lookwhere_cli.cli.output import make_folder, say
+from lookwhere_cli.cli.telling import as_rows, in_view, tell
+from lookwhere_cli.files import check_free
+from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.rows import WRITERS
+
+
+def segment(
+    context: typer.Context,
+    paths: options.Paths,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="The masks' folder.", rich_help_panel=OUTPUT)],
+    k: options.Cells = None,
+    size: options.Size = None,
+    stretch: options.Stretch = False,
+    max_pixels: options.MaxPixels = Reading.max_pixels,
+    background: options.Background = "white",
+    model: options.Model = DEFAULT_SEGMENTER,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    batch_size: options.BatchSize = 32,
+    workers: options.Workers = None,
+    format: Annotated[
+        MaskFormat,
+        typer.Option(
+            metavar="FORMAT",
+            help="Of masks: png (default), rle, geojson.",
+            rich_help_panel=OUTPUT,
+            show_default=False,
+        ),
+    ] = "png",
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Draw classes on the pictures, too.", rich_help_panel=OUTPUT)
+    ] = False,
+    rows: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a row per picture there.", rich_help_panel=OUTPUT)
+    ] = None,
+    rows_format: Annotated[
+        Format | None,
+        typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
+    ] = None,
+    overwrite: options.Overwrite = False,
+    no_map: options.NoMap = False,
+    fail_fast: options.FailFast = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Say what each pixel shows: a mask for each picture, at its own size.
+
+    Examples:
+
+      lookwhere segment photos/ --out masks/
+
+      lookwhere segment photos/ --out masks/ --overlay --rows shares.csv
+    """
+    amount, how, behind = options.amount(k), options.mode(False, stretch), options.colour(background)
+    if rows is not None:
+        check_free(rows, overwrite)
+
+    from lookwhere_cli.cli.cards import segmented_card
+    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.loading import load
+    from lookwhere_cli.masks.places import places
+    from lookwhere_cli.segmenter import Segmenter
+    from lookwhere_cli.show.colours import class_colours
+
+    found, asked = places(find_pictures(paths), paths, out), Asked(out, format, overlay, overwrite)
+    asked.check(found)
+    segmenter = Segmenter(
+        load(
+            chosen(context, "segment", DEFAULT_SEGMENTER, quiet),
+            k=amount,
+            size=size,
+            mode=how,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            workers=workers,
+            max_pixels=max_pixels,
+            background=behind,
+        )
+    )
+    labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
+    there = before(asked, found, labels)
+    left = todo(asked, found, there)
+    _say_skipped(len(found) - len(left), len(found), quiet)
+    if not left:
+        return
+    make_folder(out)
+    seen = rows is None and rows_format is None and sys.stdout.isatty()
+    card = partial(segmented_card, colours=colours, with_map=not no_map)
+    telling = in_view(card) if seen else as_rows(rows, rows_format or _format_of(rows))
+    with mask_output(asked, labels, colours, there) as keep, telling as where:
+        failed = tell(written(segmenter, left, keep, colours), where, len(left), quiet, fail_fast)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _format_of(rows: Path | None) -> str:
+    """As the file's ending says; text for other endings, and for standard output."""
+    ending = "" if rows is None else rows.suffix.lower().removeprefix(".")
+    return ending if ending in WRITERS else "text"
+
+
+def _say_skipped(skipped: int, total: int, quiet: bool) -> None:
+    if skipped and not quiet:
+        sentence = f"Skipped {skipped} of {total} pictures, whose masks are there already; --overwrite redoes them."
+        say(Console(stderr=True), sentence)
