@@ -66,6 +66,8 @@ class Config:
     """For segmentation: each cell becomes decoder_scale x decoder_scale logits per class."""
     k: int | float = 0.5
     """Cells kept by default: a count (int), or a share of the grid (float)."""
+    coarse_size: int = 0
+    """Side, in pixels, of a thumbnail that the extractor reads whole beside the cells by default; 0 for none."""
     license: str | None = None
 
     def __post_init__(self) -> None:
@@ -78,6 +80,8 @@ class Config:
         for name in ("registers", "selector_depth", "decoder_channels"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
+        if self.coarse_size < 0 or self.coarse_size % self.patch:
+            raise ValueError(f"coarse_size is {self.coarse_size}; it must be 0 or a multiple of patch, {self.patch}")
         if (self.selector_depth == 0) != (self.prefix == "own"):
             raise ValueError(
                 f"selector_depth is {self.selector_depth} and prefix is {self.prefix!r}; "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -11,8 +13,15 @@ from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.vit import ALL, ViT
 
 
+class Coarse(NamedTuple):
+    """All of a picture, coarsely: the normalised patches of a thumbnail, row by row, and its grid (rows, columns)."""
+
+    patches: Float[Tensor, "batch coarse 3 patch patch"]
+    grid: Grid
+
+
 class Extractor(ViT):
-    """A deep ViT on k cells, told the gist of the whole by the selector's prefix tokens."""
+    """A deep ViT on k cells, told the gist of the whole by the selector's prefix tokens and, if wanted, coarse ones."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, config.extractor_depth, config.grid)
@@ -25,10 +34,16 @@ class Extractor(ViT):
         grid: Grid,
         prefix_tokens: Float[Tensor, "batch prefix dim"],
         returned: slice = ALL,
+        coarse: Coarse | None = None,
     ) -> Float[Tensor, "batch returned dim"]:
-        """Normalised patches in any order, their cells (row * columns + column); the `returned` tokens, normed."""
-        tokens = self.embed(patches, grid, cells)
-        return self.encode(torch.cat([self.handover(self.prefix(), prefix_tokens), tokens], dim=1), returned)
+        """Normalised patches in any order, their cells (row * columns + column); the `returned` tokens, normed.
+
+        Tokens are ordered prefix, cells, coarse. A coarse patch has the position of its place on its own grid.
+        """
+        tokens = [self.handover(self.prefix(), prefix_tokens), self.embed(patches, grid, cells)]
+        if coarse is not None:
+            tokens.append(self.embed(coarse.patches, coarse.grid))
+        return self.encode(torch.cat(tokens, dim=1), returned)
 
 
 def _handover(config: Config) -> nn.Module:

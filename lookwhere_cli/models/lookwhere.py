@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.decoder import decoder_of
-from lookwhere_cli.models.extractor import Extractor
+from lookwhere_cli.models.extractor import Coarse, Extractor
 from lookwhere_cli.models.selector import Selection, selector_of
 from lookwhere_cli.models.vit import CLS
 
@@ -40,14 +40,15 @@ class LookWhere(nn.Module):
         cells: Int[Tensor, "batch k"],
         grid: Grid,
         prefix_tokens: Float[Tensor, "batch prefix dim"],
+        coarse: Coarse | None = None,
     ) -> Float[Tensor, "batch dim"]:
         """What the head sees: CLS or, with `pool: max`, each channel's maximum over the cells.
 
-        From the patches of the chosen cells (row * columns + column), in any order.
+        From the patches of the chosen cells (row * columns + column), in any order; `coarse` adds all of the picture.
         """
         if self.config.pool == "max":
-            return self.extract_dense(patches, cells, grid, prefix_tokens).amax(dim=1)
-        return self.extractor(patches, cells, grid, prefix_tokens, CLS)[:, 0]
+            return self.extract_dense(patches, cells, grid, prefix_tokens, coarse).amax(dim=1)
+        return self.extractor(patches, cells, grid, prefix_tokens, CLS, coarse)[:, 0]
 
     def extract_dense(
         self,
@@ -55,9 +56,12 @@ class LookWhere(nn.Module):
         cells: Int[Tensor, "batch k"],
         grid: Grid,
         prefix_tokens: Float[Tensor, "batch prefix dim"],
+        coarse: Coarse | None = None,
     ) -> Float[Tensor, "batch k dim"]:
         """A token for each chosen cell, in the order of `cells`; `spread` takes them to the whole grid."""
-        return self.extractor(patches, cells, grid, prefix_tokens, slice(self.config.prefix_tokens, None))
+        first = self.config.prefix_tokens
+        chosen = slice(first, first + cells.shape[1])
+        return self.extractor(patches, cells, grid, prefix_tokens, chosen, coarse)
 
     def logits(self, cls: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         """Scores of the classes, before softmax (or sigmoid, for a multi-label model)."""
@@ -69,6 +73,7 @@ class LookWhere(nn.Module):
         cells: Int[Tensor, "batch k"],
         grid: Grid,
         prefix_tokens: Float[Tensor, "batch prefix dim"],
+        coarse: Coarse | None = None,
     ) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
         """Scores of the classes before softmax, decoder_scale times finer than `grid`, for a model that segments."""
-        return self.decoder(self.extract_dense(patches, cells, grid, prefix_tokens), cells, grid)
+        return self.decoder(self.extract_dense(patches, cells, grid, prefix_tokens, coarse), cells, grid)

@@ -24,26 +24,31 @@ class Macs:
         return self.selector + self.extractor + self.head + self.spread
 
 
-def count(config: Config, grid: Grid, thumbnail_grid: Grid, k: int) -> Macs:
-    """An image-level pass with k chosen cells of `grid`; the last block computes what is pooled only."""
+def count(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
+    """An image-level pass with k chosen cells of `grid` and so many coarse patches.
+
+    The last block computes what is pooled only.
+    """
     returned = k if config.pool == "max" else 1
-    return Macs(_selector(config, thumbnail_grid), _extractor(config, k, returned), _head(config))
+    return Macs(_selector(config, thumbnail_grid), _extractor(config, k + coarse, returned), _head(config))
 
 
-def count_dense(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, channels: int) -> Macs:
+def count_dense(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, channels: int, coarse: int = 0) -> Macs:
     """A dense pass: tokens of the k cells, spread over the grid as `channels` numbers each."""
     cells = grid[0] * grid[1]
     return Macs(
-        _selector(config, thumbnail_grid), _extractor(config, k, returned=k), spread=min(NEAREST, k) * cells * channels
+        _selector(config, thumbnail_grid),
+        _extractor(config, k + coarse, returned=k),
+        spread=min(NEAREST, k) * cells * channels,
     )
 
 
-def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int) -> Macs:
+def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
     """A pass of a model that segments: k cells of `grid` are read, the decoder answers for all."""
     cells = grid[0] * grid[1]
     return Macs(
         _selector(config, thumbnail_grid),
-        _extractor(config, k, returned=k),
+        _extractor(config, k + coarse, returned=k),
         head=_decoder(config, cells, k),
         spread=min(NEAREST, k) * cells * _spread_channels(config),
     )
@@ -66,11 +71,12 @@ def _selector(config: Config, thumbnail_grid: Grid) -> int:
     return _embed(config, patches) + config.selector_depth * _block(config, tokens, tokens) + head
 
 
-def _extractor(config: Config, k: int, returned: int) -> int:
-    tokens = config.prefix_tokens + k
+def _extractor(config: Config, read: int, returned: int) -> int:
+    """`read`: patches, of cells and coarse ones."""
+    tokens = config.prefix_tokens + read
     handover = config.prefix_tokens * config.dim**2 if config.prefix == "add" else 0
     blocks = (config.extractor_depth - 1) * _block(config, tokens, tokens) + _block(config, tokens, returned)
-    return _embed(config, k) + handover + blocks
+    return _embed(config, read) + handover + blocks
 
 
 def _embed(config: Config, patches: int) -> int:

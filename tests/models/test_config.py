@@ -36,6 +36,8 @@ def test_survives_json(kind: str) -> None:
         ({"eps": -1.0}, "eps is -1.0"),
         ({"crop_share": 0}, "crop_share is 0"),
         ({"labels": [1, 2]}, "labels is 1"),
+        ({"coarse_size": 100}, "coarse_size is 100; it must be 0 or a multiple of patch, 16"),
+        ({"coarse_size": -16}, "coarse_size is -16"),
     ],
 )
 def test_refuses_what_cannot_be(values: dict[str, object], words: str) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread import spread
 from lookwhere_cli.models.vit import CLS, ViT, cut
@@ -127,6 +128,10 @@ def test_the_costs_are_what_torch_counts(
     channels = config.decoder_channels or len(config.labels) * config.decoder_scale**2
     assert ours.spread == min(5, k) * grid[0] * grid[1] * channels
     assert ours.total == ours.selector + ours.extractor + ours.head + ours.spread
+    coarse = Coarse(noise(1, 6, 3, config.patch, config.patch), (2, 3))
+    more = macs.count_segment(config, grid, thumbnail, k, coarse=6)
+    assert more.extractor == counted(lambda: model.extract_dense(patches, cells, grid, prefix, coarse))
+    assert more.total - more.extractor == ours.total - ours.extractor
 
 
 def test_the_full_cost_of_a_model_that_segments_has_its_decoder_in_it() -> None:

@@ -9,6 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lookwhere_cli.checkpoints import published
 from lookwhere_cli.models import macs
+from lookwhere_cli.models.extractor import Coarse
 from tests.models.small import KINDS, LABELLED, SMALL, noise, small, some_cells
 
 
@@ -19,8 +20,11 @@ def counted(run) -> int:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("coarse_grid", [None, (4, 3)])
 @pytest.mark.parametrize(("grid", "thumbnail", "k"), [((6, 6), (3, 3), 9), ((5, 7), (2, 4), 1), ((9, 4), (3, 2), 36)])
-def test_counts_what_torch_counts(kind: str, grid: tuple[int, int], thumbnail: tuple[int, int], k: int) -> None:
+def test_counts_what_torch_counts(
+    kind: str, grid: tuple[int, int], thumbnail: tuple[int, int], k: int, coarse_grid: tuple[int, int] | None
+) -> None:
     config = KINDS[kind]
     model = small(config)
     thumbnails = noise(1, 3, thumbnail[0] * config.patch, thumbnail[1] * config.patch)
@@ -30,12 +34,14 @@ def test_counts_what_torch_counts(kind: str, grid: tuple[int, int], thumbnail: t
         return model.select(thumbnails, grid).prefix_tokens
 
     prefix = select()
-    ours = macs.count(config, grid, thumbnail, k)
+    coarse = coarse_grid and Coarse(noise(1, 12, 3, config.patch, config.patch), coarse_grid)
+    also = 12 if coarse else 0
+    ours = macs.count(config, grid, thumbnail, k, also)
     assert ours.selector == counted(select)
-    assert ours.extractor == counted(lambda: model.extract(patches, cells, grid, prefix))
+    assert ours.extractor == counted(lambda: model.extract(patches, cells, grid, prefix, coarse))
     assert ours.head == (counted(lambda: model.logits(noise(1, config.dim))) if config.labels else 0)
-    dense = macs.count_dense(config, grid, thumbnail, k, channels=config.dim)
-    assert dense.extractor == counted(lambda: model.extract_dense(patches, cells, grid, prefix))
+    dense = macs.count_dense(config, grid, thumbnail, k, config.dim, also)
+    assert dense.extractor == counted(lambda: model.extract_dense(patches, cells, grid, prefix, coarse))
     assert dense.spread == min(5, k) * grid[0] * grid[1] * config.dim
     assert dense.total == dense.selector + dense.extractor + dense.spread
 

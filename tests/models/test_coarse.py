@@ -1,0 +1,137 @@
+"""Coarse tokens: all of a thumbnail beside the chosen cells, whatever these are, and nothing where none is given."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.vit import CLS, cut
+from tests.models.small import KINDS, LABELLED, SEGMENTING, SMALL, noise, small, some_cells
+from tests.models.test_lookwhere import at, near, transposed
+
+kinds = pytest.mark.parametrize("kind", KINDS)
+GRID, SHAPE = (5, 7), (3, 4)
+
+
+def scene(model: LookWhere, batch: int = 2) -> tuple[Tensor, Tensor, Coarse]:
+    """Patches of all cells, prefix tokens, and a thumbnail of SHAPE."""
+    config = model.config
+    patches = noise(batch, GRID[0] * GRID[1], 3, config.patch, config.patch)
+    thumbnail = noise(batch, SHAPE[0] * SHAPE[1], 3, config.patch, config.patch, seed=4)
+    return patches, noise(batch, config.prefix_tokens, config.dim, seed=9), Coarse(thumbnail, SHAPE)
+
+
+def encoded(model: LookWhere, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The tokens that the extractor's blocks are given, each time."""
+    seen: list[Tensor] = []
+    encode = model.extractor.encode
+    monkeypatch.setattr(model.extractor, "encode", lambda tokens, *more: seen.append(tokens) or encode(tokens, *more))
+    return seen
+
+
+@kinds
+def test_they_follow_the_cells_with_positions_of_their_own_grid(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small(KINDS[kind])
+    (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
+    seen = encoded(model, monkeypatch)
+    model.extract(at(patches, cells), cells, GRID, prefix, coarse)
+    model.extract(at(patches, cells), cells, GRID, prefix)
+    assert seen[0][:, :-12].equal(seen[1])
+    near(seen[0][:, -12:], model.extractor.patch_embed(coarse.patches) + model.extractor.positions(SHAPE))
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 99), st.integers(1, 35))
+def test_they_are_the_same_whatever_cells_are_chosen(seed: int, k: int) -> None:
+    model = small(SMALL)
+    (patches, prefix, coarse), cells = scene(model), some_cells(2, k, 35, seed)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        seen = encoded(model, monkeypatch)
+        for chosen in (cells, some_cells(2, 9, 35)):
+            model.extract(at(patches, chosen), chosen, GRID, prefix, coarse)
+    assert seen[0][:, -12:].equal(seen[1][:, -12:])
+
+
+@kinds
+def test_they_change_the_answer(kind: str) -> None:
+    model = small(KINDS[kind])
+    (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
+    given = (at(patches, cells), cells, GRID, prefix)
+    with_them = model.extract(*given, coarse)
+    assert not torch.allclose(with_them, model.extract(*given), atol=1e-3)
+    other = Coarse(coarse.patches.flip(1), SHAPE)
+    assert not torch.allclose(with_them, model.extract(*given, other), atol=1e-3)
+
+
+@kinds
+def test_a_batch_equals_single_runs(kind: str) -> None:
+    model = small(KINDS[kind])
+    (patches, prefix, coarse), cells = scene(model, batch=3), some_cells(3, 9, 35)
+    together = model.extract(at(patches, cells), cells, GRID, prefix, coarse)
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = Coarse(coarse.patches[one], SHAPE)
+        near(model.extract(at(patches[one], cells[one]), cells[one], GRID, prefix[one], alone), together[one])
+
+
+@kinds
+def test_dense_answers_are_of_the_chosen_cells_in_their_order(kind: str) -> None:
+    model = small(KINDS[kind])
+    (patches, prefix, coarse), cells = scene(model), some_cells(2, 11, 35)
+    order = torch.randperm(11, generator=torch.Generator().manual_seed(5))
+    tokens = model.extract_dense(at(patches, cells), cells, GRID, prefix, coarse)
+    assert tokens.shape == (2, 11, model.config.dim)
+    near(model.extract_dense(at(patches, cells[:, order]), cells[:, order], GRID, prefix, coarse), tokens[:, order])
+
+
+def test_a_maximum_is_over_the_cells_alone() -> None:
+    model = small(replace(LABELLED, pool="max"))
+    (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
+    given = (at(patches, cells), cells, GRID, prefix, coarse)
+    near(model.extract(*given), model.extract_dense(*given).amax(dim=1))
+
+
+def test_a_mask_covers_the_grid_of_the_cells() -> None:
+    model = small(SEGMENTING)
+    (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
+    logits = model.segment(at(patches, cells), cells, GRID, prefix, coarse)
+    assert logits.shape == (2, 3, 2 * GRID[0], 2 * GRID[1])
+    near(logits, model.decoder(model.extract_dense(at(patches, cells), cells, GRID, prefix, coarse), cells, GRID))
+
+
+@kinds
+def test_without_them_nothing_is_different(kind: str) -> None:
+    model = small(KINDS[kind])
+    (patches, prefix, _), cells = scene(model), some_cells(2, 9, 35)
+    extractor = model.extractor
+    given = (at(patches, cells), cells, GRID, prefix)
+    tokens = torch.cat([extractor.handover(extractor.prefix(), prefix), extractor.embed(given[0], GRID, cells)], dim=1)
+    assert model.extract(*given).equal(extractor.encode(tokens, CLS)[:, 0])
+    first = model.config.prefix_tokens
+    assert model.extract_dense(*given).equal(extractor.encode(tokens, slice(first, None)))
+
+
+@kinds
+def test_transposing_picture_and_model_leaves_cls(kind: str) -> None:
+    model = small(KINDS[kind])
+    turned, patch = transposed(model), model.config.patch
+    picture, thumbnail = noise(1, 3, 5 * patch, 7 * patch), noise(1, 3, 3 * patch, 4 * patch, seed=4)
+    cells, prefix = some_cells(1, 8, 35), noise(1, model.config.prefix_tokens, model.config.dim)
+    mirrored = cells % GRID[1] * GRID[0] + cells // GRID[1]
+
+    def said(model: LookWhere, picture: Tensor, cells: Tensor, grid: Grid, thumbnail: Tensor, shape: Grid) -> Tensor:
+        patches = at(cut(picture, patch), cells)
+        return model.extract(patches, cells, grid, prefix, Coarse(cut(thumbnail, patch), shape))
+
+    near(
+        said(model, picture, cells, GRID, thumbnail, SHAPE),
+        said(turned, picture.mT, mirrored, GRID[::-1], thumbnail.mT, SHAPE[::-1]),
+    )
