@@ -14,7 +14,7 @@ LEVELS = (
     {"errors", "rows", "files", "arrays"},
     {"models", "images", "masks"},
     {"checkpoints"},
-    {"predictor", "loading", "segmenter", "show"},
+    {"answers", "predictor", "loading", "segmenter", "show"},
     {"training"},
     {"bench"},
     {"cli"},
@@ -22,7 +22,7 @@ LEVELS = (
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 SAME_LEVEL = {
     *(("files", "errors"), ("rows", "errors"), ("arrays", "errors"), ("arrays", "rows")),
-    *(("loading", "predictor"), ("segmenter", "predictor")),
+    *(("predictor", "answers"), ("loading", "predictor"), ("segmenter", "predictor")),
 }
 ENTRANCES = {"__init__", "__main__"}
 
@@ -89,7 +89,9 @@ def imported(code):
     return set(ran.stdout.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize("command", [["--help"], ["--version"], ["classify", "--help"], ["segment", "--help"]])
+@pytest.mark.parametrize(
+    "command", [["--help"], ["--version"], ["classify", "--help"], ["segment", "--help"], ["evaluate", "--help"]]
+)
 def test_help_loads_nothing_heavy(command):
     found = imported(
         f"sys.argv = ['lookwhere', *{command}]; from lookwhere_cli.cli.app import main; main()",
