@@ -5,6 +5,7 @@ Parameter names are timm's, so that timm's weights load as they are. Tokens are 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,6 +31,17 @@ class Attention(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch tokens dim"], returned: slice) -> Float[Tensor, "batch returned dim"]:
         """Every token is attended to; only the `returned` ones ask."""
+        out = F.scaled_dot_product_attention(*self.queries_keys_values(x, returned))
+        return self.proj(out.transpose(1, 2).flatten(2))
+
+    def queries_keys_values(
+        self, x: Float[Tensor, "batch tokens dim"], returned: slice
+    ) -> tuple[
+        Float[Tensor, "batch heads returned head_dim"],
+        Float[Tensor, "batch heads tokens head_dim"],
+        Float[Tensor, "batch heads tokens head_dim"],
+    ]:
+        """By head: queries of the `returned` tokens, not scaled; keys and values of all."""
         dim = x.shape[-1]
         if returned == ALL:
             q, k, v = self.qkv(x).chunk(3, dim=-1)
@@ -37,8 +49,7 @@ class Attention(nn.Module):
             weight, bias = self.qkv.weight, self.qkv.bias
             q = F.linear(x[:, returned], weight[:dim], bias[:dim])
             k, v = F.linear(x, weight[dim:], bias[dim:]).chunk(2, dim=-1)
-        out = F.scaled_dot_product_attention(self._by_head(q), self._by_head(k), self._by_head(v))
-        return self.proj(out.transpose(1, 2).flatten(2))
+        return self._by_head(q), self._by_head(k), self._by_head(v)
 
     def _by_head(self, x: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch heads tokens head_dim"]:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
@@ -111,7 +122,8 @@ class PatchEmbed(nn.Module):
 class ViT(nn.Module):
     """Patch embedding, positions, prefix tokens, blocks and final norm, each to be called by itself."""
 
-    def __init__(self, config: Config, depth: int, grid: Grid) -> None:
+    def __init__(self, config: Config, depth: int, grid: Grid, block: Callable[[Config], Block] = Block) -> None:
+        """`block` makes each of the blocks, where they do more than the plain one."""
         super().__init__()
         self.grid = grid
         self.own_prefix = config.prefix_tokens
@@ -120,7 +132,7 @@ class ViT(nn.Module):
         self.reg_token = nn.Parameter(torch.zeros(1, config.registers, config.dim)) if config.registers else None
         self.pos_embed = nn.Parameter(torch.zeros(1, self.prefix_positions + grid[0] * grid[1], config.dim))
         self.patch_embed = PatchEmbed(config)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(depth))
+        self.blocks = nn.ModuleList(block(config) for _ in range(depth))
         self.norm = LayerNorm(config.dim, eps=config.eps)
         self._resized: dict[Grid, tuple[int, Tensor]] = {}
 
