@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.cost import block_macs
 from lookwhere_cli.models.decoder import REACH
 from lookwhere_cli.models.spread import NEAREST
 
@@ -59,7 +60,7 @@ def full(config: Config, grid: Grid) -> int:
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
     head = _decoder(config, cells, cells) if config.task == "segment" else _head(config)
-    return _embed(config, cells) + config.extractor_depth * _block(config, tokens, tokens) + head
+    return _embed(config, cells) + config.extractor_depth * block_macs(config, tokens, tokens) + head
 
 
 def _selector(config: Config, thumbnail_grid: Grid) -> int:
@@ -68,28 +69,19 @@ def _selector(config: Config, thumbnail_grid: Grid) -> int:
     patches = thumbnail_grid[0] * thumbnail_grid[1]
     tokens = config.prefix_tokens + patches
     head = patches * 4 * config.dim * (config.dim + config.map_scale**2)
-    return _embed(config, patches) + config.selector_depth * _block(config, tokens, tokens) + head
+    return _embed(config, patches) + config.selector_depth * block_macs(config, tokens, tokens) + head
 
 
 def _extractor(config: Config, read: int, returned: int) -> int:
     """`read`: patches, of cells and coarse ones."""
     tokens = config.prefix_tokens + read
     handover = config.prefix_tokens * config.dim**2 if config.prefix == "add" else 0
-    blocks = (config.extractor_depth - 1) * _block(config, tokens, tokens) + _block(config, tokens, returned)
+    blocks = (config.extractor_depth - 1) * block_macs(config, tokens, tokens) + block_macs(config, tokens, returned)
     return _embed(config, read) + handover + blocks
 
 
 def _embed(config: Config, patches: int) -> int:
     return patches * 3 * config.patch**2 * config.dim
-
-
-def _block(config: Config, tokens: int, returned: int) -> int:
-    dim, hidden = config.dim, config.hidden
-    narrow = hidden // 2 if config.feed_forward == "swiglu" else hidden
-    keys_and_values = tokens * 2 * dim * dim
-    query_and_projection = returned * 2 * dim * dim
-    attention = 2 * returned * tokens * dim
-    return keys_and_values + query_and_projection + attention + returned * dim * (hidden + narrow)
 
 
 def _head(config: Config) -> int:
