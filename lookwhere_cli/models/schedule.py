@@ -1,0 +1,147 @@
+"""How many tokens stay after each of Token Cropr's pruning modules (arXiv 2412.00965, schedules and fusion)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.cost import block_macs, read
+
+ROUND = 8  # counts that suit the hardware
+HALVINGS = 40  # of the interval that a share's rate is searched in: far below what changes a count
+RAMP = 0.5  # share of the training over which the rate rises
+
+Counts = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Pruning:
+    """A schedule. All counts are of tokens, the prefix included."""
+
+    amount: int | float | Counts
+    """What is dropped: so many after each block (int; after the first one more); all but so many after each (counts);
+    as many as leave a share (float) of the MACs that the blocks have on all tokens."""
+    fusion: bool = False
+    """Whether the dropped tokens come back for the last block, so that each cell has an output."""
+    norm: bool = False
+    """Whether tokens are normalised before they are scored, as in one of the paper's variants."""
+
+
+def modules(config: Config, fusion: bool) -> int:
+    """Pruning modules: one after each block but the last; with fusion, but the last two."""
+    return max(0, config.extractor_depth - (2 if fusion else 1))
+
+
+def check(pruning: Pruning, config: Config, tokens: int) -> None:
+    """Raise ValueError with a sentence unless the schedule can be kept to with so many tokens."""
+    count = modules(config, pruning.fusion)
+    if not count:
+        blocks = f"{config.extractor_depth} block" + "s" * (config.extractor_depth > 1)
+        more = " and last-layer fusion" if pruning.fusion else ""
+        raise ValueError(
+            f"a ViT of {blocks} has no place for pruning{more}; it takes at least {3 if more else 2} blocks"
+        )
+    if isinstance(pruning.amount, tuple):
+        _check_counts(pruning.amount, count, _least(config), tokens)
+    elif isinstance(pruning.amount, float):
+        _check_share(pruning.amount, config, tokens, pruning.fusion)
+    else:
+        _check_rate(pruning.amount, count, _least(config), tokens)
+
+
+@lru_cache
+def kept_counts(pruning: Pruning, config: Config, tokens: int) -> Counts:
+    """Tokens left after each module, of so many that go in.
+
+    A schedule that `check` accepts is kept to; with fewer tokens (a small picture), each module keeps at least the
+    prefix and one cell.
+    """
+    count, amount = modules(config, pruning.fusion), pruning.amount
+    if isinstance(amount, tuple):
+        wanted = amount
+    elif isinstance(amount, float):
+        wanted = _of_share(amount, config, tokens, pruning.fusion)
+    else:
+        wanted = tuple(tokens - bool(amount) - amount * module for module in range(1, count + 1))
+    return tuple(min(tokens, max(_least(config), each)) for each in wanted)
+
+
+def eased(counts: Counts, tokens: int, progress: float) -> Counts:
+    """The counts while training has come to `progress` (0..1): over its first half what is dropped rises from nothing.
+
+    The paper's curriculum for dense training; the rate rises linearly, whatever gave the counts.
+    """
+    share = min(1.0, progress / RAMP)
+    return tuple(tokens - round(share * (tokens - count)) for count in counts)
+
+
+def _least(config: Config) -> int:
+    return config.prefix_tokens + 1
+
+
+def _check_rate(rate: int, count: int, least: int, tokens: int) -> None:
+    if rate < 0:
+        raise ValueError(f"a rate of {rate} tokens would add some; it must be at least 0")
+    dropped = count * rate + 1
+    if rate and tokens - dropped < least:
+        raise ValueError(
+            f"a rate of {rate} drops {dropped} of {tokens} tokens in {count} steps, and {least} must stay; "
+            f"it can be at most {max(0, (tokens - least - 1) // count)}"
+        )
+
+
+def _check_counts(counts: Counts, count: int, least: int, tokens: int) -> None:
+    if len(counts) != count:
+        raise ValueError(f"{len(counts)} counts are given for {count} pruning modules; each needs one")
+    for before, after in zip((tokens, *counts), counts, strict=False):
+        if after > before:
+            raise ValueError(f"a count of {after} tokens follows one of {before}; counts can't grow")
+    if counts[-1] < least:
+        raise ValueError(f"a count of {counts[-1]} tokens drops too many; {least} must stay, the prefix and one cell")
+
+
+def _check_share(share: float, config: Config, tokens: int, fusion: bool) -> None:
+    if not 0 < share <= 1:
+        raise ValueError(f"a share of {share} of the MACs is impossible; it must lie above 0 and up to 1.0")
+    fewest = (_least(config),) * modules(config, fusion)
+    least = _share(fewest, config, tokens)
+    if share < least:
+        raise ValueError(
+            f"a share of {share} of the MACs can't be met: with {tokens} tokens, the least possible is {least:.3f}"
+        )
+
+
+def _of_share(share: float, config: Config, tokens: int, fusion: bool) -> Counts:
+    """The counts of the slowest constant rate whose MACs are within the share; else the least there are."""
+    places, least = modules(config, fusion), _least(config)
+    rounded = min(tokens, _round_up(least))
+    floor = rounded if _share((rounded,) * places, config, tokens) <= share else least
+    slow, fast = 0.0, float(tokens)
+    for _ in range(HALVINGS):
+        middle = (slow + fast) / 2
+        if _share(_linear(middle, floor, places, tokens), config, tokens) > share:
+            slow = middle
+        else:
+            fast = middle
+    return _linear(fast, floor, places, tokens)
+
+
+def _linear(rate: float, floor: int, places: int, tokens: int) -> Counts:
+    """Counts that fall by the rate down to the floor, rounded once anything is dropped."""
+    wanted = (_round_up(tokens - rate * place) for place in range(1, places + 1))
+    return tuple(min(tokens, max(floor, each)) for each in wanted)
+
+
+def _round_up(count: float) -> int:
+    return ROUND * math.ceil(count / ROUND)
+
+
+def _share(counts: Counts, config: Config, tokens: int) -> float:
+    """The blocks' MACs as a share of those on all tokens, counted as in the paper.
+
+    That leaves scoring out, and has the last block return all of its tokens.
+    """
+    pruned = sum(block_macs(config, each, each) for each in read(config, tokens, counts))
+    return pruned / (config.extractor_depth * block_macs(config, tokens, tokens))

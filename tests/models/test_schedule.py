@@ -1,0 +1,109 @@
+"""How many tokens stay: by rate, by counts, for a share of the MACs; and sentences for what can't be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.cost import block_macs, pruned_macs
+from lookwhere_cli.models.schedule import Pruning, check, eased, kept_counts, modules
+
+TINY = Config(selector_depth=0, prefix="own")
+LARGE = replace(TINY, dim=1024, heads=16, hidden=4096, extractor_depth=24, grid=(32, 32))
+
+
+def share_of(counts: tuple[int, ...], tokens: int, fusion: bool) -> float:
+    """By the paper's formula."""
+    left = [tokens, *counts, *[tokens] * fusion]
+    assert len(left) == TINY.extractor_depth
+    return sum(12 * n * 192**2 + 2 * n**2 * 192 for n in left) / (12 * (12 * tokens * 192**2 + 2 * tokens**2 * 192))
+
+
+def test_a_rate_drops_one_more_at_first() -> None:
+    assert kept_counts(Pruning(8), TINY, 197) == (188, 180, 172, 164, 156, 148, 140, 132, 124, 116, 108)
+    assert kept_counts(Pruning(8, fusion=True), TINY, 197) == (188, 180, 172, 164, 156, 148, 140, 132, 124, 116)
+    assert kept_counts(Pruning(0), TINY, 197) == (197,) * 11
+    dense = kept_counts(Pruning(40, fusion=True), LARGE, 1025)
+    assert dense[:2] == (984, 944) and len(dense) == 22 and all(count % 8 == 0 for count in dense)
+
+
+def test_counts_are_kept_to() -> None:
+    given = (192, 160, 160, 128, 96, 96, 96, 64, 64, 64)
+    assert kept_counts(Pruning(given, fusion=True), TINY, 197) == given
+
+
+@given(share=st.floats(0.17, 1.0), fusion=st.booleans(), tokens=st.sampled_from([95, 193, 196, 197, 400]))
+def test_a_share_is_met_and_hardly_undercut(share: float, fusion: bool, tokens: int) -> None:
+    pruning = Pruning(0.1 + 0.9 * share if fusion else share, fusion)
+    check(pruning, TINY, tokens)
+    counts = kept_counts(pruning, TINY, tokens)
+    assert share_of(counts, tokens, fusion) <= pruning.amount
+    assert share_of(counts, tokens, fusion) > pruning.amount - 0.02
+    assert all(after <= before for before, after in pairwise((tokens, *counts)))
+    assert all(count % 8 == 0 or count == tokens for count in counts)
+
+
+def test_all_of_the_macs_drop_nothing_and_half_of_them_is_half() -> None:
+    assert kept_counts(Pruning(1.0), TINY, 196) == (196,) * 11
+    half = kept_counts(Pruning(0.5), TINY, 197)
+    assert 0.495 < share_of(half, 197, fusion=False) <= 0.5
+    assert kept_counts(Pruning(0.09), TINY, 197) == (2,) * 11  # less than a round count, where only that will do
+
+
+def test_macs_of_pruned_blocks_by_hand() -> None:
+    counts = (100,) * 11
+    blocks = block_macs(TINY, 197, 197) + 10 * block_macs(TINY, 100, 100) + block_macs(TINY, 100, 1)
+    assert pruned_macs(TINY, 197, counts, 1) == blocks + 196 * 192
+    assert pruned_macs(TINY, 197, (197,) * 10, 197) == 12 * block_macs(TINY, 197, 197)
+
+
+@given(amount=st.one_of(st.integers(0, 60), st.floats(0.01, 1.0), st.just((192,) * 10)), cells=st.integers(1, 196))
+def test_a_small_picture_keeps_a_cell_and_gains_none(amount: int | float | tuple[int, ...], cells: int) -> None:
+    counts = kept_counts(Pruning(amount, fusion=True), TINY, 1 + cells)
+    assert all(2 <= after <= before for before, after in pairwise((1 + cells, *counts)))
+
+
+@pytest.mark.parametrize(
+    ("pruning", "sentence"),
+    [
+        (Pruning(18), "a rate of 18 drops 199 of 197 tokens in 11 steps, and 2 must stay; it can be at most 17"),
+        (Pruning(-1), "at least 0"),
+        (Pruning((100,) * 10), "10 counts are given for 11 pruning modules"),
+        (Pruning((200,) * 11), "a count of 200 tokens follows one of 197; counts can't grow"),
+        (Pruning((100,) * 10 + (101,)), "a count of 101 tokens follows one of 100"),
+        (Pruning((100,) * 10 + (1,)), "a count of 1 tokens drops too many; 2 must stay"),
+        (Pruning(0.05), "can't be met: with 197 tokens, the least possible is 0.09"),
+        (Pruning(0.1, fusion=True), "the least possible is 0.17"),
+        (Pruning(1.5), "up to 1.0"),
+        (Pruning(0.0), "above 0"),
+    ],
+)
+def test_wrong_schedules_get_a_sentence(pruning: Pruning, sentence: str) -> None:
+    with pytest.raises(ValueError, match=sentence):
+        check(pruning, TINY, 197)
+
+
+@pytest.mark.parametrize(("depth", "fusion"), [(1, False), (2, True)])
+def test_a_shallow_vit_has_no_place_for_pruning(depth: int, fusion: bool) -> None:
+    with pytest.raises(ValueError, match=f"no place for pruning.* at least {depth + 1} blocks"):
+        check(Pruning(1, fusion), replace(TINY, extractor_depth=depth), 197)
+
+
+@given(rate=st.integers(0, 17))
+def test_the_largest_rate_is_the_one_that_the_sentence_names(rate: int) -> None:
+    check(Pruning(rate), TINY, 197)
+    assert kept_counts(Pruning(rate), TINY, 197) == tuple(197 - (rate > 0) - rate * step for step in range(1, 12))
+
+
+def test_the_rate_rises_over_the_first_half_of_the_training() -> None:
+    counts = kept_counts(Pruning(8, fusion=True), TINY, 197)
+    assert eased(counts, 197, 0.0) == (197,) * modules(TINY, fusion=True)
+    assert eased(counts, 197, 0.5) == eased(counts, 197, 1.0) == counts
+    quarter = eased(counts, 197, 0.25)
+    assert all(abs(197 - half - (197 - full) / 2) <= 0.5 for half, full in zip(quarter, counts, strict=True))
+    assert all(after <= before for before, after in pairwise((197, *quarter)))
