@@ -1,0 +1,74 @@
+"""Token Cropr's published layout: what is read from it, and the sentences for files that are nearly of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from lookwhere_cli.checkpoints import published_cropr
+from lookwhere_cli.models.auxiliary import Auxiliaries
+from lookwhere_cli.models.cropr import Cropr
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.schedule import Pruning
+from tests.models.small import LABELLED, small
+
+CONFIG = replace(
+    LABELLED,
+    heads=1,
+    extractor_depth=5,
+    selector_depth=0,
+    prefix="own",
+    grid=(8, 8),
+    k=1.0,
+    mean=(0.485, 0.456, 0.406),
+    std=(0.229, 0.224, 0.225),
+    crop_share=0.875,
+)
+PRUNING = Pruning(8, fusion=True)
+
+
+@pytest.fixture
+def published() -> dict[str, torch.Tensor]:
+    """A small model's tensors, in the layout of the authors' file."""
+    torch.manual_seed(0)
+    state = {name.removeprefix("extractor."): tensor for name, tensor in small(CONFIG).state_dict().items()}
+    return state | Auxiliaries(Cropr(CONFIG, PRUNING), 1, 3).state_dict(prefix="cropr.")
+
+
+def test_shapes_say_what_a_file_holds(published) -> None:
+    config, pruning = published_cropr.described(published)
+    assert replace(config, labels=CONFIG.labels, thumbnail_grid=CONFIG.thumbnail_grid) == CONFIG
+    assert pruning == PRUNING and len(config.labels) == 3
+    layout = published_cropr.layout(config, pruning)
+    assert {name: tensor.shape for name, tensor in layout.items()} == {
+        name: tensor.shape for name, tensor in published.items()
+    }
+    assert published_cropr.is_cropr(published)
+    assert not published_cropr.is_cropr(small(CONFIG).state_dict())
+
+
+def test_only_the_summed_queries_are_taken_over_from_what_taught_them(published) -> None:
+    many = published | {"cropr.0.cross_attn.queries": torch.ones(1, 7, CONFIG.dim)}
+    ours = published_cropr.tensors(many)
+    model = LookWhere(CONFIG)
+    model.extractor.cropr = Cropr(CONFIG, PRUNING)
+    model.load_state_dict(ours, strict=True)
+    assert torch.equal(ours["extractor.cropr.0.query"], torch.full((CONFIG.dim,), 7.0))
+    assert torch.equal(ours["extractor.cropr.1.query"], published["cropr.1.cross_attn.queries"][0, 0])
+    assert torch.equal(ours["extractor.norm.weight"], published["norm.weight"])
+    assert torch.equal(ours["head.bias"], published["head.bias"])
+
+
+@pytest.mark.parametrize("lacking", ["patch_embed.proj.weight", "pos_embed", "head.weight", "blocks.0.mlp.fc1.weight"])
+def test_a_file_that_lacks_what_tells_its_shape_is_told_so(published, lacking: str) -> None:
+    del published[lacking]
+    with pytest.raises(ValueError, match=f"it has no {lacking}"):
+        published_cropr.described(published)
+
+
+def test_a_file_with_too_few_modules_is_told_so(published) -> None:
+    few = {name: tensor for name, tensor in published.items() if not name.startswith("cropr.2.")}
+    with pytest.raises(ValueError, match="2 pruning modules for 5 blocks; there must be 4, or 3 with"):
+        published_cropr.described(few)
