@@ -1,0 +1,392 @@
+"""Whole runs on tiny sets: they learn, they resume to the same result, and what they save is their best."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from lookwhere_cli.checkpoints.folder import Loaded, load_model, save_model
+from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.training import finetune
+from lookwhere_cli.training.augment import Augmentation, Sample, fitted
+from lookwhere_cli.training.batches import load_sample
+from lookwhere_cli.training.examples import Example, Labelled
+from lookwhere_cli.training.finetune import FineTuning, Moment, Run, class_weights, typical_size
+from lookwhere_cli.training.look import Look, covered, read_look
+from lookwhere_cli.training.optimise import Rates
+from lookwhere_cli.training.start import Shape, config_for
+from tests.training.labelled import coloured, fields, spotted, start
+
+RECIPE = FineTuning(
+    epochs=4,
+    batch=6,
+    k=(4, 12),
+    augmentation=Augmentation(area=(0.8, 1.0), colour=0.1),
+    rates=Rates(peak=3e-3, layer_decay=1.0),
+    average=0.9,
+)
+FINDING = replace(RECIPE, batch=16, k=(4, 8), shape=Shape(size=48, thumbnail_size=24), steering="look")
+
+
+def run_of(
+    recipe: FineTuning,
+    labelled: Labelled,
+    out: Path,
+    look: Look | None = None,
+    base: Loaded | None = None,
+    workers: int = 0,
+) -> Run:
+    out.mkdir(exist_ok=True)
+    base = base or start()
+    config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
+    return Run(recipe, base, replace(config, k=recipe.k[0]), labelled, look, out, workers, device="cpu")
+
+
+def look_of(labelled: Labelled) -> Look:
+    return read_look(labelled.root / "boxes.csv", labelled.root, [example.path for example in labelled.examples])
+
+
+def same(one: LookWhere, other: LookWhere) -> bool:
+    ours, theirs = one.state_dict(), other.state_dict()
+    return ours.keys() == theirs.keys() and all(value.equal(theirs[name]) for name, value in ours.items())
+
+
+def without_time(records: list[dict[str, float]]) -> list[dict[str, float]]:
+    timed = ("seconds", "images_per_second")
+    return [{name: value for name, value in record.items() if name not in timed} for record in records]
+
+
+def fallen(run: Run, name: str = "loss") -> float:
+    """The loss of the last epoch as a share of the first's."""
+    return run.epochs[-1][name] / run.epochs[0][name]
+
+
+def found(model: LookWhere, labelled: Labelled, look: Look) -> float:
+    """The share of the pictures held back in which the model's own k cells touch what the boxes hold."""
+    config, hits = model.config, []
+    side, low = config.size, config.thumbnail_size
+    for example in labelled.of("val"):
+        if example.classes:
+            sample = load_sample(example, look, finetune.Reading(config.patch, side))
+            small = fitted(Sample(sample.picture), (low, low)).picture
+            scores = model.select((small[None].float() / 255 - 0.5) / 0.5, config.grid).map[0]
+            there = covered(sample, config.grid, config.patch) > 0
+            hits.append(bool(there[scores.topk(int(config.k)).indices].any()))
+    return float(np.mean(hits))
+
+
+def test_one_label(tmp_path: Path) -> None:
+    run = run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
+    moments = list(run.train())
+    assert len(moments) == 12 and [moment.epoch is not None for moment in moments] == [False, False, True] * 4
+    assert fallen(run) < 0.7
+    assert run.epochs[-1]["top1"] > 0.8
+
+
+@pytest.mark.parametrize("steering", ["frozen", "attention"])
+def test_a_selector_moves_only_if_it_is_told_to(steering: Any, tmp_path: Path) -> None:
+    run = run_of(replace(RECIPE, epochs=1, steering=steering), coloured(tmp_path / "set"), tmp_path / "out")
+    before = run.model.selector.head.w2.weight.clone()
+    list(run.train())
+    assert run.model.selector.head.w2.weight.equal(before) == (steering == "frozen")
+
+
+def test_several_labels_of_small_things_that_boxes_teach_it_to_find(tmp_path: Path) -> None:
+    labelled = spotted(tmp_path / "set")
+    look, base = look_of(labelled), start()
+    run = run_of(replace(FINDING, epochs=8), labelled, tmp_path / "out", look, base)
+    at_first = found(run.averaged, labelled, look)
+    list(run.train())
+    assert fallen(run) < 0.5 and fallen(run, "look") < 0.5
+    assert run.epochs[-1]["map"] > 0.8  # a quarter of the pictures show each label
+    assert found(run.averaged, labelled, look) > max(0.8, at_first + 0.3)
+
+
+def test_masks_and_a_selector_that_seeks_where_they_change(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=10, k=(10, 18), rates=Rates(peak=1e-3, layer_decay=1.0), steering="look")
+    labelled = fields(tmp_path / "set", count=24)
+    run = run_of(replace(recipe, shape=Shape(decoder_channels=8)), labelled, tmp_path / "out")
+    list(run.train())
+    assert fallen(run, "task") < 0.7 and fallen(run, "look") < 0.7
+    assert run.epochs[-1]["miou"] > 0.6  # all of one class is a third at most
+
+
+def test_the_full_vit_learns_from_the_same_set(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=3, k=(1.0, 1.0), shape=Shape(method="full"))
+    run = run_of(recipe, coloured(tmp_path / "set"), tmp_path / "out")
+    moments = list(run.train())
+    assert {moment.step["k"] for moment in moments} == {36}
+    assert run.epochs[-1]["top1"] > 0.6
+
+
+def interrupted_at(run: Run, step: int) -> None:
+    """Ctrl-C in the midst of a run."""
+    with pytest.raises(KeyboardInterrupt):
+        for moment in run.train():
+            if moment.step["step"] == step:
+                signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("kind", ["masks", "single"])
+def test_a_run_that_was_stopped_twice_ends_as_an_unbroken_one(kind: str, tmp_path: Path) -> None:
+    labelled = fields(tmp_path / "set") if kind == "masks" else coloured(tmp_path / "set")
+    recipe = replace(RECIPE, epochs=3, shape=Shape(decoder_channels=8), average=0.5)
+    whole, parts = run_of(recipe, labelled, tmp_path / "whole"), tmp_path / "parts"
+    list(whole.train())
+    interrupted_at(run_of(recipe, labelled, parts), 1)  # in the midst of an epoch
+    second = run_of(recipe, labelled, parts)
+    assert second.resume() == 1
+    for moment in second.train():
+        if len(second.epochs) == 2 and not moment.epoch:
+            break  # a step of the third epoch is lost, as when the machine goes down, and is done again
+    done = 2 * second.batches.per_epoch
+    last = run_of(recipe, labelled, parts)
+    assert last.resume() == done < len(second.steps)
+    list(last.train())
+    assert without_time(last.steps) == without_time(whole.steps)
+    assert without_time(last.epochs) == without_time(whole.epochs)
+    assert same(last.model, whole.model) and same(last.averaged, whole.averaged)
+    one, other = (torch.load(folder / "checkpoint.pt")["optimizer"]["state"] for folder in (parts, tmp_path / "whole"))
+    assert all(value.equal(other[key][name]) for key, state in one.items() for name, value in state.items())
+    assert same(*(load_model(str(folder), "cpu").model for folder in (parts, tmp_path / "whole")))
+
+
+def test_ctrl_c_keeps_whole_steps_and_says_so_at_once(tmp_path: Path) -> None:
+    labelled = coloured(tmp_path / "set")
+    run = run_of(RECIPE, labelled, tmp_path / "out", workers=1)
+    interrupted_at(run, 2)
+    again = run_of(RECIPE, labelled, tmp_path / "out")
+    assert again.resume() == len(run.steps) == 2
+    assert same(again.model, run.model) and same(again.averaged, run.averaged)
+
+
+def test_a_step_that_another_process_end_breaks_at_ctrl_c_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
+
+    def broken(*_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("Connection closed by peer")
+
+    monkeypatch.setattr(run.accelerator, "backward", broken)
+    with pytest.raises(KeyboardInterrupt):
+        list(run.train())
+    assert run.steps == [] and not (tmp_path / "out" / "checkpoint.pt").exists()
+
+
+def test_patience_ends_a_run_for_good(tmp_path: Path) -> None:
+    recipe, labelled = replace(RECIPE, patience=2, rates=Rates(peak=0.0)), coloured(tmp_path / "set")
+    run = run_of(recipe, labelled, tmp_path / "out")
+    list(run.train())
+    assert len(run.epochs) == 3 and run.best["epoch"] == 1  # nothing is learnt, so the first is the best
+    again = run_of(recipe, labelled, tmp_path / "out")
+    assert again.resume() == 9
+    assert list(again.train()) == [] and len(again.steps) == 9
+
+
+def test_the_weights_of_the_best_epoch_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.2, 0.9, 0.9, 0.1])
+    monkeypatch.setattr(finetune, "validate", lambda *_: {"top1": next(scores)})
+    run = run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
+    averages = [
+        {name: value.half() for name, value in run.averaged.state_dict().items()}
+        for moment in run.train()
+        if moment.epoch
+    ]
+    assert run.best["epoch"] == 2
+    kept = load_model(str(tmp_path / "out"), device="cpu", dtype="float16")
+    assert all(value.equal(averages[1][name]) for name, value in kept.model.state_dict().items())
+    assert kept.config == run.averaged.config
+    assert not all(value.equal(averages[2][name]) for name, value in kept.model.state_dict().items())
+
+
+def test_the_average_follows_a_short_run(tmp_path: Path) -> None:
+    labelled = coloured(tmp_path / "set")
+
+    def distance(average: float) -> float:
+        run = run_of(replace(RECIPE, average=average), labelled, tmp_path / str(average))
+        first = [value.clone() for value in run.model.parameters()]
+        list(run.train())
+
+        def far(one: Iterator[Tensor], other: Iterator[Tensor] | list[Tensor]) -> float:
+            return sum((a - b).square().sum().item() for a, b in zip(one, other, strict=True)) ** 0.5
+
+        return far(run.averaged.parameters(), run.model.parameters()) / far(run.model.parameters(), first)
+
+    assert distance(0.0) == 0
+    assert 0 < distance(0.999) < 0.5  # twelve steps of 0.999 would leave it where it began
+
+
+def test_another_seed_gives_another_result(tmp_path: Path) -> None:
+    labelled = coloured(tmp_path / "set")
+    runs = [
+        run_of(replace(RECIPE, epochs=1, seed=seed), labelled, tmp_path / name)
+        for seed, name in ((0, "a"), (0, "b"), (1, "c"))
+    ]
+    for run in runs:
+        list(run.train())
+    assert same(runs[0].model, runs[1].model) and not same(runs[0].model, runs[2].model)
+
+
+@pytest.mark.parametrize("what", ["batch", "config", "data", "look", "start"])
+def test_a_run_of_other_settings_does_not_take_up_a_checkpoint(what: str, tmp_path: Path) -> None:
+    labelled = spotted(tmp_path / "set", count=24)
+    run = run_of(replace(FINDING, epochs=1, batch=8), labelled, tmp_path / "out", look_of(labelled))
+    list(run.train())
+    recipe, changed, base = run.recipe, labelled, start()
+    if what == "batch":
+        recipe = replace(recipe, batch=4)
+    if what == "config":
+        recipe = replace(recipe, k=(5, 8))
+    if what == "data":
+        changed = replace(labelled, examples=labelled.examples[1:])
+    if what == "look":
+        boxes = labelled.root / "boxes.csv"
+        boxes.write_text(boxes.read_text().rstrip() + "5\n")
+    if what == "start":
+        base = replace(base, revision="1")
+    with pytest.raises(UsageError, match=rf"other settings \(({what}|config, k|data, look)\)"):
+        run_of(recipe, changed, tmp_path / "out", look_of(changed), base).resume()
+
+
+def test_an_exploding_loss_stops_the_run(tmp_path: Path) -> None:
+    run = run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
+    with torch.no_grad():
+        run.model.head.weight.fill_(float("nan"))  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="loss is nan at step 0; try a lower --lr"):
+        list(run.train())
+
+
+def test_a_set_whose_pictures_held_back_show_nothing_is_told(tmp_path: Path) -> None:
+    labelled = spotted(tmp_path / "set", count=24)
+    empty = tuple(replace(one, classes=()) if one.split == "val" else one for one in labelled.examples)
+    run = run_of(replace(RECIPE, epochs=1), replace(labelled, examples=empty), tmp_path / "out")
+    with pytest.raises(DataError, match="held back show none of the classes"):
+        list(run.train())
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_mask_of_where_to_look_is_told_in_a_sentence(workers: int, tmp_path: Path) -> None:
+    labelled = coloured(tmp_path / "set")
+    (tmp_path / "where").mkdir()
+    for example in labelled.examples:
+        (tmp_path / "where" / Path(example.path).name).write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    look = read_look(tmp_path / "where", labelled.root, [example.path for example in labelled.examples])
+    run = run_of(replace(RECIPE, steering="look"), labelled, tmp_path / "out", look, workers=workers)
+    with pytest.raises(DataError, match=r"^The mask '\S+/where/\d+\.png' can't be read: [^\n]*$"):
+        list(run.train())
+
+
+def test_a_batch_that_processes_cannot_share_alike_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finetune.Accelerator, "num_processes", property(lambda _: 4))
+    with pytest.raises(UsageError, match="--batch-size 6 can't be shared alike by 4 processes"):
+        run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
+
+
+def test_rare_classes_count_more_up_to_a_limit() -> None:
+    counts = (40, 10, 10, 1)
+    examples = tuple(
+        Example(str(label), (label,), split="train") for label, count in enumerate(counts) for _ in range(count)
+    )
+    labelled = Labelled("single", ("a", "b", "c", "d"), examples, Path())
+    assert class_weights(labelled, 1.0).tolist() == pytest.approx([0.25, 1, 1, 10])
+    assert class_weights(labelled, 0.5).tolist() == pytest.approx([0.5, 1, 1, 10**0.5])
+    assert class_weights(labelled, 0.0).tolist() == [1, 1, 1, 1]
+    held_back = tuple(replace(one, split="val") if one.classes == (0,) else one for one in examples)
+    assert class_weights(replace(labelled, examples=held_back), 1.0).tolist()[0] == pytest.approx(5.5)
+
+
+def test_several_labels_weigh_their_positives_against_all_else(tmp_path: Path) -> None:
+    classes = [(0,), (0, 1), (0,), (), ()]
+    examples = tuple(Example(str(index), of, split="train") for index, of in enumerate(classes))
+    labelled = Labelled("multi", ("a", "b"), examples, Path())
+    assert class_weights(labelled, 1.0).tolist() == pytest.approx([2 / 3, 4])
+
+
+def test_masks_weigh_pixels_and_leave_out_what_is_ignored(tmp_path: Path) -> None:
+    labelled = fields(tmp_path / "set", count=3, edge=8)  # of 32 columns 8 are of class 0, one is 255
+    assert class_weights(labelled, 1.0).tolist() == pytest.approx([15.5 / 8, 15.5 / 23])
+
+
+def test_a_half_precision_start_is_trained_in_float32(tmp_path: Path) -> None:
+    save_model(tmp_path / "half", start().model.half())
+    run = run_of(
+        replace(RECIPE, epochs=1),
+        coloured(tmp_path / "set"),
+        tmp_path / "out",
+        base=load_model(str(tmp_path / "half"), "cpu", "float16"),
+    )
+    moment = next(iter(run.train()))
+    assert isinstance(moment, Moment)
+    assert {parameter.dtype for parameter in run.model.parameters()} == {torch.float32}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steering", ["look", "attention"])
+def test_two_processes_end_as_one(steering: str, tmp_path: Path) -> None:
+    """The same global batch, split between two processes: the same weights, within rounding."""
+    labelled = spotted(tmp_path / "set", count=24)
+    lines = [
+        f"{Path(one.path).name},{';'.join(labelled.classes[label] for label in one.classes)}"
+        for one in labelled.examples
+    ]
+    (tmp_path / "set" / "labels.csv").write_text("\n".join(["file,labels", *lines]) + "\n")
+    save_model(tmp_path / "start", start().model)
+    command = [
+        "-m",
+        "lookwhere_cli",
+        "train",
+        str(tmp_path / "set"),
+        "--multi-label",
+        "--epochs",
+        "2",
+        "--batch-size",
+        "6",
+    ]
+    command += [
+        "--model",
+        str(tmp_path / "start"),
+        "--patches",
+        "4-12",
+        "--workers",
+        "0",
+        "--device",
+        "cpu",
+        "--dtype",
+        "float32",
+    ]
+    command += ["--look", str(tmp_path / "set" / "boxes.csv")] if steering == "look" else ["--train-selector"]
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
+    for name, begun in (("one", [sys.executable]), ("two", [*launch, "--mixed_precision", "no"])):
+        done = subprocess.run(
+            [*begun, *command, "--out", str(tmp_path / name)], capture_output=True, text=True, env=environment
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("The model is in") == 1
+    one, two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two"))
+    for name, value in one["model"].items():
+        torch.testing.assert_close(value, two["model"][name], rtol=1e-3, atol=1e-5)
+    assert [epoch["score"] for epoch in two["epochs"]] == pytest.approx([epoch["score"] for epoch in one["epochs"]])
