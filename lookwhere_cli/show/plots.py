@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TITLES = {
-    "score": "score, pictures held back",
-    "task": "task loss",
-    "look": "map loss",
     "loss": "total loss",
     "cls": "CLS loss",
     "patch": "patch loss",
@@ -22,6 +19,12 @@ TITLES = {
     "logits": "logits loss",
     "rate": "learning rate",
     "seconds": "seconds / step",
+}
+TITLES_OF_EPOCHS = {
+    "score": "score, pictures held back",
+    "loss": "total loss",
+    "task": "task loss",
+    "look": "map loss",
 }
 # Okabe and Ito's colours: told apart by everyone.
 LINE, SMOOTH = "#9ac7e6", "#0072b2"
@@ -36,37 +39,37 @@ def loss_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> Non
     "rate", "seconds"; a record may lack some, and what else it holds is passed over.
     The file is written whole or not at all: UsageError or OutputError where it can't be.
     """
-    _draw(history, "step", path)
+    _draw(history, "step", TITLES, path)
 
 
 def epoch_curves(epochs: Sequence[Mapping[str, float]], path: str | Path) -> None:
     """The same for fine-tuning, over epochs: "epoch", and any of "score", "loss", "task", "look"."""
-    _draw(epochs, "epoch", path)
+    _draw(epochs, "epoch", TITLES_OF_EPOCHS, path)
 
 
-def _draw(history: Sequence[Mapping[str, float]], over: str, path: str | Path) -> None:
-    names = [name for name in TITLES if any(name in record for record in history)]
-    figure = _panels(history, names, over)
+def _draw(history: Sequence[Mapping[str, float]], over: str, titles: Mapping[str, str], path: str | Path) -> None:
+    shown = {name: title for name, title in titles.items() if any(name in record for record in history)}
+    figure = _panels(history, shown, over)
     with whole_file(Path(path)) as stream, writing(path):
         figure.savefig(stream, format="png", dpi=150)
 
 
-def _panels(history: Sequence[Mapping[str, float]], names: Sequence[str], over: str) -> "Figure":
+def _panels(history: Sequence[Mapping[str, float]], titles: Mapping[str, str], over: str) -> "Figure":
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    across = min(PANELS_PER_ROW, max(1, len(names)))
-    down = max(1, -(-len(names) // across))
+    across = min(PANELS_PER_ROW, max(1, len(titles)))
+    down = max(1, -(-len(titles) // across))
     figure = Figure(figsize=(3.6 * across, 2.5 * down), layout="constrained")
     FigureCanvasAgg(figure)
-    for place, name in enumerate(names):
+    for place, (name, title) in enumerate(titles.items()):
         axes = figure.add_subplot(down, across, place + 1)
         points = [(record[over], record[name]) for record in history if name in record]
         _curve(axes, *np.array(points, dtype=np.float64).T, noisy=name != "rate")
         if name == "seconds":  # the first step warms up, and would press all others flat
             axes.set_ylim(0, 2 * np.median([seconds for _, seconds in points]))
-        axes.set_title(TITLES[name], fontsize=10, loc="left")
-        axes.set_xlabel(over if place >= len(names) - across else "", fontsize=9)
+        axes.set_title(title, fontsize=10, loc="left")
+        axes.set_xlabel(over if place >= len(titles) - across else "", fontsize=9)
     return figure
 
 
