@@ -11,8 +11,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lookwhere_cli.answers import Explanation
     from lookwhere_cli.loading import load
-    from lookwhere_cli.predictor import Explanation, Predictor
+    from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.rows import Label, Row, Share
     from lookwhere_cli.segmenter import Segmented, Segmenter
 
@@ -33,7 +34,7 @@ __all__ = [
 _HOMES = {
     "load": "loading",
     "Predictor": "predictor",
-    "Explanation": "predictor",
+    "Explanation": "answers",
     "Label": "rows",
     "Row": "rows",
     "Share": "rows",

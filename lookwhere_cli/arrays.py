@@ -135,7 +135,8 @@ class ParquetArrayWriter:
         text, count, arrow = self._arrow.string(), self._arrow.int64(), self._arrow
         kinds = dict.fromkeys(("path", "model", "revision", "note", "error"), text)
         kinds |= dict.fromkeys(("width", "height", "k", "macs", "macs_full"), count)
-        kinds |= {"grid": arrow.list_(count), "cells": arrow.list_(arrow.list_(count)), "seconds": arrow.float64()}
+        kinds |= dict.fromkeys(("grid", "coarse"), arrow.list_(count))
+        kinds |= {"cells": arrow.list_(arrow.list_(count)), "seconds": arrow.float64()}
         kinds |= dict.fromkeys(self._names, arrow.list_(arrow.float32()))
         return arrow.schema(list(kinds.items()))
 

@@ -17,6 +17,7 @@ def load(
     *,
     k: int | float | None = None,
     size: int | None = None,
+    coarse: int | None = None,
     mode: Mode = "whole",
     thumbnail: Literal["antialias", "alias"] | None = None,
     top: int = 5,
@@ -35,6 +36,8 @@ def load(
         k: cells to read: a count (int: 1 is one cell) or a share of the picture's grid (float: 1.0 is all of it);
             by default the model's own.
         size: the grid holds about size x size pixels; a multiple of the model's patch, by default the model's own.
+        coarse: the whole is also read at about so many pixels squared, beside the cells; a multiple of the patch, 0 for
+            not at all, by default the model's own.
         mode: "whole" reads all of the picture at its own shape, "crop" the centre square, "stretch" all, squashed.
         thumbnail: "antialias", or "alias" as the published models were trained; by default the model's own.
         top: labels to keep of each answer.
@@ -51,11 +54,19 @@ def load(
     _check_one_of("thumbnail", thumbnail, (None, "antialias", "alias"))
     loaded = load_model(model, device, dtype)
     config = loaded.config
-    size = _whole_patches(config.size if size is None else size, config.patch)
+    size = _whole_patches("size", config.size if size is None else size, config.patch)
+    coarse = config.coarse_size if coarse is None else coarse
     return Predictor(
         loaded,
         Reading(
-            config.patch, size, mode, config.crop_share, thumbnail or config.thumbnail_filter, max_pixels, background
+            config.patch,
+            size,
+            mode,
+            config.crop_share,
+            thumbnail or config.thumbnail_filter,
+            max_pixels,
+            background,
+            _whole_patches("coarse size", coarse, config.patch) if coarse else 0,
         ),
         k=config.k if k is None else possible(k, size, config.patch),
         top=_at_least_one("top", top),
@@ -81,11 +92,11 @@ def possible(k: int | float, size: int, patch: int) -> int | float:
     return k
 
 
-def _whole_patches(size: int, patch: int) -> int:
+def _whole_patches(what: str, size: int, patch: int) -> int:
     below = max(0, size // patch * patch)
     if size < patch or size != below:
         near = f"{below} or {below + patch}" if below else f"{patch}"
-        raise UsageError(f"The size {size} is no multiple of the model's patch, {patch} pixels; take {near}.")
+        raise UsageError(f"The {what} {size} is no multiple of the model's patch, {patch} pixels; take {near}.")
     return size
 
 

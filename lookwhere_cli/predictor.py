@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice, tee
 from typing import Any, NamedTuple, TypeAlias, TypeVar, overload
 
@@ -17,80 +18,48 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from lookwhere_cli.answers import Answer, Explanation, Features
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.errors import ModelError, PictureError
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View, open_view, view_of
 from lookwhere_cli.models import macs
+from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.selector import Selection, choose, kept
 from lookwhere_cli.models.spread import spread
+from lookwhere_cli.models.vit import cut
 from lookwhere_cli.rows import Label, Row
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
 """A path, a PIL image, or an array of (height, width), (height, width, 3) or (height, width, 4)."""
+Patches: TypeAlias = Sequence[NDArray[np.uint8]]
+"""The pixels of some cells of each picture, (k, patch, patch, 3) in 0..255."""
 T = TypeVar("T")
 
 WINDOW = 2  # batches' worth of pictures in which those of one grid find each other
 SHARES = (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)  # of the cells: what an explanation tries beside k itself
 
 
-class Answer(NamedTuple):
-    """A picture's row, and the view that it was read through; none for a picture that can't be read."""
-
-    row: Row
-    view: View | None
-
-
-class Features(NamedTuple):
-    """A picture's row, without labels, and what the model made of it, all float32; None for one that can't be read.
-
-    cls: (dim,), the image's token. dense: (rows, columns, dim), a token for each cell, where asked for.
-    scores: (rows, columns), the selector's map.
-    """
-
-    row: Row
-    cls: NDArray[np.float32] | None = None
-    dense: NDArray[np.float32] | None = None
-    scores: NDArray[np.float32] | None = None
-
-
 class Glimpse(NamedTuple):
-    """A picture's thumbnail, (height, width, 3) in 0..255, and the view that gives the rest."""
+    """A picture's thumbnails, (height, width, 3) in 0..255, the coarse one if wanted; the view that gives the rest."""
 
     view: View
     thumbnail: NDArray[Any]
+    coarse: NDArray[Any] | None
     seconds: float
 
 
 class Read(NamedTuple):
-    """Of a batch of pictures of one grid: where the selector looks, and the pixels (k, patch, patch, 3) there."""
+    """Of a batch of pictures of one grid: where the selector looks, the pixels there, and what is read of the whole."""
 
     glimpses: Sequence[Glimpse]
     started: float
     grid: Grid
     selection: Selection
     cells: Tensor
-    patches: list[NDArray[np.uint8]]
-
-
-@dataclass(frozen=True)
-class Explanation:
-    """What lies behind a row.
-
-    scores: (rows, columns) float32, the selector's map; what is higher is looked at first.
-    order: all cells, row * columns + column, best first; the row's are the first k of them.
-    seconds: wall time by stage: open, thumbnail, select, patches, extract.
-    predictions, macs: labels and multiply-adds by number of cells read, for several of them, the row's k among them.
-    """
-
-    row: Row
-    view: View
-    scores: NDArray[np.float32]
-    order: tuple[int, ...]
-    seconds: dict[str, float]
-    predictions: dict[int, tuple[Label, ...]]
-    macs: dict[int, int]
+    patches: Patches
+    coarse: Coarse | None
 
 
 class Predictor:
@@ -134,7 +103,7 @@ class Predictor:
         laps = _Laps(self.loaded.device)
         view = self.view(picture)
         laps.end("open")
-        thumbnail = self.thumbnail(view)
+        thumbnail, second = self.thumbnail(view), self.coarse_thumbnail(view)
         laps.end("thumbnail")
         with torch.inference_mode():
             selection = self.select([thumbnail], view.grid)
@@ -143,9 +112,10 @@ class Predictor:
             read = order[0, : kept(self.k, order.shape[1])].cpu().numpy()
             patches = view.patches(read)
             laps.end("patches")
-            labels = self.extract([patches], order[:, : len(read)], view.grid, selection.prefix_tokens)[0]
+            coarse = self.coarse([second])
+            labels = self.extract([patches], order[:, : len(read)], view.grid, selection.prefix_tokens, coarse)[0]
             laps.end("extract")
-            predictions = self._at_several_k(view, order, selection) | {len(read): labels}
+            predictions = self._at_several_k(view, order, selection.prefix_tokens, coarse) | {len(read): labels}
         return Explanation(
             row=self.row(view, read, labels, sum(laps.seconds.values())),
             view=view,
@@ -156,12 +126,14 @@ class Predictor:
             macs={k: self.macs(view.grid, k) for k in sorted(predictions)},
         )
 
-    def _at_several_k(self, view: View, order: Tensor, selection: Selection) -> dict[int, tuple[Label, ...]]:
+    def _at_several_k(
+        self, view: View, order: Tensor, prefix_tokens: Tensor, coarse: Coarse | None
+    ) -> dict[int, tuple[Label, ...]]:
         patches = view.patches(order[0].cpu().numpy())
         several = {kept(share, len(patches)) for share in SHARES}
         if not self._labels:
             return dict.fromkeys(several, ())
-        return {k: self.extract([patches[:k]], order[:, :k], view.grid, selection.prefix_tokens)[0] for k in several}
+        return {k: self.extract([patches[:k]], order[:, :k], view.grid, prefix_tokens, coarse)[0] for k in several}
 
     def in_batches(
         self,
@@ -201,20 +173,22 @@ class Predictor:
     def _answer(self, glimpses: Sequence[Glimpse]) -> list[Answer]:
         with torch.inference_mode():
             read = self.read(glimpses)
-            labels = self.extract(read.patches, read.cells, read.grid, read.selection.prefix_tokens)
+            labels = self.extract(read.patches, read.cells, read.grid, read.selection.prefix_tokens, read.coarse)
         return [Answer(row, glimpse.view) for row, glimpse in zip(self.rows(read, labels), glimpses, strict=True)]
 
     def _image_features(self, glimpses: Sequence[Glimpse]) -> list[Features]:
         with torch.inference_mode():
             read = self.read(glimpses)
-            cls = self.cls(read.patches, read.cells, read.grid, read.selection.prefix_tokens).float().cpu().numpy()
-        return list(map(Features, self.rows(read), cls, [None] * len(cls), _maps(read)))
+            cls = self.cls(read.patches, read.cells, read.grid, read.selection.prefix_tokens, read.coarse)
+        tokens = cls.float().cpu().numpy()
+        return list(map(Features, self.rows(read), tokens, [None] * len(tokens), _maps(read)))
 
     def _dense_features(self, glimpses: Sequence[Glimpse]) -> list[Features]:
         with torch.inference_mode():
             read = self.read(glimpses)
-            prefix_tokens = read.selection.prefix_tokens
-            tokens = self.model.extract_dense(self._normalised(read.patches), read.cells, read.grid, prefix_tokens)
+            tokens = self.model.extract_dense(
+                self._normalised(read.patches), read.cells, read.grid, read.selection.prefix_tokens, read.coarse
+            )
             dense = spread(tokens.float(), read.cells, read.grid).unflatten(1, read.grid).cpu().numpy()
         return list(map(Features, self.rows(read, dense=True), [None] * len(dense), dense, _maps(read)))
 
@@ -226,7 +200,8 @@ class Predictor:
         cells = choose(selection.map, kept(self.k, grid[0] * grid[1]))
         chosen = cells.cpu().numpy()
         patches = [glimpse.view.patches(one) for glimpse, one in zip(glimpses, chosen, strict=True)]
-        return Read(glimpses, started, grid, selection, cells, patches)
+        coarse = self.coarse([glimpse.coarse for glimpse in glimpses])
+        return Read(glimpses, started, grid, selection, cells, patches, coarse)
 
     def rows(self, read: Read, labels: Sequence[tuple[Label, ...]] | None = None, dense: bool = False) -> list[Row]:
         """A row for each picture, with its share of the time since it was read."""
@@ -239,23 +214,31 @@ class Predictor:
         ]
 
     def glimpse(self, picture: Picture) -> Glimpse:
-        """Open a picture and make its thumbnail. Raises PictureError."""
+        """Open a picture and make its thumbnails. Raises PictureError."""
         started = time.perf_counter()
         view = self.view(picture)
-        return Glimpse(view, self.thumbnail(view), time.perf_counter() - started)
+        return Glimpse(view, self.thumbnail(view), self.coarse_thumbnail(view), time.perf_counter() - started)
 
     def select(self, thumbnails: Sequence[NDArray[Any]], grid: Grid) -> Selection:
         """Where to look on `grid`, from thumbnails (height, width, 3) in 0..255 of one shape."""
         return self.model.select(self._normalised(thumbnails), grid)
 
+    def coarse(self, thumbnails: Sequence[NDArray[Any] | None]) -> Coarse | None:
+        """What the extractor reads beside the cells, of such thumbnails of one shape; None where there are none."""
+        wanted = [thumbnail for thumbnail in thumbnails if thumbnail is not None]
+        if not wanted:
+            return None
+        (height, width, _), patch = wanted[0].shape, self.config.patch
+        return Coarse(cut(self._normalised(wanted), patch), (height // patch, width // patch))
+
     def extract(
-        self, patches: Sequence[NDArray[np.uint8]], cells: Tensor, grid: Grid, prefix_tokens: Tensor
+        self, patches: Patches, cells: Tensor, grid: Grid, prefix_tokens: Tensor, coarse: Coarse | None = None
     ) -> list[tuple[Label, ...]]:
-        """Each picture's labels, most probable first, from its (k, patch, patch, 3) pixels at `cells` (batch, k).
+        """Each picture's labels, most probable first, from its pixels at `cells` (batch, k).
 
         None at all for a model that does not classify.
         """
-        cls = self.cls(patches, cells, grid, prefix_tokens)
+        cls = self.cls(patches, cells, grid, prefix_tokens, coarse)
         if not self._labels:
             return [()] * len(cls)
         best = self.probabilities(cls).topk(min(self.top, len(self._labels)))
@@ -264,18 +247,20 @@ class Predictor:
             for answer in zip(best.indices.tolist(), best.values.tolist(), strict=True)
         ]
 
-    def cls(self, patches: Sequence[NDArray[np.uint8]], cells: Tensor, grid: Grid, prefix_tokens: Tensor) -> Tensor:
+    def cls(
+        self, patches: Patches, cells: Tensor, grid: Grid, prefix_tokens: Tensor, coarse: Coarse | None = None
+    ) -> Tensor:
         """Each picture's CLS token, (batch, dim), from the same."""
-        return self.model.extract(self._normalised(patches), cells, grid, prefix_tokens)
+        return self.model.extract(self._normalised(patches), cells, grid, prefix_tokens, coarse)
 
     def class_scores(
-        self, patches: Sequence[NDArray[np.uint8]], cells: Tensor, grid: Grid, prefix_tokens: Tensor
+        self, patches: Patches, cells: Tensor, grid: Grid, prefix_tokens: Tensor, coarse: Coarse | None = None
     ) -> Tensor:
         """The classes' scores all over each picture, (batch, classes, rows, columns) float32, from the same.
 
         Before softmax, on a grid some times finer than `grid`; for models that segment.
         """
-        return self.model.segment(self._normalised(patches), cells, grid, prefix_tokens).float()
+        return self.model.segment(self._normalised(patches), cells, grid, prefix_tokens, coarse).float()
 
     def probabilities(self, cls: Tensor) -> Tensor:
         """Each label's probability, (batch, labels) float32, from CLS tokens (batch, dim)."""
@@ -298,16 +283,27 @@ class Predictor:
         rows, columns = self.thumbnail_grid(view.grid)
         return view.thumbnail(rows * self.config.patch, columns * self.config.patch)
 
+    def coarse_thumbnail(self, view: View) -> NDArray[Any] | None:
+        """What the extractor sees of the whole beside the cells, likewise; None where it sees nothing of it."""
+        grid, patch = self.coarse_grid(view.grid), self.config.patch
+        return None if grid is None else view.thumbnail(grid[0] * patch, grid[1] * patch)
+
     def thumbnail_grid(self, grid: Grid) -> Grid:
         """The thumbnail's (rows, columns) of patches: about as many as the model was made for, shaped like `grid`."""
         return grid_for(*grid, self.config.thumbnail_size, self.config.patch)
 
+    def coarse_grid(self, grid: Grid) -> Grid | None:
+        """The (rows, columns) of patches that are read beside the cells of `grid`, shaped like it; None without any."""
+        size = self.reading.coarse_size
+        return grid_for(*grid, size, self.config.patch) if size else None
+
     def macs(self, grid: Grid, k: int, dense: bool = False) -> int:
         """Multiply-adds for one picture, with k cells of `grid` read; dense, with a token spread to each cell."""
         arguments = (self.config, grid, self.thumbnail_grid(grid), k)
+        coarse = math.prod(self.coarse_grid(grid) or (0,))
         if dense:
-            return macs.count_dense(*arguments, self.config.dim).total
-        return (macs.count_segment if self.config.task == "segment" else macs.count)(*arguments).total
+            return macs.count_dense(*arguments, self.config.dim, coarse).total
+        return (macs.count_segment if self.config.task == "segment" else macs.count)(*arguments, coarse).total
 
     def row(
         self, view: View, cells: NDArray[np.int64], labels: tuple[Label, ...], seconds: float, dense: bool = False
@@ -327,6 +323,7 @@ class Predictor:
             macs=self.macs(view.grid, len(cells), dense),
             macs_full=macs.full(self.config, view.grid),
             seconds=seconds,
+            coarse=self.coarse_grid(view.grid),
             note="; ".join(view.notes) or None,
         )
 

@@ -56,6 +56,7 @@ class Row:
         labels: the answers, most probable first.
         macs, macs_full: multiply-adds spent, and those of the full ViT on all cells.
         seconds: wall time, the picture's share of its batch.
+        coarse: (rows, columns) of the patches in which all of it was read once more, where it was.
         shares: of a picture that was segmented, the classes that occur, the largest first.
         mask: the path of the file that holds its classes, where one was written.
         note: what was done to read it, for instance "first of 12 frames".
@@ -74,13 +75,14 @@ class Row:
     macs: int = 0
     macs_full: int = 0
     seconds: float = 0.0
+    coarse: tuple[int, int] | None = None
     shares: tuple[Share, ...] = ()
     mask: str | None = None
     note: str | None = None
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The row as JSON has it, keys in the fields' order; `shares`, `mask` and `note` only where there are any."""
+        """The row as JSON has it, keys in the fields' order; those from `coarse` on only where there is something."""
         if self.error is not None:
             return {"path": printable(self.path), "error": printable(self.error)}
         row: dict[str, Any] = {
@@ -98,6 +100,7 @@ class Row:
             "seconds": round(self.seconds, 6),
         }
         rare = {
+            "coarse": self.coarse and list(self.coarse),
             "shares": [share.to_dict() for share in self.shares],
             "mask": None if self.mask is None else printable(self.mask),
             "note": self.note,
@@ -106,7 +109,7 @@ class Row:
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
-NESTED = ("grid", "cells", "labels", "shares")
+NESTED = ("grid", "cells", "labels", "coarse", "shares")
 
 
 def printable(text: str) -> str:
@@ -245,7 +248,8 @@ def _parquet_schema(arrow: Any) -> Any:
         arrow.list_(arrow.struct([("label", text), ("index", count), (value, arrow.float64())]))
         for value in ("probability", "share")
     )
-    kinds = {"grid": arrow.list_(count), "cells": arrow.list_(arrow.list_(count)), "labels": label, "shares": share}
+    kinds = dict.fromkeys(("grid", "coarse"), arrow.list_(count))
+    kinds |= {"cells": arrow.list_(arrow.list_(count)), "labels": label, "shares": share}
     kinds |= dict.fromkeys(("path", "model", "revision", "mask", "note", "error"), text)
     kinds |= {"seconds": arrow.float64()}
     return arrow.schema([(name, kinds.get(name, count)) for name in COLUMNS])

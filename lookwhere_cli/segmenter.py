@@ -59,7 +59,9 @@ class Segmenter:
     def _scored(self, glimpses: Sequence[Glimpse]) -> list[_Scored]:
         with torch.inference_mode():
             read = self.predictor.read(glimpses)
-            scores = self.predictor.class_scores(read.patches, read.cells, read.grid, read.selection.prefix_tokens)
+            scores = self.predictor.class_scores(
+                read.patches, read.cells, read.grid, read.selection.prefix_tokens, read.coarse
+            )
         views = [glimpse.view for glimpse in glimpses]
         return list(map(_Scored, self.predictor.rows(read), scores, views))
 

@@ -10,6 +10,8 @@ from lookwhere_cli import load
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError, PictureError, UsageError
 from lookwhere_cli.models import macs
+from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.selector import choose
 from tests.models.small import LABELLED, SMALL, small
 
 
@@ -117,6 +119,82 @@ def test_a_larger_size_gives_a_finer_grid(model_folder, files):
     assert load(str(model_folder), size=48).classify(files[2]).grid == (12, 12)
 
 
+COARSE = (3, 4)  # as 16 x 16 pixels of a 5 x 7 grid are
+
+
+def test_all_of_it_may_be_read_coarsely_as_well(model_folder, files):
+    predictor = load(str(model_folder), coarse=16)
+    row, plain = predictor.classify(files[0]), load(str(model_folder)).classify(files[0])
+    assert row.coarse == COARSE and plain.coarse is None
+    assert (row.k, row.grid, row.cells) == (plain.k, plain.grid, plain.cells)
+    assert row.labels != plain.labels
+    assert row.macs == macs.count(LABELLED, (5, 7), predictor.thumbnail_grid((5, 7)), 17, coarse=12).total
+    assert row.macs_full == plain.macs_full
+
+
+def test_what_is_read_coarsely_is_a_thumbnail_of_its_own(model_folder, files):
+    """The main line once more, with nothing but the model and the view; the files hold noise, so a pixel would show."""
+    predictor = load(str(model_folder), coarse=16)
+    view = predictor.view(files[0])
+    pixels = torch.tensor(view.thumbnail(12, 16)) / 127.5 - 1
+    cells = [pixels[4 * r : 4 * r + 4, 4 * c : 4 * c + 4] for r in range(3) for c in range(4)]
+    coarse = Coarse(torch.stack(cells).movedim(-1, -3)[None], COARSE)
+    with torch.inference_mode():
+        selection = predictor.select([predictor.thumbnail(view)], view.grid)
+        chosen = choose(selection.map, 17)
+        patches = [view.patches(chosen[0].numpy())]
+        cls = predictor.cls(patches, chosen, view.grid, selection.prefix_tokens, coarse)
+        expected = predictor.probabilities(cls)[0]
+    for label in predictor.classify(files[0]).labels:
+        assert label.probability == pytest.approx(expected[label.index].item(), abs=1e-5)
+
+
+def test_it_is_the_same_whatever_cells_are_chosen(model_folder, files):
+    read = {}
+    for k in (1, 9, 1.0):
+        predictor = load(str(model_folder), coarse=16, k=k)
+        read[k] = predictor.read([predictor.glimpse(files[0])]).coarse
+    assert all(one.grid == COARSE and one.patches.equal(read[1].patches) for one in read.values())
+
+
+@pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (5, 2), (64, 1)])
+def test_rows_with_it_do_not_depend_on_batches_and_threads(model_folder, files, batch_size, workers):
+    expected = [load(str(model_folder), coarse=16).classify(file) for file in files]
+    found = list(load(str(model_folder), coarse=16, batch_size=batch_size, workers=workers).classify(files))
+    assert told(found) == told(expected)
+    for row, one in zip(found, expected, strict=True):
+        assert row.coarse == one.coarse
+        assert [b.probability for b in row.labels] == pytest.approx([b.probability for b in one.labels], abs=1e-5)
+
+
+def test_a_model_may_read_so_by_itself(tmp_path, files, model_folder):
+    save_model(tmp_path, small(replace(LABELLED, coarse_size=16)))
+    asked = load(str(model_folder), coarse=16).classify(files[0])
+    assert load(str(tmp_path)).classify(files[0]).labels == asked.labels
+    assert load(str(tmp_path), coarse=8).classify(files[0]).coarse == (2, 2)
+    off = load(str(tmp_path), coarse=0).classify(files[0])
+    assert off.coarse is None and off.labels == load(str(model_folder)).classify(files[0]).labels
+
+
+def test_an_explanation_with_it_agrees_with_the_row(model_folder, files):
+    predictor = load(str(model_folder), coarse=16)
+    explanation, row = predictor.explain(files[0]), predictor.classify(files[0])
+    assert (explanation.row.coarse, explanation.row.macs) == (row.coarse, row.macs)
+    for k, labels in explanation.predictions.items():
+        alone = load(str(model_folder), coarse=16, k=k).classify(files[0])
+        assert explanation.macs[k] == alone.macs
+        assert [label.probability for label in labels] == pytest.approx([b.probability for b in alone.labels], abs=1e-5)
+
+
+def test_features_with_it_are_of_the_cells(model_folder, files):
+    plain, other = load(str(model_folder)), load(str(model_folder), coarse=16)
+    for dense in (False, True):
+        one, two = (next(predictor.features(files[:1], dense)) for predictor in (plain, other))
+        ours, theirs = (two.dense, one.dense) if dense else (two.cls, one.cls)
+        assert ours.shape == theirs.shape and not np.allclose(ours, theirs, atol=1e-3)
+        assert two.row.macs > one.row.macs and np.array_equal(one.scores, two.scores)
+
+
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
@@ -127,6 +205,9 @@ def test_a_larger_size_gives_a_finer_grid(model_folder, files):
         ({"size": 2}, "take 4"),
         ({"size": 0}, "take 4"),
         ({"size": -3}, "take 4"),
+        ({"coarse": 18}, "coarse size 18 is no multiple of the model's patch, 4 pixels; take 16 or 20"),
+        ({"coarse": 3}, "coarse size 3 .* take 4"),
+        ({"coarse": -4}, "coarse size -4 .* take 4"),
         ({"batch_size": 0}, "batch size is 0"),
         ({"workers": 0}, "number of workers is 0"),
         ({"top": 0}, "top is 0"),

@@ -29,6 +29,7 @@ GOOD = Row(
 SEGMENTED = replace(
     GOOD, path="c.jpg", labels=(), shares=(Share("road", 3, 0.75), Share("sky", 0, 0.25)), mask="masks/caf\udce9.png"
 )
+COARSE = replace(GOOD, path="d.jpg", coarse=(3, 4))
 BAD = Row("b.jpg", error="'b.jpg' is empty (0 bytes).")
 
 
@@ -57,12 +58,17 @@ def test_shares_and_mask_are_there_only_where_something_was_segmented():
     assert told["mask"] == r"masks/caf\udce9.png"
 
 
+def test_what_was_read_coarsely_is_told_only_where_it_was():
+    told = COARSE.to_dict()
+    assert list(told) == [*GOOD.to_dict(), "coarse"] and told["coarse"] == [3, 4]
+
+
 def test_a_failed_row_has_path_and_error_only():
     assert BAD.to_dict() == {"path": "b.jpg", "error": "'b.jpg' is empty (0 bytes)."}
 
 
 def test_json_lines_and_parquet_and_csv_hold_the_same_objects():
-    rows = [GOOD, BAD, SEGMENTED]
+    rows = [GOOD, BAD, SEGMENTED, COARSE]
     expected = [row.to_dict() for row in rows]
     assert json.loads(written("json", rows)) == expected
     assert [json.loads(line) for line in written("jsonl", rows).splitlines()] == expected
@@ -70,8 +76,9 @@ def test_json_lines_and_parquet_and_csv_hold_the_same_objects():
     assert [{name: value for name, value in row.items() if value is not None} for row in table] == expected
     records = list(csv.DictReader(io.StringIO(written("csv", rows).decode())))
     assert tuple(records[0]) == COLUMNS
-    nested = {name: json.loads(records[2][name]) for name in NESTED}
-    assert nested == {name: expected[2][name] for name in NESTED}
+    nested = {name: json.loads(records[2][name]) for name in NESTED if name != "coarse"}
+    assert nested == {name: expected[2][name] for name in nested}
+    assert json.loads(records[3]["coarse"]) == [3, 4] and records[0]["coarse"] == ""
     assert json.loads(records[0]["labels"]) == expected[0]["labels"] and records[0]["shares"] == ""
     assert records[1]["error"] == BAD.error and records[1]["labels"] == ""
 

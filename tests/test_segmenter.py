@@ -50,6 +50,18 @@ def test_rows_hold_shares_largest_first_and_what_it_took(predictor, photos):
         }
 
 
+def test_all_of_it_may_be_read_coarsely_as_well(predictor, photos, segmenting_folder):
+    paths = [str(photos / f"{i}.png") for i in range(4)]
+    coarsely = load(str(segmenting_folder), coarse=16)
+    for one, plain in zip(Segmenter(coarsely).segment(paths), Segmenter(predictor).segment(paths), strict=True):
+        assert one.classes.shape == plain.classes.shape and one.row.cells == plain.row.cells
+        assert (one.classes != plain.classes).any()
+        rows, columns = one.row.coarse
+        thumbnail = predictor.thumbnail_grid(one.row.grid)
+        spent = macs.count_segment(SEGMENTING, one.row.grid, thumbnail, one.row.k, coarse=rows * columns)
+        assert one.row.macs == spent.total
+
+
 def test_batches_and_strips_change_nothing(predictor, photos, segmenting_folder, monkeypatch):
     paths = [str(photos / f"{i}.png") for i in range(12)]
     together = [answer.classes for answer in Segmenter(predictor).segment(paths)]

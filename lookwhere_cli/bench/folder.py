@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -21,6 +21,8 @@ from lookwhere_cli.loading import load
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.predictor import Predictor
 
+Pixels: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None, NDArray[np.uint8]]
+"""Of a picture: its thumbnail, the coarse one, the chosen patches."""
 SHARED_CORES, ACCELERATOR = Limit("at least", 0.9), Limit("at least", 0.85)
 
 
@@ -60,10 +62,10 @@ def allowed(decode: float, model: float, shared: bool) -> float:
 
 def model_alone(predictor: Predictor, cells: dict[Path, NDArray[np.intp]]) -> Callable[[], None]:
     """All that the model does for the folder, batch by batch, from pixels that are in memory already."""
-    by_grid: dict[Grid, list[tuple[NDArray[Any], NDArray[np.uint8]]]] = defaultdict(list)
+    by_grid: dict[Grid, list[Pixels]] = defaultdict(list)
     for path, chosen in cells.items():
         glimpse = predictor.glimpse(path)
-        by_grid[glimpse.view.grid].append((glimpse.thumbnail, glimpse.view.patches(chosen)))
+        by_grid[glimpse.view.grid].append((glimpse.thumbnail, glimpse.coarse, glimpse.view.patches(chosen)))
 
     @torch.inference_mode()
     def run() -> None:
@@ -74,10 +76,10 @@ def model_alone(predictor: Predictor, cells: dict[Path, NDArray[np.intp]]) -> Ca
     return run
 
 
-def _answer(predictor: Predictor, grid: Grid, pictures: Sequence[tuple[NDArray[Any], NDArray[np.uint8]]]) -> None:
-    thumbnails, patches = zip(*pictures, strict=True)
-    selection = predictor.select(thumbnails, grid)
-    predictor.extract(patches, choose(selection.map, len(patches[0])), grid, selection.prefix_tokens)
+def _answer(predictor: Predictor, grid: Grid, pictures: Sequence[Pixels]) -> None:
+    thumbnails, coarse, patches = zip(*pictures, strict=True)
+    selection, beside = predictor.select(thumbnails, grid), predictor.coarse(coarse)
+    predictor.extract(patches, choose(selection.map, len(patches[0])), grid, selection.prefix_tokens, beside)
 
 
 def _decode(predictor: Predictor, cells: dict[Path, NDArray[np.intp]]) -> None:

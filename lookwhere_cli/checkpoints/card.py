@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from lookwhere_cli.checkpoints.names import RESULTS, TRAINING
+from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.selector import kept
@@ -19,8 +21,8 @@ def what(config: Config) -> str:
     rows, columns = config.grid
     cells = rows * columns
     k = kept(config.k, cells)
-    count = macs.count_segment if config.task == "segment" else macs.count
-    cost, full = count(config, config.grid, config.thumbnail_grid, k).total, macs.full(config, config.grid)
+    spent, full = cost(config), macs.full(config, config.grid)
+    beside = f" and all of the picture at {config.coarse_size} px" if config.coarse_size else ""
     licence = f"Licence of the teacher's weights: {config.license or 'not stated'}."
     if not config.selector_depth:
         return (
@@ -31,9 +33,18 @@ def what(config: Config) -> str:
         f"A LookWhere model ({_task(config)}): a selector of {config.selector_depth} blocks sees a thumbnail of "
         f"{config.thumbnail_grid[0] * config.patch} x {config.thumbnail_grid[1] * config.patch} px and chooses {k} of "
         f"{rows} x {columns} cells of {config.patch} px; an extractor of {config.extractor_depth} blocks reads only "
-        f"those. {cost / 1e9:.2f} GMACs for a picture of that shape, {full / cost:.1f}x fewer than the full ViT. "
+        f"those{beside}. {spent / 1e9:.2f} GMACs for a picture of that shape, {full / spent:.1f}x fewer than the full "
+        f"ViT. "
         f"{licence}"
     )
+
+
+def cost(config: Config) -> int:
+    """Multiply-adds for a picture of the model's own shape, read as it does by default."""
+    coarse = math.prod(grid_for(*config.grid, config.coarse_size, config.patch)) if config.coarse_size else 0
+    count = macs.count_segment if config.task == "segment" else macs.count
+    k = kept(config.k, math.prod(config.grid))
+    return count(config, config.grid, config.thumbnail_grid, k, coarse).total
 
 
 def _task(config: Config) -> str:

@@ -15,8 +15,8 @@ from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatMap, Legend, labe
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from lookwhere_cli.answers import Answer, Explanation
     from lookwhere_cli.images.view import View
-    from lookwhere_cli.predictor import Answer, Explanation
     from lookwhere_cli.segmenter import Segmented
 
 SIDE = 192  # pixels that a map in the terminal is drawn from, at most
@@ -88,10 +88,20 @@ def _title(row: Row) -> Text:
 def _cost(row: Row) -> Text:
     cells = row.grid[0] * row.grid[1]
     return Text(
-        f"{row.k} of {cells} cells read ({row.k / cells:.0%}), {row.macs / 1e9:.2f} GMACs of the full ViT's "
-        f"{row.macs_full / 1e9:.2f} ({row.macs_full / row.macs:.1f}x fewer), {1000 * row.seconds:.0f} ms",
+        f"{row.k} of {cells} cells read ({row.k / cells:.0%}){coarsely(row)}, {row.macs / 1e9:.2f} GMACs of the full "
+        f"ViT's {row.macs_full / 1e9:.2f} ({_ratio(row)}), {1000 * row.seconds:.0f} ms",
         "dim",
     )
+
+
+def _ratio(row: Row) -> str:
+    fewer = row.macs_full / row.macs
+    return f"{fewer:.1f}x fewer" if fewer >= 1 else f"{1 / fewer:.2f}x as many"
+
+
+def coarsely(row: Row) -> str:
+    """What follows in a sentence about the cells where all of the picture was read coarsely as well."""
+    return "" if row.coarse is None else " and all of it as {} x {} patches".format(*row.coarse)
 
 
 def _written(row: Row) -> list[Text]:

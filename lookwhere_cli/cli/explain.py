@@ -21,7 +21,8 @@ from lookwhere_cli.images.frame import Reading
 PAGE_SIDE = 1600  # pixels of a picture's longer side, at most, until the page is written
 
 if TYPE_CHECKING:
-    from lookwhere_cli.predictor import Explanation, Predictor
+    from lookwhere_cli.answers import Explanation
+    from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.show.page import PagePicture
 
 
@@ -29,6 +30,7 @@ def explain(
     paths: options.Paths,
     k: options.Cells = None,
     size: options.Size = None,
+    coarse: options.Coarse = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
@@ -72,6 +74,7 @@ def explain(
         model,
         k=amount,
         size=size,
+        coarse=coarse,
         mode=how,
         thumbnail=thumbnail,
         top=top,
@@ -145,11 +148,12 @@ def _names(pictures: Sequence[str]) -> list[str]:
 def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     from PIL import Image
 
+    from lookwhere_cli.cli.cards import coarsely
     from lookwhere_cli.show.overlay import overlay
 
     row, view = explanation.row, explanation.view
     answer = [f"{label.label} {label.probability:.1%}" for label in row.labels[:1]]
-    caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read"])
+    caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarsely(row)}"])
     picture = Image.fromarray(predictor.displayed(row.path, *view.size))
     drawn = overlay(picture, explanation.scores, row.cells, view.box, caption)
     with whole_file(file) as stream, writing(file):
@@ -176,6 +180,7 @@ def _page_picture(predictor: Predictor, explanation: Explanation) -> PagePicture
         macs=explanation.macs,
         macs_full=row.macs_full,
         k=row.k,
+        coarse=row.coarse,
     )
 
 

@@ -19,8 +19,8 @@ from lookwhere_cli.files import check_free
 from lookwhere_cli.images.frame import Reading
 
 if TYPE_CHECKING:
+    from lookwhere_cli.answers import Features
     from lookwhere_cli.arrays import Arrays
-    from lookwhere_cli.predictor import Features
 
 ENDINGS = (".safetensors", ".parquet")
 
@@ -37,6 +37,7 @@ def features(
     maps: Annotated[bool, typer.Option("--maps", help="The selector's maps as well.", rich_help_panel=OUTPUT)] = False,
     k: options.Cells = None,
     size: options.Size = None,
+    coarse: options.Coarse = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
@@ -73,6 +74,7 @@ def features(
         model,
         k=amount,
         size=size,
+        coarse=coarse,
         mode=how,
         thumbnail=thumbnail,
         device=device,

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Column, Table
 
 from lookwhere_cli.checkpoints.cache import cached, cached_models
+from lookwhere_cli.checkpoints.card import cost
 from lookwhere_cli.checkpoints.convert import read_origin
 from lookwhere_cli.checkpoints.folder import read_config, read_results
 from lookwhere_cli.checkpoints.names import PUBLISHED_FILES, WEIGHTS, HubName, Place, bundled, resolve
@@ -72,7 +73,7 @@ def _of_config(config: Config) -> Iterator[tuple[str, str]]:
     yield "task", task
     yield "labels", f"{labels}{': ' + ', '.join(config.labels[:5]) + ', ...' if config.labels else ''}"
     yield "pixels", f"{pixels}, thumbnail {config.thumbnail_size} ({config.thumbnail_filter})"
-    yield "cells read", k
+    yield "cells read", k + (f", and all of it at {config.coarse_size} pixels" if config.coarse_size else "")
     yield "GMACs", gmacs
     yield "licence", config.license or "not stated"
 
@@ -92,8 +93,7 @@ def _line(folder: Path) -> list[str]:
 def _shape(config: Config) -> tuple[str, str, str, str, str]:
     cells = config.grid[0] * config.grid[1]
     k = kept(config.k, cells)
-    cost = macs.count(config, config.grid, config.thumbnail_grid, k).total
-    gmacs = f"{cost / 1e9:.2f} of {macs.full(config, config.grid) / 1e9:.2f}"
+    gmacs = f"{cost(config) / 1e9:.2f} of {macs.full(config, config.grid) / 1e9:.2f}"
     return config.task, f"{len(config.labels)}", f"{config.size}", f"{k} of {cells}", gmacs
 
 

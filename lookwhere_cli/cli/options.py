@@ -62,7 +62,7 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH",
-        help="Pictures, folders, quoted globs, @list.txt, - (stdin).",
+        help="Files, folders, globs, @list.txt, - (stdin).",
         show_default=False,
     ),
 ]
@@ -82,6 +82,15 @@ Size = Annotated[
     typer.Option(
         metavar="PX",
         help="The grid holds about PX x PX pixels. (default: the model's)",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
+]
+Coarse = Annotated[
+    int | None,
+    typer.Option(
+        metavar="PX",
+        help="Also read all at PX x PX pixels, coarsely.",
         rich_help_panel=READING,
         show_default=False,
     ),

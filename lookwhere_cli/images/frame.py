@@ -20,6 +20,8 @@ class Reading:
     thumbnail_filter: "antialias", or "alias" for models that were trained on thumbnails without antialiasing.
     max_pixels: a file with more pixels (width x height) is refused before it is decoded.
     background: red, green, blue (0..255) behind transparent pixels.
+    coarse_size: the whole is also read at about so many pixels squared, beside the chosen cells; a multiple of patch, 0
+    for not at all.
     """
 
     patch: int
@@ -29,6 +31,7 @@ class Reading:
     thumbnail_filter: Literal["antialias", "alias"] = "antialias"
     max_pixels: int = 250_000_000
     background: tuple[int, int, int] = (255, 255, 255)
+    coarse_size: int = 0
 
 
 @lru_cache(maxsize=4096)

@@ -36,6 +36,7 @@ class PagePicture:
         macs: for each computed k, the multiply-adds; between two of them the page interpolates.
         macs_full: multiply-adds of the full ViT on all cells.
         k: where the slider stands at first.
+        coarse: (rows, columns) of the patches in which all of it is read as well, whatever k is; None where it is not.
     """
 
     name: str
@@ -48,6 +49,7 @@ class PagePicture:
     macs: Mapping[int, int]
     macs_full: int
     k: int
+    coarse: tuple[int, int] | None = None
 
 
 def page(pictures: Sequence[PagePicture], title: str) -> str:
@@ -97,6 +99,7 @@ def _for_script(picture: PagePicture, side: int) -> dict[str, Any]:
         "macs": [[k, macs] for k, macs in sorted(picture.macs.items())],
         "macs_full": picture.macs_full,
         "k": picture.k,
+        "coarse": picture.coarse,
     }
 
 

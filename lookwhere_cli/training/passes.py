@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lookwhere_cli.images.frame import Grid, frame_for
 from lookwhere_cli.images.view import View
+from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Glimpse, Predictor
 from lookwhere_cli.segmenter import classes_at
@@ -37,12 +38,13 @@ class Look:
 
 
 class Read(NamedTuple):
-    """What a model is given of some pictures of one grid."""
+    """What a model is given of some pictures of one grid, and the views that these are."""
 
     patches: UInt8[ndarray, "batch k patch patch 3"]
     cells: Int64[Tensor, "batch k"]
     grid: Grid
     prefix_tokens: Float[Tensor, "batch prefix dim"]
+    coarse: Coarse | None
     views: Sequence[View]
 
 
@@ -59,13 +61,13 @@ class Measured(NamedTuple):
 
 def probabilities(predictor: Predictor, read: Read) -> list[Float[Tensor, " labels"]]:
     """A judge: each label's probability."""
-    cls = predictor.cls(list(read.patches), read.cells, read.grid, read.prefix_tokens)
+    cls = predictor.cls(list(read.patches), read.cells, read.grid, read.prefix_tokens, read.coarse)
     return list(predictor.probabilities(cls))
 
 
 def classes_of(predictor: Predictor, read: Read) -> list[UInt8[Tensor, "height width"]]:
     """A judge: each pixel's class, at each picture's own size."""
-    scores = predictor.class_scores(list(read.patches), read.cells, read.grid, read.prefix_tokens)
+    scores = predictor.class_scores(list(read.patches), read.cells, read.grid, read.prefix_tokens, read.coarse)
     return [torch.from_numpy(classes_at(one, *view.size)[0]) for one, view in zip(scores, read.views, strict=True)]
 
 
@@ -88,22 +90,28 @@ def _look(predictor: Predictor, looks: Sequence[Look], judge: Judge, glimpses: S
     seeds = [seed_of(glimpse.thumbnail) for glimpse in glimpses]
     orders = {by: CHOOSERS[by](selection.map, grid, seeds) for by in {look.by for look in looks}}
     patches = np.stack([view.patches(np.arange(cells)) for view in views])
+    coarse = predictor.coarse([glimpse.coarse for glimpse in glimpses])
     outcomes: list[list[Tensor]] = []
     for look in looks:
         chosen = orders[look.by][:, : kept(look.k, cells)]
         read = np.take_along_axis(patches, chosen.cpu().numpy()[..., None, None, None], axis=1)
-        step = max(1, TOKENS // chosen.shape[1])
-        parts = (
-            judge(predictor, Read(read[part], chosen[part], grid, selection.prefix_tokens[part], views[part]))
-            for part in (slice(start, start + step) for start in range(0, len(views), step))
-        )
-        outcomes.append([one for part in parts for one in part])
+        given = Read(read, chosen, grid, selection.prefix_tokens, coarse, views)
+        outcomes.append([one for part in _parts(given) for one in judge(predictor, part)])
     return outcomes
 
 
+def _parts(read: Read) -> Iterator[Read]:
+    """The same, as few pictures at a time as TOKENS says."""
+    step = max(1, TOKENS // read.cells.shape[1])
+    for start in range(0, len(read.views), step):
+        part = slice(start, start + step)
+        coarse = read.coarse and Coarse(read.coarse.patches[part], read.coarse.grid)
+        yield Read(read.patches[part], read.cells[part], read.grid, read.prefix_tokens[part], coarse, read.views[part])
+
+
 def at_size(predictor: Predictor, size: int) -> Predictor:
-    """The same model, that reads all cells of a grid of about size x size pixels."""
-    reading = replace(predictor.reading, size=size)
+    """The same model, that reads all cells of a grid of about size x size pixels, and nothing beside them."""
+    reading = replace(predictor.reading, size=size, coarse_size=0)
     batch_size, workers = predictor.batch_size, predictor.workers
     return Predictor(predictor.loaded, reading, k=1.0, top=predictor.top, batch_size=batch_size, workers=workers)
 
@@ -156,8 +164,9 @@ def lap(predictor: Predictor, look: Look, answer: Judge, path: str) -> float:
     started = time.perf_counter()
     thumbnail = predictor.thumbnail(view) if predictor.config.selector_depth else unseen
     selection = predictor.select([thumbnail], view.grid)
+    coarse = predictor.coarse([predictor.coarse_thumbnail(view)])
     order = CHOOSERS[look.by](selection.map, view.grid, [seed_of(thumbnail)])
     cells = order[:, : kept(look.k, order.shape[1])]
     patches = view.patches(cells[0].cpu().numpy())
-    answer(predictor, Read(patches[None], cells, view.grid, selection.prefix_tokens, [view]))[0].cpu()
+    answer(predictor, Read(patches[None], cells, view.grid, selection.prefix_tokens, coarse, [view]))[0].cpu()
     return time.perf_counter() - started

@@ -42,6 +42,7 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         base,
         grid=grid,
         thumbnail_filter="antialias",  # as batches make theirs
+        coarse_size=0,  # the cells alone are trained
         task=TASKS[kind],
         multi_label=kind == "multi",
         labels=classes,

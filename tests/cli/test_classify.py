@@ -71,6 +71,13 @@ def test_the_same_rows_in_every_format(lookwhere, photos, tmp_path):
     assert tuple(records[0]) == COLUMNS
 
 
+def test_rows_tell_what_was_read_coarsely(lookwhere, photos):
+    (row,) = json.loads(lookwhere("classify", photos / "0.png", "--coarse", "16", "--format", "json").out)
+    (plain,) = json.loads(lookwhere("classify", photos / "0.png", "--format", "json").out)
+    assert row["coarse"] == [3, 4] and "coarse" not in plain
+    assert row["macs"] > plain["macs"] and row["cells"] == plain["cells"]
+
+
 def test_bad_pictures_are_listed_and_the_others_done(lookwhere, mixed):
     ran = lookwhere("classify", mixed, "--format", "jsonl")
     rows = [json.loads(line) for line in ran.out.splitlines()]
@@ -107,6 +114,7 @@ def test_fail_fast_stops_at_the_first_bad_one_and_keeps_what_is_done(lookwhere, 
         (["-k", "abc"], 2, "-k abc is not an amount"),
         (["-k", "1.5"], 2, "-k 1.5 is not an amount"),
         (["--size", "30"], 2, "take 28 or 32"),
+        (["--coarse", "18"], 2, "coarse size 18 is no multiple of the model's patch, 4 pixels; take 16 or 20"),
         (["--batch-size", "0"], 2, "batch size is 0"),
         (["--workers", "-1"], 2, "number of workers is -1"),
         (["--top", "0"], 2, "top is 0"),

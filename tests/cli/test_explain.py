@@ -16,6 +16,15 @@ def test_piped_it_tells_in_words(lookwhere, photos):
     assert all(stage in ran.out for stage in ("open", "thumbnail", "select", "patches", "extract"))
 
 
+def test_it_tells_what_was_read_coarsely(lookwhere, photos, tmp_path):
+    html = tmp_path / "page.html"
+    ran = lookwhere("explain", photos / "0.png", "--coarse", "16", "-k", "25%", "--html", html)
+    assert "8 of 35 cells read (23%) and all of it as 3 x 4 patches" in ran.out
+    assert '"coarse": [3, 4]' in html.read_text()
+    all_of_it = lookwhere("explain", photos / "0.png", "--coarse", "16", "-k", "all").out
+    assert "x as many)" in all_of_it and "fewer" not in all_of_it
+
+
 def test_one_overlay_at_the_pictures_own_resolution(lookwhere, photos, tmp_path):
     out = tmp_path / "overlay.png"
     assert lookwhere("explain", photos / "0.png", "--out", out).code == 0

@@ -67,7 +67,7 @@ def test_dense_features_and_maps_lie_end_to_end(lookwhere, photos, tmp_path, mod
 def test_parquet_holds_the_same_and_the_failed_ones(lookwhere, photos, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG")
-    options = ("--dense", "--maps", "--stretch", "-k", "4")
+    options = ("--dense", "--maps", "--stretch", "-k", "4", "--coarse", "16")
     tables = tmp_path / "dense.parquet", tmp_path / "dense.safetensors"
     for out in tables:
         ran = lookwhere("features", photos, broken, *options, "--out", out)
@@ -76,6 +76,7 @@ def test_parquet_holds_the_same_and_the_failed_ones(lookwhere, photos, tmp_path)
     _, arrays = read(tables[1])
     assert len(rows) == 13 and rows[-1]["error"] and rows[-1]["dense"] is None
     assert rows[0]["k"] == 4 and rows[0]["grid"] == [6, 6] and "labels" not in rows[0]
+    assert rows[0]["coarse"] == [4, 4] and rows[-1]["coarse"] is None
     assert len(arrays["grid"]) == 12
     assert np.ravel([row["dense"] for row in rows[:-1]]) == pytest.approx(arrays["dense"].ravel(), abs=1e-5)
     assert np.ravel([row["map"] for row in rows[:-1]]) == pytest.approx(arrays["map"].ravel(), abs=1e-5)

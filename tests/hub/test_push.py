@@ -7,8 +7,10 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
+from lookwhere_cli.checkpoints.card import cost, what
 from lookwhere_cli.checkpoints.folder import load_model, save_model
 from lookwhere_cli.checkpoints.names import RESULTS, TRAINING
+from lookwhere_cli.models import macs
 from tests.models.small import LABELLED, small
 
 NAME = "someone/birds"
@@ -61,6 +63,12 @@ def test_the_card_tells_what_is_on_record(hub, here, lookwhere, licensed, token)
     for part in ("# someone/birds", "cat, dog, bird", "1,200 photographs", "| birds | 80 | 87.5% |", "--model " + NAME):
         assert part in card.text
     assert "old card" not in card.text
+
+
+def test_the_card_counts_what_is_read_coarsely():
+    plain, coarse = (replace(LABELLED, coarse_size=size) for size in (0, 8))
+    assert cost(coarse) == macs.count(LABELLED, (6, 6), (3, 3), 18, coarse=4).total > cost(plain)
+    assert "and all of the picture at 8 px" in what(coarse) and "and all of" not in what(plain)
 
 
 def test_without_a_licence_nothing_is_sent(hub, here, lookwhere, model_folder, token):

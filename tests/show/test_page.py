@@ -3,6 +3,7 @@ import io
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -49,6 +50,11 @@ def test_hostile_names_and_labels_stay_text():
     assert "&lt;/script&gt;" in html
 
 
+def test_what_was_read_coarsely_is_in_the_data():
+    told = data_of(page(PICTURES, "explained"))["pictures"]
+    assert [one["coarse"] for one in told] == [None, None, [3, 4]]
+
+
 def test_nothing_points_to_a_network():
     html = re.sub(r"base64,[\w+/=]+", "", page([picture()], "title"))
     assert not re.search(r"(https?:)?//[a-z]", html)
@@ -88,7 +94,7 @@ def browser():
 PICTURES = [
     picture("a.jpg"),
     picture(NASTY, (5, 9), (400, 200), (100, 0, 300, 200), seed=1),
-    picture("tiny", size=(5, 5)),
+    replace(picture("tiny", size=(5, 5)), coarse=(3, 4)),
 ]
 
 
@@ -222,6 +228,7 @@ def test_one_turns_through_the_pictures_and_each_keeps_its_k(tab):
     tab.keyboard.press("j")
     tab.keyboard.press("j")
     assert text(tab, "position") == "3 of 3" and tab.is_disabled("#next")
+    assert text(tab, "grid") == "6 × 8 cells, and all of it as 3 × 4 patches"
     tab.keyboard.press("k")
     tab.keyboard.press("p")
     assert text(tab, "position") == "1 of 3" and tab.input_value("#k") == "30"

@@ -9,10 +9,13 @@ import torch
 
 from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.loading import load
+from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.training import passes
 from lookwhere_cli.training.choosers import CHOOSERS
 from lookwhere_cli.training.passes import (
     Look,
     Measured,
+    Read,
     at_size,
     lap,
     mean_macs,
@@ -44,6 +47,26 @@ def test_nothing_depends_on_what_shares_a_batch(model_folder: Path, photos: Path
     alone = said(load(str(model_folder), batch_size=1), looks, paths[::-1])[::-1]
     assert torch.allclose(torch.stack(together), torch.stack(alone), atol=1e-5)
     assert len(torch.stack(together)[0].unique(dim=0)) == len(CHOOSERS)
+
+
+def test_what_is_read_coarsely_comes_with_every_look(
+    model_folder: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = find_pictures([str(photos)])
+    looks = [Look("selector", 0.25), Look("random", 0.25)]
+    plain = said(load(str(model_folder)), looks, paths)
+    together = said(load(str(model_folder), coarse=16), looks, paths)
+    monkeypatch.setattr(passes, "TOKENS", 1)
+    parts = said(load(str(model_folder), coarse=16, batch_size=1), looks, paths)
+    assert torch.allclose(torch.stack(together), torch.stack(parts), atol=1e-5)
+    assert (torch.stack(plain) != torch.stack(together)).any(dim=2).all()
+    for answer, row in zip(together, load(str(model_folder), k=0.25, coarse=16).classify(paths), strict=True):
+        for label in row.labels:
+            assert float(answer[0, label.index]) == pytest.approx(label.probability, abs=1e-5)
+
+
+def test_a_smaller_picture_is_read_by_its_cells_alone(model_folder: Path) -> None:
+    assert at_size(load(str(model_folder), coarse=16), 20).reading.coarse_size == 0
 
 
 def test_a_picture_that_cant_be_read_is_a_sentence_in_its_place(model_folder: Path, photos: Path) -> None:
@@ -90,4 +113,19 @@ def test_laps_take_turns_and_the_first_is_not_counted() -> None:
 
 
 def test_a_lap_is_of_the_time_that_it_takes(model_folder: Path, photos: Path) -> None:
-    assert 0 < lap(load(str(model_folder)), Look("selector", 0.25), probabilities, str(photos / "0.png")) < 10
+    for coarse in (0, 16):
+        predictor = load(str(model_folder), coarse=coarse)
+        assert 0 < lap(predictor, Look("selector", 0.25), probabilities, str(photos / "0.png")) < 10
+
+
+def test_a_lap_reads_what_classify_reads(model_folder: Path, photos: Path) -> None:
+    predictor, given = load(str(model_folder), k=0.25, coarse=16), []
+
+    def answer(predictor: Predictor, read: Read) -> list[torch.Tensor]:
+        given.extend(probabilities(predictor, read))
+        return given
+
+    with torch.inference_mode():
+        lap(predictor, Look("selector", 0.25), answer, str(photos / "0.png"))
+    for label in predictor.classify(photos / "0.png").labels:
+        assert float(given[0][label.index]) == pytest.approx(label.probability, abs=1e-5)

@@ -149,6 +149,10 @@ def test_thumbnails_are_read_as_they_were_in_training() -> None:
     assert config(thumbnail_filter="alias").thumbnail_filter == "antialias"
 
 
+def test_cells_alone_are_trained() -> None:
+    assert config(coarse_size=16).coarse_size == 0
+
+
 def test_a_features_model_gains_a_head() -> None:
     asked = config_for(replace(SMALL, task="features"), Shape(), "single", LABELS, (9, 9))
     assert (asked.task, asked.labels) == ("classify", LABELS)
