@@ -65,6 +65,7 @@ def evaluate(
         ),
     ] = None,
     size: options.Size = None,
+    coarse: options.Coarse = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
@@ -111,7 +112,8 @@ def evaluate(
 
     read = {"mode": how, "device": device, "dtype": dtype, "batch_size": batch_size, "workers": workers}
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label)
-    contest = _contest(model, full, teacher, amounts, quiet, timed, size, read | {"max_pixels": max_pixels})
+    read["max_pixels"] = max_pixels
+    contest = _contest(model, full, teacher, amounts, quiet, timed, {"size": size, "coarse": coarse}, read)
     labelled, part = part_of(labelled, split, split_file, contest.predictor.loaded.folder)
     console = Console(stderr=True)
     evaluation = measure(contest, labelled, _Tracked(console, quiet))
@@ -152,16 +154,17 @@ def _contest(
     amounts: Sequence[int | float],
     quiet: bool,
     timed: bool,
-    size: int | None,
+    own: dict[str, Any],
     read: dict[str, Any],
 ) -> Contest:
+    """read: how all are used; own: how only the model under test is."""
     from lookwhere_cli.loading import load, possible
     from lookwhere_cli.training.evaluate import TIMED, Contest, amounts_for
     from lookwhere_cli.training.full import Full
     from lookwhere_cli.training.timm_models import load_vit
 
     have(model, quiet)
-    predictor: Predictor = load(model, size=size, **read)
+    predictor: Predictor = load(model, **own, **read)
     for amount in amounts:
         possible(amount, predictor.reading.size, predictor.config.patch)
     if full is not None:

@@ -89,6 +89,8 @@ def caption(results: Results) -> str:
             f"ms: median of {timed['pictures']} pictures, one at a time, on {timed['device']} ({timed['dtype']}), once "
             f"a picture is open, which takes {significant(1000 * timed['decode'])} more."
         )
+    if coarse := headline_of(results)["coarse"]:
+        said.append(f"Beside the cells all of the picture is read at about {coarse} px.")
     smaller = [row["model"] for row in results["rows"] if row["chosen_by"] == "downscaled"]
     if smaller:
         said.append(f"Downscaled: all cells of a smaller picture at equal MACs, by {short(smaller[0])}.")

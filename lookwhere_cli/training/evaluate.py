@@ -41,13 +41,15 @@ class Line:
     by: who chose the cells: "selector", "random" or "centre"; "all": nobody; "downscaled": all cells of a picture so
     small that it costs as much as k cells; "full": the full ViT; "teacher": one of timm's. k: the amount as asked; None
     for the last two. cells, macs, macs_full (the full ViT's on the same grid): means per picture.
-    size: the grid holds about size x size pixels. seconds: median per picture, where it was taken.
+    size: the grid holds about size x size pixels. coarse: the same of the whole that is read beside the cells; 0: none.
+    seconds: median per picture, where it was taken.
     """
 
     by: str
     k: int | float | None
     model: str
     size: int
+    coarse: int
     cells: float
     macs: float
     macs_full: float
@@ -180,6 +182,7 @@ def _entry(
         k,
         predictor.loaded.name,
         predictor.reading.size,
+        predictor.reading.coarse_size,
         sum(times * kept(look.k, rows * columns) for (rows, columns), times in grids.items()) / grids.total(),
         mean_macs(predictor, look.k, list(field.sizes.values())),
         sum(times * macs.full(predictor.config, grid) for grid, times in grids.items()) / grids.total(),
@@ -210,7 +213,7 @@ def _teachers(teacher: Full, predictor: Predictor, field: Field) -> _Entry:
         )
     scores = field.teachers_scores(teacher, task_for(field.labelled, predictor.config, predictor.loaded.name))
     spent = float(teacher.macs)
-    line = Line("teacher", None, teacher.name, teacher.size, float(teacher.cells), spent, spent, scores)
+    line = Line("teacher", None, teacher.name, teacher.size, 0, float(teacher.cells), spent, spent, scores)
     return _Entry(line, teacher.lap)
 
 

@@ -67,6 +67,7 @@ def _row(line: Line, classes: tuple[str, ...], headline: bool) -> dict[str, Any]
         "headline": headline,
         "model": printable(line.model),
         "size": line.size,
+        "coarse": line.coarse,
         "cells": round(line.cells, 2),
         "macs": round(line.macs),
         "macs_full": round(line.macs_full),

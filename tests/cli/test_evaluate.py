@@ -77,6 +77,19 @@ def test_the_figures_are_those_of_classify(lookwhere, folders, tmp_path):
     assert first["cells"] == pytest.approx(np.mean([row["k"] for row in rows]), abs=0.01)
 
 
+def test_all_of_it_may_be_read_coarsely_as_well(lookwhere, folders, tmp_path):
+    ran = lookwhere("evaluate", folders, "-k", "25%", "--coarse", "16", "--json", tmp_path / "r.json", "--no-time")
+    assert ran.code == 0 and "read at about 16 px" in " ".join(ran.out.split()), ran.err
+    first = json.loads((tmp_path / "r.json").read_text())["rows"][0]
+    command = ("classify", folders, "-k", "25%", "--coarse", "16", "--format", "json")
+    rows = json.loads(lookwhere(*command).out)
+    assert first["macs"] == pytest.approx(np.mean([row["macs"] for row in rows]), abs=1)
+    right = [row["labels"][0]["label"] == Path(row["path"]).parent.name for row in rows]
+    assert first["scores"]["top1"]["value"] == pytest.approx(np.mean(right), abs=1e-5)
+    ran = lookwhere("evaluate", folders, "--coarse", "18")
+    assert ran.code == 2 and "take 16 or 20" in ran.err
+
+
 def test_the_json_holds_what_the_documentation_says(lookwhere, folders, tmp_path):
     lookwhere("evaluate", folders, "--json", tmp_path / "r.json")
     results = json.loads((tmp_path / "r.json").read_text())
@@ -90,8 +103,8 @@ def test_the_json_holds_what_the_documentation_says(lookwhere, folders, tmp_path
     ]
     for row in results["rows"]:
         assert list(row) == [
-            *("chosen_by", "patches", "headline", "model", "size", "cells", "macs", "macs_full", "seconds", "scores"),
-            "classes",
+            *("chosen_by", "patches", "headline", "model", "size", "coarse", "cells", "macs", "macs_full", "seconds"),
+            *("scores", "classes"),
         ]
         assert set(row["classes"]) == set(CLASSES)
         top1 = row["scores"]["top1"]

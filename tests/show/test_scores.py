@@ -22,6 +22,7 @@ def row(by: str, patches: str | None, macs: float, value: float, **more: Any) ->
         "headline": False,
         "model": "models/m",
         "size": 64,
+        "coarse": 0,
         "cells": macs / 1e6,
     }
     scores = {"top1": {"value": value, "low": value - 0.1, "high": value + 0.1}, "ece": {"value": 0.031}}
@@ -80,6 +81,12 @@ def test_the_caption_says_what_the_headline_saves() -> None:
     assert "50%: 2.0 times fewer MACs" in caption(results())
     assert "1.5 times less time than whole." in caption(results())
     assert "the split val" in caption(results())
+
+
+def test_the_caption_says_what_is_read_beside_the_cells() -> None:
+    assert "Beside" not in caption(results())
+    coarse = results(rows=[row("selector", "50%", 4e6, 0.8, headline=True, coarse=128)])
+    assert "all of the picture is read at about 128 px" in caption(coarse)
 
 
 def test_markdown_has_the_command_the_table_and_the_classes() -> None:

@@ -98,6 +98,15 @@ def test_every_amount_by_every_chooser_and_downscaled_and_all_once(tmp_path: Pat
     assert found.decode is not None
 
 
+def test_what_is_read_coarsely_is_told_of_the_lines_that_read_it(tmp_path: Path) -> None:
+    predictor = load(folder_of(tmp_path / "model", LABELLED), size=48, coarse=16)
+    found = evaluate(Contest(predictor, [0.25, 1.0], timed=1), single(tmp_path / "data"), untold)
+    told = {row["chosen_by"]: row["coarse"] for row in as_dict(found, "all", "")["rows"]}
+    assert told == {"selector": 16, "random": 16, "centre": 16, "all": 16, "downscaled": 0}
+    rows = list(load(str(tmp_path / "model"), size=48, coarse=16, k=0.25).classify(pictures(tmp_path / "data")))
+    assert found.headline.macs == pytest.approx(sum(row.macs for row in rows) / len(rows))
+
+
 def test_the_full_vit_and_a_teacher_stand_beside(tmp_path: Path) -> None:
     labels = tuple("abcd")
     assert len(labels) == CLASSES
