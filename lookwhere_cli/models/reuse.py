@@ -125,7 +125,7 @@ class Resize:
 
     def both(self, relation: Float[Tensor, "*batch old old"], prefix: int) -> Float[Tensor, "*batch new new"]:
         """Both token axes of relations; the rows and columns of the `prefix` tokens are resized along the other one."""
-        return self._tokens(self._tokens(relation, prefix).mT, prefix).mT
+        return self._tokens(self._tokens(relation.mT, prefix).mT, prefix)
 
     def _tokens(self, x: Float[Tensor, "*batch old channels"], prefix: int) -> Float[Tensor, "*batch new channels"]:
         return torch.cat([x[..., :prefix, :], self.cells(x[..., prefix:, :])], dim=-2)
