@@ -80,9 +80,11 @@ def test_published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "DINOV2", replace(KINDS["replace"], patch=14))
     records = list(model.published(replace(settings, device="cpu")))
     well_formed(records, "published")
-    full, at_518, _, *at_994, dense = records
+    full, at_518, many_full, many, _, *at_994, dense = records
     assert at_518.ratio == pytest.approx(full.value / at_518.value)
-    assert [record.limit for record in (at_518, *at_994)] == [Limit("at least", least) for least in (9.3, 18, 31, 57)]
+    assert "518 px, 8 pictures" in many.what and many.ratio == pytest.approx(many_full.value / many.value)
+    limits = [record.limit for record in (at_518, many, *at_994)]
+    assert limits == [Limit("at least", least) for least in (9.3, 9.3, 18, 31, 57)]
     assert dense.limit == Limit("at most", 1.1)
 
 
