@@ -31,12 +31,17 @@ def shares(area: tuple[float, float]) -> tuple[float, float]:
     return area
 
 
-def made(out: Path) -> Path:
-    """The output folder. Raises UsageError where it can't be made, or holds a model that a run would overwrite."""
+def unfinished(out: Path) -> None:
+    """Raise UsageError, before any work is done, for an output folder with a model that a run would overwrite."""
     from lookwhere_cli.training import checkpoint
 
     if (out / WEIGHTS).exists() and not (out / checkpoint.FILE).exists():
         raise UsageError(f"--out {out} holds a finished model and no checkpoint to take up; choose another folder.")
+
+
+def made(out: Path) -> Path:
+    """The output folder. Raises UsageError where it can't be made, or as `unfinished` does."""
+    unfinished(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from dataclasses import replace
@@ -16,7 +17,7 @@ from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import Debug, Quiet, amount
 from lookwhere_cli.cli.output import say
-from lookwhere_cli.cli.runs import made, placed, precision, shares
+from lookwhere_cli.cli.runs import made, placed, precision, shares, unfinished
 from lookwhere_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def train(
     k = amounts(patches)
     own = amount(default_k) or k[1]
     place = placed(device)
+    unfinished(out)
 
     from lookwhere_cli.checkpoints.folder import load_model
     from lookwhere_cli.training.augment import Augmentation
@@ -88,18 +90,14 @@ def train(
     from lookwhere_cli.training.splits import divided, read_split
     from lookwhere_cli.training.start import Shape, config_for
 
-    console = Console(stderr=True, quiet=quiet)
+    console = Console(stderr=True, quiet=quiet or os.environ.get("RANK", "0") != "0")  # one of accelerate's speaks
+    full = method == "full"
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label, group=group)
     labelled = read_split(split_file, labelled) if split_file else labelled
-    with console.status("Reading the pictures once"):
-        labelled, broken = sound(labelled)
-    for sentence in broken:
-        say(console, f"Passed over: {sentence}")
-    labelled = divided(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
+    steering = _steering(labelled, look, train_selector)
+    where = _look(look, labelled) if look and not full else None
     have(model, quiet)
     base = load_model(model, device="cpu")
-    full = method == "full"
-    steering = _steering(labelled, look, train_selector)
     recipe = FineTuning(
         epochs=epochs,
         batch=batch_size,
@@ -114,9 +112,13 @@ def train(
         precision=precision(dtype, place),
         seed=seed,
     )
+    with console.status("Reading the pictures once"):
+        labelled, broken = sound(labelled)
+    for sentence in broken:
+        say(console, f"Passed over: {sentence}")
+    labelled = divided(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
     config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
     config = config if full else replace(config, k=_possible(own, config))
-    where = _look(look, labelled) if look and not full else None
     _train(Run(recipe, base, config, labelled, where, made(out), workers, place), console, base.name)
 
 
@@ -155,9 +157,8 @@ def _train(run: Run, console: Console, start: str) -> None:
 
     done = run.resume()
     if done:
-        console.print(f"Taken up after {done:,} of {run.total:,} steps.")
+        say(console, f"Taken up after {done:,} of {run.total:,} steps.")
     main = run.accelerator.is_main_process
-    console.quiet = console.quiet or not main
     if main:
         write_split(run.out, run.labelled)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -167,7 +168,7 @@ def _train(run: Run, console: Console, start: str) -> None:
             for moment in run.train():
                 progress.update(task, advance=1, description=_told(moment))
                 if moment.epoch:
-                    progress.console.print(_epoch(moment))
+                    say(progress.console, _epoch(moment))
         except KeyboardInterrupt:
             say(console, f"Stopped after {len(run.steps):,} of {run.total:,} steps; the same command goes on.")
             raise
@@ -175,7 +176,7 @@ def _train(run: Run, console: Console, start: str) -> None:
         finish_fine_tuning(run, shlex.join(["lookwhere", *sys.argv[1:]]), start)
         best = run.best
         reached = f"{best['score']:.1%} on the pictures held back"
-        console.print(f"The model is in {run.out}, as of epoch {best['epoch']:.0f}: {reached}.")
+        say(console, f"The model is in {run.out}, as of epoch {best['epoch']:.0f}: {reached}.")
 
 
 def _told(moment: Moment) -> str:

@@ -1,0 +1,296 @@
+"""`lookwhere train` as a user runs it: from each layout to a model that the other commands take, and how it fails."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.test_architecture import imported
+from tests.training.labelled import coloured, fields, spotted
+
+FAST = ("--epochs", 2, "--batch-size", 6, "-k", "4-12", "--device", "cpu", "--dtype", "float32", "--workers", 0)
+MADE = {
+    *("README.md", "SHA256SUMS", "checkpoint.pt", "config.json", "curves.png", "epochs.csv", "model.safetensors"),
+    *("split.csv", "training.json"),
+}
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """A folder per class, eight pictures in each."""
+    labelled = coloured(tmp_path / "made")
+    for example in labelled.examples:
+        place = tmp_path / "data" / labelled.classes[example.classes[0]]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.move(example.path, place)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A CSV with several labels, beside boxes.csv."""
+    labelled = spotted(tmp_path / "data", count=24)
+    rows = [
+        (labelled.name(one), ";".join(labelled.classes[index] for index in one.classes)) for one in labelled.examples
+    ]
+    (tmp_path / "data" / "labels.csv").write_text("\n".join(["file,kinds", *map(",".join, rows)]) + "\n")
+    return tmp_path / "data" / "labels.csv"
+
+
+@pytest.fixture
+def masked(tmp_path):
+    """Pictures in images, index masks in masks, a class list."""
+    labelled = fields(tmp_path / "made", count=12)
+    for example in labelled.examples:
+        name = Path(example.path).name
+        for folder, file in (("images", example.path), ("masks", example.mask)):
+            (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
+            shutil.move(file, tmp_path / "data" / folder / name)
+    (tmp_path / "data" / "classes.txt").write_text("left\nright\n")
+    return tmp_path / "data"
+
+
+def started(*arguments, model):
+    """The real command, in a process of its own."""
+    code = "from lookwhere_cli.cli.app import main; main()"
+    environment = os.environ | {"COLUMNS": "100", "LOOKWHERE_MODEL": str(model), "TERM": "dumb"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code, "train", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+
+
+def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, model_folder, folders, tmp_path):
+    out = tmp_path / "out"
+    process = started(folders, "--out", out, *FAST, model=model_folder)
+    printed, told = process.communicate()
+    assert process.returncode == 0, told
+    assert printed == ""
+    assert len(re.findall(r"^epoch [12] +loss \d\.\d{3} +top-1 [\d.]+% .* images/s$", told, re.MULTILINE)) == 2
+    assert re.search(rf"The model is in {out}, as of epoch [12]: [\d.]+% on the pictures held back\.", told)
+    assert {file.name for file in out.iterdir()} == MADE
+    config = json.loads((out / "config.json").read_text())
+    assert (config["labels"], config["multi_label"], config["k"]) == (["blue", "green", "red"], False, 12)
+    record = json.loads((out / "training.json").read_text())
+    assert record["pictures"] == {"train": 19, "val": 5} and record["recipe"]["epochs"] == 2
+    assert record["command"].startswith("lookwhere train ") and record["best"]["epoch"] in (1, 2)
+    with (out / "epochs.csv").open(newline="") as stream:
+        epochs = list(csv.DictReader(stream))
+    assert [epoch["epoch"] for epoch in epochs] == ["1", "2"]
+    assert float(epochs[record["best"]["epoch"] - 1]["top1"]) == record["best"]["score"]
+    assert Image.open(out / "curves.png").size > (400, 200)
+    card = (out / "README.md").read_text()
+    assert all(
+        words in card
+        for words in ("# out\n", "19 pictures", "5 pictures held back", "blue, green, red", record["command"])
+    )
+
+    ran = lookwhere("classify", folders, "--model", out, "--format", "json")
+    assert ran.code == 0, ran.err
+    assert {label["label"] for row in json.loads(ran.out) for label in row["labels"]} == {"red", "green", "blue"}
+    ran = lookwhere("evaluate", folders, "-m", out, "-k", "12", "--no-time", "--json", tmp_path / "r.json")
+    results = json.loads((tmp_path / "r.json").read_text())
+    assert (results["split"], results["pictures"]) == ("val", 5)
+    assert results["rows"][0]["scores"]["top1"]["value"] == pytest.approx(record["best"]["top1"])
+    assert lookwhere("models", "verify", out).code == 0
+
+
+def test_a_csv_of_several_labels_and_boxes(lookwhere, table, tmp_path):
+    out, arguments = tmp_path / "out", ("train", table, "--label-column", "kinds", "--multi-label", "--quiet", *FAST)
+    ran = lookwhere(*arguments, "--look", table.parent / "boxes.csv", "--out", out)
+    assert (ran.code, ran.out, ran.err) == (0, "", "")
+    assert json.loads((out / "training.json").read_text())["recipe"]["steering"] == "look"
+    config = json.loads((out / "config.json").read_text())
+    assert (config["multi_label"], config["labels"]) == (True, ["blue", "green", "red"])
+    with (out / "epochs.csv").open(newline="") as stream:
+        assert next(csv.DictReader(stream)).keys() >= {"loss", "task", "look", "map", "f1"}
+    ran = lookwhere("evaluate", table, "--label-column", "kinds", "--multi-label", "-m", out, "-k", "12", "--no-time")
+    assert ran.code == 0, ran.err
+
+
+def test_masks_become_a_model_that_segments(lookwhere, masked, tmp_path):
+    out = tmp_path / "out"
+    ran = lookwhere("train", masked, "--out", out, "--decoder", 4, "--train-selector", "--default-k", "25%", *FAST)
+    assert ran.code == 0, ran.err
+    assert "mIoU" in ran.err
+    config = json.loads((out / "config.json").read_text())
+    assert (config["task"], config["labels"], config["decoder_channels"], config["k"]) == (
+        *("segment", ["left", "right"], 4, 0.25),
+    )
+    ran = lookwhere("segment", masked / "images", "--model", out, "--out", tmp_path / "answers")
+    assert ran.code == 0, ran.err
+    answer = np.asarray(Image.open(tmp_path / "answers" / "3.png"))
+    assert answer.shape == (28, 32) and set(np.unique(answer)) <= {0, 1}
+    assert lookwhere("evaluate", masked, "-m", out, "-k", "25%", "--no-time").code == 0
+
+
+def test_a_stopped_run_goes_on_with_the_same_command(lookwhere, model_folder, folders, tmp_path):
+    arguments = (folders, "--out", tmp_path / "out", *FAST, "--epochs", 40, "--patience", 2, "--lr", 0)
+    process = started(*arguments, model=model_folder)
+    first = next(line for line in process.stderr if line.startswith("epoch 1 "))
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate()
+    assert process.returncode == 130, first + told
+    done, total = map(int, re.search(r"Stopped after (\d+) of (\d+) steps; the same command goes on\.", told).groups())
+    assert 3 <= done < 9 and total == 120
+    assert not (tmp_path / "out" / "README.md").exists()
+    ran = lookwhere("train", *arguments)
+    assert ran.code == 0, ran.err
+    assert f"Taken up after {done} of 120 steps." in ran.err
+    assert "epoch 3 " in ran.err and "epoch 4 " not in ran.err
+    again = lookwhere("train", *arguments)
+    assert again.code == 0 and "Taken up after 9 of 120 steps." in again.err and "epoch 4 " not in again.err
+
+
+def test_a_run_with_other_settings_leaves_what_is_there(lookwhere, folders, tmp_path):
+    arguments = ("train", folders, "--out", tmp_path / "out", *FAST, "--epochs", 1)
+    assert lookwhere(*arguments).code == 0
+    before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    ran = lookwhere(*arguments, "--seed", 5)
+    assert ran.code == 2 and "other settings (data, seed)" in ran.err
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+
+
+def test_the_full_vit_has_no_selector(lookwhere, folders, tmp_path):
+    ran = lookwhere("train", folders, "--out", tmp_path / "out", "--method", "full", *FAST, "--epochs", 1)
+    assert ran.code == 0, ran.err
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (config["selector_depth"], config["prefix"], config["k"]) == (0, "own", 1.0)
+    assert lookwhere("classify", folders / "red", "--model", tmp_path / "out").code == 0
+
+
+def test_a_given_split_is_kept_to_and_needs_no_broken_picture(lookwhere, folders, tmp_path):
+    names = [f"{place.name}/{file.name}" for place in sorted(folders.iterdir()) for file in sorted(place.iterdir())]
+    lines = [f"{name},{'val' if index % 4 == 0 else 'train'}" for index, name in enumerate(names)]
+    (tmp_path / "split.csv").write_text("\n".join(["file,split", *lines]) + "\n")
+    (folders / names[1]).write_bytes(b"")
+    arguments = ("train", folders, "--out", tmp_path / "out", *FAST, "--epochs", 1)
+    ran = lookwhere(*arguments, "--split-file", tmp_path / "split.csv")
+    assert ran.code == 0, ran.err
+    with (tmp_path / "out" / "split.csv").open(newline="") as stream:
+        sides = {row["file"]: row["split"] for row in csv.DictReader(stream)}
+    assert sides == {name: "val" if index % 4 == 0 else "train" for index, name in enumerate(names) if index != 1}
+    (tmp_path / "split.csv").write_text("\n".join(["file,split", *[line.replace("train", "val") for line in lines]]))
+    ran = lookwhere(*arguments, "--split-file", tmp_path / "split.csv")
+    assert ran.code == 1 and "no picture for training" in ran.err
+
+
+def test_broken_pictures_are_named_and_passed_over_until_they_are_too_many(lookwhere, folders, tmp_path):
+    (folders / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST, "--epochs", 1)
+    assert ran.code == 0, ran.err
+    assert ran.err.count("Passed over: ") == 1 and "broken.png" in ran.err
+    assert "broken.png" not in (tmp_path / "out" / "split.csv").read_text()
+    for index in range(12):
+        (folders / "red" / f"empty{index}.png").write_bytes(b"")
+    ran = lookwhere("train", folders, "--out", tmp_path / "more", *FAST)
+    assert ran.code == 1 and "13 of 37 pictures can't be used" in ran.err
+    assert "empty0.png" in ran.err and "... and 3 more" in ran.err
+    assert not (tmp_path / "more").exists()
+
+
+def spoilt(file, change):
+    pixels = np.array(Image.open(file))
+    Image.fromarray(change(pixels)).save(file)
+
+
+def test_a_mask_whose_values_are_no_classes_ends_in_a_sentence(lookwhere, masked, tmp_path):
+    spoilt(masked / "masks" / "3.png", lambda mask: mask + 6)
+    ran = lookwhere("train", masked, "--out", tmp_path / "out", *FAST)
+    assert ran.code == 1 and "Traceback" not in ran.err
+    assert "masks/3.png' holds the value 7, but there are 2 classes, 0 to 1" in ran.err
+
+
+def test_a_mask_of_another_size_is_passed_over(lookwhere, masked, tmp_path):
+    spoilt(masked / "masks" / "3.png", lambda mask: mask[:-1])
+    ran = lookwhere("train", masked, "--out", tmp_path / "out", *FAST, "--epochs", 1)
+    assert ran.code == 0, ran.err
+    assert "masks/3.png' is 32 x 27 pixels, but" in ran.err and "displayed at 32 x 28" in ran.err
+
+
+def test_masks_without_a_class_list_end_in_a_sentence(lookwhere, masked, tmp_path):
+    (masked / "classes.txt").unlink()
+    ran = lookwhere("train", masked, "--out", tmp_path / "out", *FAST)
+    assert ran.code == 2 and "Masks need a class list" in ran.err
+
+
+def test_one_class_is_too_few(lookwhere, folders, tmp_path):
+    for name in ("red", "green"):
+        shutil.rmtree(folders / name)
+    ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST)
+    assert ran.code == 1 and "All 8 pictures have the same label, 'blue'; training needs two classes" in ran.err
+
+
+def test_a_label_that_the_class_list_lacks_ends_in_a_sentence(lookwhere, folders, tmp_path):
+    (tmp_path / "names.txt").write_text("red\ngreen\n")
+    ran = lookwhere("train", folders, "--out", tmp_path / "out", "--classes", tmp_path / "names.txt", *FAST)
+    assert ran.code == 1 and "is of the class 'blue', which the class list lacks" in ran.err
+
+
+def test_an_empty_side_of_a_split_ends_in_a_sentence(lookwhere, table, tmp_path):
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join([f"{lines[0]},split", *[f"{line},val" for line in lines[1:]]]) + "\n")
+    ran = lookwhere("train", table, "--label-column", "kinds", "--multi-label", "--out", tmp_path / "out", *FAST)
+    assert ran.code == 1 and "There is no picture for training among the 24" in ran.err
+
+
+def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "out")
+    before = (tmp_path / "out" / "model.safetensors").read_bytes()
+    ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST)
+    assert ran.code == 2 and "holds a finished model" in ran.err
+    assert (tmp_path / "out" / "model.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (["--patches", "50%-10%"], 2, "--patches 50%-10% is no range"),
+        (["--patches", "10%-20"], 2, "--patches 10%-20 is no range"),
+        (["-k", "some"], 2, "-k some is not an amount"),
+        (["--default-k", "400"], 2, "k = 400 is more than the 36 cells of the model's 6 x 6"),
+        (["--size", "30"], 2, "try 28 or 32"),
+        (["--selector-depth", 9], 2, "deeper than the extractor, which has 3"),
+        (["--area", 0.5, 0.2], 2, "--area 0.5 0.2"),
+        (["--val-share", 1], 2, "share for validation is 1"),
+        (["--hold-out", "red"], 2, "have no groups"),
+        (["--multi-label"], 2, "need a CSV"),
+        (["--look", "nowhere.csv"], 2, "'nowhere.csv' is not there"),
+        (["--split-file", "nowhere.csv"], 2, "nowhere.csv"),
+        (["--model", "nowhere"], 3, "no model 'nowhere'"),
+        (["--method", "half"], 2, "half"),
+        (["--device", "abacus"], 2, "abacus"),
+    ],
+)
+def test_wrong_use_ends_in_a_sentence(lookwhere, folders, tmp_path, arguments, code, sentence):
+    ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST, *arguments)
+    assert ran.code == code and "Traceback" not in ran.err
+    assert sentence in " ".join(ran.err.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+
+
+def test_data_that_are_not_there_and_a_place_that_cannot_be(lookwhere, folders, tmp_path):
+    ran = lookwhere("train", tmp_path / "none", "--out", tmp_path / "out", *FAST)
+    assert ran.code == 2 and "none' is not there" in ran.err
+    (tmp_path / "file").touch()
+    ran = lookwhere("train", folders, "--out", tmp_path / "file" / "out", *FAST)
+    assert ran.code == 2 and "can't be made" in ran.err
+
+
+def test_help_loads_nothing_heavy():
+    found = imported("sys.argv = ['lookwhere', 'train', '--help']; from lookwhere_cli.cli.app import main; main()")
+    assert not found & {"torch", "timm", "torchvision", "accelerate", "numpy", "PIL.Image", "matplotlib", "safetensors"}
