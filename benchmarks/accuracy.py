@@ -49,6 +49,7 @@ class Case:
     chooser: str = "selector"
     size: int | None = None
     mode: Mode = "whole"
+    coarse: int = 0
 
 
 def labelled(folder: Path) -> list[tuple[str, int]]:
@@ -61,7 +62,14 @@ def predictor_for(model: str, case: Case) -> Predictor:
     """The model, used as the case says."""
     loaded = load_model(model)
     config = loaded.config
-    reading = Reading(config.patch, case.size or config.size, case.mode, config.crop_share, config.thumbnail_filter)
+    reading = Reading(
+        config.patch,
+        case.size or config.size,
+        case.mode,
+        config.crop_share,
+        config.thumbnail_filter,
+        coarse_size=case.coarse,
+    )
     return Predictor(loaded, reading, k=case.k, top=1, batch_size=BATCH, workers=2)
 
 
@@ -91,7 +99,8 @@ def answers(predictor: Predictor, chooser: Chooser, paths: Sequence[str]) -> tup
         selection = predictor.select([glimpse.thumbnail for glimpse in glimpses], grid)
         cells = chooser(selection.map, grid, [seed_of(glimpse.thumbnail) for glimpse in glimpses])[:, :k]
         patches = [one.view.patches(chosen) for one, chosen in zip(glimpses, cells.numpy(), strict=True)]
-        labels = predictor.extract(patches, cells, grid, selection.prefix_tokens)
+        coarse = predictor.coarse([glimpse.coarse for glimpse in glimpses])
+        labels = predictor.extract(patches, cells, grid, selection.prefix_tokens, coarse)
         found[places] = [label[0].index for label in labels]
         spent += len(places) * predictor.macs(grid, k)
     return found, spent / len(paths)
@@ -129,7 +138,7 @@ def line(one: Row) -> str:
     return f"| {one['case']} | {scores} | {max(one['gmacs'].values()):.3f} |"
 
 
-def cases(default: float, high: int, high_k: float) -> list[Case]:
+def cases(default: float, high: int, high_k: float, coarse: int, coarse_k: float) -> list[Case]:
     """The table's rows."""
     shares = [
         Case(f"{share:.0%} of the cells, {chooser}", share, chooser)
@@ -140,7 +149,9 @@ def cases(default: float, high: int, high_k: float) -> list[Case]:
         Case(DEFAULT, default),
         Case("default, `--crop`", default, mode="crop"),
         Case("default, `--stretch`", default, mode="stretch"),
+        Case(f"default, `--coarse {coarse}`", default, coarse=coarse),
         Case(f"`--size {high} -k {high_k:.0%}`", high_k, size=high),
+        Case(f"`--size {high} -k {coarse_k:.0%} --coarse {coarse}`", coarse_k, size=high, coarse=coarse),
         *shares,
     ]
 
@@ -190,13 +201,16 @@ def main() -> None:
     parser.add_argument("--teacher", help="a timm ViT: NAME, FILE or NAME=FILE")
     parser.add_argument("--high", type=int, default=384, help="the larger size, in pixels")
     parser.add_argument("--high-k", type=float, default=0.25, help="share of the cells at the larger size")
+    parser.add_argument("--coarse", type=int, default=128, help="the coarse size, in pixels")
+    parser.add_argument("--coarse-k", type=float, default=0.17, help="share of the cells beside it at the larger size")
     parser.add_argument("--write", action="store_true", help="write results.json and the card's table")
     arguments = parser.parse_args()
     names = arguments.sets or sorted(file.parent.name for file in arguments.data.glob("*/labels.csv"))
     sets = {name: labelled(arguments.data / name) for name in names}
     print("\n".join(header(sets)), flush=True)
     rows = teachers_rows(arguments.teacher, sets) if arguments.teacher else []
-    chosen = cases(float(load_model(arguments.model).config.k), arguments.high, arguments.high_k)
+    default = float(load_model(arguments.model).config.k)
+    chosen = cases(default, arguments.high, arguments.high_k, arguments.coarse, arguments.coarse_k)
     rows += models_rows(arguments.model, chosen, sets)
     if arguments.write:
         write(Path(arguments.model), sets, rows, shlex.join(["python", *sys.argv]))
