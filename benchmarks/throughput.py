@@ -1,0 +1,63 @@
+"""Pictures that training takes in a second: LookWhere at some k against the full ViT, step by step in turn.
+
+    python benchmarks/throughput.py DATA --patches 25% --steps 10
+
+DATA is anything that `lookwhere train` takes as it is, without further options. Reading the pictures is left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.cli.train import amounts
+from lookwhere_cli.training.examples import Labelled, read_examples
+from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
+from lookwhere_cli.training.splits import divided
+from lookwhere_cli.training.start import Method, Shape, config_for
+
+WARM_UP = 2
+
+
+def steps_of(method: Method, labelled: Labelled, arguments: argparse.Namespace, out: Path) -> Iterator[float]:
+    """The seconds of each step of a run."""
+    base = load_model(arguments.model, device="cpu")
+    shape = Shape(method, size=arguments.size)
+    k = (1.0, 1.0) if method == "full" else amounts(arguments.patches)
+    config = config_for(base.config, shape, labelled.kind, labelled.classes, typical_size(labelled))
+    recipe = FineTuning(batch=arguments.batch_size, k=k, shape=shape)
+    run = Run(recipe, base, replace(config, k=k[1]), labelled, None, out, workers=0, device="cpu")
+    return (moment.step["seconds"] for moment in run.train())
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--model", default=DEFAULT_CLASSIFIER)
+    parser.add_argument("--patches", default="25%")
+    parser.add_argument("--size", type=int, default=None)
+    parser.add_argument("--batch-size", type=int, default=16)
+    parser.add_argument("--steps", type=int, default=10)
+    arguments = parser.parse_args()
+    labelled = divided(read_examples(arguments.data))
+    with tempfile.TemporaryDirectory() as scratch:
+        pairs = zip(
+            steps_of("lookwhere", labelled, arguments, Path(scratch)),
+            steps_of("full", labelled, arguments, Path(scratch)),
+            strict=False,
+        )
+        taken = [pair for pair, _ in zip(pairs, range(WARM_UP + arguments.steps), strict=False)][WARM_UP:]
+    ours, full = (median(seconds) for seconds in zip(*taken, strict=True))
+    print(f"lookwhere {arguments.batch_size / ours:.1f} images/s, full {arguments.batch_size / full:.1f} images/s")
+    print(f"ratio {full / ours:.2f}")
+
+
+if __name__ == "__main__":
+    main()
