@@ -31,6 +31,6 @@ def read(config: Config, tokens: int, counts: Sequence[int]) -> list[int]:
 def pruned_macs(config: Config, tokens: int, counts: Sequence[int], returned: int) -> int:
     """All blocks, the last of which returns so many tokens, and what choosing the tokens costs."""
     *first, last = read(config, tokens, counts)
-    scored = sum(before - config.prefix_tokens for before, after in pairwise([tokens, *counts]) if after < before)
+    scored = sum(before for before, after in pairwise([tokens, *counts]) if after < before)
     blocks = sum(block_macs(config, each, each) for each in first)
     return blocks + block_macs(config, last, returned) + scored * config.dim

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -44,9 +44,11 @@ class PruningModule(nn.Module):
         return F.linear(self.norm(tokens), self.query[None]).squeeze(-1).float()
 
     @torch.no_grad()
-    def forward(self, cells: Float[Tensor, "batch cells dim"]) -> Int64[Tensor, "batch cells"]:
-        """The cells' places by score, best first; equal ones in the order that they have."""
-        return self.scores(cells).sort(dim=1, descending=True, stable=True).indices
+    def forward(self, tokens: Float[Tensor, "batch tokens dim"], prefix: int) -> Int64[Tensor, "batch tokens"]:
+        """All tokens' places: the prefix, then the cells by score, best first; equal ones in the order they have."""
+        scores = self.scores(tokens)
+        scores[:, :prefix] = torch.inf
+        return scores.sort(dim=1, descending=True, stable=True).indices
 
 
 class Cropr(nn.ModuleList):
@@ -84,7 +86,7 @@ class Cropr(nn.ModuleList):
                 self._seen.append(tokens.detach())
             if left == tokens.shape[1]:
                 continue
-            best, rest = self._order(cast(PruningModule, module), tokens).tensor_split((left,), dim=1)
+            best, rest = module(tokens, self.config.prefix_tokens).tensor_split((left,), dim=1)
             if self.pruning.fusion:
                 dropped.append((_take(tokens, rest), places.gather(1, rest)))
             tokens, places = _take(tokens, best), places.gather(1, best)
@@ -106,12 +108,6 @@ class Cropr(nn.ModuleList):
             yield self._seen
         finally:
             self._progress, self._seen = 1.0, None
-
-    def _order(self, module: PruningModule, tokens: Float[Tensor, "batch tokens dim"]) -> Int64[Tensor, "batch tokens"]:
-        """All tokens' places: the prefix's as they are, then the cells' by score."""
-        prefix = self.config.prefix_tokens
-        first = torch.arange(prefix, device=tokens.device).expand(len(tokens), prefix)
-        return torch.cat([first, prefix + module(tokens[:, prefix:])], dim=1)
 
 
 def put_back(

@@ -58,7 +58,7 @@ def test_all_of_the_macs_drop_nothing_and_half_of_them_is_half() -> None:
 def test_macs_of_pruned_blocks_by_hand() -> None:
     counts = (100,) * 11
     blocks = block_macs(TINY, 197, 197) + 10 * block_macs(TINY, 100, 100) + block_macs(TINY, 100, 1)
-    assert pruned_macs(TINY, 197, counts, 1) == blocks + 196 * 192
+    assert pruned_macs(TINY, 197, counts, 1) == blocks + 197 * 192
     assert pruned_macs(TINY, 197, (197,) * 10, 197) == 12 * block_macs(TINY, 197, 197)
 
 
