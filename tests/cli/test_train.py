@@ -71,6 +71,7 @@ def started(*arguments, model):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        start_new_session=True,
     )
 
 
@@ -139,10 +140,11 @@ def test_masks_become_a_model_that_segments(lookwhere, masked, tmp_path):
 
 
 def test_a_stopped_run_goes_on_with_the_same_command(lookwhere, model_folder, folders, tmp_path):
-    arguments = (folders, "--out", tmp_path / "out", *FAST, "--epochs", 40, "--patience", 2, "--lr", 0)
+    options = ("--epochs", 40, "--patience", 2, "--lr", 0, "--workers", 1)
+    arguments = (folders, "--out", tmp_path / "out", *FAST, *options)
     process = started(*arguments, model=model_folder)
     first = next(line for line in process.stderr if line.startswith("epoch 1 "))
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the processes that read hear it, too
     _, told = process.communicate()
     assert process.returncode == 130, first + told
     done, total = map(int, re.search(r"Stopped after (\d+) of (\d+) steps; the same command goes on\.", told).groups())
