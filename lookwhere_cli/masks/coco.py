@@ -8,12 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import numpy as np
-
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.rows import printable
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # this is imported for --help, too
+    import numpy as np
     from numpy.typing import NDArray
 
     from lookwhere_cli.rows import Row
@@ -84,7 +83,7 @@ class CocoWriter:
         size = {"width": row.width, "height": row.height}
         self._images.append({"id": self._image, "file_name": printable(name), **size})
         for share in row.shares:
-            run_lengths = self._mask.encode(np.asfortranarray(classes == share.index, np.uint8))
+            run_lengths = self._mask.encode((classes == share.index).astype("uint8", order="F"))
             self._add(
                 {
                     "image_id": self._image,
