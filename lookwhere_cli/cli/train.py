@@ -170,7 +170,10 @@ def _train(run: Run, console: Console, start: str) -> None:
                 if moment.epoch:
                     say(progress.console, _epoch(moment))
         except KeyboardInterrupt:
-            say(console, f"Stopped after {len(run.steps):,} of {run.total:,} steps; the same command goes on.")
+            say(
+                console,
+                f"Stopped; {run.saved:,} of {run.total:,} steps are kept, and the same command goes on from there.",
+            )
             raise
     if main:
         finish_fine_tuning(run, shlex.join(["lookwhere", *sys.argv[1:]]), start)

@@ -113,6 +113,8 @@ class Run:
         self.batches = self._batches(config, look)
         self.steps: list[dict[str, float]] = []
         self.epochs: list[dict[str, float]] = []
+        self.saved = 0
+        """Steps that the checkpoint holds."""
         self.identity = {
             **recipe.as_dict(),
             "start": base.revision,
@@ -157,7 +159,8 @@ class Run:
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.steps, self.epochs = state["steps"], state["epochs"]
-        return len(self.steps)
+        self.saved = len(self.steps)
+        return self.saved
 
     def save(self) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -170,6 +173,7 @@ class Run:
                 "epochs": self.epochs,
             }
             save_checkpoint(self.out, state, self.identity)
+        self.saved = len(self.steps)
 
     def train(self) -> Iterator[Moment]:
         """Train what is left; saves a checkpoint after each epoch and at Ctrl-C, and the weights when they are best."""
@@ -229,15 +233,20 @@ class Run:
         with self.accelerator.autocast():
             losses = self.objective(on_device)
             loss = torch.stack(list(losses.values())).sum()
-        if not torch.isfinite(loss):
-            raise DataError(f"the loss is {loss.item()} at step {step}; try a lower --lr.")
+        named = self._over_all({"loss": loss, **losses})
+        if not np.isfinite(named["loss"]):
+            raise DataError(f"the loss is {named['loss']} at step {step}; try a lower --lr.")
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.model.parameters(), recipe.rates.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.average.update_parameters(self.model)
-        named = {name: value.item() for name, value in losses.items()}
-        return {"step": step + 1, "loss": loss.item(), **named, "rate": rate * recipe.rates.peak, "k": batch.k}
+        return {"step": step + 1, **named, "rate": rate * recipe.rates.peak, "k": batch.k}
+
+    def _over_all(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
+        """Means over the processes, each of which sees its own share of the batch."""
+        means = self.accelerator.reduce(torch.stack(list(losses.values())).detach(), "mean")
+        return dict(zip(losses, means.tolist(), strict=True))
 
     def _epoch(self) -> dict[str, float]:
         """Judge the averaged weights, keep them if they are the best, write the checkpoint; the epoch's numbers."""

@@ -49,6 +49,7 @@ def finish_fine_tuning(run: Run, command: str, start: str) -> None:
         "pictures": {split: len(run.labelled.of(split)) for split in SIDES},
         "seconds": round(sum(step["seconds"] for step in run.steps)),
         "device": str(run.accelerator.device),
+        "processes": run.accelerator.num_processes,
         "best": run.best,
         "recipe": run.recipe.as_dict(),
     }

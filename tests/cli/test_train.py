@@ -147,7 +147,7 @@ def test_a_stopped_run_goes_on_with_the_same_command(lookwhere, model_folder, fo
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the processes that read hear it, too
     _, told = process.communicate()
     assert process.returncode == 130, first + told
-    done, total = map(int, re.search(r"Stopped after (\d+) of (\d+) steps; the same command goes on\.", told).groups())
+    done, total = map(int, re.search(r"Stopped; (\d+) of (\d+) steps are kept, and the same command", told).groups())
     assert 3 <= done < 9 and total == 120
     assert not (tmp_path / "out" / "README.md").exists()
     ran = lookwhere("train", *arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -168,11 +169,11 @@ def test_ctrl_c_keeps_whole_steps_and_says_so_at_once(tmp_path: Path) -> None:
     run = run_of(RECIPE, labelled, tmp_path / "out", workers=1)
     interrupted_at(run, 2)
     again = run_of(RECIPE, labelled, tmp_path / "out")
-    assert again.resume() == len(run.steps) == 2
+    assert again.resume() == run.saved == len(run.steps) == 2
     assert same(again.model, run.model) and same(again.averaged, run.averaged)
 
 
-def test_a_step_that_another_process_end_breaks_at_ctrl_c_is_not_kept(
+def test_a_step_that_another_processs_end_breaks_at_ctrl_c_is_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
@@ -184,7 +185,7 @@ def test_a_step_that_another_process_end_breaks_at_ctrl_c_is_not_kept(
     monkeypatch.setattr(run.accelerator, "backward", broken)
     with pytest.raises(KeyboardInterrupt):
         list(run.train())
-    assert run.steps == [] and not (tmp_path / "out" / "checkpoint.pt").exists()
+    assert run.saved == 0 and run.steps == [] and not (tmp_path / "out" / "checkpoint.pt").exists()
 
 
 def test_patience_ends_a_run_for_good(tmp_path: Path) -> None:
@@ -350,7 +351,7 @@ def test_two_processes_end_as_one(steering: str, tmp_path: Path) -> None:
         *("--device", "cpu", "--dtype", "float32", "--model", tmp_path / "start"),
         *(("--look", data / "boxes.csv") if steering == "look" else ("--train-selector",)),
     ]
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
     for name, begun in (("one", []), ("two", launch)):
         done = subprocess.run(
             [sys.executable, *begun, "-m", "lookwhere_cli", "train", data, *options, "--out", tmp_path / name],
@@ -360,7 +361,17 @@ def test_two_processes_end_as_one(steering: str, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("The model is in") == 1
+        assert json.loads((tmp_path / name / "training.json").read_text())["processes"] == (2 if begun else 1)
     one, two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two"))
-    for name, value in one["model"].items():
-        torch.testing.assert_close(two["model"][name], value, rtol=1e-3, atol=1e-5, msg=name)
-    assert [epoch["score"] for epoch in two["epochs"]] == pytest.approx([epoch["score"] for epoch in one["epochs"]])
+    for name in one["model"]:
+        # A key's bias has no gradient but rounding, which AdamW makes as large as any.
+        ours, theirs = (without_keys(name, of[name]) for of in (two["model"], one["model"]))
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5, msg=name)
+    for record in ("steps", "epochs"):
+        for ours, theirs in zip(without_time(two[record]), without_time(one[record]), strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-3)
+
+
+def without_keys(name: str, value: Tensor) -> Tensor:
+    """A tensor but for what only shifts all scores of a query alike."""
+    return value.unflatten(0, (3, -1))[[0, 2]] if name.endswith("qkv.bias") else value

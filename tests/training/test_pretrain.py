@@ -219,18 +219,9 @@ def test_two_processes_end_as_one(tmp_path: Path) -> None:
     command = ["-m", "lookwhere_cli", "pretrain", str(folder), "--teacher", str(teacher), "--steps", "3"]
     command += ["--batch-size", "4", "--thumbnail-size", "16", "--selector-depth", "1", "-k", "4-12", "--workers", "0"]
     command += ["--device", "cpu", "--dtype", "float32", "--average", "0"]
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    for name, start in (("one", [sys.executable]), ("two", [*launch, "--mixed_precision", "no"])):
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for name, start in (("one", [sys.executable]), ("two", launch)):
         done = subprocess.run(
             [*start, *command, "--out", str(tmp_path / name)], capture_output=True, text=True, env=environment
         )
