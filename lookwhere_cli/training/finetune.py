@@ -102,6 +102,7 @@ class Run:
     ) -> None:
         self.recipe, self.labelled, self.out, self.workers = recipe, labelled, out, workers
         self.accelerator = Accelerator(mixed_precision=recipe.precision, cpu=device == "cpu")
+        _refuse_uneven(recipe.batch, self.accelerator.num_processes)
         set_seed(recipe.seed)
         model = start_of(base.model, config)
         self.average = AveragedModel(model, multi_avg_fn=_average_of(recipe.average))
@@ -193,11 +194,7 @@ class Run:
                 raise KeyboardInterrupt
 
     def _batches(self, config: Config, look: Look | None) -> Batches:
-        recipe, processes = self.recipe, self.accelerator.num_processes
-        if recipe.batch % processes:
-            raise UsageError(
-                f"--batch-size {recipe.batch} can't be shared alike by {processes} processes; take a multiple of that."
-            )
+        recipe = self.recipe
         serving = Serving(
             config.size,
             config.thumbnail_size,
@@ -208,7 +205,7 @@ class Run:
             recipe.augmentation,
             boundaries=recipe.steering == "look" and self.labelled.kind == "masks",
         )
-        share = (self.accelerator.process_index, processes)
+        share = (self.accelerator.process_index, self.accelerator.num_processes)
         examples, classes = self.labelled.of("train"), len(self.labelled.classes)
         once = Batches(self.labelled.kind, classes, examples, look, serving, 0, share)
         once.steps = recipe.epochs * once.per_epoch
@@ -276,6 +273,13 @@ class Run:
     def _keep(self) -> None:
         """The averaged weights, in half precision, into the output folder."""
         save_model(self.out, copy.deepcopy(self.averaged).to(torch.float16))
+
+
+def _refuse_uneven(batch: int, processes: int) -> None:
+    if batch % processes:
+        raise UsageError(
+            f"--batch-size {batch} can't be shared alike by {processes} processes; take a multiple of that."
+        )
 
 
 def _average_of(decay: float) -> Callable[[Tensors, Tensors, Tensor | int], None]:

@@ -139,6 +139,7 @@ def test_masks_become_a_model_that_segments(lookwhere, masked, tmp_path):
     assert lookwhere("evaluate", masked, "-m", out, "-k", "25%", "--no-time").code == 0
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_the_same_command(lookwhere, model_folder, folders, tmp_path):
     options = ("--epochs", 40, "--patience", 2, "--lr", 0, "--workers", 1)
     arguments = (folders, "--out", tmp_path / "out", *FAST, *options)
@@ -165,6 +166,10 @@ def test_a_run_with_other_settings_leaves_what_is_there(lookwhere, folders, tmp_
     ran = lookwhere(*arguments, "--seed", 5)
     assert ran.code == 2 and "other settings (data, seed)" in ran.err
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
+    again = lookwhere(*arguments)
+    assert (
+        again.code == 0 and "Taken up after 3 of 3 steps." in again.err and "epoch" not in again.err.split("Taken")[0]
+    )
 
 
 def test_the_full_vit_has_no_selector(lookwhere, folders, tmp_path):
