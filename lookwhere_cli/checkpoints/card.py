@@ -14,6 +14,7 @@ from lookwhere_cli.models.selector import kept
 
 SHOWN = 20  # labels that the card names
 TOLD = {"teachers", "photographs", "views", "seconds", "device", "command"}  # what a training record must say
+TOLD_OF_FINE_TUNING = {"start", "pictures", "seconds", "device", "best", "command"}
 
 
 def what(config: Config) -> str:
@@ -65,17 +66,15 @@ def made(record: Mapping[str, Any]) -> str:
     )
 
 
-def fine_tuned_card(name: str, config: Config, record: Mapping[str, Any]) -> str:
-    """The card of a model that was fine-tuned. record: what training.json holds."""
+def _fine_tuned(record: Mapping[str, Any]) -> str:
+    """The same for a model that was fine-tuned."""
     best, pictures = record["best"], record["pictures"]
-    told = (
+    return (
         f"Fine-tuned from `{record['start']}` on {pictures['train']:,} pictures in {record['seconds'] / 60:.0f} "
         f"minutes on {record['device']}. The weights are the running average after epoch {best['epoch']:.0f}, whose "
-        f"score on the {pictures['val']:,} pictures held back was the highest of all epochs: {best['score']:.1%}."
+        f"score on the {pictures['val']:,} pictures held back was the highest of all epochs: {best['score']:.1%}.\n\n"
+        f"```\n{record['command']}\n```"
     )
-    parts = [f"# {name}", what(config), "## Use", _use(name, config), "## Labels", _labels(config)]
-    parts += ["## How it was made", told, f"```\n{record['command']}\n```", f"The whole recipe is in `{TRAINING}`."]
-    return "\n\n".join(parts) + "\n"
 
 
 def full_card(name: str, config: Config, training: Mapping[str, Any], results: Mapping[str, Any]) -> str:
@@ -86,8 +85,9 @@ def full_card(name: str, config: Config, training: Mapping[str, Any], results: M
     parts = [f"# {name}", what(config), "## Use", _use(name, config)]
     if config.labels:
         parts += ["## Labels", _labels(config)]
-    if training.keys() >= TOLD:
-        parts += ["## How it was made", f"{made(training)}\n\nThe whole recipe is in `{TRAINING}`."]
+    for told, story in ((TOLD, made), (TOLD_OF_FINE_TUNING, _fine_tuned)):
+        if training.keys() >= told:
+            parts += ["## How it was made", f"{story(training)}\n\nThe whole recipe is in `{TRAINING}`."]
     if results.get("accuracy"):
         parts += ["## Measured", _measured(results)]
     return "\n\n".join(parts) + "\n"

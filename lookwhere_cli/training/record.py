@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lookwhere_cli.checkpoints.card import fine_tuned_card, made, what
+from lookwhere_cli.checkpoints.card import full_card, made, what
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.names import CARD
 from lookwhere_cli.checkpoints.names import TRAINING as RECORD
@@ -56,7 +56,7 @@ def finish_fine_tuning(run: Run, command: str, start: str) -> None:
     _write_record(run.out, record)
     _write_log(run.out / LOG, run.epochs)
     epoch_curves(run.epochs, run.out / CURVES)
-    told = fine_tuned_card(run.out.resolve().name, run.averaged.config, record)
+    told = full_card(run.out.resolve().name, run.averaged.config, record, {})
     with whole_file(run.out / CARD) as stream, writing(run.out / CARD):
         stream.write(told.encode())
     write_sums(run.out)
