@@ -65,7 +65,7 @@ def _in_folder(folder: str) -> Iterator[_Found]:
 
 
 def _matching(pattern: str) -> Iterator[_Found]:
-    matches = sorted(glob.glob(pattern, recursive=True), key=_natural_path)  # noqa: PTH207 - keeps what was typed
+    matches = sorted(glob.glob(pattern, recursive=True), key=natural_path)  # noqa: PTH207 - keeps what was typed
     if not matches:
         raise UsageError(f"Nothing matches the pattern {pattern!r}.")
     found = (picture for match in matches for picture in _walk(match))
@@ -109,7 +109,7 @@ def _entries(folder: _Found) -> list[_Found]:
     try:
         with os.scandir(folder.path) as entries:
             visible = sorted(
-                (entry for entry in entries if entry.name[0] != "."), key=lambda entry: _natural(entry.name)
+                (entry for entry in entries if entry.name[0] != "."), key=lambda entry: natural(entry.name)
             )
     except OSError:
         return []
@@ -141,14 +141,15 @@ def _some(found: Iterator[_Found], otherwise: str) -> Iterator[_Found]:
     yield from found
 
 
-def _natural(name: str) -> tuple[list[str | int], str]:
+def natural(name: str) -> tuple[list[str | int], str]:
     """Sort key: numbers by value, letters without regard to case; the name itself decides between equals."""
     pieces = re.split(r"(\d+)", name.casefold())
     return [int(piece) if index % 2 else piece for index, piece in enumerate(pieces)], name
 
 
-def _natural_path(path: str) -> list[tuple[list[str | int], str]]:
-    return [_natural(part) for part in Path(path).parts]
+def natural_path(path: str) -> list[tuple[list[str | int], str]]:
+    """The same for a path: part by part."""
+    return [natural(part) for part in Path(path).parts]
 
 
 def _not_there(given: str) -> str:

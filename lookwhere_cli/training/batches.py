@@ -99,14 +99,13 @@ class Batches(Dataset[Batch]):
         mine = range(self.rank, len(members), self.processes)
         samples = [self._sample(members[place], grid, int(seeds[place])) for place in mine]
         orders = [np.random.default_rng(seeds[place]).permutation(cells) for place in mine]
-        looked = [self._looked(sample, grid) for sample in samples]
         return Batch(
             torch.stack([sample.picture for sample in samples]),
             torch.stack([self._thumbnail(sample, grid) for sample in samples]),
             torch.stack(
                 [self._target(self.examples[members[place]], one) for place, one in zip(mine, samples, strict=True)]
             ),
-            None if self.look is None and not serving.boundaries else torch.stack(looked),
+            self._looked(samples, grid),
             torch.from_numpy(np.stack(orders)),
             k,
             told=bool(rng.random() > step / self.steps),
@@ -140,10 +139,12 @@ class Batches(Dataset[Batch]):
             return torch.tensor(example.classes[0])
         return torch.zeros(self.classes).index_fill_(0, torch.tensor(example.classes, dtype=torch.int64), 1.0)
 
-    def _looked(self, sample: Sample, grid: Grid) -> Float[Tensor, " cells"]:
-        if self.look is None and sample.mask is not None:
-            return boundaries(sample.mask, grid)
-        return covered(sample, grid, self.serving.patch)
+    def _looked(self, samples: Sequence[Sample], grid: Grid) -> Float[Tensor, "batch cells"] | None:
+        if self.look is not None:
+            return torch.stack([covered(sample, grid, self.serving.patch) for sample in samples])
+        if self.serving.boundaries:
+            return torch.stack([boundaries(sample.mask, grid) for sample in samples if sample.mask is not None])
+        return None
 
 
 def load_sample(example: Example, look: Look | None, reading: Reading) -> Sample:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from lookwhere_cli.errors import DataError, UsageError
-from lookwhere_cli.images.find import _natural, _natural_path, find_pictures
+from lookwhere_cli.images.find import find_pictures, natural, natural_path
 from lookwhere_cli.training.table import Row, Table, listed, offer, read_table
 
 Kind = Literal["single", "multi", "masks"]
@@ -124,12 +124,12 @@ def _in_order(labelled: Labelled, groups: Sequence[str] | None) -> Labelled:
     examples: Iterable[Example] = labelled.examples
     if groups is not None:
         examples = (replace(example, group=name) for example, name in zip(examples, groups, strict=True))
-    return replace(labelled, examples=tuple(sorted(examples, key=lambda example: _natural_path(example.path))))
+    return replace(labelled, examples=tuple(sorted(examples, key=lambda example: natural_path(example.path))))
 
 
 def _indices(names: tuple[str, ...] | None, used: Iterable[str]) -> dict[str, int]:
     """Each class's index: by the class list, or by natural order of the names that are used."""
-    ordered = sorted(set(used), key=_natural) if names is None else names
+    ordered = sorted(set(used), key=natural) if names is None else names
     return {name: index for index, name in enumerate(ordered)}
 
 

@@ -86,7 +86,7 @@ class Run:
     """One fine-tuning run.
 
     The folder `out` holds the best weights so far after each epoch, and the checkpoint from which the same run goes
-    on to the same result. labelled: every example has its split. k: cells that the model reads while it is judged.
+    on to the same result. labelled: every example has its split. The model is judged at its config's own k.
     """
 
     def __init__(
