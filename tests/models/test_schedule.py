@@ -6,7 +6,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lookwhere_cli.models.config import Config
@@ -37,13 +37,15 @@ def test_counts_are_kept_to() -> None:
     assert kept_counts(Pruning(given, fusion=True), TINY, 197) == given
 
 
+@example(share=0.6672761728261838, fusion=False, tokens=196)
 @given(share=st.floats(0.17, 1.0), fusion=st.booleans(), tokens=st.sampled_from([95, 193, 196, 197, 400]))
 def test_a_share_is_met_and_hardly_undercut(share: float, fusion: bool, tokens: int) -> None:
     pruning = Pruning(0.1 + 0.9 * share if fusion else share, fusion)
     check(pruning, TINY, tokens)
     counts = kept_counts(pruning, TINY, tokens)
     assert share_of(counts, tokens, fusion) <= pruning.amount
-    assert share_of(counts, tokens, fusion) > pruning.amount - 0.02
+    # Counts go in steps of 8, and up to half of the modules take their step at the same rate.
+    assert share_of(counts, tokens, fusion) > pruning.amount - 8 / tokens
     assert all(after <= before for before, after in pairwise((tokens, *counts)))
     assert all(count % 8 == 0 or count == tokens for count in counts)
 
