@@ -44,8 +44,9 @@ def test_a_share_is_met_and_hardly_undercut(share: float, fusion: bool, tokens: 
     check(pruning, TINY, tokens)
     counts = kept_counts(pruning, TINY, tokens)
     assert share_of(counts, tokens, fusion) <= pruning.amount
-    # Counts go in steps of 8, and up to half of the modules take their step at the same rate.
-    assert share_of(counts, tokens, fusion) > pruning.amount - 8 / tokens
+    # Counts go in steps of 8, which all modules may take at the same rate; attention makes the first tokens dropped
+    # cost a quarter more than their share.
+    assert share_of(counts, tokens, fusion) > pruning.amount - 1.25 * 8 / tokens
     assert all(after <= before for before, after in pairwise((tokens, *counts)))
     assert all(count % 8 == 0 or count == tokens for count in counts)
 
