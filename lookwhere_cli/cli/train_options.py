@@ -36,6 +36,7 @@ Size = Annotated[
 Thumbnail = Annotated[
     int | None, _option(MODEL, "The selector's. (default: the start's)", metavar="PX", show_default=False)
 ]
+Coarse = Annotated[int, _option(MODEL, "All of it, read coarsely beside the cells; 0: no.", metavar="PX", min=0)]
 Depth = Annotated[
     int | None, _option(MODEL, "The selector's blocks. (default: the start's)", metavar="N", min=1, show_default=False)
 ]

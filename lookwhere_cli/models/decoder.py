@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Conv2d, Linear
 from lookwhere_cli.models.config import Config, Grid
-from lookwhere_cli.models.spread import spread
+from lookwhere_cli.models.spread import overlay, spread
 
 REACH = 3  # cells across the convolution
 
@@ -22,10 +22,14 @@ class LinearDecoder(nn.Module):
         self.head = Linear(config.dim, len(config.labels) * self.scale**2)
 
     def forward(
-        self, tokens: Float[Tensor, "batch k dim"], cells: Int[Tensor, "batch k"], grid: Grid
+        self,
+        tokens: Float[Tensor, "batch k+coarse dim"],
+        cells: Int[Tensor, "batch k"],
+        grid: Grid,
+        coarse_grid: Grid | None = None,
     ) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
         """Logits, `scale` times finer than `grid`. The head goes first: fewer channels are spread."""
-        return _fine(spread(self.head(tokens), cells, grid), grid, self.scale)
+        return _fine(_on_grid(self.head(tokens), cells, grid, coarse_grid), grid, self.scale)
 
 
 class ConvDecoder(nn.Module):
@@ -39,10 +43,14 @@ class ConvDecoder(nn.Module):
         self.head = Linear(channels, len(config.labels) * self.scale**2)
 
     def forward(
-        self, tokens: Float[Tensor, "batch k dim"], cells: Int[Tensor, "batch k"], grid: Grid
+        self,
+        tokens: Float[Tensor, "batch k+coarse dim"],
+        cells: Int[Tensor, "batch k"],
+        grid: Grid,
+        coarse_grid: Grid | None = None,
     ) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
         """Logits, `scale` times finer than `grid`."""
-        blended = spread(self.narrow(tokens), cells, grid)
+        blended = _on_grid(self.narrow(tokens), cells, grid, coarse_grid)
         mixed = self.mix(blended.mT.unflatten(-1, grid)).flatten(2).mT
         return _fine(self.head(blended + F.gelu(mixed)), grid, self.scale)
 
@@ -50,6 +58,19 @@ class ConvDecoder(nn.Module):
 def decoder_of(config: Config) -> LinearDecoder | ConvDecoder:
     """The decoder that a config asks for."""
     return ConvDecoder(config) if config.decoder_channels else LinearDecoder(config)
+
+
+def _on_grid(
+    tokens: Float[Tensor, "batch k+coarse channels"],
+    cells: Int[Tensor, "batch k"],
+    grid: Grid,
+    coarse_grid: Grid | None,
+) -> Float[Tensor, "batch cells channels"]:
+    """A token for every cell: from those of the cells, in the order of `cells`, and after them the coarse grid's."""
+    if coarse_grid is None:
+        return spread(tokens, cells, grid)
+    k = cells.shape[1]
+    return overlay(tokens[:, :k], cells, grid, tokens[:, k:], coarse_grid)
 
 
 def _fine(

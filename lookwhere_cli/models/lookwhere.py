@@ -75,5 +75,10 @@ class LookWhere(nn.Module):
         prefix_tokens: Float[Tensor, "batch prefix dim"],
         coarse: Coarse | None = None,
     ) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
-        """Scores of the classes before softmax, decoder_scale times finer than `grid`, for a model that segments."""
-        return self.decoder(self.extract_dense(patches, cells, grid, prefix_tokens, coarse), cells, grid)
+        """Scores of the classes before softmax, decoder_scale times finer than `grid`, for a model that segments.
+
+        Cells that were not read take what `coarse` shows of them or, without it, what their neighbours show.
+        """
+        read = slice(self.config.prefix_tokens, None)
+        tokens = self.extractor(patches, cells, grid, prefix_tokens, read, coarse)
+        return self.decoder(tokens, cells, grid, coarse and coarse.grid)

@@ -9,6 +9,8 @@ from lookwhere_cli.models.cost import block_macs
 from lookwhere_cli.models.decoder import REACH
 from lookwhere_cli.models.spread import NEAREST
 
+CORNERS = 4  # coarse tokens around a cell, of which it is a blend
+
 
 @dataclass(frozen=True)
 class Macs:
@@ -49,9 +51,9 @@ def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coar
     cells = grid[0] * grid[1]
     return Macs(
         _selector(config, thumbnail_grid),
-        _extractor(config, k + coarse, returned=k),
-        head=_decoder(config, cells, k),
-        spread=min(NEAREST, k) * cells * _spread_channels(config),
+        _extractor(config, k + coarse, returned=k + coarse),
+        head=_decoder(config, cells, k + coarse),
+        spread=(CORNERS if coarse else min(NEAREST, k)) * cells * _spread_channels(config),
     )
 
 
@@ -88,11 +90,11 @@ def _head(config: Config) -> int:
     return config.dim * len(config.labels)
 
 
-def _decoder(config: Config, cells: int, k: int) -> int:
+def _decoder(config: Config, cells: int, read: int) -> int:
     pieces, channels = len(config.labels) * config.decoder_scale**2, config.decoder_channels
     if not channels:
-        return k * config.dim * pieces
-    return k * config.dim * channels + cells * channels * (channels * REACH**2 + pieces)
+        return read * config.dim * pieces
+    return read * config.dim * channels + cells * channels * (channels * REACH**2 + pieces)
 
 
 def _spread_channels(config: Config) -> int:

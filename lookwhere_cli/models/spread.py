@@ -1,4 +1,4 @@
-"""From k tokens to a token for every cell: each cell is a blend of its five nearest chosen ones."""
+"""From k tokens to a token for every cell: a blend of the five nearest chosen ones, or what was read coarsely there."""
 
 from __future__ import annotations
 
@@ -22,6 +22,18 @@ def spread(
     `tokens` may be features or logits: blending is linear, so a head with few classes is cheaper before it.
     """
     return torch.stack([_spread_one(*one, grid) for one in zip(tokens, cells, strict=True)])
+
+
+def overlay(
+    tokens: Float[Tensor, "batch k channels"],
+    cells: Int[Tensor, "batch k"],
+    grid: Grid,
+    beneath: Float[Tensor, "batch coarse channels"],
+    coarse_grid: Grid,
+) -> Float[Tensor, "batch cells channels"]:
+    """The chosen cells' tokens; elsewhere those of the coarse grid, resized bilinearly."""
+    ground = F.interpolate(beneath.mT.unflatten(-1, coarse_grid), size=grid, mode="bilinear", align_corners=False)
+    return ground.flatten(2).mT.scatter(1, cells[..., None].expand_as(tokens), tokens)
 
 
 def _spread_one(

@@ -29,6 +29,8 @@ class Batch(NamedTuple):
 
     pictures: UInt8[Tensor, "batch 3 height width"]
     thumbnails: UInt8[Tensor, "batch 3 low narrow"]
+    coarse: UInt8[Tensor, "batch 3 lower narrower"] | None
+    """All of each picture as the extractor reads it beside the cells."""
     targets: Tensor
     """int64 (batch,) classes; float32 (batch, classes) of 0 and 1; or uint8 (batch, height, width), 255 ignored."""
     look: Float[Tensor, "batch cells"] | None
@@ -46,6 +48,8 @@ class Serving:
 
     size: int
     thumbnail_size: int
+    coarse_size: int
+    """0: nothing is read beside the cells."""
     patch: int
     k: K
     """Cells read, least and most: counts (int) or shares (float); drawn evenly for each step."""
@@ -101,7 +105,10 @@ class Batches(Dataset[Batch]):
         orders = [np.random.default_rng(seeds[place]).permutation(cells) for place in mine]
         return Batch(
             torch.stack([sample.picture for sample in samples]),
-            torch.stack([self._thumbnail(sample, grid) for sample in samples]),
+            torch.stack([self._thumbnail(sample, grid, serving.thumbnail_size) for sample in samples]),
+            torch.stack([self._thumbnail(sample, grid, serving.coarse_size) for sample in samples])
+            if serving.coarse_size
+            else None,
             torch.stack(
                 [self._target(self.examples[members[place]], one) for place, one in zip(mine, samples, strict=True)]
             ),
@@ -127,9 +134,9 @@ class Batches(Dataset[Batch]):
         sample = load_sample(self.examples[member], self.look, self.reading)
         return augmented(sample, (grid[0] * patch, grid[1] * patch), self.serving.augmentation, seed)
 
-    def _thumbnail(self, sample: Sample, grid: Grid) -> UInt8[Tensor, "3 height width"]:
+    def _thumbnail(self, sample: Sample, grid: Grid, size: int) -> UInt8[Tensor, "3 height width"]:
         patch = self.serving.patch
-        rows, columns = grid_for(*grid, self.serving.thumbnail_size, patch)
+        rows, columns = grid_for(*grid, size, patch)
         return fitted(Sample(sample.picture), (rows * patch, columns * patch)).picture
 
     def _target(self, example: Example, sample: Sample) -> Tensor:

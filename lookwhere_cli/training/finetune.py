@@ -198,6 +198,7 @@ class Run:
         serving = Serving(
             config.size,
             config.thumbnail_size,
+            config.coarse_size,
             config.patch,
             recipe.k,
             recipe.batch,

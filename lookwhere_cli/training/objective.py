@@ -10,6 +10,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import Selection, choose
 from lookwhere_cli.models.vit import cut
@@ -51,7 +52,7 @@ class Objective(nn.Module):
         selection = self._select(batch, grid)
         cells = self._cells(batch, selection.map.detach())
         chosen = torch.take_along_dim(cut(batch.pictures, patch), cells[:, :, None, None, None], 1)
-        given = (self._normalised(chosen), cells, grid, selection.prefix_tokens)
+        given = (self._normalised(chosen), cells, grid, selection.prefix_tokens, self._coarse(batch))
         logits = model.segment(*given) if self.kind == "masks" else model.logits(model.extract(*given))
         losses = {"task": self._task_loss(logits.float(), batch.targets)}
         if self.steering == "look" and batch.look is not None:
@@ -63,6 +64,13 @@ class Objective(nn.Module):
     def _select(self, batch: Batch, grid: Grid) -> Selection:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.steering != "frozen"):
             return self.model.select(self._normalised(batch.thumbnails), grid)
+
+    def _coarse(self, batch: Batch) -> Coarse | None:
+        if batch.coarse is None:
+            return None
+        patch = self.model.config.patch
+        grid = (batch.coarse.shape[-2] // patch, batch.coarse.shape[-1] // patch)
+        return Coarse(cut(self._normalised(batch.coarse), patch), grid)
 
     def _cells(self, batch: Batch, scores: Float[Tensor, "batch cells"]) -> Int[Tensor, "batch k"]:
         """The best; where it was told so, those worth a look first; while attention steers, a share at random."""

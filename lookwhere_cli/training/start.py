@@ -28,6 +28,8 @@ class Shape:
     size: int | None = None
     """The grid holds about size x size pixels."""
     thumbnail_size: int | None = None
+    coarse: int = 0
+    """The extractor also reads all of the picture at about so many pixels squared; 0: it does not."""
     selector_depth: int | None = None
     pool: Pool = "cls"
     """What a head on whole pictures sees: CLS, or each channel's maximum over the cells."""
@@ -42,7 +44,7 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         base,
         grid=grid,
         thumbnail_filter="antialias",  # as batches make theirs
-        coarse_size=0,  # the cells alone are trained
+        coarse_size=_coarse(shape, base.patch),
         task=TASKS[kind],
         multi_label=kind == "multi",
         labels=classes,
@@ -60,6 +62,13 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
             f"A selector of {depth} blocks is deeper than the extractor, which has {base.extractor_depth}."
         )
     return replace(config, thumbnail_grid=thumbnail, selector_depth=depth, map_scale=-(-grid[0] // thumbnail[0]))
+
+
+def _coarse(shape: Shape, patch: int) -> int:
+    if shape.method == "full" or not shape.coarse:
+        return 0
+    _whole_patches(shape.coarse, patch)
+    return shape.coarse
 
 
 def start_of(base: LookWhere, config: Config) -> LookWhere:
@@ -93,10 +102,14 @@ def _head_of(config: Config) -> tuple[object, ...]:
 
 
 def _grid(height: int, width: int, size: int, patch: int) -> Grid:
+    _whole_patches(size, patch)
+    return grid_for(height, width, size, patch)
+
+
+def _whole_patches(size: int, patch: int) -> None:
     if size < patch or size % patch:
         near = max(patch, size // patch * patch)
         raise UsageError(f"A size of {size} px is not made of {patch} px patches; try {near} or {near + patch}.")
-    return grid_for(height, width, size, patch)
 
 
 def _selector(base: LookWhere, config: Config, state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -34,7 +34,14 @@ def _predictor(model: LookWhere) -> Predictor:
     config = model.config
     device = model.extractor.cls_token.device
     loaded = Loaded(model, config, "this run's model", "", Path(), device, torch.float32)
-    reading = Reading(config.patch, config.size, "whole", config.crop_share, config.thumbnail_filter)
+    reading = Reading(
+        config.patch,
+        config.size,
+        "whole",
+        config.crop_share,
+        config.thumbnail_filter,
+        coarse_size=config.coarse_size,
+    )
     return Predictor(loaded, reading, k=config.k, top=1, batch_size=BATCH, workers=WORKERS)
 
 

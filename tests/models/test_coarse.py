@@ -104,7 +104,9 @@ def test_a_mask_covers_the_grid_of_the_cells() -> None:
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
     logits = model.segment(at(patches, cells), cells, GRID, prefix, coarse)
     assert logits.shape == (2, 3, 2 * GRID[0], 2 * GRID[1])
-    near(logits, model.decoder(model.extract_dense(at(patches, cells), cells, GRID, prefix, coarse), cells, GRID))
+    read = slice(model.config.prefix_tokens, None)
+    tokens = model.extractor(at(patches, cells), cells, GRID, prefix, read, coarse)
+    near(logits, model.decoder(tokens, cells, GRID, coarse.grid))
 
 
 @kinds

@@ -15,7 +15,7 @@ from lookwhere_cli.models import macs
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.selector import choose
-from lookwhere_cli.models.spread import spread
+from lookwhere_cli.models.spread import overlay, spread
 from lookwhere_cli.models.vit import CLS, ViT, cut
 from tests.models.small import LABELLED, PUBLISHED, SEGMENTING, noise, small, some_cells
 from tests.models.test_macs import counted
@@ -78,6 +78,24 @@ def test_the_linear_decoder_spreads_what_its_head_says_of_each_token() -> None:
     near(logits, laid_out(decoder.head(spread(tokens, cells, GRID)), LINEAR.decoder_scale))
 
 
+def test_with_coarse_tokens_cells_that_were_not_read_take_theirs() -> None:
+    decoder, cells = small(LINEAR).decoder, some_cells(2, 9, CELLS)
+    tokens, beneath = noise(2, 9, LINEAR.dim), noise(2, CELLS, LINEAR.dim, seed=7)
+    expected = beneath.clone()
+    for picture in range(2):
+        expected[picture, cells[picture]] = tokens[picture]
+    logits = decoder(torch.cat([tokens, beneath], dim=1), cells, GRID, GRID)
+    near(logits, laid_out(decoder.head(expected), LINEAR.decoder_scale))
+
+
+def test_a_coarse_grid_of_one_colour_is_that_colour_all_over() -> None:
+    tokens, ground = noise(1, 3, 4), noise(1, 1, 4, seed=5).expand(1, 6, 4)
+    covered = overlay(tokens, torch.tensor([[0, 8, 34]]), GRID, ground, (2, 3))
+    others = [cell for cell in range(CELLS) if cell not in (0, 8, 34)]
+    near(covered[:, others], ground[:, :1].expand(1, CELLS - 3, 4))
+    near(covered[:, [0, 8, 34]], tokens)
+
+
 def test_the_convolution_sees_the_neighbours_and_nobody_else() -> None:
     decoder, cells = small(SEGMENTING).decoder, torch.arange(CELLS)[None]
     tokens, scale = noise(1, CELLS, SEGMENTING.dim), SEGMENTING.decoder_scale
@@ -129,9 +147,11 @@ def test_the_costs_are_what_torch_counts(
     assert ours.spread == min(5, k) * grid[0] * grid[1] * channels
     assert ours.total == ours.selector + ours.extractor + ours.head + ours.spread
     coarse = Coarse(noise(1, 6, 3, config.patch, config.patch), (2, 3))
-    more = macs.count_segment(config, grid, thumbnail, k, coarse=6)
-    assert more.extractor == counted(lambda: model.extract_dense(patches, cells, grid, prefix, coarse))
-    assert more.total - more.extractor == ours.total - ours.extractor
+    more, beside = macs.count_segment(config, grid, thumbnail, k, coarse=6), noise(1, k + 6, config.dim)
+    read = slice(config.prefix_tokens, None)
+    assert more.extractor == counted(lambda: model.extractor(patches, cells, grid, prefix, read, coarse))
+    assert more.head == counted(lambda: model.decoder(beside, cells, grid, coarse.grid))
+    assert more.spread == 4 * grid[0] * grid[1] * channels
 
 
 def test_the_full_cost_of_a_model_that_segments_has_its_decoder_in_it() -> None:

@@ -22,7 +22,15 @@ PATCH, COUNT = 8, 10
 STILL = Augmentation(area=(1.0, 1.0), jitter=1.0, flip=False, colour=0.0)
 MOVED = Augmentation(area=(0.5, 1.0), flip=True, colour=0.0)
 SERVING = Serving(
-    size=48, thumbnail_size=24, patch=PATCH, k=(2, 20), batch=4, seed=0, augmentation=Augmentation(), boundaries=False
+    size=48,
+    thumbnail_size=24,
+    coarse_size=0,
+    patch=PATCH,
+    k=(2, 20),
+    batch=4,
+    seed=0,
+    augmentation=Augmentation(),
+    boundaries=False,
 )
 
 
@@ -109,9 +117,10 @@ def test_fewer_pictures_than_a_batch_holds_fill_it_in_turn(examples: list[Exampl
 
 
 def test_the_shares_of_two_processes_are_the_whole_batch(examples: list[Example], look: Look) -> None:
-    whole = batches(examples, look=look)[5]
-    parts = [batches(examples, look=look, share=(rank, 2))[5] for rank in range(2)]
-    for name in ("pictures", "thumbnails", "targets", "look", "random"):
+    serving = replace(SERVING, coarse_size=16)
+    whole = batches(examples, serving, look=look)[5]
+    parts = [batches(examples, serving, look=look, share=(rank, 2))[5] for rank in range(2)]
+    for name in ("pictures", "thumbnails", "coarse", "targets", "look", "random"):
         for rank, part in enumerate(parts):
             assert getattr(part, name).equal(getattr(whole, name)[rank::2]), name
     assert {(part.k, part.told) for part in parts} == {(whole.k, whole.told)}
@@ -131,7 +140,8 @@ def test_k_is_drawn_anew_for_each_step_within_its_range(examples: list[Example],
 
 
 def test_shapes_types_and_the_first_pictures_form(examples: list[Example], look: Look) -> None:
-    batch = batches(examples, look=look)[0]
+    batch = batches(examples, replace(SERVING, coarse_size=16), look=look)[0]
+    assert batch.coarse is not None and (batch.coarse.shape, batch.coarse.dtype) == ((4, 3, 16, 16), torch.uint8)
     assert (batch.pictures.shape, batch.pictures.dtype) == ((4, 3, 40, 56), torch.uint8)
     assert (batch.thumbnails.shape, batch.thumbnails.dtype) == ((4, 3, 16, 24), torch.uint8)
     assert batch.look is not None and batch.look.shape == (4, 35)

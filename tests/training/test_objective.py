@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.batches import Batch
 from lookwhere_cli.training.examples import Kind
@@ -31,6 +32,7 @@ def batch_of(kind: Kind = "single", look: Tensor | None = None, k: int = 8, told
     return Batch(
         torch.randint(0, 256, (4, 3, 24, 24), generator=generator, dtype=torch.uint8),
         torch.randint(0, 256, (4, 3, 12, 12), generator=generator, dtype=torch.uint8),
+        None,
         targets[kind],
         look,
         torch.stack([torch.randperm(CELLS, generator=generator) for _ in range(4)]),
@@ -106,6 +108,18 @@ def test_a_head_that_says_nothing_loses_what_chance_loses(kind: Kind, loss: floa
         for parameter in head.parameters():  # type: ignore[union-attr]
             parameter.zero_()
     assert made(batch_of(kind))["task"].item() == pytest.approx(loss, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["single", "masks"])
+def test_what_is_read_coarsely_reaches_the_answer(kind: Kind) -> None:
+    made, batch = objective(kind, config=SEGMENTING if kind == "masks" else LABELLED), batch_of(kind)
+    coarse = torch.zeros(4, 3, 8, 12, dtype=torch.uint8)
+    seen: list[Coarse] = []
+    made.model.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[-1]))
+    told = [made(batch._replace(coarse=one))["task"].item() for one in (None, coarse, coarse + 255)]
+    assert len(set(told)) == 3
+    assert seen[1].grid == (2, 3) and seen[1].patches.shape == (4, 6, 3, 4, 4)
+    assert seen[2].patches.eq(1).all()  # 255, normalised
 
 
 def test_labels_are_smoothed() -> None:

@@ -54,6 +54,12 @@ def test_other_labels_or_another_question_begin_with_a_new_head(
     same(start_of(small(BASE), config(shape, kind, labels)), small(BASE), "head.")
 
 
+def test_only_what_has_a_selector_reads_coarsely_beside_it() -> None:
+    assert config(Shape(coarse=16)).coarse_size == 16
+    assert config(Shape(), coarse_size=16).coarse_size == 0  # what is not trained is not used
+    assert config(Shape(method="full", coarse=16)).coarse_size == 0
+
+
 def test_a_decoder_is_kept_where_its_labels_are() -> None:
     base = small(SEGMENTING)
     kept = config_for(SEGMENTING, Shape(decoder_channels=8), "masks", LABELS, (9, 9))
@@ -164,6 +170,7 @@ def test_a_features_model_gains_a_head() -> None:
     [
         (Shape(size=30), UsageError, "size of 30 px .* 4 px patches; try 28 or 32"),
         (Shape(size=3), UsageError, "size of 3 px .* try 4 or 8"),
+        (Shape(coarse=18), UsageError, "size of 18 px .* try 16 or 20"),
         (Shape(thumbnail_size=18), UsageError, "size of 18 px .* try 16 or 20"),
         (Shape(selector_depth=4), UsageError, "selector of 4 blocks .* has 3"),
     ],
