@@ -48,7 +48,7 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The losses, to be added up."""
         model, patch = self.model, self.model.config.patch
-        grid = (batch.pictures.shape[-2] // patch, batch.pictures.shape[-1] // patch)
+        grid = _grid_of(batch.pictures, patch)
         selection = self._select(batch, grid)
         cells = self._cells(batch, selection.map.detach())
         chosen = torch.take_along_dim(cut(batch.pictures, patch), cells[:, :, None, None, None], 1)
@@ -69,8 +69,7 @@ class Objective(nn.Module):
         if batch.coarse is None:
             return None
         patch = self.model.config.patch
-        grid = (batch.coarse.shape[-2] // patch, batch.coarse.shape[-1] // patch)
-        return Coarse(cut(self._normalised(batch.coarse), patch), grid)
+        return Coarse(cut(self._normalised(batch.coarse), patch), _grid_of(batch.coarse, patch))
 
     def _cells(self, batch: Batch, scores: Float[Tensor, "batch cells"]) -> Int[Tensor, "batch k"]:
         """The best; where it was told so, those worth a look first; while attention steers, a share at random."""
@@ -117,6 +116,10 @@ class Objective(nn.Module):
         first = config.prefix_tokens
         scores = q[:, :, :1] @ k[:, :, first : first + count].mT / q.shape[-1] ** 0.5
         return scores[:, :, 0].mean(1)
+
+
+def _grid_of(pictures: UInt8[Tensor, "batch 3 height width"], patch: int) -> Grid:
+    return pictures.shape[-2] // patch, pictures.shape[-1] // patch
 
 
 def look_loss(map: Float[Tensor, "batch cells"], look: Float[Tensor, "batch cells"]) -> Float[Tensor, ""]:

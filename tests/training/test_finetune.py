@@ -124,6 +124,17 @@ def test_masks_and_a_selector_that_seeks_where_they_change(tmp_path: Path) -> No
     assert run.epochs[-1]["miou"] > 0.6  # all of one class is a third at most
 
 
+@pytest.mark.parametrize("kind", ["masks", "single"])
+def test_what_was_trained_to_be_read_coarsely_is_read_when_it_is_judged_and_later(kind: str, tmp_path: Path) -> None:
+    labelled = fields(tmp_path / "set") if kind == "masks" else coloured(tmp_path / "set")
+    recipe = replace(RECIPE, epochs=1, shape=Shape(decoder_channels=8, coarse=8))
+    run, seen = run_of(recipe, labelled, tmp_path / "out"), []
+    run.averaged.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[-1]))
+    list(run.train())
+    assert seen and all(coarse.grid == (2, 2) for coarse in seen)
+    assert load_model(str(tmp_path / "out"), "cpu").config.coarse_size == 8
+
+
 def test_the_full_vit_learns_from_the_same_set(tmp_path: Path) -> None:
     recipe = replace(RECIPE, epochs=3, k=(1.0, 1.0), shape=Shape(method="full"))
     run = run_of(recipe, coloured(tmp_path / "set"), tmp_path / "out")
