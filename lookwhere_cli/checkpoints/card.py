@@ -107,13 +107,14 @@ def full_card(name: str, config: Config, training: Mapping[str, Any], results: M
     return "\n\n".join(parts) + "\n"
 
 
-def converted_card(name: str, config: Config, source: str) -> str:
-    """The card of a model that was converted from the authors' file."""
-    return "\n\n".join([f"# {name}", what(config), f"Converted from {source}.", _PAPER]) + "\n"
+def converted_card(name: str, config: Config, source: str, paper: str) -> str:
+    """The card of a model that was converted from the authors' file; `paper`: whose they are."""
+    return "\n\n".join([f"# {name}", what(config), f"Converted from {source}.", f"Weights: {paper}"]) + "\n"
 
 
-_PAPER = (
-    'Weights: Fuller et al., "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from '
+CROPR = 'Bergner et al., "Token Cropr: Faster ViTs for Quite a Few Tasks", arXiv 2412.00965.'
+LOOKWHERE = (
+    'Fuller et al., "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from '
     'Self-Supervision", NeurIPS 2025, arXiv 2505.18051.'
 )
 
