@@ -20,7 +20,7 @@ from torch import Tensor
 
 from lookwhere_cli.answers import Answer, Explanation, Features
 from lookwhere_cli.checkpoints.folder import Loaded
-from lookwhere_cli.errors import ModelError, PictureError
+from lookwhere_cli.errors import ModelError, PictureError, UsageError
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View, open_view, view_of
@@ -96,6 +96,8 @@ class Predictor:
 
     def features(self, pictures: Iterable[Picture], dense: bool = False) -> Iterator[Features]:
         """The frozen features of each picture, in their order: one token for all of it or, dense, one for each cell."""
+        if dense and self.reading.coarse_size and self.config.drops:
+            raise UsageError("A model that drops cells for good gives no dense features beside --coarse; leave it out.")
         return self.in_batches(pictures, self._dense_features if dense else self._image_features, Features)
 
     def explain(self, picture: Picture) -> Explanation:
@@ -186,10 +188,10 @@ class Predictor:
     def _dense_features(self, glimpses: Sequence[Glimpse]) -> list[Features]:
         with torch.inference_mode():
             read = self.read(glimpses)
-            tokens = self.model.extract_dense(
+            tokens, cells = self.model.extract_dense(
                 self._normalised(read.patches), read.cells, read.grid, read.selection.prefix_tokens, read.coarse
             )
-            dense = spread(tokens.float(), read.cells, read.grid).unflatten(1, read.grid).cpu().numpy()
+            dense = spread(tokens.float(), cells, read.grid).unflatten(1, read.grid).cpu().numpy()
         return list(map(Features, self.rows(read, dense=True), [None] * len(dense), dense, _maps(read)))
 
     def read(self, glimpses: Sequence[Glimpse]) -> Read:

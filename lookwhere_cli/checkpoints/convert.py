@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lookwhere_cli.checkpoints import published
-from lookwhere_cli.checkpoints.card import converted_card
+from lookwhere_cli.checkpoints import published, published_cropr
+from lookwhere_cli.checkpoints.card import CROPR, LOOKWHERE, converted_card
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.names import HubName
 from lookwhere_cli.checkpoints.sums import differing, read_sums
@@ -29,23 +29,47 @@ from lookwhere_cli.models.lookwhere import LookWhere
 
 ORIGIN = "origin.json"
 NAMED = 5  # tensors that a complaint names
+IMAGENET = 1000
 
 
 def convert(file: Path, folder: Path, half: bool = False, layout: str | None = None) -> str:
-    """Write the model in one of the authors' files to a folder of our own; gives the layout's alias.
+    """Write the model in one of the authors' files to a folder of our own; gives the layout's alias, or "cropr".
 
     half: store float16. layout: the alias whose layout the file must have; by default the one it comes nearest to.
+    A file of Token Cropr is told by its pruning modules.
     Raises ModelError for a file that is broken, holds anything but tensors, or has other tensors than its layout.
     """
     state = read_tensors(file)
-    layout = layout or _nearest(state)
-    config = _named(published.LAYOUTS[layout])
+    if layout is None and published_cropr.is_cropr(state):
+        layout, paper, model = "cropr", CROPR, _cropr(state, file)
+    else:
+        layout, paper = layout or _nearest(state), LOOKWHERE
+        model = _lookwhere(state, file, layout)
+    card = converted_card(layout, model.config, f"`{file.name}`", paper)
+    save_model(folder, model.half() if half else model, card)
+    return layout
+
+
+def _lookwhere(state: Mapping[str, Tensor], file: Path, layout: str) -> LookWhere:
     with torch.device("meta"):  # every tensor comes from the file
-        model = LookWhere(config)
+        model = LookWhere(_named(published.LAYOUTS[layout]))
     check(state, model.state_dict(), file, layout)
     model.load_state_dict(published.tensors(state), assign=True)
-    save_model(folder, model.half() if half else model, converted_card(layout, config, f"`{file.name}`"))
-    return layout
+    return model
+
+
+def _cropr(state: Mapping[str, Tensor], file: Path) -> LookWhere:
+    try:
+        config, pruning = published_cropr.described(state)
+        config = replace(config, prune=pruning.amount, prune_fusion=pruning.fusion)
+        config = _named(config) if len(config.labels) == IMAGENET else config
+        with torch.device("meta"):
+            model = LookWhere(config)
+    except ValueError as failure:
+        raise ModelError(f"{str(file)!r} does not have the layout of Token Cropr: {failure}.") from failure
+    check(state, published_cropr.layout(config, pruning), file, "Token Cropr")
+    model.load_state_dict(published_cropr.tensors(state), assign=True)
+    return model
 
 
 def convert_pulled(file: Path, folder: Path, wanted: HubName, commit: str, digest: str) -> None:

@@ -66,6 +66,7 @@ def evaluate(
     ] = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
+    prune: options.Prune = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
@@ -104,6 +105,7 @@ def evaluate(
     amounts = _amounts(k)
     _check_outputs(json_file, out, overwrite)
     how = options.mode(crop, stretch)
+    own = {"size": size, "coarse": coarse, "prune": options.pruning(prune)}
 
     from lookwhere_cli.training.evaluate import evaluate as measure
     from lookwhere_cli.training.examples import read_examples
@@ -113,7 +115,7 @@ def evaluate(
     read = {"mode": how, "device": device, "dtype": dtype, "batch_size": batch_size, "workers": workers}
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label)
     read["max_pixels"] = max_pixels
-    contest = _contest(model, full, teacher, amounts, quiet, timed, {"size": size, "coarse": coarse}, read)
+    contest = _contest(model, full, teacher, amounts, quiet, timed, own, read)
     labelled, part = part_of(labelled, split, split_file, contest.predictor.loaded.folder)
     console = Console(stderr=True)
     evaluation = measure(contest, labelled, _Tracked(console, quiet))

@@ -68,6 +68,13 @@ class Config:
     """Cells kept by default: a count (int), or a share of the grid (float)."""
     coarse_size: int = 0
     """Side, in pixels, of a thumbnail that the extractor reads whole beside the cells by default; 0 for none."""
+    prune: int | float | tuple[int, ...] | None = None
+    """What is dropped between the extractor's blocks: a rate (int), a share of their MACs to keep to (float), or the
+    tokens left after each (counts), as in `schedule.Pruning`; None for an extractor without pruning modules."""
+    prune_fusion: bool = False
+    """Whether what was dropped comes back for the last block."""
+    prune_norm: bool = False
+    """Whether tokens are normalised before they are scored."""
     license: str | None = None
 
     def __post_init__(self) -> None:
@@ -82,6 +89,11 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
         if self.coarse_size < 0 or self.coarse_size % self.patch:
             raise ValueError(f"coarse_size is {self.coarse_size}; it must be 0 or a multiple of patch, {self.patch}")
+        if self.coarse_size and self.drops and (self.task == "segment" or self.pool == "max"):
+            raise ValueError(
+                f"coarse_size is {self.coarse_size} and prune is {self.prune}, which drops coarse patches that the "
+                "answer is made of; choose 0 for the one, None for the other, or set prune_fusion"
+            )
         if (self.selector_depth == 0) != (self.prefix == "own"):
             raise ValueError(
                 f"selector_depth is {self.selector_depth} and prefix is {self.prefix!r}; "
@@ -109,6 +121,11 @@ class Config:
         return 1 + self.registers
 
     @property
+    def drops(self) -> bool:
+        """Whether some of the cells that are read have no token in the end."""
+        return self.prune is not None and not self.prune_fusion
+
+    @property
     def size(self) -> int:
         """Side of the least square of whole patches that holds the model's own grid's cells, in pixels."""
         return self.patch * _side(self.grid)
@@ -134,12 +151,22 @@ class Config:
         return cls(**{name: _checked(name, value, known[name].default) for name, value in values.items()})
 
 
+_SEVERAL: dict[str, tuple[type, ...]] = {
+    "k": (int, float),
+    "prune": (int, float, type(None)),
+    "license": (str, type(None)),
+}
+"""Fields whose value may be of a type that their default does not have."""
+
+
 def _side(grid: Grid) -> int:
     return math.isqrt(grid[0] * grid[1] - 1) + 1
 
 
 def _checked(name: str, value: Any, default: Any) -> Any:
     """The value as the field's default has it: lists as tuples, whole numbers as int. Raises ValueError."""
+    if name == "prune" and isinstance(value, list | tuple):
+        return tuple(_checked("a count of prune", item, 0) for item in value)
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple) or (default and len(value) != len(default)):
             raise ValueError(f"{name} is {value!r}; it must be a list like {list(default)}")
@@ -147,12 +174,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         if all(type(item) is kind for item in value):  # a thousand labels take a while one by one
             return tuple(value)
         return tuple(_checked(name, item, kind()) for item in value)
-    if name == "license":
-        accepted: tuple[type, ...] = (str, type(None))
-    elif name == "k" or isinstance(default, float):
-        accepted = (int, float)
-    else:
-        accepted = (type(default),)
+    accepted = _SEVERAL.get(name, (int, float) if isinstance(default, float) else (type(default),))
     if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
         raise ValueError(f"{name} is {value!r}; it must be a {' or '.join(kind.__name__ for kind in accepted)}")
     return value

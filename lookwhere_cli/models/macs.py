@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lookwhere_cli.models.config import Config, Grid
-from lookwhere_cli.models.cost import block_macs
+from lookwhere_cli.models.cost import block_macs, pruned_macs
 from lookwhere_cli.models.decoder import REACH
+from lookwhere_cli.models.schedule import Counts, kept_counts, pruning_of
 from lookwhere_cli.models.spread import NEAREST
 
 CORNERS = 4  # coarse tokens around a cell, of which it is a blend
@@ -32,28 +33,28 @@ def count(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int 
 
     The last block computes what is pooled only.
     """
-    returned = k if config.pool == "max" else 1
+    returned = _returned(config, k, coarse) if config.pool == "max" else 1
     return Macs(_selector(config, thumbnail_grid), _extractor(config, k + coarse, returned), _head(config))
 
 
 def count_dense(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, channels: int, coarse: int = 0) -> Macs:
-    """A dense pass: tokens of the k cells, spread over the grid as `channels` numbers each."""
+    """A dense pass: tokens of the k cells, as far as they are left, spread over the grid as `channels` numbers each."""
     cells = grid[0] * grid[1]
     return Macs(
         _selector(config, thumbnail_grid),
-        _extractor(config, k + coarse, returned=k),
-        spread=min(NEAREST, k) * cells * channels,
+        _extractor(config, k + coarse, _returned(config, k, coarse)),
+        spread=min(NEAREST, _left(config, k)) * cells * channels,
     )
 
 
 def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
     """A pass of a model that segments: k cells of `grid` are read, the decoder answers for all."""
-    cells = grid[0] * grid[1]
+    cells, left = grid[0] * grid[1], _left(config, k)
     return Macs(
         _selector(config, thumbnail_grid),
-        _extractor(config, k + coarse, returned=k + coarse),
-        head=_decoder(config, cells, k + coarse),
-        spread=(CORNERS if coarse else min(NEAREST, k)) * cells * _spread_channels(config),
+        _extractor(config, k + coarse, left + coarse),
+        head=_decoder(config, cells, left + coarse),
+        spread=(CORNERS if coarse else min(NEAREST, left)) * cells * _spread_channels(config),
     )
 
 
@@ -78,8 +79,23 @@ def _extractor(config: Config, read: int, returned: int) -> int:
     """`read`: patches, of cells and coarse ones."""
     tokens = config.prefix_tokens + read
     handover = config.prefix_tokens * config.dim**2 if config.prefix == "add" else 0
-    blocks = (config.extractor_depth - 1) * block_macs(config, tokens, tokens) + block_macs(config, tokens, returned)
-    return _embed(config, read) + handover + blocks
+    return _embed(config, read) + handover + pruned_macs(config, tokens, _counts(config, tokens), returned)
+
+
+def _counts(config: Config, tokens: int) -> Counts:
+    """Tokens left after each block but the last, or but the last two; as many as go in where nothing is dropped."""
+    pruning = pruning_of(config)
+    return kept_counts(pruning, config, tokens) if pruning else (tokens,) * (config.extractor_depth - 1)
+
+
+def _left(config: Config, k: int) -> int:
+    """Of k cells, those that have a token in the end."""
+    return _counts(config, config.prefix_tokens + k)[-1] - config.prefix_tokens if config.drops else k
+
+
+def _returned(config: Config, k: int, coarse: int) -> int:
+    """Tokens that the last block computes where those of the cells are asked for."""
+    return _left(config, k) + (0 if config.prune is None else coarse)
 
 
 def _embed(config: Config, patches: int) -> int:

@@ -40,6 +40,8 @@ class Batch(NamedTuple):
     k: int
     told: bool
     """Whether the cells worth a look go before those that the selector would choose."""
+    progress: float = 1.0
+    """How far the training has come, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Batches(Dataset[Batch]):
             torch.from_numpy(np.stack(orders)),
             k,
             told=bool(rng.random() > step / self.steps),
+            progress=step / self.steps,
         )
 
     def _members(self, step: int) -> list[int]:

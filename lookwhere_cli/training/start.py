@@ -15,7 +15,8 @@ from lookwhere_cli.models.config import Config, Grid, Pool, Task
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.examples import Kind
 
-Method = Literal["lookwhere", "full"]
+Method = Literal["lookwhere", "full", "cropr"]
+WITHOUT_SELECTOR = ("full", "cropr")
 TASKS: dict[Kind, Task] = {"single": "classify", "multi": "classify", "masks": "segment"}
 
 
@@ -24,7 +25,7 @@ class Shape:
     """What of a model may differ from the one that it starts from. None keeps what that one has. Sizes in pixels."""
 
     method: Method = "lookwhere"
-    """full: no selector, all cells are read."""
+    """full: no selector, all cells are read; cropr: so, too, and some are dropped on the way."""
     size: int | None = None
     """The grid holds about size x size pixels."""
     thumbnail_size: int | None = None
@@ -35,6 +36,10 @@ class Shape:
     """What a head on whole pictures sees: CLS, or each channel's maximum over the cells."""
     decoder_channels: int = 64
     """Segmentation's; 0 for the linear decoder."""
+    prune: int | float | None = None
+    """What is dropped between the extractor's blocks, as the config's `prune`; None: nothing is."""
+    prune_fusion: bool | None = None
+    """Whether what was dropped comes back for the last block; None: for masks."""
 
 
 def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...], picture: tuple[int, int]) -> Config:
@@ -50,8 +55,10 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         labels=classes,
         pool="cls" if kind == "masks" else shape.pool,
         decoder_channels=shape.decoder_channels if kind == "masks" else 0,
+        prune=shape.prune,
+        prune_fusion=_fusion(shape, kind),
     )
-    if shape.method == "full":
+    if shape.method in WITHOUT_SELECTOR:
         return replace(config, selector_depth=0, prefix="own", k=1.0)
     if not base.selector_depth:
         raise ModelError("The model to start from has no selector; choose another one, or --method full.")
@@ -64,8 +71,13 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
     return replace(config, thumbnail_grid=thumbnail, selector_depth=depth, map_scale=-(-grid[0] // thumbnail[0]))
 
 
+def _fusion(shape: Shape, kind: Kind) -> bool:
+    wanted = kind == "masks" if shape.prune_fusion is None else shape.prune_fusion
+    return wanted and shape.prune is not None
+
+
 def _coarse(shape: Shape, patch: int) -> int:
-    if shape.method == "full" or not shape.coarse:
+    if shape.method in WITHOUT_SELECTOR or not shape.coarse:
         return 0
     _whole_patches(shape.coarse, patch)
     return shape.coarse

@@ -15,6 +15,7 @@ SMALL = Config(
 PUBLISHED = replace(SMALL, registers=2, prefix="replace", prefix_positions=False, layer_scale=True)
 GATED = replace(PUBLISHED, registers=0, feed_forward="swiglu", hidden=64)
 LABELLED = replace(SMALL, labels=("cat", "dog", "bird"))
+PRUNING = replace(LABELLED, extractor_depth=5, prune=3)
 SEGMENTING = replace(LABELLED, task="segment", decoder_channels=8, decoder_scale=2)
 KINDS = {"add": SMALL, "replace": PUBLISHED, "gated": GATED, "labelled": LABELLED}
 

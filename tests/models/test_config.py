@@ -10,6 +10,13 @@ from lookwhere_cli.models.config import Config
 from tests.models.small import KINDS
 
 
+@pytest.mark.parametrize("prune", [None, 0, 8, 0.5, (30, 20)])
+def test_schedules_survive_json(prune: int | float | tuple[int, ...] | None) -> None:
+    config = Config(prune=prune, prune_fusion=True)
+    back = Config.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert back == config and type(back.prune) is type(prune)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_survives_json(kind: str) -> None:
     assert Config.from_dict(json.loads(json.dumps(KINDS[kind].to_dict()))) == KINDS[kind]
@@ -38,6 +45,11 @@ def test_survives_json(kind: str) -> None:
         ({"labels": [1, 2]}, "labels is 1"),
         ({"coarse_size": 100}, "coarse_size is 100; it must be 0 or a multiple of patch, 16"),
         ({"coarse_size": -16}, "coarse_size is -16"),
+        ({"prune": "half"}, "prune is 'half'"),
+        ({"prune": True}, "prune is True"),
+        ({"prune": [9, 8.5]}, "a count of prune is 8.5; it must be a int"),
+        ({"prune_fusion": 1}, "prune_fusion is 1"),
+        ({"prune": 8, "pool": "max", "coarse_size": 32}, "coarse_size is 32 and prune is 8"),
     ],
 )
 def test_refuses_what_cannot_be(values: dict[str, object], words: str) -> None:
