@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Mode, Reading
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Predictor
 
@@ -56,23 +58,47 @@ def load(
     config = loaded.config
     size = _whole_patches("size", config.size if size is None else size, config.patch)
     coarse = config.coarse_size if coarse is None else coarse
-    return Predictor(
-        loaded,
-        Reading(
-            config.patch,
-            size,
-            mode,
-            config.crop_share,
-            thumbnail or config.thumbnail_filter,
-            max_pixels,
-            background,
-            _whole_patches("coarse size", coarse, config.patch) if coarse else 0,
-        ),
-        k=config.k if k is None else possible(k, size, config.patch),
+    reading = Reading(
+        config.patch,
+        size,
+        mode,
+        config.crop_share,
+        thumbnail or config.thumbnail_filter,
+        max_pixels,
+        background,
+        _whole_patches("coarse size", coarse, config.patch) if coarse else 0,
+    )
+    k = config.k if k is None else possible(k, size, config.patch)
+    together = Together(
         top=_at_least_one("top", top),
         batch_size=_at_least_one("batch size", batch_size),
         workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
     )
+    if not config.exits:
+        return Predictor(loaded, reading, k=k, **together)
+    _check_whole(loaded.name, config, reading, k)
+    return DVTPredictor(loaded, reading, **together)
+
+
+class Together(TypedDict):
+    """What all predictors are told, whatever they read."""
+
+    top: int
+    batch_size: int
+    workers: int
+
+
+def _check_whole(name: str, config: Config, reading: Reading, k: int | float) -> None:
+    """Raise UsageError for what a cascade over grids can't do: read in part, or on grids without room to grow."""
+    if reading.coarse_size or not isinstance(k, float) or k != 1:
+        raise UsageError(
+            f"The model {name!r} is a cascade that reads all cells of each grid; leave -k and --coarse out."
+        )
+    if reading.size < config.patch * len(config.exits):
+        raise UsageError(
+            f"A size of {reading.size} leaves no room for {len(config.exits)} grids that grow; take at least "
+            f"{config.patch * len(config.exits)}."
+        )
 
 
 def _check_one_of(what: str, value: str | None, known: Sequence[str | None]) -> None:

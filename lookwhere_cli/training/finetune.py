@@ -104,7 +104,7 @@ class Run:
         self.accelerator = Accelerator(mixed_precision=recipe.precision, cpu=device == "cpu")
         _refuse_uneven(recipe.batch, self.accelerator.num_processes)
         set_seed(recipe.seed)
-        model = start_of(base.model, config)
+        model = start_of(base.lookwhere, config)
         self.average = AveragedModel(model, multi_avg_fn=_average_of(recipe.average))
         self.average.to(self.accelerator.device)
         weights = class_weights(labelled, recipe.balance)
