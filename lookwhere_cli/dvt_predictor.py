@@ -76,9 +76,9 @@ class DVTPredictor(Predictor):
         """All of the picture: it is what each exit sees, resized to its own grid."""
         return grid
 
-    def decide(self, glimpses: Sequence[Glimpse]) -> Decided:
+    def decide(self, glimpses: Sequence[Glimpse], thresholds: Sequence[float]) -> Decided:
         """Logits of pictures of one grid, each from the first exit that is sure of it; later ones run on the rest."""
-        return self.cascade.decide(self._pictures(glimpses), self.thresholds, self._grids(glimpses))
+        return self.cascade.decide(self._pictures(glimpses), thresholds, self._grids(glimpses))
 
     def every_exit(self, glimpses: Sequence[Glimpse]) -> Float[Tensor, "exits batch labels"]:
         """The logits of all exits for all of them."""
@@ -110,7 +110,7 @@ class DVTPredictor(Predictor):
     def _answer(self, glimpses: Sequence[Glimpse]) -> list[Answer]:
         started = time.perf_counter()
         with torch.inference_mode():
-            decided = self.decide(glimpses)
+            decided = self.decide(glimpses, self.thresholds)
             labels = self.named(decided.logits.float().softmax(dim=-1))
         share = (time.perf_counter() - started) / len(glimpses)
         return [

@@ -93,7 +93,7 @@ def test_the_multiply_adds_told_are_those_counted(
     told = sum(row.macs for row in predictor.classify(files))
     glimpses = [predictor.glimpse(file) for file in files]
     alike = [[one for one in glimpses if one.view.grid == grid] for grid in {one.view.grid for one in glimpses}]
-    assert told == sum(counted(lambda batch=batch: predictor.decide(batch)) for batch in alike)
+    assert told == sum(counted(lambda batch=batch: predictor.decide(batch, middling)) for batch in alike)
 
 
 def test_the_confidences_are_those_that_decide(

@@ -28,7 +28,12 @@ SplitFile = Annotated[Path | None, _option(DATA, "A split.csv to keep to.", meta
 
 Start = Annotated[str, _option(MODEL, "What to start from.", "--model", "-m", metavar="NAME", envvar="LOOKWHERE_MODEL")]
 Method = Annotated[
-    Literal["lookwhere", "full"], _option(MODEL, "lookwhere, or full: a ViT on all cells.", metavar="NAME")
+    Literal["lookwhere", "dvt", "full"],
+    _option(MODEL, "lookwhere; dvt: a cascade over grids; full: a ViT on all cells.", metavar="NAME"),
+]
+Exits = Annotated[
+    str | None,
+    _option(MODEL, "dvt's grids: 7,10,14 or 6x8,12x16.", metavar="N,N,...", show_default=False),
 ]
 Size = Annotated[
     int | None, _option(MODEL, "About PX x PX pixels. (default: the start's)", metavar="PX", show_default=False)

@@ -20,12 +20,12 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
-from lookwhere_cli.checkpoints.folder import Loaded, save_model
+from lookwhere_cli.checkpoints.folder import Loaded, Model, save_model
 from lookwhere_cli.errors import DataError, LookWhereError, UsageError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.dvt import DVT
 from lookwhere_cli.training.augment import Augmentation
 from lookwhere_cli.training.batches import Batch, Batches, K, Serving
 from lookwhere_cli.training.checked import load_mask
@@ -33,7 +33,7 @@ from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from lookwhere_cli.training.examples import Labelled
 from lookwhere_cli.training.interrupt import deferred_interrupt
 from lookwhere_cli.training.look import Look
-from lookwhere_cli.training.objective import IGNORED, Objective, Steering
+from lookwhere_cli.training.objective import IGNORED, CascadeObjective, Objective, Steering
 from lookwhere_cli.training.optimise import FRESH, Rates, optimizer_of, set_rates
 from lookwhere_cli.training.start import Shape, start_of
 from lookwhere_cli.training.validate import validate
@@ -108,8 +108,8 @@ class Run:
         self.average = AveragedModel(model, multi_avg_fn=_average_of(recipe.average))
         self.average.to(self.accelerator.device)
         weights = class_weights(labelled, recipe.balance)
-        objective = Objective(model, labelled.kind, recipe.steering, weights).to(self.accelerator.device)
-        optimizer = optimizer_of(model, recipe.rates, (*FRESH[1:], "head.", "decoder.", *_new_map(recipe)))
+        objective = _objective(model, labelled, recipe, weights).to(self.accelerator.device)
+        optimizer = optimizer_of(model, recipe.rates, (*FRESH[1:], "head.", "decoder.", "reuse.", *_new_map(recipe)))
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.batches = self._batches(config, look)
         self.steps: list[dict[str, float]] = []
@@ -126,15 +126,15 @@ class Run:
         """All that makes the run's result; a checkpoint of another is not taken up."""
 
     @property
-    def model(self) -> LookWhere:
+    def model(self) -> Model:
         """The weights that are being trained."""
-        objective: Objective = self.accelerator.unwrap_model(self.objective)
+        objective: Objective | CascadeObjective = self.accelerator.unwrap_model(self.objective)
         return objective.model
 
     @property
-    def averaged(self) -> LookWhere:
+    def averaged(self) -> Model:
         """The averaged weights, the run's result."""
-        return cast(LookWhere, self.average.module).eval()
+        return cast(Model, self.average.module).eval()
 
     @property
     def total(self) -> int:
@@ -274,6 +274,12 @@ class Run:
     def _keep(self) -> None:
         """The averaged weights, in half precision, into the output folder."""
         save_model(self.out, copy.deepcopy(self.averaged).to(torch.float16))
+
+
+def _objective(model: Model, labelled: Labelled, recipe: FineTuning, weights: Tensor) -> Objective | CascadeObjective:
+    if isinstance(model, DVT):
+        return CascadeObjective(model, weights)
+    return Objective(model, labelled.kind, recipe.steering, weights)
 
 
 def _refuse_uneven(batch: int, processes: int) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
-from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.checkpoints.folder import Model
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,11 @@ FRESH = ("selector.head.", "extractor.handover.")
 """What distillation starts anew."""
 
 
-def optimizer_of(model: LookWhere, rates: Rates, fresh: tuple[str, ...] = FRESH) -> torch.optim.AdamW:
+_EXIT = re.compile(r"^exits\.\d+\.")
+"""Before the names of a cascade's weights: each exit is a whole ViT."""
+
+
+def optimizer_of(model: Model, rates: Rates, fresh: tuple[str, ...] = FRESH) -> torch.optim.AdamW:
     """AdamW (0.9, 0.999) with weight decay on matrices only; each group remembers its factor of the peak rate.
 
     fresh: beginnings of the names of weights that start anew.
@@ -52,7 +57,8 @@ def optimizer_of(model: LookWhere, rates: Rates, fresh: tuple[str, ...] = FRESH)
     )
 
 
-def _factor(name: str, model: LookWhere, rates: Rates, fresh: tuple[str, ...]) -> float:
+def _factor(name: str, model: Model, rates: Rates, fresh: tuple[str, ...]) -> float:
+    name = _EXIT.sub("", name)
     if name.startswith(fresh):
         return rates.fresh
     if name.startswith("selector."):
