@@ -17,6 +17,11 @@ SHOWN = 20  # labels that the card names
 TOLD = {"teachers", "photographs", "views", "seconds", "device", "command"}  # what a training record must say
 TOLD_OF_FINE_TUNING = {"start", "pictures", "seconds", "device", "best", "command"}
 
+PAPER = (
+    'Weights: Fuller et al., "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from '
+    'Self-Supervision", NeurIPS 2025, arXiv 2505.18051.'
+)
+
 
 def what(config: Config) -> str:
     """One paragraph: task, shape, cost."""
@@ -111,15 +116,9 @@ def full_card(name: str, config: Config, training: Mapping[str, Any], results: M
     return "\n\n".join(parts) + "\n"
 
 
-def converted_card(name: str, config: Config, source: str) -> str:
-    """The card of a model that was converted from the authors' file."""
-    return "\n\n".join([f"# {name}", what(config), f"Converted from {source}.", _PAPER]) + "\n"
-
-
-_PAPER = (
-    'Weights: Fuller et al., "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from '
-    'Self-Supervision", NeurIPS 2025, arXiv 2505.18051.'
-)
+def converted_card(name: str, config: Config, source: str, paper: str = PAPER) -> str:
+    """The card of a model that was converted from the authors' file; `paper`: where its weights come from."""
+    return "\n\n".join([f"# {name}", what(config), f"Converted from {source}.", paper]) + "\n"
 
 
 def _use(name: str, config: Config) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lookwhere_cli.checkpoints import published
+from lookwhere_cli.checkpoints import published, published_dvt
 from lookwhere_cli.checkpoints.card import converted_card
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.names import HubName
@@ -25,8 +25,12 @@ from lookwhere_cli.checkpoints.timm_package import imagenet_names
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.files import whole_file, writing
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
 
+CASCADE = "dvt"
+"""The layout of cascades over grids, which has no alias: each file is a model of its own size."""
+IMAGENET = 1000  # classes
 ORIGIN = "origin.json"
 NAMED = 5  # tensors that a complaint names
 
@@ -38,14 +42,34 @@ def convert(file: Path, folder: Path, half: bool = False, layout: str | None = N
     Raises ModelError for a file that is broken, holds anything but tensors, or has other tensors than its layout.
     """
     state = read_tensors(file)
+    if layout is None and published_dvt.is_dvt(state):
+        return _convert_dvt(state, file, folder, half)
     layout = layout or _nearest(state)
     config = _named(published.LAYOUTS[layout])
     with torch.device("meta"):  # every tensor comes from the file
         model = LookWhere(config)
-    check(state, model.state_dict(), file, layout)
+    check(state, _in_file(model.state_dict(), state), file, layout)
     model.load_state_dict(published.tensors(state), assign=True)
     save_model(folder, model.half() if half else model, converted_card(layout, config, f"`{file.name}`"))
     return layout
+
+
+def _convert_dvt(state: Mapping[str, Tensor], file: Path, folder: Path, half: bool) -> str:
+    """The same for a cascade over grids, of any size."""
+    try:
+        config = published_dvt.described(state)
+        config = _named(config) if len(config.labels) == IMAGENET else config
+        with torch.device("meta"):
+            model = DVT(config, shapes_of(config))
+    except ValueError as failure:
+        raise ModelError(f"{str(file)!r} does not have the layout of {CASCADE}: {failure}.") from failure
+    names = published_dvt.names(state)
+    wanted = {names.get(ours, ours): tensor for ours, tensor in model.state_dict().items()}
+    check({name: state[name] for name in names.values()}, wanted, file, CASCADE)
+    model.load_state_dict(published_dvt.tensors(state), assign=True)
+    paper = published_dvt.PAPER
+    save_model(folder, model.half() if half else model, converted_card(CASCADE, config, f"`{file.name}`", paper))
+    return CASCADE
 
 
 def convert_pulled(file: Path, folder: Path, wanted: HubName, commit: str, digest: str) -> None:
@@ -92,9 +116,14 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     return published.flat(state)
 
 
+def _in_file(expected: Mapping[str, Tensor], state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Our tensors by the file's own names."""
+    return {published.name_in_file(key, state): tensor for key, tensor in expected.items()}
+
+
 def check(state: Mapping[str, Any], expected: Mapping[str, Tensor], file: Path, layout: str) -> None:
-    """Raise ModelError unless the file has exactly the tensors of its layout; the message has the file's own names."""
-    wanted = {published.name_in_file(key, state): tensor.shape for key, tensor in expected.items()}
+    """Raise ModelError unless the file has exactly the tensors of its layout, `expected` by the file's own names."""
+    wanted = {key: tensor.shape for key, tensor in expected.items()}
     lacking = sorted(wanted.keys() - state.keys())
     extra = sorted(state.keys() - wanted.keys())
     wrong = [

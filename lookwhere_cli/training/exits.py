@@ -11,6 +11,7 @@ import torch
 
 from lookwhere_cli.dvt_predictor import NEVER, DVTPredictor, grids_for
 from lookwhere_cli.images.frame import Grid
+from lookwhere_cli.models import macs
 from lookwhere_cli.models.cascade import exits_of
 from lookwhere_cli.predictor import Glimpse
 from lookwhere_cli.training.passes import Measured
@@ -52,6 +53,10 @@ class Exits:
     def macs(self, exit_: int | None) -> float:
         """Multiply-adds per picture, likewise."""
         return self._mean({left: self.predictor.stage_macs(left[0])[self._at(left, exit_)] for left in self.left})
+
+    def macs_full(self) -> float:
+        """Multiply-adds of the full ViT per picture, on the last exit's grid."""
+        return self._mean({left: macs.full(self.predictor.config, left[0]) for left in self.left})
 
     def _at(self, left: tuple[Grid, int], exit_: int | None) -> int:
         return left[1] if exit_ is None else exit_
