@@ -3,13 +3,15 @@
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Literal, TypedDict, get_args
 
 from lookwhere_cli.checkpoints.folder import Loaded, load_model
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Mode, Reading
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.schedule import Pruning
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Predictor
@@ -66,23 +68,46 @@ def load(
     if prune is not None:
         loaded = _pruned(loaded, prune, config.prefix_tokens + kept(k, (size // config.patch) ** 2))
     coarse = config.coarse_size if coarse is None else _coarse(coarse, config)
-    return Predictor(
-        loaded,
-        Reading(
-            config.patch,
-            size,
-            mode,
-            config.crop_share,
-            thumbnail or config.thumbnail_filter,
-            max_pixels,
-            background,
-            coarse,
-        ),
-        k=k,
+    reading = Reading(
+        config.patch,
+        size,
+        mode,
+        config.crop_share,
+        thumbnail or config.thumbnail_filter,
+        max_pixels,
+        background,
+        coarse,
+    )
+    together = Together(
         top=_at_least_one("top", top),
         batch_size=_at_least_one("batch size", batch_size),
         workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
     )
+    if not config.exits:
+        return Predictor(loaded, reading, k=k, **together)
+    _check_whole(loaded.name, config, reading, k)
+    return DVTPredictor(loaded, reading, **together)
+
+
+class Together(TypedDict):
+    """What all predictors are told, whatever they read."""
+
+    top: int
+    batch_size: int
+    workers: int
+
+
+def _check_whole(name: str, config: Config, reading: Reading, k: int | float) -> None:
+    """Raise UsageError for what a cascade over grids can't do: read in part, or on grids without room to grow."""
+    if reading.coarse_size or not isinstance(k, float) or k != 1:
+        raise UsageError(
+            f"The model {name!r} is a cascade that reads all cells of each grid; leave -k and --coarse out."
+        )
+    if reading.size < config.patch * len(config.exits):
+        raise UsageError(
+            f"A size of {reading.size} leaves no room for {len(config.exits)} grids that grow; take at least "
+            f"{config.patch * len(config.exits)}."
+        )
 
 
 def _check_one_of(what: str, value: str | None, known: Sequence[str | None]) -> None:
@@ -104,7 +129,8 @@ def possible(k: int | float, size: int, patch: int) -> int | float:
 
 def _pruned(loaded: Loaded, amount: int | float, tokens: int) -> Loaded:
     """The model, that drops another amount of so many tokens. Raises UsageError where it can't."""
-    cropr, config = loaded.model.extractor.cropr, replace(loaded.config, prune=amount)
+    cropr = loaded.model.extractor.cropr if isinstance(loaded.model, LookWhere) else None
+    config = replace(loaded.config, prune=amount)
     if cropr is None:
         raise UsageError(
             f"The model {loaded.name!r} was never taught which cells to drop; leave --prune out, or teach one: "

@@ -26,6 +26,7 @@ from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View, open_view, view_of
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import Selection, choose, kept
 from lookwhere_cli.models.spread import spread
 from lookwhere_cli.models.vit import cut
@@ -73,8 +74,13 @@ class Predictor:
     ) -> None:
         self.loaded, self.reading, self.k, self.top = loaded, reading, k, top
         self.batch_size, self.workers = batch_size, workers
-        self.model, self.config = loaded.model, loaded.config
+        self.config = loaded.config
         self._scale, self._shift = self._normalisation()
+
+    @property
+    def model(self) -> LookWhere:
+        """What selects and extracts. Raises ModelError for a model that does not."""
+        return self.loaded.lookwhere
 
     @overload
     def classify(self, pictures: Picture) -> Row: ...  # type: ignore[overload-overlap] # a str is a path first
@@ -243,7 +249,11 @@ class Predictor:
         cls = self.cls(patches, cells, grid, prefix_tokens, coarse)
         if not self._labels:
             return [()] * len(cls)
-        best = self.probabilities(cls).topk(min(self.top, len(self._labels)))
+        return self.named(self.probabilities(cls))
+
+    def named(self, probabilities: Tensor) -> list[tuple[Label, ...]]:
+        """Each picture's labels, most probable first, from (batch, labels)."""
+        best = probabilities.topk(min(self.top, len(self._labels)))
         return [
             tuple(Label(self._labels[index], index, value) for index, value in zip(*answer, strict=True))
             for answer in zip(best.indices.tolist(), best.values.tolist(), strict=True)

@@ -57,6 +57,7 @@ class Row:
         macs, macs_full: multiply-adds spent, and those of the full ViT on all cells.
         seconds: wall time, the picture's share of its batch.
         coarse: (rows, columns) of the patches in which all of it was read once more, where it was.
+        exit: which stage of a cascade answered, from 1; None where there is no cascade.
         shares: of a picture that was segmented, the classes that occur, the largest first.
         mask: the path of the file that holds its classes, where one was written.
         note: what was done to read it, for instance "first of 12 frames".
@@ -76,6 +77,7 @@ class Row:
     macs_full: int = 0
     seconds: float = 0.0
     coarse: tuple[int, int] | None = None
+    exit: int | None = None
     shares: tuple[Share, ...] = ()
     mask: str | None = None
     note: str | None = None
@@ -101,6 +103,7 @@ class Row:
         }
         rare = {
             "coarse": self.coarse and list(self.coarse),
+            "exit": self.exit,
             "shares": [share.to_dict() for share in self.shares],
             "mask": None if self.mask is None else printable(self.mask),
             "note": self.note,

@@ -49,6 +49,17 @@ def pruning_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def cascade_folder(tmp_path_factory):
+    """A cascade over three grids likewise."""
+    from lookwhere_cli.checkpoints.folder import save_model
+    from tests.models.small import small_cascade
+
+    folder = tmp_path_factory.mktemp("models") / "cascade"
+    save_model(folder, small_cascade(), "# cascade\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def photos(tmp_path_factory):
     """Twelve pictures of noise, of four shapes, in turn."""
     folder = tmp_path_factory.mktemp("photos")

@@ -14,7 +14,7 @@ LEVELS = (
     {"errors", "rows", "files", "arrays"},
     {"models", "images", "masks"},
     {"checkpoints"},
-    {"answers", "predictor", "loading", "segmenter", "show"},
+    {"answers", "predictor", "dvt_predictor", "loading", "segmenter", "show"},
     {"training"},
     {"bench"},
     {"cli"},
@@ -23,6 +23,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 SAME_LEVEL = {
     *(("files", "errors"), ("rows", "errors"), ("arrays", "errors"), ("arrays", "rows")),
     *(("predictor", "answers"), ("loading", "predictor"), ("segmenter", "predictor")),
+    *(("dvt_predictor", "answers"), ("dvt_predictor", "predictor"), ("loading", "dvt_predictor")),
 }
 ENTRANCES = {"__init__", "__main__"}
 

@@ -30,6 +30,7 @@ SEGMENTED = replace(
     GOOD, path="c.jpg", labels=(), shares=(Share("road", 3, 0.75), Share("sky", 0, 0.25)), mask="masks/caf\udce9.png"
 )
 COARSE = replace(GOOD, path="d.jpg", coarse=(3, 4))
+LEFT = replace(GOOD, path="e.jpg", exit=1)
 BAD = Row("b.jpg", error="'b.jpg' is empty (0 bytes).")
 
 
@@ -63,12 +64,17 @@ def test_what_was_read_coarsely_is_told_only_where_it_was():
     assert list(told) == [*GOOD.to_dict(), "coarse"] and told["coarse"] == [3, 4]
 
 
+def test_the_exit_is_told_only_of_a_cascade():
+    told = LEFT.to_dict()
+    assert list(told) == [*GOOD.to_dict(), "exit"] and told["exit"] == 1
+
+
 def test_a_failed_row_has_path_and_error_only():
     assert BAD.to_dict() == {"path": "b.jpg", "error": "'b.jpg' is empty (0 bytes)."}
 
 
 def test_json_lines_and_parquet_and_csv_hold_the_same_objects():
-    rows = [GOOD, BAD, SEGMENTED, COARSE]
+    rows = [GOOD, BAD, SEGMENTED, COARSE, LEFT]
     expected = [row.to_dict() for row in rows]
     assert json.loads(written("json", rows)) == expected
     assert [json.loads(line) for line in written("jsonl", rows).splitlines()] == expected
@@ -80,6 +86,7 @@ def test_json_lines_and_parquet_and_csv_hold_the_same_objects():
     assert nested == {name: expected[2][name] for name in nested}
     assert json.loads(records[3]["coarse"]) == [3, 4] and records[0]["coarse"] == ""
     assert json.loads(records[0]["labels"]) == expected[0]["labels"] and records[0]["shares"] == ""
+    assert (records[4]["exit"], records[0]["exit"]) == ("1", "")
     assert records[1]["error"] == BAD.error and records[1]["labels"] == ""
 
 

@@ -63,7 +63,7 @@ def model(settings: Settings) -> Iterator[Record]:
     config = loaded.config
     for batch in (1, 16):
         for size, k in ((config.size, config.k), (HIGH, HIGH_SHARE)):
-            contest = Contest("model", loaded.name, loaded.model, size, batch)
+            contest = Contest("model", loaded.name, loaded.lookwhere, size, batch)
             yield from image_level(contest, {k: None}, settings.rounds)
 
 

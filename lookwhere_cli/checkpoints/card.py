@@ -8,8 +8,9 @@ from typing import Any
 
 from lookwhere_cli.checkpoints.names import RESULTS, TRAINING
 from lookwhere_cli.images.frame import grid_for
-from lookwhere_cli.models import macs
+from lookwhere_cli.models import dvt_macs, macs
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.dvt import shapes_of
 from lookwhere_cli.models.schedule import kept_counts, pruning_of
 from lookwhere_cli.models.selector import kept
 
@@ -26,6 +27,8 @@ def what(config: Config) -> str:
     spent, full = cost(config), macs.full(config, config.grid)
     beside = f" and all of the picture at {config.coarse_size} px" if config.coarse_size else ""
     licence = f"Licence of the teacher's weights: {config.license or 'not stated'}."
+    if config.exits:
+        return f"{_cascade(config)} {licence}"
     if not config.selector_depth:
         return (
             f"A full ViT ({_task(config)}): {config.extractor_depth} blocks read all of {rows} x {columns} cells of "
@@ -54,8 +57,23 @@ def _dropped(config: Config) -> str:
     )
 
 
+def _cascade(config: Config) -> str:
+    grids = ", ".join(f"{rows} x {columns}" for rows, columns, *_ in config.exits)
+    costs = ", ".join(f"{spent / 1e9:.2f}" for spent in dvt_macs.costs(config, shapes_of(config)))
+    told = (
+        f"A cascade over growing grids (DVT; {_task(config)}): {len(config.exits)} ViTs of {config.extractor_depth} "
+        f"blocks read all of {grids} cells, each reusing the one before, until one is sure. A picture of that shape "
+        f"takes {costs} GMACs by the exit that answers; the full ViT takes {macs.full(config, config.grid) / 1e9:.2f}."
+    )
+    if not config.thresholds:
+        return told
+    return f"{told} The thresholds in `config.json` came to {config.expected_macs / 1e9:.2f} on average."
+
+
 def cost(config: Config) -> int:
-    """Multiply-adds for a picture of the model's own shape, read as it does by default."""
+    """Multiply-adds for a picture of the model's own shape, read as it does by default; a cascade's on average."""
+    if config.exits:
+        return config.expected_macs or dvt_macs.costs(config, shapes_of(config))[-1]
     coarse = math.prod(grid_for(*config.grid, config.coarse_size, config.patch)) if config.coarse_size else 0
     count = macs.count_segment if config.task == "segment" else macs.count
     k = kept(config.k, math.prod(config.grid))
@@ -110,13 +128,6 @@ def full_card(name: str, config: Config, training: Mapping[str, Any], results: M
 def converted_card(name: str, config: Config, source: str, paper: str) -> str:
     """The card of a model that was converted from the authors' file; `paper`: whose they are."""
     return "\n\n".join([f"# {name}", what(config), f"Converted from {source}.", f"Weights: {paper}"]) + "\n"
-
-
-CROPR = 'Bergner et al., "Token Cropr: Faster ViTs for Quite a Few Tasks", arXiv 2412.00965.'
-LOOKWHERE = (
-    'Fuller et al., "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from '
-    'Self-Supervision", NeurIPS 2025, arXiv 2505.18051.'
-)
 
 
 def _use(name: str, config: Config) -> str:

@@ -16,20 +16,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lookwhere_cli.checkpoints import published, published_cropr
-from lookwhere_cli.checkpoints.card import CROPR, LOOKWHERE, converted_card
-from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints import published, published_cropr, published_dvt
+from lookwhere_cli.checkpoints.card import converted_card
+from lookwhere_cli.checkpoints.folder import Model, save_model
 from lookwhere_cli.checkpoints.names import HubName
 from lookwhere_cli.checkpoints.sums import differing, read_sums
 from lookwhere_cli.checkpoints.timm_package import imagenet_names
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.files import whole_file, writing
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
 
+CROPR, CASCADE = "cropr", "dvt"
+"""Layouts that have no alias: each file is a model of its own size."""
+IMAGENET = 1000  # classes
 ORIGIN = "origin.json"
 NAMED = 5  # tensors that a complaint names
-IMAGENET = 1000
 
 
 def convert(file: Path, folder: Path, half: bool = False, layout: str | None = None) -> str:
@@ -40,10 +43,13 @@ def convert(file: Path, folder: Path, half: bool = False, layout: str | None = N
     Raises ModelError for a file that is broken, holds anything but tensors, or has other tensors than its layout.
     """
     state = read_tensors(file)
+    model: Model
     if layout is None and published_cropr.is_cropr(state):
-        layout, paper, model = "cropr", CROPR, _cropr(state, file)
+        layout, paper, model = CROPR, published_cropr.PAPER, _cropr(state, file)
+    elif layout is None and published_dvt.is_dvt(state):
+        layout, paper, model = CASCADE, published_dvt.PAPER, _dvt(state, file)
     else:
-        layout, paper = layout or _nearest(state), LOOKWHERE
+        layout, paper = layout or _nearest(state), published.PAPER
         model = _lookwhere(state, file, layout)
     card = converted_card(layout, model.config, f"`{file.name}`", paper)
     save_model(folder, model.half() if half else model, card)
@@ -53,7 +59,7 @@ def convert(file: Path, folder: Path, half: bool = False, layout: str | None = N
 def _lookwhere(state: Mapping[str, Tensor], file: Path, layout: str) -> LookWhere:
     with torch.device("meta"):  # every tensor comes from the file
         model = LookWhere(_named(published.LAYOUTS[layout]))
-    check(state, model.state_dict(), file, layout)
+    check(state, _in_file(model.state_dict(), state), file, layout)
     model.load_state_dict(published.tensors(state), assign=True)
     return model
 
@@ -69,6 +75,22 @@ def _cropr(state: Mapping[str, Tensor], file: Path) -> LookWhere:
         raise ModelError(f"{str(file)!r} does not have the layout of Token Cropr: {failure}.") from failure
     check(state, published_cropr.layout(config, pruning), file, "Token Cropr")
     model.load_state_dict(published_cropr.tensors(state), assign=True)
+    return model
+
+
+def _dvt(state: Mapping[str, Tensor], file: Path) -> DVT:
+    """A cascade over grids, of any size."""
+    try:
+        config = published_dvt.described(state)
+        config = _named(config) if len(config.labels) == IMAGENET else config
+        with torch.device("meta"):
+            model = DVT(config, shapes_of(config))
+    except ValueError as failure:
+        raise ModelError(f"{str(file)!r} does not have the layout of {CASCADE}: {failure}.") from failure
+    names = published_dvt.names(state)
+    wanted = {names.get(ours, ours): tensor for ours, tensor in model.state_dict().items()}
+    check({name: state[name] for name in names.values()}, wanted, file, CASCADE)
+    model.load_state_dict(published_dvt.tensors(state), assign=True)
     return model
 
 
@@ -116,9 +138,14 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
     return published.flat(state)
 
 
+def _in_file(expected: Mapping[str, Tensor], state: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Our tensors by the file's own names."""
+    return {published.name_in_file(key, state): tensor for key, tensor in expected.items()}
+
+
 def check(state: Mapping[str, Any], expected: Mapping[str, Tensor], file: Path, layout: str) -> None:
-    """Raise ModelError unless the file has exactly the tensors of its layout; the message has the file's own names."""
-    wanted = {published.name_in_file(key, state): tensor.shape for key, tensor in expected.items()}
+    """Raise ModelError unless the file has exactly the tensors of its layout, `expected` by the file's own names."""
+    wanted = {key: tensor.shape for key, tensor in expected.items()}
     lacking = sorted(wanted.keys() - state.keys())
     extra = sorted(state.keys() - wanted.keys())
     wrong = [

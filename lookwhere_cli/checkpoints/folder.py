@@ -7,7 +7,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,23 +22,40 @@ from lookwhere_cli.files import whole_file, writing
 from lookwhere_cli.models.blank import blank
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.cropr import check_own
+from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.schedule import pruning_of
 
 REVISION_DIGITS = 12
+Model: TypeAlias = LookWhere | DVT
 
 
 @dataclass(frozen=True)
 class Loaded:
     """A model ready for use: in evaluation mode, without gradients, on its device and in its dtype."""
 
-    model: LookWhere
+    model: Model
     config: Config
     name: str
     revision: str
     folder: Path
     device: torch.device
     dtype: torch.dtype
+
+    @property
+    def lookwhere(self) -> LookWhere:
+        """The model, for all that a cascade over grids can't do. Raises ModelError where it is one."""
+        if isinstance(self.model, DVT):
+            raise only_classifies(self.name)
+        return self.model
+
+
+def only_classifies(name: str) -> ModelError:
+    """What is said of a cascade over grids that is asked for anything else."""
+    return ModelError(
+        f"The model {name!r} is a cascade over grids (DVT), which reads all of a picture and only classifies it; "
+        "choose another one."
+    )
 
 
 def load_model(name: str, device: str = "auto", dtype: str = "float32") -> Loaded:
@@ -54,13 +71,22 @@ def load_model(name: str, device: str = "auto", dtype: str = "float32") -> Loade
     config = read_config(folder)
     tensors, revision = _read_tensors(folder / WEIGHTS, place.commit)
     with blank():  # every tensor comes from the file
-        model = LookWhere(config)
+        model = _described(config, folder)
     expected = _assign(model, {key: tensor.to(where, kind) for key, tensor in tensors.items()})
     _check(expected, tensors, folder / WEIGHTS)
     return Loaded(model, config, place.name, revision, folder, where, kind)
 
 
-def save_model(folder: Path, model: LookWhere, card: str | None = None) -> str:
+def _described(config: Config, folder: Path) -> Model:
+    if not config.exits:
+        return LookWhere(config)
+    try:
+        return DVT(config, shapes_of(config))
+    except ValueError as failure:
+        raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
+
+
+def save_model(folder: Path, model: Model, card: str | None = None) -> str:
     """Write the model's folder, made where it is missing, each file whole; gives the revision.
 
     Weights come last, but for the hashes.
@@ -70,15 +96,19 @@ def save_model(folder: Path, model: LookWhere, card: str | None = None) -> str:
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     revision = _hash(tensors)
     _make(folder)
-    files = {CONFIG: json.dumps(model.config.to_dict(), indent=2, ensure_ascii=False).encode() + b"\n"}
+    write_config(folder, model.config)
     if card is not None:
-        files[CARD] = card.encode()
-    for file, content in files.items():
-        with whole_file(folder / file) as stream, writing(folder / file):
-            stream.write(content)
+        with whole_file(folder / CARD) as stream, writing(folder / CARD):
+            stream.write(card.encode())
     _save(tensors, folder / WEIGHTS, revision)
     write_sums(folder)
     return revision
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write the folder's config. Raises OutputError."""
+    with whole_file(folder / CONFIG) as stream, writing(folder / CONFIG):
+        stream.write(json.dumps(config.to_dict(), indent=2, ensure_ascii=False).encode() + b"\n")
 
 
 def read_config(folder: Path) -> Config:
@@ -175,7 +205,7 @@ def _check(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: Pa
             )
 
 
-def _assign(model: LookWhere, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _assign(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Let the model have these tensors as its own, frozen, in evaluation mode; gives those that it had before.
 
     What load_state_dict(assign=True) and eval() do, in a fraction of their time.

@@ -11,6 +11,7 @@ import typer
 
 from lookwhere_cli.cli import models
 from lookwhere_cli.cli.bench import bench
+from lookwhere_cli.cli.calibrate import calibrate
 from lookwhere_cli.cli.classify import classify
 from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
@@ -35,6 +36,7 @@ app.command()(explain)
 app.command()(features)
 app.command()(pretrain)
 app.command()(train)
+app.command()(calibrate)
 app.command()(evaluate)
 app.command()(bench)
 app.add_typer(models.app, name="models")

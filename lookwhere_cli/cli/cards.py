@@ -88,10 +88,14 @@ def _title(row: Row) -> Text:
 def _cost(row: Row) -> Text:
     cells = row.grid[0] * row.grid[1]
     return Text(
-        f"{row.k} of {cells} cells read ({row.k / cells:.0%}){coarsely(row)}, {row.macs / 1e9:.2f} GMACs of the full "
-        f"ViT's {row.macs_full / 1e9:.2f} ({_ratio(row)}), {1000 * row.seconds:.0f} ms",
+        f"{_exit(row)}{row.k} of {cells} cells read ({row.k / cells:.0%}){coarsely(row)}, {row.macs / 1e9:.2f} GMACs "
+        f"of the full ViT's {row.macs_full / 1e9:.2f} ({_ratio(row)}), {1000 * row.seconds:.0f} ms",
         "dim",
     )
+
+
+def _exit(row: Row) -> str:
+    return "" if row.exit is None else f"exit {row.exit}: "
 
 
 def _ratio(row: Row) -> str:

@@ -74,6 +74,9 @@ def _of_config(config: Config) -> Iterator[tuple[str, str]]:
     yield "labels", f"{labels}{': ' + ', '.join(config.labels[:5]) + ', ...' if config.labels else ''}"
     yield "pixels", f"{pixels}, thumbnail {config.thumbnail_size} ({config.thumbnail_filter})"
     yield "cells read", k + (f", and all of it at {config.coarse_size} pixels" if config.coarse_size else "")
+    if config.exits:
+        yield "exits", ", ".join(f"{rows} x {columns}" for rows, columns, *_ in config.exits)
+        yield "thresholds", ", ".join(f"{one:.4g}" for one in config.thresholds) or "none: the last exit answers all"
     yield "GMACs", gmacs
     yield "licence", config.license or "not stated"
 

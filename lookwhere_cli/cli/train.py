@@ -42,6 +42,7 @@ def train(
     split_file: asked.SplitFile = None,
     model: asked.Start = DEFAULT_CLASSIFIER,
     method: asked.Method = "lookwhere",
+    exits: asked.Exits = None,
     size: asked.Size = None,
     thumbnail_size: asked.Thumbnail = None,
     coarse: asked.Coarse = 0,
@@ -80,7 +81,7 @@ def train(
 
       lookwhere train labels.csv --multi-label --look boxes.csv --size 1024 -k 5%-10% --out my-model
     """
-    k = amounts(patches)
+    k, grids = amounts(patches), _grids(exits, method)
     own = amount(default_k) or k[1]
     dropped = _dropped(method, prune)
     place = placed(device)
@@ -93,10 +94,10 @@ def train(
     from lookwhere_cli.training.finetune import FineTuning, Run
     from lookwhere_cli.training.optimise import Rates
     from lookwhere_cli.training.splits import divided, read_split
-    from lookwhere_cli.training.start import WITHOUT_SELECTOR, Shape
+    from lookwhere_cli.training.start import WHOLE, Shape
 
     console = Console(stderr=True, quiet=quiet or os.environ.get("RANK", "0") != "0")  # one of accelerate's speaks
-    full = method in WITHOUT_SELECTOR
+    full = method in WHOLE
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label, group=group)
     labelled = read_split(split_file, labelled) if split_file else labelled
     steering = "frozen" if full else _steering(labelled, look, train_selector, dropped)
@@ -107,7 +108,9 @@ def train(
         epochs=epochs,
         batch=batch_size,
         k=(1.0, 1.0) if full else k,
-        shape=Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, prune_fusion or None),
+        shape=Shape(
+            method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, prune_fusion or None, grids
+        ),
         steering=steering,
         augmentation=Augmentation(shares(area), flip=flip, colour=colour, magnitude=augment, erase=erase),
         rates=Rates(lr, layer_decay),
@@ -156,6 +159,18 @@ def _config(base: Loaded, recipe: FineTuning, labelled: Labelled, k: int | float
     except ValueError as failure:
         raise UsageError(f"{failure}.") from failure
     return config
+
+
+def _grids(text: str | None, method: str) -> tuple[int | tuple[int, int], ...]:
+    """A cascade's grids, from 7,10,14 (sides) or 6x8,12x16 (rows x columns). Raises UsageError."""
+    if text is None:
+        return ()
+    if method != "dvt":
+        raise UsageError(f"--exits {text} are a cascade's grids; they go with --method dvt.")
+    sides = [part.strip().split("x") for part in text.split(",")]
+    if not all(len(one) in (1, 2) and all(side.isdecimal() and int(side) for side in one) for one in sides):
+        raise UsageError(f"--exits {text} are no grids; write sides that grow, 7,10,14, or rows x columns, 6x8,12x16.")
+    return tuple(int(one[0]) if len(one) == 1 else (int(one[0]), int(one[1])) for one in sides)
 
 
 def _possible(k: int | float, config: Config) -> int | float:
@@ -225,6 +240,10 @@ def _epoch(moment: Moment) -> str:
     from lookwhere_cli.show.scores import TITLES
 
     epoch = moment.epoch or {}
-    figures = [f"{TITLES.get(name, name)} {value:.1%}" for name, value in epoch.items() if name in TITLES]
+    figures = [
+        f"{TITLES.get(name, name)} {value:.1%}"
+        for name, value in epoch.items()
+        if name in TITLES or name.startswith("exit ")
+    ]
     loss, rate = f"loss {epoch['loss']:.3f}", f"{epoch['images_per_second']:.1f} images/s"
     return "  ".join([f"epoch {epoch['epoch']:.0f}", loss, *figures, rate])

@@ -28,8 +28,12 @@ SplitFile = Annotated[Path | None, _option(DATA, "A split.csv to keep to.", meta
 
 Start = Annotated[str, _option(MODEL, "What to start from.", "--model", "-m", metavar="NAME", envvar="LOOKWHERE_MODEL")]
 Method = Annotated[
-    Literal["lookwhere", "full", "cropr"],
-    _option(MODEL, "lookwhere; full: a ViT on all cells; cropr: one that drops some.", metavar="NAME"),
+    Literal["lookwhere", "cropr", "dvt", "full"],
+    _option(MODEL, "lookwhere; cropr: drops cells; dvt: a cascade; full: all cells.", metavar="NAME"),
+]
+Exits = Annotated[
+    str | None,
+    _option(MODEL, "dvt's grids: 7,10,14 or 6x8,12x16.", metavar="N,N,...", show_default=False),
 ]
 Size = Annotated[
     int | None, _option(MODEL, "About PX x PX pixels. (default: the start's)", metavar="PX", show_default=False)

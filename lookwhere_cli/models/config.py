@@ -14,6 +14,9 @@ ThumbnailFilter = Literal["antialias", "alias"]
 Pool = Literal["cls", "max"]
 Task = Literal["classify", "segment", "features"]
 Grid = tuple[int, int]
+Exit = tuple[int, int, int, int]
+_ITEMS: dict[str, Any] = {"thresholds": 0.0, "exits": (0, 0, 0, 0)}
+"""What an item of a list looks like that is empty by default and does not hold text."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,14 @@ class Config:
     """Whether what was dropped comes back for the last block."""
     prune_norm: bool = False
     """Whether tokens are normalised before they are scored."""
+    exits: tuple[Exit, ...] = ()
+    """Of a cascade over growing grids (DVT), each exit's rows and columns of cells, the side of one in pixels, and the
+    zeros around the picture in pixels; the last has `grid` and `patch`. Empty for every other model."""
+    thresholds: tuple[float, ...] = ()
+    """Confidences from which a cascade's stages but the last answer; empty: never calibrated."""
+    expected_macs: int = 0
+    """Multiply-adds per picture that the thresholds came to on the pictures that they were calibrated on; 0: never
+    calibrated."""
     license: str | None = None
 
     def __post_init__(self) -> None:
@@ -114,6 +125,31 @@ class Config:
             raise ValueError(f"thumbnail_filter is {self.thumbnail_filter!r}; it must be antialias or alias")
         if (isinstance(self.k, float) and not 0 < self.k <= 1) or self.k <= 0:
             raise ValueError(f"k is {self.k}; a share lies above 0 and up to 1.0, a count is at least 1")
+        if self.expected_macs < 0 or not all(0 <= one < math.inf for one in self.thresholds):
+            raise ValueError(
+                f"thresholds is {list(self.thresholds)} and expected_macs is {self.expected_macs}; "
+                "no number may be below 0, and one above 1 stands for a threshold that nobody reaches"
+            )
+        if self.exits:
+            self._check_exits()
+
+    def _check_exits(self) -> None:
+        """Whether the grids grow, the cascade itself says."""
+        exits = [list(one) for one in self.exits]
+        last = [*self.grid, self.patch, 0]
+        if any(min(one[:3]) < 1 or one[3] < 0 for one in exits) or exits[-1] != last:
+            raise ValueError(
+                f"exits is {exits}; each must be [rows, columns, patch, padding], from 1 and padding from 0, "
+                f"and the last that of grid and patch, {last}"
+            )
+        if self.selector_depth:
+            raise ValueError(
+                f"exits is {exits} and selector_depth {self.selector_depth}; it must be 0, for all is read"
+            )
+        if self.thresholds and len(self.thresholds) != len(exits) - 1:
+            raise ValueError(
+                f"thresholds is {list(self.thresholds)}; {len(exits)} exits need one for each but the last, or none"
+            )
 
     @property
     def prefix_tokens(self) -> int:
@@ -138,7 +174,7 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """What `config.json` holds; tuples become lists."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+        return {name: _listed(value) for name, value in values.items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
@@ -159,6 +195,10 @@ _SEVERAL: dict[str, tuple[type, ...]] = {
 """Fields whose value may be of a type that their default does not have."""
 
 
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value
+
+
 def _side(grid: Grid) -> int:
     return math.isqrt(grid[0] * grid[1] - 1) + 1
 
@@ -170,10 +210,10 @@ def _checked(name: str, value: Any, default: Any) -> Any:
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple) or (default and len(value) != len(default)):
             raise ValueError(f"{name} is {value!r}; it must be a list like {list(default)}")
-        kind = type(default[0]) if default else str
-        if all(type(item) is kind for item in value):  # a thousand labels take a while one by one
-            return tuple(value)
-        return tuple(_checked(name, item, kind()) for item in value)
+        item = default[0] if default else _ITEMS.get(name, "")
+        if type(item) is not tuple and all(type(one) is type(item) for one in value):
+            return tuple(value)  # a thousand labels take a while one by one
+        return tuple(_checked(name, one, item) for one in value)
     accepted = _SEVERAL.get(name, (int, float) if isinstance(default, float) else (type(default),))
     if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
         raise ValueError(f"{name} is {value!r}; it must be a {' or '.join(kind.__name__ for kind in accepted)}")

@@ -191,6 +191,11 @@ class DVT(nn.Module):
         return State(pictures, tuple(grids))
 
 
+def shapes_of(config: Config) -> tuple[ExitShape, ...]:
+    """The exits that a config describes."""
+    return tuple(ExitShape((rows, columns), patch, padding) for rows, columns, patch, padding in config.exits)
+
+
 def exit_shapes(grids: Sequence[Grid], patch: int) -> tuple[ExitShape, ...]:
     """Exits of these grids that all cut the same patches, in pixels, from the picture at their own size."""
     return tuple(ExitShape(grid, patch) for grid in grids)

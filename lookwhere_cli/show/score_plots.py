@@ -19,8 +19,13 @@ LINES = {
     "downscaled": ("#d55e00", "D", "--", "whole picture, downscaled"),
     "centre": ("#009e73", "s", ":", "centre"),
     "random": ("#e69f00", "^", ":", "random"),
+    "exit": ("#56b4e9", "v", "--", "one exit for all"),
 }
-STARS = {"full": ("#000000", "full ViT"), "teacher": ("#777777", "teacher")}
+STARS = {
+    "confidence": ("#0072b2", "each picture's own exit"),
+    "full": ("#000000", "full ViT"),
+    "teacher": ("#777777", "teacher"),
+}
 MOST = 40  # classes of a confusion matrix that can be read
 
 
@@ -57,7 +62,7 @@ def _accuracy(results: Results) -> "Figure":
     axes = figure.add_subplot()
     for by, (colour, marker, style, label) in LINES.items():
         also = ("all",) if by == "selector" else ()
-        rows = [row for row in ordered(results) if row["chosen_by"] in (by, *also)]
+        rows = [row for row in ordered(results) if row["chosen_by"].partition(" ")[0] in (by, *also)]
         if rows:
             _series(axes, results["metric"], rows, colour, marker=marker, linestyle=style, label=label)
     for by, (colour, label) in STARS.items():

@@ -18,16 +18,17 @@ TITLES = {
     "iou": "IoU",
 }
 NARROW = 76  # columns below which only the main figure and the costs are shown
-ORDER = ("selector", "all", "random", "centre", "downscaled", "full", "teacher")
+ORDER = ("selector", "all", "random", "centre", "downscaled", "confidence", "exit", "full", "teacher")
 Column = tuple[str, Callable[[Results], str]]
 
 
 def ordered(results: Results) -> list[Results]:
-    """The rows as they are shown: by amount of cells, the full ViTs last."""
+    """The rows as they are shown: by amount of cells or by exit, the full ViTs last."""
     amounts = {row["patches"]: row["cells"] for row in results["rows"] if row["chosen_by"] in ("selector", "all")}
 
-    def place(row: Results) -> tuple[float, int]:
-        return amounts.get(row["patches"], float("inf")), ORDER.index(row["chosen_by"])
+    def place(row: Results) -> tuple[float, int, str]:
+        by = row["chosen_by"]
+        return amounts.get(row["patches"], float("inf")), ORDER.index(by.partition(" ")[0]), by
 
     return sorted(results["rows"], key=place)
 
@@ -71,7 +72,7 @@ def markdown(results: Results) -> str:
         _line(["---", "---", *["---:"] * (len(shown) - 2)]),
         *(_line([_bold(text(row), row) for _, text in shown]) for row in ordered(results)),
         "",
-        f"## By class, {headline_of(results)['patches']}",
+        f"## By class, {_named_row(headline_of(results))}",
         "",
         *_by_class(results),
     ]
@@ -101,15 +102,20 @@ def _gain(results: Results) -> str:
     """How the headline row stands to the full ViT."""
     headline = headline_of(results)
     fewer = headline["macs_full"] / headline["macs"]
-    said = f"{headline['patches']}: {fewer:.1f} times fewer MACs than the full ViT on the same cells"
+    costs = f"{fewer:.1f} times fewer MACs than" if fewer >= 1 else f"{1 / fewer:.1f} times as many MACs as"
+    said = f"{_named_row(headline)}: {costs} the full ViT on the same cells"
     full = next((row for row in results["rows"] if row["chosen_by"] == "full"), None)
     if full is None or not full["seconds"]:
         return f"{said}."
     return f"{said}; {full['seconds'] / headline['seconds']:.1f} times less time than {short(full['model'])}."
 
 
+def _named_row(row: Results) -> str:
+    return row["patches"] or row["chosen_by"]
+
+
 def headline_of(results: Results) -> Results:
-    """The row of the model's own choice at its own k, or at the first that was asked for."""
+    """The row of the model's own choice at its own k, or at the first that was asked for; of what a cascade does."""
     return next(row for row in results["rows"] if row["headline"])
 
 

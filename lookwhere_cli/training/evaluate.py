@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
+from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.selector import kept
@@ -15,6 +16,7 @@ from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.training.checked import sound
 from lookwhere_cli.training.choosers import CHOOSERS
 from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.exits import Exits
 from lookwhere_cli.training.field import Field, Task, Tracked, task_for
 from lookwhere_cli.training.full import Full
 from lookwhere_cli.training.metrics import Scores
@@ -39,8 +41,9 @@ class Line:
     """A line of the table: how pictures were read, how good the answers were, what it cost.
 
     by: who chose the cells: "selector", "random" or "centre"; "all": nobody; "downscaled": all cells of a picture so
-    small that it costs as much as k cells; "full": the full ViT; "teacher": one of timm's. k: the amount as asked; None
-    for the last two. cells, macs, macs_full (the full ViT's on the same grid): means per picture.
+    small that it costs as much as k cells; "full": the full ViT; "teacher": one of timm's. Of a cascade over grids:
+    "confidence", each picture's own exit, and "exit 1", "exit 2", ..., that one for all. k: the amount as asked; None
+    for a cascade and the last two. cells, macs, macs_full (the full ViT's on the same grid): means per picture.
     size: the grid holds about size x size pixels. coarse: the same of the whole that is read beside the cells; 0: none.
     seconds: median per picture, where it was taken.
     """
@@ -85,8 +88,8 @@ class Evaluation:
 
     @property
     def headline(self) -> Line:
-        """The model's choice at the first of the amounts."""
-        return next(line for line in self.lines if line.k == self.contest.amounts[0] and line.by in ("selector", "all"))
+        """The model's choice at the first of the amounts; of a cascade, what it does with its thresholds."""
+        return self.lines[0]
 
 
 def amounts_for(predictor: Predictor, asked: Sequence[int | float]) -> list[int | float]:
@@ -116,8 +119,10 @@ def evaluate(contest: Contest, labelled: Labelled, tracked: Tracked) -> Evaluati
         _check_masks(contest)
         labelled, broken = sound(labelled)
     field = Field(labelled, tracked)
-    entries = _chosen(contest, field)
-    entries += _downscaled(contest, field)
+    if isinstance(contest.predictor, DVTPredictor):
+        entries = _left(contest.predictor, field)
+    else:
+        entries = _chosen(contest, field) + _downscaled(contest, field)
     entries += _full(contest, field)
     timed = _spread(field.paths, contest.timed)
     seconds = median_seconds([entry.lap for entry in entries], tracked(timed, len(timed), "time"))
@@ -156,6 +161,22 @@ def _chosen(contest: Contest, field: Field) -> list[_Entry]:
         _entry("all" if look.k == ALL else look.by, look.k, predictor, look, task, one, field)
         for look, one in zip(looks, scores, strict=True)
     ]
+
+
+def _left(predictor: DVTPredictor, field: Field) -> list[_Entry]:
+    """Each picture's own exit, where there are thresholds, and every exit for all; the first is what the model does."""
+    exits, task = Exits(predictor), task_for(field.labelled, predictor.config, predictor.loaded.name)
+    scores = field.scored(exits, exits.outcomes, task, "exits")
+    order: list[int | None] = [None] if predictor.config.thresholds else []
+    order += [exits.count - 1, *range(exits.count - 1)]
+    return [_left_at(exit_, exits, scores[exits.count if exit_ is None else exit_]) for exit_ in order]
+
+
+def _left_at(exit_: int | None, exits: Exits, scores: Scores) -> _Entry:
+    by = "confidence" if exit_ is None else f"exit {exit_ + 1}"
+    name, size = exits.predictor.loaded.name, exits.predictor.reading.size
+    line = Line(by, None, name, size, 0, exits.cells(exit_), exits.macs(exit_), exits.macs_full(), scores)
+    return _Entry(line, partial(exits.lap, exit_))
 
 
 def _downscaled(contest: Contest, field: Field) -> list[_Entry]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache, partial
 from itertools import islice
@@ -143,11 +143,15 @@ class Field:
 
     def scores(self, predictor: Predictor, looks: Sequence[Look], task: Task, title: str) -> list[Scores]:
         """How good the answers are for each look, in one pass. Raises DataError where no picture can be read."""
-        scorers = [task.scorer() for _ in looks]
+        return self.scored(lambda paths: run(predictor, looks, task.judge, paths), len(looks), task, title)
+
+    def scored(
+        self, measure: Callable[[Sequence[str]], Iterator[Measured | str]], ways: int, task: Task, title: str
+    ) -> list[Scores]:
+        """The same for each of so many outcomes of whatever reads the pictures."""
+        scorers = [task.scorer() for _ in range(ways)]
         places, self.sizes = list(self.sizes), {}
-        measured = zip(
-            places, self._tracked(run(predictor, looks, task.judge, self._of(places)), len(places), title), strict=True
-        )
+        measured = zip(places, self._tracked(measure(self._of(places)), len(places), title), strict=True)
         while batch := list(islice(measured, BATCH)):
             self._add(batch, scorers)
         if not self.sizes:

@@ -20,12 +20,12 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
-from lookwhere_cli.checkpoints.folder import Loaded, save_model
+from lookwhere_cli.checkpoints.folder import Loaded, Model, save_model
 from lookwhere_cli.errors import DataError, LookWhereError, UsageError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.dvt import DVT
 from lookwhere_cli.training.augment import Augmentation
 from lookwhere_cli.training.batches import Batch, Batches, K, Serving
 from lookwhere_cli.training.checked import load_mask
@@ -33,7 +33,7 @@ from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from lookwhere_cli.training.examples import Labelled
 from lookwhere_cli.training.interrupt import deferred_interrupt
 from lookwhere_cli.training.look import Look
-from lookwhere_cli.training.objective import IGNORED, Objective, Steering
+from lookwhere_cli.training.objective import IGNORED, CascadeObjective, Objective, Steering
 from lookwhere_cli.training.optimise import FRESH, Rates, optimizer_of, set_rates
 from lookwhere_cli.training.start import Shape, start_of
 from lookwhere_cli.training.validate import validate
@@ -104,12 +104,12 @@ class Run:
         self.accelerator = Accelerator(mixed_precision=recipe.precision, cpu=device == "cpu")
         _refuse_uneven(recipe.batch, self.accelerator.num_processes)
         set_seed(recipe.seed)
-        model = start_of(base.model, config)
+        model = start_of(base.lookwhere, config)
         self.average = AveragedModel(model, multi_avg_fn=_average_of(recipe.average))
         self.average.to(self.accelerator.device)
         weights = class_weights(labelled, recipe.balance)
-        objective = Objective(model, labelled.kind, recipe.steering, weights).to(self.accelerator.device)
-        new = (*FRESH[1:], "head.", "decoder.", *_new_map(recipe))
+        objective = _objective(model, labelled, recipe, weights).to(self.accelerator.device)
+        new = (*FRESH[1:], "head.", "decoder.", "reuse.", *_new_map(recipe))
         optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.batches = self._batches(config, look)
@@ -127,7 +127,7 @@ class Run:
         """All that makes the run's result; a checkpoint of another is not taken up."""
 
     @property
-    def model(self) -> LookWhere:
+    def model(self) -> Model:
         """The weights that are being trained."""
         return self._trained.model
 
@@ -137,14 +137,14 @@ class Run:
         return self._trained.auxiliaries or nn.Module()
 
     @property
-    def _trained(self) -> Objective:
-        objective: Objective = self.accelerator.unwrap_model(self.objective)
+    def _trained(self) -> Objective | CascadeObjective:
+        objective: Objective | CascadeObjective = self.accelerator.unwrap_model(self.objective)
         return objective
 
     @property
-    def averaged(self) -> LookWhere:
+    def averaged(self) -> Model:
         """The averaged weights, the run's result."""
-        return cast(LookWhere, self.average.module).eval()
+        return cast(Model, self.average.module).eval()
 
     @property
     def total(self) -> int:
@@ -288,6 +288,12 @@ class Run:
     def _keep(self) -> None:
         """The averaged weights, in half precision, into the output folder."""
         save_model(self.out, copy.deepcopy(self.averaged).to(torch.float16))
+
+
+def _objective(model: Model, labelled: Labelled, recipe: FineTuning, weights: Tensor) -> Objective | CascadeObjective:
+    if isinstance(model, DVT):
+        return CascadeObjective(model, weights)
+    return Objective(model, labelled.kind, recipe.steering, weights)
 
 
 def _refuse_uneven(batch: int, processes: int) -> None:

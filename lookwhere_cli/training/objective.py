@@ -10,11 +10,13 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor, nn
 
+from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.models.auxiliary import Attending, Auxiliaries
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.dvt import DVT
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import Selection, choose
@@ -122,15 +124,11 @@ class Objective(nn.Module):
         if self.kind == "multi":
             return F.binary_cross_entropy_with_logits(logits, targets, pos_weight=self.class_weights)
         if self.kind == "single":
-            return F.cross_entropy(
-                logits, targets, self.class_weights, reduction="none", label_smoothing=SMOOTHING
-            ).mean()
+            return class_loss(logits, targets, self.class_weights)
         return pixel_loss(logits, targets, self.class_weights)
 
     def _normalised(self, pixels: UInt8[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
-        config = self.model.config
-        mean, std = (torch.tensor(value, device=pixels.device).view(3, 1, 1) for value in (config.mean, config.std))
-        return (pixels.float() / 255 - mean) / std
+        return normalised(pixels, self.model.config)
 
     def _remember(self, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self._attended = inputs[0].detach()
@@ -162,6 +160,47 @@ def _auxiliaries_of(model: LookWhere, kind: Kind) -> Auxiliaries | None:
 
 def _grid_of(pictures: UInt8[Tensor, "batch 3 height width"], patch: int) -> Grid:
     return pictures.shape[-2] // patch, pictures.shape[-1] // patch
+
+
+class CascadeObjective(nn.Module):
+    """A cascade over grids and its loss on a batch: the sum of its exits' cross-entropies.
+
+    class_weights: as in `Objective`. Nothing is detached: a later exit's loss also moves the exits that it reuses.
+    """
+
+    auxiliaries = None
+
+    def __init__(self, model: DVT, class_weights: Float[Tensor, " classes"]) -> None:
+        super().__init__()
+        self.model = model
+        self.class_weights: Tensor
+        self.register_buffer("class_weights", class_weights, persistent=False)
+
+    def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
+        """The loss, by the name of a task's."""
+        config = self.model.config
+        grids = grids_for(config, _grid_of(batch.pictures, config.patch))
+        answers = self.model(normalised(batch.pictures, config), grids)
+        losses = [class_loss(logits.float(), batch.targets, self.class_weights) for logits in answers]
+        return {"task": torch.stack(losses).sum()}
+
+    def hand_over(self) -> None:
+        """Nothing: all that is learnt is the model's own."""
+
+
+def normalised(
+    pixels: UInt8[Tensor, "*batch 3 height width"], config: Config
+) -> Float[Tensor, "*batch 3 height width"]:
+    """Pixels as the model has them."""
+    mean, std = (torch.tensor(value, device=pixels.device).view(3, 1, 1) for value in (config.mean, config.std))
+    return (pixels.float() / 255 - mean) / std
+
+
+def class_loss(
+    logits: Float[Tensor, "batch classes"], targets: Int64[Tensor, " batch"], class_weights: Float[Tensor, " classes"]
+) -> Float[Tensor, ""]:
+    """Cross-entropy of one label, smoothed; a picture counts as its class does."""
+    return F.cross_entropy(logits, targets, class_weights, reduction="none", label_smoothing=SMOOTHING).mean()
 
 
 def look_loss(map: Float[Tensor, "batch cells"], look: Float[Tensor, "batch cells"]) -> Float[Tensor, ""]:

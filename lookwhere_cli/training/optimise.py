@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.checkpoints.folder import Model
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,12 @@ FRESH = ("selector.head.", "extractor.handover.")
 
 BESIDE = "beside."
 UNDECAYED = ("token", "pos_embed", "queries")
+_EXIT = re.compile(r"^exits\.\d+\.")
+"""Before the names of a cascade's weights: each exit is a whole ViT."""
 
 
 def optimizer_of(
-    model: LookWhere, rates: Rates, fresh: tuple[str, ...] = FRESH, beside: nn.Module | None = None
+    model: Model, rates: Rates, fresh: tuple[str, ...] = FRESH, beside: nn.Module | None = None
 ) -> torch.optim.AdamW:
     """AdamW (0.9, 0.999) with weight decay on matrices only; each group remembers its factor of the peak rate.
 
@@ -59,7 +62,8 @@ def optimizer_of(
     )
 
 
-def _factor(name: str, model: LookWhere, rates: Rates, fresh: tuple[str, ...]) -> float:
+def _factor(name: str, model: Model, rates: Rates, fresh: tuple[str, ...]) -> float:
+    name = _EXIT.sub("", name)
     if name.startswith((*fresh, BESIDE)):
         return rates.fresh
     if name.startswith("selector."):

@@ -146,7 +146,7 @@ class Run:
     def _start_from(self, name: str) -> str:
         """Begin with a model's weights instead of the teacher's, positions resized; its revision."""
         loaded = load_model(name, device="cpu")
-        given, student = loaded.model, self.student
+        given, student = loaded.lookwhere, self.student
         state = given.state_dict()
         state["extractor.pos_embed"] = given.extractor.positions_for(student.extractor.grid)
         state["selector.backbone.pos_embed"] = given.selector.backbone.positions_for(student.selector.backbone.grid)

@@ -9,14 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lookwhere_cli.checkpoints.folder import Model
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.models.config import Config, Grid, Pool, Task
+from lookwhere_cli.models.dvt import DVT, check_growth, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.examples import Kind
 
-Method = Literal["lookwhere", "full", "cropr"]
-WITHOUT_SELECTOR = ("full", "cropr")
+Method = Literal["lookwhere", "cropr", "dvt", "full"]
+WHOLE = ("cropr", "dvt", "full")
+"""Methods that read all cells."""
+SIDES = (0.5, 10 / 14, 1.0)
+"""Of a cascade's grids, as shares of the last one's: those of the published 7, 10 and 14."""
 TASKS: dict[Kind, Task] = {"single": "classify", "multi": "classify", "masks": "segment"}
 
 
@@ -25,7 +30,8 @@ class Shape:
     """What of a model may differ from the one that it starts from. None keeps what that one has. Sizes in pixels."""
 
     method: Method = "lookwhere"
-    """full: no selector, all cells are read; cropr: so, too, and some are dropped on the way."""
+    """full: no selector, all cells are read; cropr: so, too, and some are dropped on the way; dvt: a cascade over grids
+    that grow."""
     size: int | None = None
     """The grid holds about size x size pixels."""
     thumbnail_size: int | None = None
@@ -40,6 +46,9 @@ class Shape:
     """What is dropped between the extractor's blocks, as the config's `prune`; None: nothing is."""
     prune_fusion: bool | None = None
     """Whether what was dropped comes back for the last block; None: for masks."""
+    exits: tuple[int | Grid, ...] = ()
+    """A cascade's grids, as (rows, columns) or as sides: about so many cells squared, at the model's shape. Empty: half
+    of the model's own side, 10/14 of it, and all of it."""
 
 
 def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...], picture: tuple[int, int]) -> Config:
@@ -58,8 +67,9 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         prune=shape.prune,
         prune_fusion=_fusion(shape, kind),
     )
-    if shape.method in WITHOUT_SELECTOR:
-        return replace(config, selector_depth=0, prefix="own", k=1.0)
+    if shape.method in WHOLE:
+        config = replace(config, selector_depth=0, prefix="own", k=1.0)
+        return _with_exits(config, shape, kind, shape.size or base.size) if shape.method == "dvt" else config
     if not base.selector_depth:
         raise ModelError("The model to start from has no selector; choose another one, or --method full.")
     thumbnail = _grid(*grid, shape.thumbnail_size or base.thumbnail_size, base.patch)
@@ -77,18 +87,55 @@ def _fusion(shape: Shape, kind: Kind) -> bool:
 
 
 def _coarse(shape: Shape, patch: int) -> int:
-    if shape.method in WITHOUT_SELECTOR or not shape.coarse:
+    if shape.method in WHOLE or not shape.coarse:
         return 0
     _whole_patches(shape.coarse, patch)
     return shape.coarse
 
 
-def start_of(base: LookWhere, config: Config) -> LookWhere:
+def _with_exits(config: Config, shape: Shape, kind: Kind, size: int) -> Config:
+    """The config of a cascade whose last exit reads the model's own grid, of about size x size pixels."""
+    if kind != "single" or shape.pool != "cls":
+        raise UsageError(
+            "--method dvt leaves a picture when it is sure of one class, as CLS has it; it takes one label to a "
+            "picture, and --pool cls."
+        )
+    side = size // config.patch
+    asked = shape.exits or tuple(round(share * side) for share in SIDES)
+    grids = [_shaped(one, config.grid, side) for one in asked]
+    if grids[-1] != config.grid:
+        raise UsageError(
+            f"--exits ends with {_told(grids[-1])} cells, but the model reads {_told(config.grid)}; "
+            f"end with {side}, or choose another --size."
+        )
+    try:
+        check_growth(grids)
+    except ValueError as failure:
+        raise UsageError(f"--exits: {failure}.") from failure
+    return replace(config, exits=tuple((*grid, config.patch, 0) for grid in grids))
+
+
+def _shaped(asked: int | Grid, own: Grid, side: int) -> Grid:
+    if not isinstance(asked, int):
+        return asked
+    return own if asked == side else grid_for(*own, asked, 1)
+
+
+def _told(grid: Grid) -> str:
+    return f"{grid[0]} x {grid[1]}"
+
+
+def start_of(base: LookWhere, config: Config) -> Model:
     """A model of this config with the weights of `base`, float32, all to be trained.
 
-    Positions and the map's pieces are resized; blocks that the selector gains are copies of the extractor's, whose
-    own first blocks it began with; head or decoder start anew unless labels and task are the same.
+    Each exit of a cascade begins with the extractor's, and a head that starts anew. For all others: positions and the
+    map's pieces are resized; blocks that the selector gains are copies of the extractor's, whose own first blocks it
+    began with; head or decoder start anew unless labels and task are the same.
     """
+    if config.exits:
+        cascade = DVT(config, shapes_of(config))
+        cascade.start_from(base.extractor.float())
+        return cascade
     model = LookWhere(config)
     state = {name: tensor.float().clone() for name, tensor in base.state_dict().items()}
     state["extractor.pos_embed"] = base.extractor.float().positions_for(config.grid)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 import torch
 
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
+
+M = TypeVar("M", bound=torch.nn.Module)
 
 SMALL = Config(
     patch=4, dim=24, heads=3, extractor_depth=3, selector_depth=2, grid=(6, 6), thumbnail_grid=(3, 3), hidden=48
@@ -17,14 +21,23 @@ GATED = replace(PUBLISHED, registers=0, feed_forward="swiglu", hidden=64)
 LABELLED = replace(SMALL, labels=("cat", "dog", "bird"))
 PRUNING = replace(LABELLED, extractor_depth=5, prune=3)
 SEGMENTING = replace(LABELLED, task="segment", decoder_channels=8, decoder_scale=2)
+CASCADE = replace(LABELLED, selector_depth=0, prefix="own", k=1.0, exits=((2, 2, 4, 0), (4, 4, 4, 0), (6, 6, 4, 0)))
 KINDS = {"add": SMALL, "replace": PUBLISHED, "gated": GATED, "labelled": LABELLED}
 
 
 def small(config: Config, seed: int = 0) -> LookWhere:
     """Every parameter drawn at random, also those that start at zero."""
+    return filled(LookWhere(config), seed)
+
+
+def small_cascade(config: Config = CASCADE, seed: int = 0) -> DVT:
+    """The same of a cascade over grids."""
+    return filled(DVT(config, shapes_of(config)), seed)
+
+
+def filled(model: M, seed: int = 0) -> M:
     generator = torch.Generator().manual_seed(seed)
-    model = LookWhere(config).eval().requires_grad_(False)
-    for parameter in model.parameters():
+    for parameter in model.eval().requires_grad_(False).parameters():
         parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2 + (parameter.ndim == 1))
     return model
 

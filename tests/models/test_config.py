@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from lookwhere_cli.models.config import Config
+from tests.models.small import CASCADE as SMALL_CASCADE
 from tests.models.small import KINDS
+
+CASCADE = SMALL_CASCADE.to_dict()
 
 
 @pytest.mark.parametrize("prune", [None, 0, 8, 0.5, (30, 20)])
@@ -17,9 +21,13 @@ def test_schedules_survive_json(prune: int | float | tuple[int, ...] | None) -> 
     assert back == config and type(back.prune) is type(prune)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_survives_json(kind: str) -> None:
-    assert Config.from_dict(json.loads(json.dumps(KINDS[kind].to_dict()))) == KINDS[kind]
+@pytest.mark.parametrize(
+    "config",
+    [*KINDS.values(), SMALL_CASCADE, replace(SMALL_CASCADE, thresholds=(0.25, 2.0), expected_macs=10**9)],
+    ids=[*KINDS, "cascade", "calibrated"],
+)
+def test_survives_json(config: Config) -> None:
+    assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
 @pytest.mark.parametrize(
@@ -50,6 +58,17 @@ def test_survives_json(kind: str) -> None:
         ({"prune": [9, 8.5]}, "a count of prune is 8.5; it must be a int"),
         ({"prune_fusion": 1}, "prune_fusion is 1"),
         ({"prune": 8, "pool": "max", "coarse_size": 32}, "coarse_size is 32 and prune is 8"),
+        ({"thresholds": [-0.1]}, r"thresholds is \[-0.1\] and expected_macs is 0"),
+        ({"thresholds": [float("inf")]}, "above 1 stands for a threshold that nobody reaches"),
+        ({"thresholds": ["0.5"]}, "thresholds is '0.5'"),
+        ({"expected_macs": -1}, "expected_macs is -1"),
+        (CASCADE | {"exits": [[6, 6, 4]]}, r"exits is \[6, 6, 4\]"),
+        (CASCADE | {"exits": [[6, 6, 4.0, 0]]}, "exits is 4.0"),
+        (CASCADE | {"exits": [[2, 2, 4, 0], [5, 6, 4, 0]]}, r"the last that of grid and patch, \[6, 6, 4, 0\]"),
+        (CASCADE | {"exits": [[0, 2, 4, 0], [6, 6, 4, 0]]}, "from 1 and padding from 0"),
+        (CASCADE | {"exits": [[2, 2, 4, -1], [6, 6, 4, 0]]}, "from 1 and padding from 0"),
+        (CASCADE | {"selector_depth": 2, "prefix": "add"}, "selector_depth 2; it must be 0"),
+        (CASCADE | {"thresholds": [0.5]}, "3 exits need one for each but the last"),
     ],
 )
 def test_refuses_what_cannot_be(values: dict[str, object], words: str) -> None:

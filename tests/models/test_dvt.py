@@ -19,7 +19,7 @@ from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.dvt import DVT, Exit, ExitShape, State, check_growth, exit_shapes, resized
 from lookwhere_cli.models.reuse import NoReuse, Resize
 from lookwhere_cli.models.vit import ViT
-from tests.models.small import LABELLED, noise
+from tests.models.small import LABELLED, filled, noise
 from tests.models.test_macs import counted
 
 GRIDS = ((2, 3), (3, 5), (5, 7))
@@ -37,12 +37,6 @@ kinds = pytest.mark.parametrize("kind", KINDS)
 
 def near(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-
-
-def filled(model: torch.nn.Module, seed: int = 0) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    for parameter in model.eval().requires_grad_(False).parameters():
-        parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.2 + (parameter.ndim == 1))
 
 
 def cascade(kind: str = "plain", seed: int = 0) -> DVT:

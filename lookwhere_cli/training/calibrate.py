@@ -1,0 +1,172 @@
+"""Thresholds of a cascade for a budget, and the model's folder that has them."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lookwhere_cli.checkpoints.card import what
+from lookwhere_cli.checkpoints.folder import Loaded, write_config
+from lookwhere_cli.checkpoints.names import CARD, RESULTS, TRAINING, WEIGHTS
+from lookwhere_cli.checkpoints.sums import write_sums
+from lookwhere_cli.dvt_predictor import NEVER
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.images.decode import decode_file
+from lookwhere_cli.images.find import find_pictures
+from lookwhere_cli.images.frame import Grid, Reading, frame_for
+from lookwhere_cli.models.cascade import exits_of
+from lookwhere_cli.models.thresholds import calibrate
+from lookwhere_cli.training.examples import read_examples
+from lookwhere_cli.training.field import Part, Tracked, part_of
+from lookwhere_cli.training.splits import SPLIT_FILE
+
+KEPT = (WEIGHTS, TRAINING, SPLIT_FILE)
+"""What is the same of a calibrated model. What was measured of it is not."""
+SECTION = "\n## Calibrated\n"
+
+
+@runtime_checkable
+class Cascade(Protocol):
+    """A predictor whose model answers in stages."""
+
+    @property
+    def loaded(self) -> Loaded: ...  # noqa: D102
+    @property
+    def reading(self) -> Reading: ...  # noqa: D102
+
+    def stage_confidences(self, paths: Sequence[str]) -> Iterator[tuple[float, ...] | str]:
+        """How sure each stage is of each picture, 0..1, all stages run; a sentence for one that can't be read."""
+        ...
+
+    def stage_macs(self, grid: Grid) -> tuple[int, ...]:
+        """Multiply-adds by then of a picture of that grid that leaves at each stage."""
+        ...
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Thresholds for all stages but the last, as a config has them, and what they came to.
+
+    shares: of the pictures, that left at each stage. costs: mean multiply-adds of pictures that leave at each.
+    macs: mean multiply-adds of the pictures, each leaving where it is sure. failed: a sentence for each left out.
+    """
+
+    thresholds: tuple[float, ...]
+    shares: tuple[float, ...]
+    costs: tuple[float, ...]
+    macs: float
+    pictures: int
+    failed: tuple[str, ...]
+
+
+def calibration(cascade: Cascade, paths: Sequence[str], budget: int | float, tracked: Tracked) -> Calibration:
+    """Thresholds for a budget: multiply-adds per picture (int), or a share of what the last stage costs (float).
+
+    Raises UsageError for a budget that can't be met, and for too few pictures.
+    """
+    told = list(tracked(cascade.stage_confidences(paths), len(paths), "confidences"))
+    read = [(path, one) for path, one in zip(paths, told, strict=True) if not isinstance(one, str)]
+    failed = tuple(one for one in told if isinstance(one, str))
+    if not read:
+        raise UsageError(f"None of the {len(paths)} pictures can be read: {failed[0]}")
+    macs = torch.tensor([cascade.stage_macs(_grid(cascade, path)) for path, _ in read], dtype=torch.float64).mT
+    sure = torch.tensor([one for _, one in read], dtype=torch.float64).mT
+    return replace(_for(budget, sure, macs), failed=failed)
+
+
+def _for(
+    budget: int | float, sure: Float[Tensor, "stages pictures"], macs: Float[Tensor, "stages pictures"]
+) -> Calibration:
+    costs = tuple(macs.mean(dim=1).tolist())
+    try:
+        found = calibrate(sure, costs, budget if isinstance(budget, int) else budget * costs[-1])
+    except ValueError as failure:
+        raise UsageError(f"{failure}.") from failure
+    thresholds = tuple(NEVER if math.isinf(one) else one for one in found.thresholds)
+    spent = macs.gather(0, exits_of(sure, thresholds)[None]).mean().item()
+    return Calibration(thresholds, found.shares, costs, spent, sure.shape[1], ())
+
+
+def _grid(cascade: Cascade, path: str) -> Grid:
+    """Of a picture that could be read: decoded once more, as small as can be."""
+    patch = cascade.reading.patch
+    return frame_for(*decode_file(path, Reading(patch, patch)).size, cascade.reading)[0]
+
+
+def pictures_of(
+    data: Path, label_column: str | None, split: Part | None, split_file: Path | None, folder: Path
+) -> tuple[list[str], Part]:
+    """The pictures' paths, and which part of the data they are; see `part_of`.
+
+    Labels are needed only for a part: pictures in a folder without any are all taken. Raises UsageError, DataError.
+    """
+    try:
+        labelled = read_examples(data, label_column=label_column)
+    except UsageError:
+        if data.is_file() or (data / "labels.csv").is_file() or split or split_file or label_column:
+            raise
+        return find_pictures([str(data)]), "all"
+    labelled, part = part_of(labelled, split, split_file, folder)
+    return [example.path for example in labelled.examples], part
+
+
+def save_calibrated(loaded: Loaded, found: Calibration, out: Path, command: str) -> None:
+    """Write the model's folder with the thresholds in its config and a word of them on its card, whole or not at all.
+
+    Of a folder that is there already, the files of a model are replaced. Raises OutputError, and UsageError for a place
+    that can't be.
+    """
+    config = replace(loaded.config, thresholds=found.thresholds, expected_macs=round(found.macs))
+    unfinished = out.resolve().with_name(f".{out.resolve().name}.{os.getpid()}")
+    try:
+        unfinished.mkdir(parents=True)
+    except OSError as failure:
+        raise UsageError(f"--out {str(out)!r} can't be made ({failure.strerror}); choose another place.") from failure
+    try:
+        with writing(out):
+            for name in KEPT:
+                if (loaded.folder / name).is_file():
+                    shutil.copyfile(loaded.folder / name, unfinished / name)
+        write_config(unfinished, config)
+        _write_card(loaded, what(config), _told(found, command), unfinished)
+        write_sums(unfinished)
+        with writing(out):
+            _put(unfinished, out.resolve())
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def _put(new: Path, out: Path) -> None:
+    if not out.is_dir():
+        new.rename(out)
+        return
+    for file in new.iterdir():
+        file.replace(out / file.name)
+    (out / RESULTS).unlink(missing_ok=True)  # measured of other thresholds
+
+
+def _write_card(loaded: Loaded, described: str, told: str, folder: Path) -> None:
+    """The model's own, but for its description, and for what an earlier calibration said."""
+    file = loaded.folder / CARD
+    before = file.read_text(encoding="utf-8") if file.is_file() else f"# {loaded.name}\n\n{what(loaded.config)}\n"
+    kept = before.partition(SECTION)[0].replace(what(loaded.config), described)
+    with whole_file(folder / CARD) as stream, writing(folder / CARD):
+        stream.write(f"{kept.rstrip()}\n{SECTION}\n{told}\n".encode())
+
+
+def _told(found: Calibration, command: str) -> str:
+    shares = ", ".join(f"{share:.1%}" for share in found.shares)
+    return (
+        f"On {found.pictures:,} pictures, of which {shares} left at each stage: {found.macs / 1e9:.3f} GMACs on "
+        f"average, {found.macs / found.costs[-1]:.1%} of what running all stages takes.\n\n```\n{command}\n```"
+    )
