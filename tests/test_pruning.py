@@ -48,9 +48,10 @@ def test_the_fewer_cells_are_read_the_fewer_are_dropped(pruning_folder, files):
     assert load(str(pruning_folder), k=1.0, size=48, prune=34).classify(files[0]).k > 100  # as there are more
 
 
-def test_a_model_without_modules_can_prune_nothing(model_folder):
-    with pytest.raises(UsageError, match="was never taught which cells to drop; leave --prune out"):
-        load(str(model_folder), prune=3)
+def test_a_model_without_modules_can_prune_nothing(model_folder, cascade_folder):
+    for folder in (model_folder, cascade_folder):
+        with pytest.raises(UsageError, match="was never taught which cells to drop; leave --prune out"):
+            load(str(folder), prune=3)
 
 
 def test_coarse_patches_beside_cells_that_are_dropped_for_good(pruning_folder, tmp_path, files):
