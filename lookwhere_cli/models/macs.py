@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lookwhere_cli.models.config import Config, Grid
-from lookwhere_cli.models.cost import block_macs, pruned_macs
+from lookwhere_cli.models.cost import block_macs, merged_counts, merged_macs, pruned_macs
 from lookwhere_cli.models.decoder import REACH
 from lookwhere_cli.models.schedule import Counts, kept_counts, pruning_of
 from lookwhere_cli.models.spread import NEAREST
@@ -55,6 +55,21 @@ def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coar
         _extractor(config, k + coarse, left + coarse),
         head=_decoder(config, cells, left + coarse),
         spread=(CORNERS if coarse else min(NEAREST, left)) * cells * _spread_channels(config),
+    )
+
+
+def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
+    """A full ViT's pass in which `rate` cells are merged in each block; the last block computes what is asked for."""
+    cells = grid[0] * grid[1]
+    tokens = config.prefix_tokens + cells
+    counts = merged_counts(config, tokens, rate)
+    segments = config.task == "segment"
+    returned = [tokens, *counts][-1] - config.prefix_tokens if segments else 1
+    return Macs(
+        0,
+        _embed(config, cells) + merged_macs(config, tokens, counts, returned),
+        head=_decoder(config, cells, cells) if segments else _head(config),
+        spread=NEAREST * cells * _spread_channels(config) if segments else 0,
     )
 
 
