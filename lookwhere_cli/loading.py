@@ -130,12 +130,12 @@ def possible(k: int | float, size: int, patch: int) -> int | float:
 def _pruned(loaded: Loaded, amount: int | float, tokens: int) -> Loaded:
     """The model, that drops another amount of so many tokens. Raises UsageError where it can't."""
     cropr = loaded.model.extractor.cropr if isinstance(loaded.model, LookWhere) else None
-    config = replace(loaded.config, prune=amount)
     if cropr is None:
         raise UsageError(
             f"The model {loaded.name!r} was never taught which cells to drop; leave --prune out, or teach one: "
             "lookwhere train --prune."
         )
+    config = replace(loaded.config, prune=amount)
     try:
         cropr.prune(Pruning(amount, config.prune_fusion, config.prune_norm), tokens)
     except ValueError as failure:

@@ -48,9 +48,10 @@ def test_the_fewer_cells_are_read_the_fewer_are_dropped(pruning_folder, files):
     assert load(str(pruning_folder), k=1.0, size=48, prune=34).classify(files[0]).k > 100  # as there are more
 
 
-def test_a_model_without_modules_can_prune_nothing(model_folder):
-    with pytest.raises(UsageError, match="was never taught which cells to drop; leave --prune out"):
-        load(str(model_folder), prune=3)
+def test_a_model_without_modules_can_prune_nothing(model_folder, cascade_folder):
+    for folder in (model_folder, cascade_folder):
+        with pytest.raises(UsageError, match="was never taught which cells to drop; leave --prune out"):
+            load(str(folder), prune=3)
 
 
 def test_coarse_patches_beside_cells_that_are_dropped_for_good(pruning_folder, tmp_path, files):
@@ -61,6 +62,22 @@ def test_coarse_patches_beside_cells_that_are_dropped_for_good(pruning_folder, t
     save_model(tmp_path, small(replace(SEGMENTING, extractor_depth=5, prune=3)))
     with pytest.raises(UsageError, match="coarse_size is 8 and prune is 3"):
         load(str(tmp_path), coarse=8)
+
+
+def test_an_explanation_tells_which_cells_were_never_dropped(pruning_folder, model_folder, tmp_path, files):
+    explanation = load(str(pruning_folder)).explain(files[0])
+    row, columns = explanation.row, explanation.row.grid[1]
+    assert len(set(explanation.left)) == len(explanation.left) == 4  # of 18 tokens 13 are dropped; CLS is one
+    assert {divmod(cell, columns) for cell in explanation.left} < set(row.cells)
+    save_model(tmp_path, small(replace(PRUNING, prune_fusion=True)))
+    assert len(load(str(tmp_path)).explain(files[0]).left) == 7  # what comes back at the end was dropped all the same
+    assert 0 < len(load(str(pruning_folder), coarse=8).explain(files[0]).left) <= 8
+    assert load(str(model_folder)).explain(files[0]).left is None
+
+
+def test_explain_tells_it_in_words(lookwhere, pruning_folder, photos):
+    assert "4 of 17 cells kept to the end: (" in lookwhere("explain", photos / "0.png", "--model", pruning_folder).out
+    assert "kept to the end" not in lookwhere("explain", photos / "0.png").out
 
 
 def test_dense_features_are_spread_from_what_is_left(pruning_folder, files):

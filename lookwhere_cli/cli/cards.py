@@ -56,7 +56,8 @@ def segmented_card(
 def explanation_card(explanation: Explanation, console: Console) -> RenderableType:
     """The large map, the heat, the best cells, what was read, what it cost. Without a terminal: the words only."""
     row = explanation.row
-    words = Group(label_bars(row.labels), _cost(row), _best_cells(row), _stages(explanation.seconds))
+    kept = _kept(explanation)
+    words = Group(label_bars(row.labels), _cost(row), _best_cells(row), *kept, _stages(explanation.seconds))
     if not console.is_terminal:
         return Group(_title(row), words, "")
     pixels = pixels_of(explanation.view)
@@ -67,6 +68,9 @@ def explanation_card(explanation: Explanation, console: Console) -> RenderableTy
         Text("the selector's map: bright is looked at first", "dim"),
     )
     maps = _side_by_side(read, heat) if console.width >= BESIDE else Group(read, heat)
+    if kept:
+        left = CellMap(pixels, row.grid, _cells_of(explanation), max_width=half)
+        maps = Group(maps, left, Text("the cells that were kept to the end", "dim"))
     return Group(_title(row), maps, words, "")
 
 
@@ -115,6 +119,21 @@ def _written(row: Row) -> list[Text]:
 def _best_cells(row: Row) -> Text:
     best = ", ".join(f"({line}, {column})" for line, column in row.cells[:BEST_CELLS])
     return Text(f"best cells (row, column): {best}", "dim")
+
+
+def _cells_of(explanation: Explanation) -> list[tuple[int, int]]:
+    """The (row, column) of each cell that was never dropped, best first."""
+    columns = explanation.row.grid[1]
+    return [divmod(cell, columns) for cell in explanation.left or ()]
+
+
+def _kept(explanation: Explanation) -> list[Text]:
+    """A line about what was left of the cells, for a model that drops some."""
+    if explanation.left is None:
+        return []
+    cells = _cells_of(explanation)
+    best = ", ".join(map(str, cells[:BEST_CELLS]))
+    return [Text(f"{len(cells)} of {explanation.row.k} cells kept to the end: {best}", "dim")]
 
 
 def _stages(seconds: dict[str, float]) -> Text:

@@ -140,8 +140,10 @@ def amounts(text: str) -> tuple[int | float, int | float]:
 
 def _dropped(method: str, prune: str | None) -> int | float | None:
     """What is to be dropped; of the method that is about it, half of the MACs. Raises UsageError."""
-    if prune is not None and method == "full":
-        raise UsageError("--method full computes all cells in all blocks; leave --prune out, or take --method cropr.")
+    if prune is not None and method in ("full", "dvt"):
+        raise UsageError(
+            f"--method {method} computes all cells in all blocks; leave --prune out, or take --method cropr."
+        )
     return pruning("50%" if prune is None and method == "cropr" else prune)
 
 

@@ -146,6 +146,10 @@ class Config:
             raise ValueError(
                 f"exits is {exits} and selector_depth {self.selector_depth}; it must be 0, for all is read"
             )
+        if self.prune is not None:
+            raise ValueError(
+                f"exits is {exits} and prune is {self.prune}; it must be None, for no exit drops any cells"
+            )
         if self.thresholds and len(self.thresholds) != len(exits) - 1:
             raise ValueError(
                 f"thresholds is {list(self.thresholds)}; {len(exits)} exits need one for each but the last, or none"

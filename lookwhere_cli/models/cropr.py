@@ -127,6 +127,22 @@ def cropr_of(config: Config) -> Cropr | None:
     return Cropr(config, pruning) if pruning else None
 
 
+@contextmanager
+def surviving(cropr: Cropr | None) -> Iterator[list[Int64[Tensor, "batch left"]]]:
+    """Within, the places of the cells that no module drops are collected, best first, of each pass; as in `Cropped`."""
+    survivors: list[Tensor] = []
+    if cropr is None:
+        yield survivors
+        return
+
+    def remember(module: Cropr, inputs: tuple[Tensor, ...], cropped: Cropped) -> None:
+        count = module.counts(inputs[0].shape[1])[-1] - module.config.prefix_tokens
+        survivors.append(cropped.places[:, :count])
+
+    with cropr.register_forward_hook(remember):
+        yield survivors
+
+
 def put_back(
     tokens: Float[Tensor, "batch left dim"], places: Int64[Tensor, "batch left"]
 ) -> Float[Tensor, "batch left dim"]:

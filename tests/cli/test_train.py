@@ -327,6 +327,7 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["--split-file", "nowhere.csv"], 2, "nowhere.csv"),
         (["--model", "nowhere"], 3, "no model 'nowhere'"),
         (["--method", "half"], 2, "half"),
+        (["--method", "dvt", "--prune", "50%"], 2, "--method dvt computes all cells in all blocks"),
         (["--method", "full", "--prune", "8"], 2, "leave --prune out, or take --method cropr"),
         (["--method", "cropr", "--prune", "some"], 2, "--prune some is no amount to drop"),
         (["--method", "cropr", "--prune", "5%"], 2, "with 37 tokens, the least possible is"),

@@ -68,6 +68,7 @@ def test_survives_json(config: Config) -> None:
         (CASCADE | {"exits": [[0, 2, 4, 0], [6, 6, 4, 0]]}, "from 1 and padding from 0"),
         (CASCADE | {"exits": [[2, 2, 4, -1], [6, 6, 4, 0]]}, "from 1 and padding from 0"),
         (CASCADE | {"selector_depth": 2, "prefix": "add"}, "selector_depth 2; it must be 0"),
+        (CASCADE | {"prune": 3}, "and prune is 3; it must be None"),
         (CASCADE | {"thresholds": [0.5]}, "3 exits need one for each but the last"),
     ],
 )
