@@ -8,13 +8,13 @@ from itertools import pairwise
 from lookwhere_cli.models.config import Config
 
 
-def block_macs(config: Config, tokens: int, returned: int) -> int:
-    """One block that reads so many tokens and returns so many of them."""
+def block_macs(config: Config, tokens: int, returned: int, kept: int = 0) -> int:
+    """One block that reads so many tokens and returns so many of them, which attend to so many `kept` ones as well."""
     dim, hidden = config.dim, config.hidden
     narrow = hidden // 2 if config.feed_forward == "swiglu" else hidden
     keys_and_values = tokens * 2 * dim * dim
     query_and_projection = returned * 2 * dim * dim
-    attention = 2 * returned * tokens * dim
+    attention = 2 * returned * (tokens + kept) * dim
     return keys_and_values + query_and_projection + attention + returned * dim * (hidden + narrow)
 
 

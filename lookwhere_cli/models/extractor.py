@@ -40,10 +40,21 @@ class Extractor(ViT):
 
         Tokens are ordered prefix, cells, coarse. A coarse patch has the position of its place on its own grid.
         """
+        return self.encode(self.tokens(patches, cells, grid, prefix_tokens, coarse), returned)
+
+    def tokens(
+        self,
+        patches: Float[Tensor, "batch k 3 patch patch"],
+        cells: Int[Tensor, "batch k"],
+        grid: Grid,
+        prefix_tokens: Float[Tensor, "batch prefix dim"],
+        coarse: Coarse | None = None,
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """What goes into the first block, of the same."""
         tokens = [self.handover(self.prefix(), prefix_tokens), self.embed(patches, grid, cells)]
         if coarse is not None:
             tokens.append(self.embed(coarse.patches, coarse.grid))
-        return self.encode(torch.cat(tokens, dim=1), returned)
+        return torch.cat(tokens, dim=1)
 
 
 def _handover(config: Config) -> nn.Module:
