@@ -40,6 +40,7 @@ class Explanation:
     order: all cells, row * columns + column, best first; the row's are the first k of them.
     seconds: wall time by stage: open, thumbnail, select, patches, extract.
     predictions, macs: labels and multiply-adds by number of cells read, for several of them, the row's k among them.
+    looks: where it was looked until the answer was sure, how many cells had been read after each look.
     """
 
     row: Row
@@ -49,3 +50,4 @@ class Explanation:
     seconds: dict[str, float]
     predictions: dict[int, tuple[Label, ...]]
     macs: dict[int, int]
+    looks: tuple[int, ...] = ()
