@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from dataclasses import replace
@@ -203,3 +204,18 @@ def test_a_config_that_describes_no_cascade(changes: dict[str, object], words: s
 def test_it_runs_in_half_precision(cascade_folder: Path, files: list[str], middling: tuple[float, ...]) -> None:
     rows = used(cascade_folder, middling, dtype="bfloat16").classify(files)
     assert all(row.error is None and math.isfinite(row.labels[0].probability) for row in rows)
+
+
+def test_the_terminal_tells_the_exit(cascade_folder: Path, files: list[str], middling: tuple[float, ...]) -> None:
+    from rich.console import Console
+
+    from lookwhere_cli.cli.cards import answer_card
+
+    console = Console(width=100, record=True, file=io.StringIO())
+    answers = list(used(cascade_folder, middling).answers(files))
+    for answer in answers:
+        console.print(answer_card(answer, console, with_map=True))
+    told = console.export_text()
+    for answer in answers:
+        rows, columns = answer.row.grid
+        assert f"exit {answer.row.exit}: {rows * columns} of {rows * columns} cells read" in told

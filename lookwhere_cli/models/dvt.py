@@ -97,7 +97,7 @@ class Exit(ViT):
     """A whole ViT with its own head: a stage of the cascade."""
 
     def __init__(self, config: Config, shape: ExitShape, reuse: Reuse | NoReuse, last: bool = False) -> None:
-        config = replace(config, patch=shape.patch)
+        config = replace(config, patch=shape.patch, exits=())
         super().__init__(config, config.extractor_depth, shape.grid, partial(ReuseBlock, reused=reuse.channels))
         self.shape, self.last = shape, last
         self.reuse = reuse

@@ -20,7 +20,7 @@ def costs(config: Config, shapes: Sequence[ExitShape], grids: Sequence[Grid] | N
 def count(config: Config, shapes: Sequence[ExitShape], grids: Sequence[Grid] | None = None) -> tuple[int, ...]:
     """What each exit costs by itself, head and reuse included; of the last exit's last block, CLS alone."""
     grids = grids or [shape.grid for shape in shapes]
-    patches = [replace(config, patch=shape.patch, selector_depth=0, prefix="own") for shape in shapes]
+    patches = [replace(config, patch=shape.patch, selector_depth=0, prefix="own", exits=()) for shape in shapes]
     plain = [macs.full(one, grid) for one, grid in zip(patches[:-1], grids, strict=False)]
     cells = grids[-1][0] * grids[-1][1]
     plain.append(macs.count(patches[-1], grids[-1], grids[-1], cells).total)

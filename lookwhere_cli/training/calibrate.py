@@ -32,6 +32,8 @@ from lookwhere_cli.training.splits import SPLIT_FILE
 
 KEPT = (WEIGHTS, TRAINING, SPLIT_FILE)
 """What is the same of a calibrated model. What was measured of it is not."""
+ROUNDING = 1e-4
+"""To this, probabilities do not depend on the batch."""
 SECTION = "\n## Calibrated\n"
 
 
@@ -92,9 +94,19 @@ def _for(
         found = calibrate(sure, costs, budget if isinstance(budget, int) else budget * costs[-1])
     except ValueError as failure:
         raise UsageError(f"{failure}.") from failure
-    thresholds = tuple(NEVER if math.isinf(one) else one for one in found.thresholds)
+    thresholds = _eased(found.thresholds, sure)
     spent = macs.gather(0, exits_of(sure, thresholds)[None]).mean().item()
     return Calibration(thresholds, found.shares, costs, spent, sure.shape[1], ())
+
+
+def _eased(thresholds: Sequence[float], sure: Float[Tensor, "stages pictures"]) -> tuple[float, ...]:
+    """A little below the least sure picture that leaves, at most half-way to the next, as rounding goes."""
+    eased, going = [], torch.ones(sure.shape[1], dtype=torch.bool)
+    for threshold, one in zip(thresholds, sure, strict=False):
+        going &= one < threshold
+        gap = threshold - one[going].max().item() if going.any() else 1.0
+        eased.append(NEVER if math.isinf(threshold) else max(0.0, threshold - min(ROUNDING, gap / 2)))
+    return tuple(eased)
 
 
 def _grid(cascade: Cascade, path: str) -> Grid:

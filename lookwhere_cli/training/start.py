@@ -48,6 +48,10 @@ class Shape:
 
 def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...], picture: tuple[int, int]) -> Config:
     """The new model's config, for pictures of about the (height, width) given. Raises UsageError, ModelError."""
+    if base.exits:
+        raise ModelError(
+            "The model to start from is a cascade over grids; choose another one, such as that it began with."
+        )
     grid = _grid(*picture, shape.size or base.size, base.patch)
     config = replace(
         base,
@@ -100,7 +104,8 @@ def _with_exits(config: Config, shape: Shape, kind: Kind, size: int) -> Config:
         check_growth(grids)
     except ValueError as failure:
         raise UsageError(f"--exits: {failure}.") from failure
-    return replace(config, exits=tuple((*grid, config.patch, 0) for grid in grids))
+    exits = tuple((*grid, config.patch, 0) for grid in grids)
+    return replace(config, exits=exits, thresholds=(), expected_macs=0)
 
 
 def _shaped(asked: int | Grid, own: Grid, side: int) -> Grid:

@@ -180,6 +180,28 @@ def test_the_full_vit_has_no_selector(lookwhere, folders, tmp_path):
     assert lookwhere("classify", folders / "red", "--model", tmp_path / "out").code == 0
 
 
+def test_a_cascade_over_grids_tells_of_each_exit(lookwhere, folders, tmp_path):
+    out = tmp_path / "out"
+    ran = lookwhere("train", folders, "--out", out, "--method", "dvt", "--exits", "2,4x5,6", *FAST)
+    assert ran.code == 0, ran.err
+    assert re.search(
+        r"^epoch 2 .* top-1 [\d.]+% .*exit 1 [\d.]+%  exit 2 [\d.]+%  exit 3 [\d.]+% ", ran.err, re.MULTILINE
+    )
+    config = json.loads((out / "config.json").read_text())
+    assert config["exits"] == [[2, 2, 4, 0], [4, 5, 4, 0], [6, 6, 4, 0]] and config["selector_depth"] == 0
+    assert {file.name for file in out.iterdir()} == MADE
+    with (out / "epochs.csv").open(newline="") as stream:
+        epochs = list(csv.DictReader(stream))
+    assert all(epoch["score"] == epoch["top1"] == epoch["exit 3"] for epoch in epochs)
+    assert "A cascade over growing grids" in (out / "README.md").read_text()
+    ran = lookwhere("evaluate", folders, "-m", out, "--no-time", "--json", tmp_path / "r.json")
+    results = json.loads((tmp_path / "r.json").read_text())
+    best = json.loads((out / "training.json").read_text())["best"]
+    assert [row["chosen_by"] for row in results["rows"]] == ["exit 3", "exit 1", "exit 2"]
+    for row in results["rows"]:
+        assert row["scores"]["top1"]["value"] == pytest.approx(best[row["chosen_by"]])
+
+
 def test_a_given_split_is_kept_to_and_needs_no_broken_picture(lookwhere, folders, tmp_path):
     names = [f"{place.name}/{file.name}" for place in sorted(folders.iterdir()) for file in sorted(place.iterdir())]
     lines = [f"{name},{'val' if index % 4 == 0 else 'train'}" for index, name in enumerate(names)]
@@ -280,6 +302,12 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["--split-file", "nowhere.csv"], 2, "nowhere.csv"),
         (["--model", "nowhere"], 3, "no model 'nowhere'"),
         (["--method", "half"], 2, "half"),
+        (["--exits", "2,6"], 2, "go with --method dvt"),
+        (["--method", "dvt", "--exits", "2,x"], 2, "--exits 2,x are no grids"),
+        (["--method", "dvt", "--exits", "0,6"], 2, "--exits 0,6 are no grids"),
+        (["--method", "dvt", "--exits", "6,2"], 2, "ends with 2 x 2 cells, but the model reads 6 x 6"),
+        (["--method", "dvt", "--exits", "6,6"], 2, "a grid of 6 x 6 cells can't be followed by one of 6 x 6"),
+        (["--method", "dvt", "--pool", "max"], 2, "it takes one label to a picture"),
         (["--device", "abacus"], 2, "abacus"),
     ],
 )

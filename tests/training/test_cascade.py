@@ -85,6 +85,8 @@ def test_it_starts_from_the_extractor_and_is_float32() -> None:
 
 
 def test_a_cascade_is_no_start(cascade_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="start from is a cascade over grids"):
+        config_for(CASCADE, Shape(method="full", size=56), "single", NAMES, (9, 9))
     with pytest.raises(ModelError, match="is a cascade over grids"):
         Run(RECIPE, load_model(str(cascade_folder)), CASCADE, coloured(tmp_path / "set"), None, tmp_path, 0, "cpu")
 
