@@ -43,6 +43,7 @@ class Explanation:
     seconds: wall time by stage: open, thumbnail, select, patches, extract.
     predictions, macs: labels and multiply-adds by number of cells read, for several of them, the row's k among them.
     left: of the row's cells, those that a model which prunes has never dropped, best first; None for any other.
+    looks: where it was looked until the answer was sure, how many cells had been read after each look.
     """
 
     row: Row
@@ -53,6 +54,7 @@ class Explanation:
     predictions: dict[int, tuple[Label, ...]]
     macs: dict[int, int]
     left: tuple[int, ...] | None = None
+    looks: tuple[int, ...] = ()
 
 
 class Laps:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, TypedDict, get_args
 
+from lookwhere_cli.adaptive import AdaptivePredictor, check_calibrated
 from lookwhere_cli.checkpoints.folder import Loaded, load_model
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.dvt_predictor import DVTPredictor
@@ -20,7 +21,7 @@ from lookwhere_cli.predictor import Predictor
 def load(
     model: str = DEFAULT_CLASSIFIER,
     *,
-    k: int | float | None = None,
+    k: int | float | Literal["auto"] | None = None,
     size: int | None = None,
     coarse: int | None = None,
     prune: int | float | None = None,
@@ -40,7 +41,7 @@ def load(
         model: a bundled model's name, a published one's alias, a folder, or owner/name[@revision] on the Hub, which is
             fetched if it is not here yet.
         k: cells to read: a count (int: 1 is one cell) or a share of the picture's grid (float: 1.0 is all of it);
-            by default the model's own.
+            "auto" for as many as each picture needs, by a model that was calibrated; by default the model's own.
         size: the grid holds about size x size pixels; a multiple of the model's patch, by default the model's own.
         coarse: the whole is also read at about so many pixels squared, beside the cells; a multiple of the patch, 0 for
             not at all, by default the model's own.
@@ -61,12 +62,14 @@ def load(
     """
     _check_one_of("mode", mode, get_args(Mode))
     _check_one_of("thumbnail", thumbnail, (None, "antialias", "alias"))
+    if isinstance(k, str):
+        _check_one_of("k", k, ("auto",))
     loaded = load_model(model, device, dtype)
     config = loaded.config
     size = _whole_patches("size", config.size if size is None else size, config.patch)
-    k = config.k if k is None else possible(k, size, config.patch)
+    fixed = config.k if k is None or isinstance(k, str) else possible(k, size, config.patch)
     if prune is not None:
-        loaded = _pruned(loaded, prune, config.prefix_tokens + kept(k, (size // config.patch) ** 2))
+        loaded = _pruned(loaded, prune, config.prefix_tokens + kept(fixed, (size // config.patch) ** 2))
     coarse = config.coarse_size if coarse is None else _coarse(coarse, config)
     reading = Reading(
         config.patch,
@@ -83,10 +86,12 @@ def load(
         batch_size=_at_least_one("batch size", batch_size),
         workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
     )
-    if not config.exits:
-        return Predictor(loaded, reading, k=k, **together)
-    _check_whole(loaded.name, config, reading, k)
-    return DVTPredictor(loaded, reading, **together)
+    if config.exits:
+        _check_whole(loaded.name, config, reading, fixed)
+        return DVTPredictor(loaded, reading, **together)
+    if k == "auto":
+        return _looking_closer(loaded, reading, together)
+    return Predictor(loaded, reading, k=fixed, **together)
 
 
 class Together(TypedDict):
@@ -95,6 +100,13 @@ class Together(TypedDict):
     top: int
     batch_size: int
     workers: int
+
+
+def _looking_closer(loaded: Loaded, reading: Reading, together: Together) -> AdaptivePredictor:
+    predictor = AdaptivePredictor(loaded, reading, **together)
+    check_calibrated(loaded)
+    possible(predictor.k, reading.size, reading.patch)
+    return predictor
 
 
 def _check_whole(name: str, config: Config, reading: Reading, k: int | float) -> None:

@@ -14,7 +14,7 @@ LEVELS = (
     {"errors", "rows", "files", "arrays"},
     {"models", "images", "masks"},
     {"checkpoints"},
-    {"answers", "predictor", "dvt_predictor", "loading", "segmenter", "show"},
+    {"answers", "predictor", "adaptive", "dvt_predictor", "loading", "segmenter", "show"},
     {"training"},
     {"bench"},
     {"cli"},
@@ -24,6 +24,8 @@ SAME_LEVEL = {
     *(("files", "errors"), ("rows", "errors"), ("arrays", "errors"), ("arrays", "rows")),
     *(("predictor", "answers"), ("loading", "predictor"), ("segmenter", "predictor")),
     *(("dvt_predictor", "answers"), ("dvt_predictor", "predictor"), ("loading", "dvt_predictor")),
+    *(("adaptive", other) for other in ("answers", "predictor", "dvt_predictor")),
+    ("loading", "adaptive"),
 }
 ENTRANCES = {"__init__", "__main__"}
 

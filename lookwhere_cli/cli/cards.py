@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,7 +58,8 @@ def explanation_card(explanation: Explanation, console: Console) -> RenderableTy
     """The large map, the heat, the best cells, what was read, what it cost. Without a terminal: the words only."""
     row = explanation.row
     kept = _kept(explanation)
-    words = Group(label_bars(row.labels), _cost(row), _best_cells(row), *kept, _stages(explanation.seconds))
+    said = [label_bars(row.labels), _cost(row), *_looks(explanation.looks), _best_cells(row), *kept]
+    words = Group(*said, _stages(explanation.seconds))
     if not console.is_terminal:
         return Group(_title(row), words, "")
     pixels = pixels_of(explanation.view)
@@ -114,6 +116,11 @@ def coarsely(row: Row) -> str:
 
 def _written(row: Row) -> list[Text]:
     return [] if row.mask is None else [Text(f"mask: {on_one_line(row.mask)}", "dim")]
+
+
+def _looks(looks: Sequence[int]) -> list[Text]:
+    """How far each look went, where there was more than a fixed number of cells."""
+    return [Text(f"looks: the best {', then '.join(map(str, looks))} cells", "dim")] if looks else []
 
 
 def _best_cells(row: Row) -> Text:

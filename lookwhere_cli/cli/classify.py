@@ -21,7 +21,7 @@ from lookwhere_cli.images.frame import Reading
 def classify(
     context: typer.Context,
     paths: options.Paths,
-    k: options.Cells = None,
+    k: options.CellsOrAuto = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
     prune: options.Prune = None,
@@ -57,7 +57,7 @@ def classify(
 
       lookwhere classify photos/ "more/**/*.jpg" --format csv --out labels.csv
     """
-    amount, how, behind = options.amount(k), options.mode(crop, stretch), options.colour(background)
+    amount, how, behind = options.amount_or_auto(k), options.mode(crop, stretch), options.colour(background)
     dropped = options.pruning(prune)
     if out is not None:
         check_free(out, overwrite)

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 def explain(
     paths: options.Paths,
-    k: options.Cells = None,
+    k: options.CellsOrAuto = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
     prune: options.Prune = None,
@@ -62,7 +62,7 @@ def explain(
 
       lookwhere explain photos/ -k 10% --html page.html
     """
-    amount, how, behind = options.amount(k), options.mode(crop, stretch), options.colour(background)
+    amount, how, behind = options.amount_or_auto(k), options.mode(crop, stretch), options.colour(background)
     dropped = options.pruning(prune)
 
     from lookwhere_cli.images.find import find_pictures

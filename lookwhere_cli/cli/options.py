@@ -12,6 +12,11 @@ if TYPE_CHECKING:
 READING, MODEL, OUTPUT = "How to read", "Model", "Output"
 
 
+def amount_or_auto(text: str | None) -> int | float | Literal["auto"] | None:
+    """The same as `amount`, and `auto`: as much as each picture needs."""
+    return "auto" if text is not None and text.strip().lower() == "auto" else amount(text)
+
+
 def amount(text: str | None) -> int | float | None:
     """How much to read, as users write it: N (cells), 0.25 or 25% (a share), `all`; 1 is one cell, 1.0 is all.
 
@@ -21,9 +26,8 @@ def amount(text: str | None) -> int | float | None:
         return None
     wanted = _number(text.strip().lower())
     if wanted is None or not (0 < wanted <= 1 if isinstance(wanted, float) else wanted >= 1):
-        raise UsageError(
-            f"-k {text} is not an amount to read; give a number of cells (94), a share of them (0.25 or 25%), or all."
-        )
+        no = "is for classify and explain; here give" if text == "auto" else "is not an amount to read; give"
+        raise UsageError(f"-k {text} {no} a number of cells (94), a share of them (0.25 or 25%), or all.")
     return wanted
 
 
@@ -89,6 +93,17 @@ Cells = Annotated[
         "-k",
         metavar="K",
         help="Cells to read: 94, 0.25, 25% or all. (default: the model's)",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
+]
+CellsOrAuto = Annotated[
+    str | None,
+    typer.Option(
+        "--patches",
+        "-k",
+        metavar="K",
+        help="Cells to read: 94, 0.25, 25%, all, or auto: more where unsure. (default: the model's)",
         rich_help_panel=READING,
         show_default=False,
     ),

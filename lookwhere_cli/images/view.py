@@ -107,7 +107,7 @@ class _DecodedView:
             return self._cut(self._resized(*self.grid))[rows, columns]
         patches = np.empty((len(cells), self._patch, self._patch, 3), np.uint8)
         order = np.argsort(cells, kind="stable")
-        for run in np.split(order, _breaks(rows[order], columns[order])):
+        for run in filter(len, np.split(order, _breaks(rows[order], columns[order]))):
             first = run[0]
             patches[run] = self._cut(self._resized(1, len(run), int(rows[first]), int(columns[first])))[0]
         return patches

@@ -6,6 +6,7 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from operator import lt
 from typing import Any, Literal, get_args
 
 FeedForward = Literal["gelu", "swiglu"]
@@ -13,9 +14,10 @@ Prefix = Literal["replace", "add", "own"]
 ThumbnailFilter = Literal["antialias", "alias"]
 Pool = Literal["cls", "max"]
 Task = Literal["classify", "segment", "features"]
+SecondLook = Literal["restart", "add"]
 Grid = tuple[int, int]
 Exit = tuple[int, int, int, int]
-_ITEMS: dict[str, Any] = {"thresholds": 0.0, "exits": (0, 0, 0, 0)}
+_ITEMS: dict[str, Any] = {"thresholds": 0.0, "exits": (0, 0, 0, 0), "looks": 0.0}
 """What an item of a list looks like that is empty by default and does not hold text."""
 
 
@@ -81,6 +83,12 @@ class Config:
     exits: tuple[Exit, ...] = ()
     """Of a cascade over growing grids (DVT), each exit's rows and columns of cells, the side of one in pixels, and the
     zeros around the picture in pixels; the last has `grid` and `patch`. Empty for every other model."""
+    looks: tuple[int | float, ...] = ()
+    """Of a cascade in k, the cells that have been read after each look: counts (int) that grow, or shares (float);
+    empty: there is one look, at k cells."""
+    second_look: SecondLook = "restart"
+    """How a further look goes on: with all its cells anew (restart), or with those alone that it adds, attending to
+    what was kept of the looks before (add), which has to be learnt."""
     thresholds: tuple[float, ...] = ()
     """Confidences from which a cascade's stages but the last answer; empty: never calibrated."""
     expected_macs: int = 0
@@ -118,7 +126,7 @@ class Config:
             raise ValueError(f"crop_share is {self.crop_share}; it must lie above 0 and up to 1.0")
         if self.dim % self.heads:
             raise ValueError(f"dim {self.dim} does not divide into {self.heads} heads")
-        for name, kind in (("feed_forward", FeedForward), ("prefix", Prefix), ("task", Task), ("pool", Pool)):
+        for name, kind in _CHOICES.items():
             if getattr(self, name) not in get_args(kind):
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(get_args(kind))}")
         if self.thumbnail_filter not in get_args(ThumbnailFilter):
@@ -132,6 +140,8 @@ class Config:
             )
         if self.exits:
             self._check_exits()
+        if self.looks or self.second_look == "add":
+            self._check_looks()
 
     def _check_exits(self) -> None:
         """Whether the grids grow, the cascade itself says."""
@@ -153,6 +163,25 @@ class Config:
         if self.thresholds and len(self.thresholds) != len(exits) - 1:
             raise ValueError(
                 f"thresholds is {list(self.thresholds)}; {len(exits)} exits need one for each but the last, or none"
+            )
+
+    def _check_looks(self) -> None:
+        looks = list(self.looks)
+        if looks and not _grow(looks):
+            raise ValueError(
+                f"looks is {looks}; it must be two counts of cells or more (32, 96), or as many shares (0.125, 0.375), "
+                "that grow"
+            )
+        decides = self.task == "classify" and not self.multi_label and bool(self.labels)
+        if not (self.selector_depth and decides and (self.pool == "cls" or self.second_look == "restart")):
+            raise ValueError(
+                f"looks is {looks} and second_look {self.second_look!r}; who looks again needs a selector, must be "
+                f"sure of one class and, to add, read it from CLS: here selector_depth is {self.selector_depth}, task "
+                f"{self.task!r}, multi_label {self.multi_label}, pool {self.pool!r}, with {len(self.labels)} labels"
+            )
+        if looks and self.thresholds and len(self.thresholds) != len(looks) - 1:
+            raise ValueError(
+                f"thresholds is {list(self.thresholds)}; {len(looks)} looks need one for each but the last, or none"
             )
 
     @property
@@ -201,6 +230,23 @@ _SEVERAL: dict[str, tuple[type, ...]] = {
 
 def _listed(value: Any) -> Any:
     return [_listed(item) for item in value] if isinstance(value, tuple) else value
+
+
+_CHOICES = {
+    "feed_forward": FeedForward,
+    "prefix": Prefix,
+    "task": Task,
+    "pool": Pool,
+    "second_look": SecondLook,
+}
+"""Fields that have one of a few values."""
+
+
+def _grow(looks: list[int | float]) -> bool:
+    """Whether these are two counts or more, or two shares, each above the one before."""
+    most = 1.0 if all(isinstance(one, float) for one in looks) else math.inf
+    alike = len({type(one) for one in looks}) == 1
+    return len(looks) > 1 and alike and looks[0] > 0 and looks[-1] <= most and all(map(lt, looks, looks[1:]))
 
 
 def _side(grid: Grid) -> int:

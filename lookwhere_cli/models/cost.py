@@ -8,15 +8,15 @@ from itertools import pairwise
 from lookwhere_cli.models.config import Config
 
 
-def block_macs(config: Config, tokens: int, returned: int) -> int:
-    """One block that reads so many tokens and returns so many of them."""
-    return attention_macs(config, tokens, returned) + feed_forward_macs(config, returned)
+def block_macs(config: Config, tokens: int, returned: int, kept: int = 0) -> int:
+    """One block that reads so many tokens and returns so many of them, which attend to so many `kept` ones as well."""
+    return attention_macs(config, tokens, returned, kept) + feed_forward_macs(config, returned)
 
 
-def attention_macs(config: Config, tokens: int, returned: int) -> int:
+def attention_macs(config: Config, tokens: int, returned: int, kept: int = 0) -> int:
     """A block's attention, its linear maps included, likewise."""
     dim = config.dim
-    return 2 * (tokens + returned) * dim**2 + 2 * returned * tokens * dim
+    return 2 * (tokens + returned) * dim**2 + 2 * returned * (tokens + kept) * dim
 
 
 def feed_forward_macs(config: Config, tokens: int) -> int:

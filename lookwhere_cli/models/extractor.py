@@ -55,15 +55,26 @@ class Extractor(ViT):
         Of pruned ones, `returned` is either of the prefix or of all the rest. Raises ValueError where tokens of cells
         are asked for and both they and coarse ones may be gone.
         """
-        tokens = [self.handover(self.prefix(), prefix_tokens), self.embed(patches, grid, cells)]
-        if coarse is not None:
-            tokens.append(self.embed(coarse.patches, coarse.grid))
-        together = torch.cat(tokens, dim=1)
+        together = self.tokens(patches, cells, grid, prefix_tokens, coarse)
         if self.cropr is None:
             return Extracted(self.encode(together, returned), cells)
         if returned.stop is not None and returned.stop <= self.own_prefix:
             return Extracted(self.norm(self.cropr(together, self.blocks, returned).tokens), cells)
         return self._left(self.cropr, together, cells, returned)
+
+    def tokens(
+        self,
+        patches: Float[Tensor, "batch k 3 patch patch"],
+        cells: Int[Tensor, "batch k"],
+        grid: Grid,
+        prefix_tokens: Float[Tensor, "batch prefix dim"],
+        coarse: Coarse | None = None,
+    ) -> Float[Tensor, "batch tokens dim"]:
+        """What goes into the first block, of the same."""
+        tokens = [self.handover(self.prefix(), prefix_tokens), self.embed(patches, grid, cells)]
+        if coarse is not None:
+            tokens.append(self.embed(coarse.patches, coarse.grid))
+        return torch.cat(tokens, dim=1)
 
     def _left(
         self, cropr: Cropr, tokens: Float[Tensor, "batch tokens dim"], cells: Int[Tensor, "batch k"], returned: slice

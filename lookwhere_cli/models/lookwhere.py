@@ -13,18 +13,23 @@ from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.decoder import decoder_of
 from lookwhere_cli.models.extractor import Coarse, Extracted, Extractor
+from lookwhere_cli.models.second_look import SecondLook
 from lookwhere_cli.models.selector import Selection, selector_of
 from lookwhere_cli.models.vit import CLS
 
 
 class LookWhere(nn.Module):
-    """Selector, extractor and, for models with labels, a head: linear on what is pooled, or a dense decoder."""
+    """Selector, extractor and, for models with labels, a head: linear on what is pooled, or a dense decoder.
+
+    `second_look` is for models that learnt to add to what they saw; see `looks`.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         self.selector = selector_of(config)
         self.extractor = Extractor(config)
+        self.second_look = SecondLook(config) if config.second_look == "add" else None
         if config.task == "segment":
             self.decoder = decoder_of(config)
         else:

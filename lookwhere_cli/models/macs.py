@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 from lookwhere_cli.models.config import Config, Grid
-from lookwhere_cli.models.cost import block_macs, pruned_macs
+from lookwhere_cli.models.cost import block_macs, merged_counts, merged_macs, pruned_macs
 from lookwhere_cli.models.decoder import REACH
 from lookwhere_cli.models.schedule import Counts, kept_counts, pruning_of
 from lookwhere_cli.models.spread import NEAREST
@@ -58,6 +60,37 @@ def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coar
     )
 
 
+def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
+    """A full ViT's pass in which `rate` cells are merged in each block; the last block computes what is asked for."""
+    cells = grid[0] * grid[1]
+    tokens = config.prefix_tokens + cells
+    counts = merged_counts(config, tokens, rate)
+    segments = config.task == "segment"
+    returned = [tokens, *counts][-1] - config.prefix_tokens if segments else 1
+    return Macs(
+        0,
+        _embed(config, cells) + merged_macs(config, tokens, counts, returned),
+        head=_decoder(config, cells, cells) if segments else _head(config),
+        spread=NEAREST * cells * _spread_channels(config) if segments else 0,
+    )
+
+
+def count_looks(
+    config: Config, grid: Grid, thumbnail_grid: Grid, ks: Sequence[int], coarse: int = 0
+) -> tuple[int, ...]:
+    """What a picture that leaves at each look of a cascade in k has cost by then, all passes before included.
+
+    ks: the cells that have been read after each. Coarse patches are read anew by looks that restart.
+    """
+    if config.second_look == "restart":
+        passes = [count(config, grid, thumbnail_grid, k, coarse) for k in ks]
+        return tuple(accumulate(one.total - (one.selector if number else 0) for number, one in enumerate(passes)))
+    first = count(config, grid, thumbnail_grid, ks[0], coarse).total
+    seen = config.prefix_tokens + coarse  # and, of each look that came before, its cells and the CLS of its own
+    added = [_added(config, more - k, seen + k + number) for number, (k, more) in enumerate(pairwise(ks))]
+    return tuple(accumulate([first, *added]))
+
+
 def full(config: Config, grid: Grid) -> int:
     """The extractor's ViT as timm runs it: all cells of `grid`, all tokens in all blocks, and the model's head."""
     cells = grid[0] * grid[1]
@@ -96,6 +129,13 @@ def _left(config: Config, k: int) -> int:
 def _returned(config: Config, k: int, coarse: int) -> int:
     """Tokens that the last block computes where those of the cells are asked for."""
     return _left(config, k) + (0 if config.prune is None else coarse)
+
+
+def _added(config: Config, cells: int, kept: int) -> int:
+    """A look at so many further cells, with a CLS of its own, that attends to what is kept of so many tokens."""
+    tokens = 1 + cells
+    blocks = (config.extractor_depth - 1) * block_macs(config, tokens, tokens, kept)
+    return _embed(config, cells) + blocks + block_macs(config, tokens, 1, kept) + _head(config)
 
 
 def _embed(config: Config, patches: int) -> int:

@@ -31,8 +31,16 @@ class Attention(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch tokens dim"], returned: slice) -> Float[Tensor, "batch returned dim"]:
         """Every token is attended to; only the `returned` ones ask."""
-        out = F.scaled_dot_product_attention(*self.queries_keys_values(x, returned))
-        return self.proj(out.transpose(1, 2).flatten(2))
+        return self.attend(*self.queries_keys_values(x, returned))
+
+    def attend(
+        self,
+        q: Float[Tensor, "batch heads returned head_dim"],
+        k: Float[Tensor, "batch heads seen head_dim"],
+        v: Float[Tensor, "batch heads seen head_dim"],
+    ) -> Float[Tensor, "batch returned dim"]:
+        """What the queries find, heads together again."""
+        return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
     def queries_keys_values(
         self, x: Float[Tensor, "batch tokens dim"], returned: slice

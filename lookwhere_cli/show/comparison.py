@@ -55,14 +55,13 @@ def caption(results: Results) -> str:
         f"{results['pictures']} pictures, {part}. Shares in per cent, with 95 % intervals; to full: the difference to "
         "the full ViT, paired by picture. GMACs per picture, every pass counted. *: nobody is as good for less."
     ]
-    timed = results["time"]
-    if timed["pictures"]:
+    if any(point["seconds"] is not None for point in results["points"]):
         said.append(
-            f"ms: median of {timed['pictures']} pictures, one at a time, from decoded pixels to the answer, on "
-            f"{timed['device']}; images/s: at the best of the batch sizes {', '.join(map(str, timed['batches']))}."
+            "ms: median of some pictures, one at a time, from decoded pixels to the answer, on "
+            f"{results['device']}; images/s: in batches, of the size in brackets, which was the best."
         )
     if any(point["memory"] is not None for point in results["points"]):
-        said.append("MiB: what a process of its own takes above rest, in batches of 32.")
+        said.append("MiB: what a process of its own takes above rest, in batches.")
     if any(point["halves"] > 1 for point in results["points"]):
         said.append("Thresholds of each half of the pictures come from the other half.")
     return " ".join(said)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -30,13 +30,13 @@ class Entrant:
     """A method in one of its settings.
 
     predictors: one that answers all pictures; or one for each half of them, where thresholds come from the other half.
-    shown: whether this setting speaks for its method where pictures are shown.
+    options: what `load` is told to make one like it; None where that is not enough.
     """
 
     method: str
     setting: str
     predictors: Sequence[Predictor]
-    shown: bool = False
+    options: Mapping[str, Any] | None = None
 
 
 class Answered(NamedTuple):

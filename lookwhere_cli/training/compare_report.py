@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,9 @@ from lookwhere_cli.training.intervals import Score
 from lookwhere_cli.training.matching import matched
 
 MOST = 60  # pictures that are told of
+TELLING = ("full", "tome", "cropr", "lookwhere", "pruned", "auto", "dvt")
+"""Methods whose answers are shown picture by picture."""
+HALF = 0.5  # of the full ViT's MACs: where methods are set side by side
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Cost:
 
 
 def as_dict(
-    comparison: Comparison, costs: Sequence[Cost], labelled: Labelled, time: Mapping[str, Any], part: str, command: str
+    comparison: Comparison, costs: Sequence[Cost], labelled: Labelled, part: str, command: str
 ) -> dict[str, Any]:
     """The comparison with numbers as they are: shares in 0..1, seconds, multiply-adds. docs/compare.md names all."""
     return {
@@ -41,7 +44,7 @@ def as_dict(
         "metric": comparison.metric,
         "pictures": len(comparison.places),
         "failed": [printable(sentence) for sentence in comparison.failed],
-        "time": dict(time),
+        "device": str(comparison.points[0].entrant.predictors[0].loaded.device),
         "points": [
             _point(point, cost, best)
             for point, cost, best in zip(comparison.points, costs, front(comparison.points), strict=True)
@@ -56,10 +59,21 @@ def differences(comparison: Comparison, labelled: Labelled) -> list[dict[str, An
     For labels: those with different answers, by how many of them there are. For masks: by how far the methods' shares
     of right pixels lie apart.
     """
-    shown = [point for point in comparison.points if point.entrant.shown]
+    shown = representatives(comparison.points)
     apart = [_apart(shown, number) for number in range(len(comparison.places))]
     order = sorted((number for number, far in enumerate(apart) if far), key=lambda number: -apart[number])
     return [_difference(shown, number, labelled, comparison.places[number]) for number in order[:MOST]]
+
+
+def representatives(points: Sequence[Point]) -> list[Point]:
+    """For each method the setting that comes nearest to half of the first point's MACs."""
+    wanted = HALF * points[0].macs
+    found = []
+    for method in TELLING:
+        settings = [point for point in points if point.entrant.method == method]
+        if settings:
+            found.append(min(settings, key=lambda point: abs(point.macs - wanted)))
+    return found
 
 
 def _apart(shown: Sequence[Point], number: int) -> float:
@@ -113,7 +127,6 @@ def _point(point: Point, cost: Cost, best: bool) -> dict[str, Any]:
     return {
         "method": entrant.method,
         "setting": entrant.setting,
-        "shown": entrant.shown,
         "model": printable(entrant.predictors[0].loaded.name),
         "revision": entrant.predictors[0].loaded.revision,
         "halves": len(entrant.predictors),

@@ -5,12 +5,15 @@ import os
 import shutil
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.rows import COLUMNS
+from tests.models.small import ADDING, small
 
 
 @pytest.fixture
@@ -76,6 +79,27 @@ def test_rows_tell_what_was_read_coarsely(lookwhere, photos):
     (plain,) = json.loads(lookwhere("classify", photos / "0.png", "--format", "json").out)
     assert row["coarse"] == [3, 4] and "coarse" not in plain
     assert row["macs"] > plain["macs"] and row["cells"] == plain["cells"]
+
+
+def test_auto_reads_what_each_picture_needs(lookwhere, photos, tmp_path):
+    model = tmp_path / "model"
+    save_model(model, small(ADDING))
+    once = lookwhere("classify", photos, "-k", "12.5%", "--model", model, "--format", "json").out
+    sure = sorted(row["labels"][0]["probability"] for row in json.loads(once))
+    save_model(model, small(replace(ADDING, thresholds=((sure[5] + sure[6]) / 2,))))
+    ran = lookwhere("classify", photos, "-k", "auto", "--model", model, "--format", "json")
+    rows = json.loads(ran.out)
+    assert ran.code == 0 and [row["exit"] for row in rows].count(1) == 6
+    assert {(row["exit"], row["k"]) for row in rows if row["grid"] == [5, 7]} <= {(1, 4), (2, 13)}
+    ran = lookwhere("explain", photos / "0.png", "-k", "auto", "--model", model)
+    assert "looks: the best 4" in ran.out
+
+
+def test_auto_is_for_models_and_commands_that_can(lookwhere, photos, tmp_path):
+    ran = lookwhere("classify", photos, "-k", "auto")
+    assert ran.code == 3 and "lookwhere calibrate" in ran.err
+    ran = lookwhere("features", photos, "-k", "auto", "--out", tmp_path / "a.safetensors")
+    assert ran.code == 2 and "-k auto is for classify and explain; here give" in ran.err
 
 
 def test_bad_pictures_are_listed_and_the_others_done(lookwhere, mixed):

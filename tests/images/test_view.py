@@ -68,6 +68,10 @@ def test_all_cells_are_cut_exactly_and_repeatedly():
         np.testing.assert_array_equal(view.patches(cells), whole(picture, view, 16)[cells])
 
 
+def test_of_no_cells_there_are_no_patches():
+    assert view_of(noise(30, 40), READING).patches(np.array([], dtype=np.int64)).shape == (0, 16, 16, 3)
+
+
 def test_a_cell_outside_of_the_grid_is_an_error():
     with pytest.raises(ValueError, match="out of bounds"):
         view_of(noise(30, 40), READING).patches(np.array([192]))

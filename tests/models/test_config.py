@@ -8,10 +8,12 @@ from dataclasses import replace
 import pytest
 
 from lookwhere_cli.models.config import Config
+from tests.models.small import ADDING, KINDS, LABELLED
 from tests.models.small import CASCADE as SMALL_CASCADE
-from tests.models.small import KINDS
 
 CASCADE = SMALL_CASCADE.to_dict()
+LOOKING = LABELLED.to_dict() | {"looks": [0.125, 0.375]}
+WRONG_LOOKS = ([0.5], [0.5, 0.5], [8, 4], [0, 4], [0.5, 4], [0.5, 1.5])
 
 
 @pytest.mark.parametrize("prune", [None, 0, 8, 0.5, (30, 20)])
@@ -23,8 +25,8 @@ def test_schedules_survive_json(prune: int | float | tuple[int, ...] | None) -> 
 
 @pytest.mark.parametrize(
     "config",
-    [*KINDS.values(), SMALL_CASCADE, replace(SMALL_CASCADE, thresholds=(0.25, 2.0), expected_macs=10**9)],
-    ids=[*KINDS, "cascade", "calibrated"],
+    [*KINDS.values(), SMALL_CASCADE, replace(SMALL_CASCADE, thresholds=(0.25, 2.0), expected_macs=10**9), ADDING],
+    ids=[*KINDS, "cascade", "calibrated", "adding"],
 )
 def test_survives_json(config: Config) -> None:
     assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
@@ -70,6 +72,17 @@ def test_survives_json(config: Config) -> None:
         (CASCADE | {"selector_depth": 2, "prefix": "add"}, "selector_depth 2; it must be 0"),
         (CASCADE | {"prune": 3}, "and prune is 3; it must be None"),
         (CASCADE | {"thresholds": [0.5]}, "3 exits need one for each but the last"),
+        *((LOOKING | {"looks": looks}, r"looks is \[.*that grow") for looks in WRONG_LOOKS),
+        (LOOKING | {"looks": [True, 4]}, "looks is True"),
+        (LOOKING | {"looks": 0.5}, "looks is 0.5"),
+        (LOOKING | {"second_look": "again"}, "second_look is 'again'; it must be one of restart, add"),
+        (LOOKING | {"thresholds": [0.5, 0.5]}, "2 looks need one for each but the last"),
+        (LOOKING | {"labels": []}, "sure of one class .* with 0 labels"),
+        (LOOKING | {"multi_label": True}, "sure of one class .* multi_label True"),
+        (LOOKING | {"task": "segment"}, "task 'segment'"),
+        (LOOKING | {"selector_depth": 0, "prefix": "own"}, "needs a selector"),
+        (LOOKING | {"second_look": "add", "pool": "max"}, "read it from CLS: .* pool 'max'"),
+        ({"second_look": "add"}, "with 0 labels"),
     ],
 )
 def test_refuses_what_cannot_be(values: dict[str, object], words: str) -> None:

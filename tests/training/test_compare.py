@@ -19,8 +19,6 @@ from lookwhere_cli.training.intervals import Score
 from tests.models.small import LABELLED
 from tests.training.test_evaluate import FULL, SEGMENTS, SEGMENTS_FULL, folder_of, masks, single, untold
 
-TIME = {"pictures": 0, "device": "cpu", "batches": []}
-
 
 def entered(labelled: Labelled, *entrants: Entrant) -> Comparison:
     return compare(entrants, "full", labelled, untold)
@@ -98,12 +96,12 @@ def test_what_can_not_be_compared_ends_in_a_sentence(tmp_path: Path, models: dic
 def test_the_pictures_on_which_they_disagree_are_told(tmp_path: Path, models: dict[str, str]) -> None:
     labelled = single(tmp_path)
     entrants = [
-        Entrant("full", "", [load(models["full"])], shown=True),
-        Entrant("lookwhere", "3", [load(models["lookwhere"], k=3)], shown=True),
-        Entrant("lookwhere", "9", [load(models["lookwhere"], k=9)]),
+        Entrant("full", "", [load(models["full"])]),
+        Entrant("lookwhere", "3", [load(models["lookwhere"], k=3)]),
+        Entrant("lookwhere", "36", [load(models["lookwhere"], k=36)]),
     ]
     comparison = entered(labelled, *entrants)
-    results = as_dict(comparison, [Cost()] * 3, labelled, TIME, "all", "lookwhere compare")
+    results = as_dict(comparison, [Cost()] * 3, labelled, "all", "lookwhere compare")
     answers = zip(*(point.rows for point in comparison.points[:2]), strict=True)
     apart = [mine.path for mine, other in answers if mine.labels[0].label != other.labels[0].label]
     assert [one["path"] for one in results["differences"]] == apart
