@@ -56,6 +56,7 @@ class AdaptivePredictor(Predictor):
             predictions=dict(sorted((fixed.predictions | {row.k: row.labels}).items())),
             macs=dict(sorted((fixed.macs | {row.k: row.macs}).items())),
             looks=self.ks(view.grid)[: row.exit],
+            left=None,  # it was found for the fixed k
         )
 
     def ks(self, grid: Grid) -> tuple[int, ...]:

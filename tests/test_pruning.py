@@ -73,6 +73,8 @@ def test_an_explanation_tells_which_cells_were_never_dropped(pruning_folder, mod
     assert len(load(str(tmp_path)).explain(files[0]).left) == 7  # what comes back at the end was dropped all the same
     assert 0 < len(load(str(pruning_folder), coarse=8).explain(files[0]).left) <= 8
     assert load(str(model_folder)).explain(files[0]).left is None
+    save_model(tmp_path, small(replace(PRUNING, looks=(0.25, 0.5), thresholds=(0.9,), expected_macs=1)))
+    assert load(str(tmp_path), k="auto").explain(files[0]).left is None  # that of a fixed k would not be the row's
 
 
 def test_explain_tells_it_in_words(lookwhere, pruning_folder, photos):

@@ -179,6 +179,11 @@ class Config:
                 f"sure of one class and, to add, read it from CLS: here selector_depth is {self.selector_depth}, task "
                 f"{self.task!r}, multi_label {self.multi_label}, pool {self.pool!r}, with {len(self.labels)} labels"
             )
+        if self.second_look == "add" and self.prune is not None:
+            raise ValueError(
+                f"second_look is 'add' and prune is {self.prune}; what was kept of a look can't be dropped, so choose "
+                "'restart' for the one or None for the other"
+            )
         if looks and self.thresholds and len(self.thresholds) != len(looks) - 1:
             raise ValueError(
                 f"thresholds is {list(self.thresholds)}; {len(looks)} looks need one for each but the last, or none"

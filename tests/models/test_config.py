@@ -76,6 +76,7 @@ def test_survives_json(config: Config) -> None:
         (LOOKING | {"looks": [True, 4]}, "looks is True"),
         (LOOKING | {"looks": 0.5}, "looks is 0.5"),
         (LOOKING | {"second_look": "again"}, "second_look is 'again'; it must be one of restart, add"),
+        (LOOKING | {"second_look": "add", "prune": 3}, "second_look is 'add' and prune is 3"),
         (LOOKING | {"thresholds": [0.5, 0.5]}, "2 looks need one for each but the last"),
         (LOOKING | {"labels": []}, "sure of one class .* with 0 labels"),
         (LOOKING | {"multi_label": True}, "sure of one class .* multi_label True"),
