@@ -42,6 +42,7 @@ def well_formed(records: Sequence[Record], subject: str) -> None:
         assert (record.against is None) == (record.ratio is None)
 
 
+@pytest.mark.slow  # a dozen processes
 def test_start(settings: Settings) -> None:
     records = list(start(settings))
     well_formed(records, "start")
@@ -119,6 +120,7 @@ def test_folder(settings: Settings) -> None:
     assert whole.limit == Limit("at least", 0.9)
 
 
+@pytest.mark.slow  # a picture of 100 megapixels
 def test_memory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "SIDE", 3000)
     monkeypatch.setattr(memory, "GIANTS", {"JPEG": {}})

@@ -123,7 +123,7 @@ def test_ctrl_c_leaves_whole_rows_on_stdout(started, format):
     assert re.fullmatch(rf"Stopped: \d+ of {MANY} pictures are done.\n", err.decode())
 
 
-@pytest.mark.parametrize("format", ["json", "parquet"])
+@pytest.mark.parametrize("format", ["json", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_ctrl_c_completes_the_file_with_what_is_done(started, tmp_path, format):
     out = tmp_path / f"rows.{format}"
     process = started("--format", format, "--out", str(out))

@@ -308,7 +308,7 @@ def test_a_full_disk_behind_the_rows_is_a_sentence(segment, nested):
     assert ran.code == 1 and "Writing '/dev/full' failed: No space left on device" in ran.err
 
 
-@pytest.mark.parametrize("columns", [40, 100])
+@pytest.mark.parametrize("columns", [40, pytest.param(100, marks=pytest.mark.slow)])
 def test_in_a_terminal_there_is_a_map_with_legend_and_shares(segmenting_folder, photos, tmp_path, columns):
     arguments = ["segment", str(photos / "0.png"), "--out", str(tmp_path), "--model", str(segmenting_folder)]
     code, shown = in_terminal(columns, arguments)
@@ -321,7 +321,7 @@ def test_in_a_terminal_there_is_a_map_with_legend_and_shares(segmenting_folder, 
 MANY = 3000
 
 
-@pytest.mark.parametrize("format", ["png", "rle"])
+@pytest.mark.parametrize("format", ["png", pytest.param("rle", marks=pytest.mark.slow)])
 def test_ctrl_c_keeps_whole_what_is_done_and_the_next_run_goes_on(segmenting_folder, photos, tmp_path, format):
     many, out, rows = tmp_path / "many", tmp_path / "masks", tmp_path / "rows.jsonl"
     many.mkdir()

@@ -190,7 +190,8 @@ def test_the_thumbnail_can_be_switched(small_layouts, tmp_path, photos):
     assert np.abs(seen[0] - seen[1].astype(np.float32)).mean() > 5
 
 
-@pytest.mark.parametrize("alias", ["imagenet-base", pytest.param("dinov2-base", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("alias", ["imagenet-base", "dinov2-base"])
 def test_end_to_end_the_numbers_are_the_authors(hub, here, lookwhere, tmp_path, alias):
     kind, case, size = {
         "imagenet-base": ("imagenet", "imagenet_224", 224),
