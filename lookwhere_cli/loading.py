@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, TypedDict, get_args
 
 from lookwhere_cli.adaptive import AdaptivePredictor, check_calibrated
@@ -11,6 +12,8 @@ from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Mode, Reading
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.schedule import Pruning
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Predictor
 
@@ -21,6 +24,7 @@ def load(
     k: int | float | Literal["auto"] | None = None,
     size: int | None = None,
     coarse: int | None = None,
+    prune: int | float | None = None,
     mode: Mode = "whole",
     thumbnail: Literal["antialias", "alias"] | None = None,
     top: int = 5,
@@ -41,6 +45,9 @@ def load(
         size: the grid holds about size x size pixels; a multiple of the model's patch, by default the model's own.
         coarse: the whole is also read at about so many pixels squared, beside the cells; a multiple of the patch, 0 for
             not at all, by default the model's own.
+        prune: what is dropped of the cells while they are computed, by a model that was trained for it: so many tokens
+            after each block (int; 0 for none), or as many as leave a share of the blocks' multiply-adds (float); by
+            default as it was trained.
         mode: "whole" reads all of the picture at its own shape, "crop" the centre square, "stretch" all, squashed.
         thumbnail: "antialias", or "alias" as the published models were trained; by default the model's own.
         top: labels to keep of each answer.
@@ -60,7 +67,10 @@ def load(
     loaded = load_model(model, device, dtype)
     config = loaded.config
     size = _whole_patches("size", config.size if size is None else size, config.patch)
-    coarse = config.coarse_size if coarse is None else coarse
+    fixed = config.k if k is None or isinstance(k, str) else possible(k, size, config.patch)
+    if prune is not None:
+        loaded = _pruned(loaded, prune, config.prefix_tokens + kept(fixed, (size // config.patch) ** 2))
+    coarse = config.coarse_size if coarse is None else _coarse(coarse, config)
     reading = Reading(
         config.patch,
         size,
@@ -69,7 +79,7 @@ def load(
         thumbnail or config.thumbnail_filter,
         max_pixels,
         background,
-        _whole_patches("coarse size", coarse, config.patch) if coarse else 0,
+        coarse,
     )
     together = Together(
         top=_at_least_one("top", top),
@@ -77,11 +87,11 @@ def load(
         workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
     )
     if config.exits:
-        _check_whole(loaded.name, config, reading, config.k if k is None or k == "auto" else k)
+        _check_whole(loaded.name, config, reading, fixed)
         return DVTPredictor(loaded, reading, **together)
     if k == "auto":
         return _looking_closer(loaded, reading, together)
-    return Predictor(loaded, reading, k=config.k if k is None else possible(k, size, config.patch), **together)
+    return Predictor(loaded, reading, k=fixed, **together)
 
 
 class Together(TypedDict):
@@ -127,6 +137,33 @@ def possible(k: int | float, size: int, patch: int) -> int | float:
     if k > cells:
         raise UsageError(f"k = {k} is more than the {cells} cells of {size} x {size} pixels; give at most {cells}.")
     return k
+
+
+def _pruned(loaded: Loaded, amount: int | float, tokens: int) -> Loaded:
+    """The model, that drops another amount of so many tokens. Raises UsageError where it can't."""
+    cropr = loaded.model.extractor.cropr if isinstance(loaded.model, LookWhere) else None
+    if cropr is None:
+        raise UsageError(
+            f"The model {loaded.name!r} was never taught which cells to drop; leave --prune out, or teach one: "
+            "lookwhere train --prune."
+        )
+    config = replace(loaded.config, prune=amount)
+    try:
+        cropr.prune(Pruning(amount, config.prune_fusion, config.prune_norm), tokens)
+    except ValueError as failure:
+        raise UsageError(f"{failure}.") from failure
+    loaded.model.config = config
+    return replace(loaded, config=config)
+
+
+def _coarse(size: int, config: Config) -> int:
+    if not size:
+        return 0
+    _whole_patches("coarse size", size, config.patch)
+    try:
+        return replace(config, coarse_size=size).coarse_size
+    except ValueError as failure:
+        raise UsageError(f"{failure}.") from failure
 
 
 def _whole_patches(what: str, size: int, patch: int) -> int:

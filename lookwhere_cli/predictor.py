@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from lookwhere_cli.answers import Answer, Explanation, Features
+from lookwhere_cli.answers import Answer, Explanation, Features, Laps
 from lookwhere_cli.checkpoints.folder import Loaded
-from lookwhere_cli.errors import ModelError, PictureError
+from lookwhere_cli.errors import ModelError, PictureError, UsageError
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View, open_view, view_of
 from lookwhere_cli.models import macs
+from lookwhere_cli.models.cropr import surviving
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import Selection, choose, kept
@@ -102,11 +103,13 @@ class Predictor:
 
     def features(self, pictures: Iterable[Picture], dense: bool = False) -> Iterator[Features]:
         """The frozen features of each picture, in their order: one token for all of it or, dense, one for each cell."""
+        if dense and self.reading.coarse_size and self.config.drops:
+            raise UsageError("A model that drops cells for good gives no dense features beside --coarse; leave it out.")
         return self.in_batches(pictures, self._dense_features if dense else self._image_features, Features)
 
     def explain(self, picture: Picture) -> Explanation:
         """What lies behind the picture's row; without predictions, for a model without labels. Raises PictureError."""
-        laps = _Laps(self.loaded.device)
+        laps = Laps(self.loaded.device)
         view = self.view(picture)
         laps.end("open")
         thumbnail, second = self.thumbnail(view), self.coarse_thumbnail(view)
@@ -119,7 +122,8 @@ class Predictor:
             patches = view.patches(read)
             laps.end("patches")
             coarse = self.coarse([second])
-            labels = self.extract([patches], order[:, : len(read)], view.grid, selection.prefix_tokens, coarse)[0]
+            with surviving(self.model.extractor.cropr) as left:
+                labels = self.extract([patches], order[:, : len(read)], view.grid, selection.prefix_tokens, coarse)[0]
             laps.end("extract")
             predictions = self._at_several_k(view, order, selection.prefix_tokens, coarse) | {len(read): labels}
         return Explanation(
@@ -130,6 +134,7 @@ class Predictor:
             seconds=laps.seconds,
             predictions=dict(sorted(predictions.items())),
             macs={k: self.macs(view.grid, k) for k in sorted(predictions)},
+            left=tuple(int(read[place]) for place in left[0][0].tolist() if place < len(read)) if left else None,
         )
 
     def _at_several_k(
@@ -192,10 +197,10 @@ class Predictor:
     def _dense_features(self, glimpses: Sequence[Glimpse]) -> list[Features]:
         with torch.inference_mode():
             read = self.read(glimpses)
-            tokens = self.model.extract_dense(
+            tokens, cells = self.model.extract_dense(
                 self._normalised(read.patches), read.cells, read.grid, read.selection.prefix_tokens, read.coarse
             )
-            dense = spread(tokens.float(), read.cells, read.grid).unflatten(1, read.grid).cpu().numpy()
+            dense = spread(tokens.float(), cells, read.grid).unflatten(1, read.grid).cpu().numpy()
         return list(map(Features, self.rows(read, dense=True), [None] * len(dense), dense, _maps(read)))
 
     def read(self, glimpses: Sequence[Glimpse]) -> Read:
@@ -378,18 +383,3 @@ def _viewed(picture: Picture, reading: Reading) -> View:
     if isinstance(picture, str | os.PathLike):
         return open_view(picture, reading)
     return view_of(picture, reading, name_of(picture))
-
-
-class _Laps:
-    """Wall time from one call of `end` to the next, with what the device still computes."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.seconds: dict[str, float] = {}
-        self._device = device
-        self._started = time.perf_counter()
-
-    def end(self, stage: str) -> None:
-        if self._device.type != "cpu":
-            torch.accelerator.synchronize(self._device)
-        now = time.perf_counter()
-        self.seconds[stage], self._started = now - self._started, now

@@ -38,6 +38,17 @@ def segmenting_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def pruning_folder(tmp_path_factory):
+    """A model likewise, that classifies and drops some of the cells that it reads."""
+    from lookwhere_cli.checkpoints.folder import save_model
+    from tests.models.small import PRUNING, small
+
+    folder = tmp_path_factory.mktemp("models") / "pruning"
+    save_model(folder, small(PRUNING), "# pruning\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def cascade_folder(tmp_path_factory):
     """A cascade over three grids likewise."""
     from lookwhere_cli.checkpoints.folder import save_model

@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.console import Console
 
 from lookwhere_cli.checkpoints.folder import load_model, save_model
+from lookwhere_cli.cli.cards import answer_card
 from lookwhere_cli.dvt_predictor import NEVER, DVTPredictor, grids_for
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
@@ -207,10 +209,6 @@ def test_it_runs_in_half_precision(cascade_folder: Path, files: list[str], middl
 
 
 def test_the_terminal_tells_the_exit(cascade_folder: Path, files: list[str], middling: tuple[float, ...]) -> None:
-    from rich.console import Console
-
-    from lookwhere_cli.cli.cards import answer_card
-
     console = Console(width=100, record=True, file=io.StringIO())
     answers = list(used(cascade_folder, middling).answers(files))
     for answer in answers:

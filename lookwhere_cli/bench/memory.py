@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from PIL import Image
 
@@ -53,7 +54,12 @@ def giant_jpeg(path: Path, photograph: Path, side: int, options: dict[str, bool 
 
 def measured(settings: Settings, pictures: Sequence[Path], count: int) -> tuple[float, float]:
     """Memory at rest and at the peak, in MiB, of a new process that classifies `count` pictures."""
+    return peak_of(settings.model, {"device": settings.device}, pictures, count)
+
+
+def peak_of(model: str, options: Mapping[str, Any], pictures: Sequence[Path | str], count: int) -> tuple[float, float]:
+    """The same, of a process that loads the model with these options of `load`."""
     module = (sys.executable, "-m", "lookwhere_cli.bench.peak")
-    told = run((*module, settings.model, settings.device, str(count), *map(str, pictures))).stdout
+    told = run((*module, model, json.dumps(dict(options)), str(count), *map(str, pictures))).stdout
     memory = json.loads(told)
     return memory["rest"], memory["peak"]

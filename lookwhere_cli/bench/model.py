@@ -143,7 +143,7 @@ def spreading(contest: Contest, count: int) -> Callable[[], Tensor]:
     def run() -> Tensor:
         selection = model.select(thumbnails, grid)
         cells = choose(selection.map, count)
-        return spread(model.extract_dense(patches, cells, grid, selection.prefix_tokens), cells, grid).cpu()
+        return spread(*model.extract_dense(patches, cells, grid, selection.prefix_tokens), grid).cpu()
 
     return run
 

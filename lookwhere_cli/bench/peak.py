@@ -1,8 +1,8 @@
-"""Run as a module: what classifying pictures adds to a process that has the model loaded, in MiB, as JSON.
+"""Run as a module: what answering pictures adds to a process that has the model loaded, in MiB, as JSON.
 
-    python -m lookwhere_cli.bench.peak MODEL DEVICE COUNT PICTURE...
+    python -m lookwhere_cli.bench.peak MODEL OPTIONS COUNT PICTURE...
 
-The pictures are taken in turn until COUNT are done.
+OPTIONS is a JSON object: what `load` is told. The pictures are taken in turn until COUNT are done.
 """
 
 from __future__ import annotations
@@ -20,12 +20,17 @@ _STATUS = Path("/proc/self/status")
 def main(arguments: Sequence[str]) -> None:
     """Print {"before": MiB without the model, "rest": MiB with it, "peak": MiB}."""
     from lookwhere_cli.loading import load
+    from lookwhere_cli.segmenter import Segmenter
 
     before = at_rest()
-    model, device, count, *pictures = arguments
-    predictor = load(model, device=device)
+    model, options, count, *pictures = arguments
+    predictor = load(model, **json.loads(options))
     rest = at_rest()
-    failed = [row.error for row in predictor.classify(islice(cycle(pictures), int(count))) if row.error]
+    taken = islice(cycle(pictures), int(count))
+    if predictor.config.task == "segment":
+        failed = [one.row.error for one in Segmenter(predictor).segment(taken) if one.row.error]
+    else:
+        failed = [row.error for row in predictor.classify(taken) if row.error]
     if failed:
         sys.exit(failed[0])
     print(json.dumps({"before": before, "rest": rest, "peak": at_peak()}))

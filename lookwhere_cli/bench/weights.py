@@ -56,7 +56,7 @@ def weights(settings: Settings) -> Iterator[Record]:
 def _peak(name: str, photograph: Path, size: float) -> Record:
     """What classifying adds to a process at rest, against the weights' MiB."""
     module = (sys.executable, "-m", "lookwhere_cli.bench.peak")
-    memory = json.loads(run((*module, name, "cpu", "1", str(photograph))).stdout)
+    memory = json.loads(run((*module, name, json.dumps({"device": "cpu"}), "1", str(photograph))).stdout)
     above = memory["peak"] - memory["before"]
     return Record(
         "weights",

@@ -11,16 +11,12 @@ from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.models import dvt_macs, macs
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.dvt import shapes_of
+from lookwhere_cli.models.schedule import kept_counts, pruning_of
 from lookwhere_cli.models.selector import kept
 
 SHOWN = 20  # labels that the card names
 TOLD = {"teachers", "photographs", "views", "seconds", "device", "command"}  # what a training record must say
 TOLD_OF_FINE_TUNING = {"start", "pictures", "seconds", "device", "best", "command"}
-
-PAPER = (
-    'Weights: Fuller et al., "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from '
-    'Self-Supervision", NeurIPS 2025, arXiv 2505.18051.'
-)
 
 
 def what(config: Config) -> str:
@@ -36,15 +32,28 @@ def what(config: Config) -> str:
     if not config.selector_depth:
         return (
             f"A full ViT ({_task(config)}): {config.extractor_depth} blocks read all of {rows} x {columns} cells of "
-            f"{config.patch} px, {full / 1e9:.2f} GMACs for each picture. {licence}"
+            f"{config.patch} px, {full / 1e9:.2f} GMACs for each picture. {_dropped(config)}{licence}"
         )
     return (
         f"A LookWhere model ({_task(config)}): a selector of {config.selector_depth} blocks sees a thumbnail of "
         f"{config.thumbnail_grid[0] * config.patch} x {config.thumbnail_grid[1] * config.patch} px and chooses {k} of "
         f"{rows} x {columns} cells of {config.patch} px; an extractor of {config.extractor_depth} blocks reads only "
         f"those{beside}. {spent / 1e9:.2f} GMACs for a picture of that shape, {full / spent:.1f}x fewer than the full "
-        f"ViT. "
+        f"ViT. {_dropped(config)}"
         f"{licence}"
+    )
+
+
+def _dropped(config: Config) -> str:
+    """A sentence about what is dropped between the blocks, with a blank behind; nothing where nothing is."""
+    pruning = pruning_of(config)
+    if pruning is None:
+        return ""
+    tokens = config.prefix_tokens + kept(config.k, math.prod(config.grid))
+    back = ", and come back for the last one" if pruning.fusion else ""
+    return (
+        f"Its blocks drop cells on the way, from {tokens} tokens to {kept_counts(pruning, config, tokens)[-1]}{back}: "
+        f"{cost(config) / 1e9:.2f} GMACs. "
     )
 
 
@@ -116,9 +125,9 @@ def full_card(name: str, config: Config, training: Mapping[str, Any], results: M
     return "\n\n".join(parts) + "\n"
 
 
-def converted_card(name: str, config: Config, source: str, paper: str = PAPER) -> str:
-    """The card of a model that was converted from the authors' file; `paper`: where its weights come from."""
-    return "\n\n".join([f"# {name}", what(config), f"Converted from {source}.", paper]) + "\n"
+def converted_card(name: str, config: Config, source: str, paper: str) -> str:
+    """The card of a model that was converted from the authors' file; `paper`: whose they are."""
+    return "\n\n".join([f"# {name}", what(config), f"Converted from {source}.", f"Weights: {paper}"]) + "\n"
 
 
 def _use(name: str, config: Config) -> str:

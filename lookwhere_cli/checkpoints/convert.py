@@ -16,9 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lookwhere_cli.checkpoints import published, published_dvt
+from lookwhere_cli.checkpoints import published, published_cropr, published_dvt
 from lookwhere_cli.checkpoints.card import converted_card
-from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.folder import Model, save_model
 from lookwhere_cli.checkpoints.names import HubName
 from lookwhere_cli.checkpoints.sums import differing, read_sums
 from lookwhere_cli.checkpoints.timm_package import imagenet_names
@@ -28,34 +28,58 @@ from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
 
-CASCADE = "dvt"
-"""The layout of cascades over grids, which has no alias: each file is a model of its own size."""
+CROPR, CASCADE = "cropr", "dvt"
+"""Layouts that have no alias: each file is a model of its own size."""
 IMAGENET = 1000  # classes
 ORIGIN = "origin.json"
 NAMED = 5  # tensors that a complaint names
 
 
 def convert(file: Path, folder: Path, half: bool = False, layout: str | None = None) -> str:
-    """Write the model in one of the authors' files to a folder of our own; gives the layout's alias.
+    """Write the model in one of the authors' files to a folder of our own; gives the layout's alias, or "cropr".
 
     half: store float16. layout: the alias whose layout the file must have; by default the one it comes nearest to.
+    A file of Token Cropr is told by its pruning modules.
     Raises ModelError for a file that is broken, holds anything but tensors, or has other tensors than its layout.
     """
     state = read_tensors(file)
-    if layout is None and published_dvt.is_dvt(state):
-        return _convert_dvt(state, file, folder, half)
-    layout = layout or _nearest(state)
-    config = _named(published.LAYOUTS[layout])
-    with torch.device("meta"):  # every tensor comes from the file
-        model = LookWhere(config)
-    check(state, _in_file(model.state_dict(), state), file, layout)
-    model.load_state_dict(published.tensors(state), assign=True)
-    save_model(folder, model.half() if half else model, converted_card(layout, config, f"`{file.name}`"))
+    model: Model
+    if layout is None and published_cropr.is_cropr(state):
+        layout, paper, model = CROPR, published_cropr.PAPER, _cropr(state, file)
+    elif layout is None and published_dvt.is_dvt(state):
+        layout, paper, model = CASCADE, published_dvt.PAPER, _dvt(state, file)
+    else:
+        layout, paper = layout or _nearest(state), published.PAPER
+        model = _lookwhere(state, file, layout)
+    card = converted_card(layout, model.config, f"`{file.name}`", paper)
+    save_model(folder, model.half() if half else model, card)
     return layout
 
 
-def _convert_dvt(state: Mapping[str, Tensor], file: Path, folder: Path, half: bool) -> str:
-    """The same for a cascade over grids, of any size."""
+def _lookwhere(state: Mapping[str, Tensor], file: Path, layout: str) -> LookWhere:
+    with torch.device("meta"):  # every tensor comes from the file
+        model = LookWhere(_named(published.LAYOUTS[layout]))
+    check(state, _in_file(model.state_dict(), state), file, layout)
+    model.load_state_dict(published.tensors(state), assign=True)
+    return model
+
+
+def _cropr(state: Mapping[str, Tensor], file: Path) -> LookWhere:
+    try:
+        config, pruning = published_cropr.described(state)
+        config = replace(config, prune=pruning.amount, prune_fusion=pruning.fusion)
+        config = _named(config) if len(config.labels) == IMAGENET else config
+        with torch.device("meta"):
+            model = LookWhere(config)
+    except ValueError as failure:
+        raise ModelError(f"{str(file)!r} does not have the layout of Token Cropr: {failure}.") from failure
+    check(state, published_cropr.layout(config, pruning), file, "Token Cropr")
+    model.load_state_dict(published_cropr.tensors(state), assign=True)
+    return model
+
+
+def _dvt(state: Mapping[str, Tensor], file: Path) -> DVT:
+    """A cascade over grids, of any size."""
     try:
         config = published_dvt.described(state)
         config = _named(config) if len(config.labels) == IMAGENET else config
@@ -67,9 +91,7 @@ def _convert_dvt(state: Mapping[str, Tensor], file: Path, folder: Path, half: bo
     wanted = {names.get(ours, ours): tensor for ours, tensor in model.state_dict().items()}
     check({name: state[name] for name in names.values()}, wanted, file, CASCADE)
     model.load_state_dict(published_dvt.tensors(state), assign=True)
-    paper = published_dvt.PAPER
-    save_model(folder, model.half() if half else model, converted_card(CASCADE, config, f"`{file.name}`", paper))
-    return CASCADE
+    return model
 
 
 def convert_pulled(file: Path, folder: Path, wanted: HubName, commit: str, digest: str) -> None:

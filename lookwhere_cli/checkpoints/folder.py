@@ -21,8 +21,10 @@ from lookwhere_cli.errors import ModelError, OutputError, UsageError
 from lookwhere_cli.files import whole_file, writing
 from lookwhere_cli.models.blank import blank
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.cropr import check_own
 from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.schedule import pruning_of
 
 REVISION_DIGITS = 12
 Model: TypeAlias = LookWhere | DVT
@@ -113,9 +115,11 @@ def read_config(folder: Path) -> Config:
     """The folder's config. Raises ModelError with the file's name and what is wrong in it."""
     values = _read_json(folder / CONFIG)
     try:
-        return Config.from_dict(values)
+        config = Config.from_dict(values)
+        check_own(config, pruning_of(config))
     except ValueError as failure:
         raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
+    return config
 
 
 def read_results(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,10 @@ from torch import Tensor
 
 from lookwhere_cli.models.config import Config
 
+PAPER = (
+    'Fuller et al., "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from '
+    'Self-Supervision", NeurIPS 2025, arXiv 2505.18051.'
+)
 _SHARED = {
     "patch": 14,
     "dim": 768,

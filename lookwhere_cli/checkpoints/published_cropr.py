@@ -15,6 +15,7 @@ from lookwhere_cli.models.cropr import Cropr
 from lookwhere_cli.models.schedule import Pruning, modules
 from lookwhere_cli.models.vit import ViT
 
+PAPER = 'Bergner et al., "Token Cropr: Faster ViTs for Quite a Few Tasks", arXiv 2412.00965.'
 RATE = 8  # no file says it; it is the published classifiers'
 HEAD_DIM = 64  # of every ViT's attention, from tiny to large
 _MODULE = re.compile(r"cropr\.(\d+)\.(.+)")

@@ -14,7 +14,7 @@ from lookwhere_cli.models.config import Config
 EXITS = ("less_less_token", "less_token", "normal_token")
 """What the authors call them, coarse to fine."""
 PAPER = (
-    'Weights: Wang et al., "Not All Images are Worth 16x16 Words: Dynamic Transformers for Efficient Image '
+    'Wang et al., "Not All Images are Worth 16x16 Words: Dynamic Transformers for Efficient Image '
     'Recognition", NeurIPS 2021, arXiv 2105.15075.'
 )
 HEAD_DIM = 64  # of every published ViT's attention

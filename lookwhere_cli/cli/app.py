@@ -13,6 +13,7 @@ from lookwhere_cli.cli import models
 from lookwhere_cli.cli.bench import bench
 from lookwhere_cli.cli.calibrate import calibrate
 from lookwhere_cli.cli.classify import classify
+from lookwhere_cli.cli.compare import compare
 from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
@@ -38,6 +39,7 @@ app.command()(pretrain)
 app.command()(train)
 app.command()(calibrate)
 app.command()(evaluate)
+app.command()(compare)
 app.command()(bench)
 app.add_typer(models.app, name="models")
 

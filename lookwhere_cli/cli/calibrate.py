@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -14,14 +13,12 @@ from rich.table import Table
 
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import have
-from lookwhere_cli.cli.output import say, tracked
+from lookwhere_cli.cli.output import Tracking, say
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import Reading
 
 if TYPE_CHECKING:
     from lookwhere_cli.training.calibrate import Calibration
-
-T = TypeVar("T")
 
 DATA = "Data"
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -91,11 +88,7 @@ def calibrate(
         )
     paths, part = pictures_of(data, label_column, split, split_file, cascade.loaded.folder)
     console = Console(stderr=True)
-
-    def shown(items: Iterable[T], total: int, title: str) -> Iterable[T]:
-        return tracked(items, total, console, console.is_terminal and not quiet, title)
-
-    found = calibration(cascade, paths, wanted, shown)
+    found = calibration(cascade, paths, wanted, Tracking(console, quiet))
     save_calibrated(cascade.loaded, found, out, shlex.join(["lookwhere", *sys.argv[1:]]))
     Console().print(_table(found, "all" if part == "all" else f"the split {part}"))
     for sentence in found.failed:

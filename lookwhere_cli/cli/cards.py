@@ -57,7 +57,8 @@ def segmented_card(
 def explanation_card(explanation: Explanation, console: Console) -> RenderableType:
     """The large map, the heat, the best cells, what was read, what it cost. Without a terminal: the words only."""
     row = explanation.row
-    said = [label_bars(row.labels), _cost(row), *_looks(explanation.looks), _best_cells(row)]
+    kept = _kept(explanation)
+    said = [label_bars(row.labels), _cost(row), *_looks(explanation.looks), _best_cells(row), *kept]
     words = Group(*said, _stages(explanation.seconds))
     if not console.is_terminal:
         return Group(_title(row), words, "")
@@ -69,6 +70,9 @@ def explanation_card(explanation: Explanation, console: Console) -> RenderableTy
         Text("the selector's map: bright is looked at first", "dim"),
     )
     maps = _side_by_side(read, heat) if console.width >= BESIDE else Group(read, heat)
+    if kept:
+        left = CellMap(pixels, row.grid, _cells_of(explanation), max_width=half)
+        maps = Group(maps, left, Text("the cells that were kept to the end", "dim"))
     return Group(_title(row), maps, words, "")
 
 
@@ -122,6 +126,21 @@ def _looks(looks: Sequence[int]) -> list[Text]:
 def _best_cells(row: Row) -> Text:
     best = ", ".join(f"({line}, {column})" for line, column in row.cells[:BEST_CELLS])
     return Text(f"best cells (row, column): {best}", "dim")
+
+
+def _cells_of(explanation: Explanation) -> list[tuple[int, int]]:
+    """The (row, column) of each cell that was never dropped, best first."""
+    columns = explanation.row.grid[1]
+    return [divmod(cell, columns) for cell in explanation.left or ()]
+
+
+def _kept(explanation: Explanation) -> list[Text]:
+    """A line about what was left of the cells, for a model that drops some."""
+    if explanation.left is None:
+        return []
+    cells = _cells_of(explanation)
+    best = ", ".join(map(str, cells[:BEST_CELLS]))
+    return [Text(f"{len(cells)} of {explanation.row.k} cells kept to the end: {best}", "dim")]
 
 
 def _stages(seconds: dict[str, float]) -> Text:

@@ -24,6 +24,7 @@ def classify(
     k: options.CellsOrAuto = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
+    prune: options.Prune = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
@@ -57,6 +58,7 @@ def classify(
       lookwhere classify photos/ "more/**/*.jpg" --format csv --out labels.csv
     """
     amount, how, behind = options.amount_or_auto(k), options.mode(crop, stretch), options.colour(background)
+    dropped = options.pruning(prune)
     if out is not None:
         check_free(out, overwrite)
 
@@ -70,6 +72,7 @@ def classify(
         k=amount,
         size=size,
         coarse=coarse,
+        prune=dropped,
         mode=how,
         thumbnail=thumbnail,
         top=top,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -17,7 +17,7 @@ from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
-from lookwhere_cli.cli.output import say, tracked
+from lookwhere_cli.cli.output import Tracking, say
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.files import check_free, whole_file, writing
 from lookwhere_cli.images.frame import Reading
@@ -25,8 +25,6 @@ from lookwhere_cli.images.frame import Reading
 if TYPE_CHECKING:
     from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.training.evaluate import Contest
-
-T = TypeVar("T")
 
 DATA = "Data"
 RESULTS, TABLE, CURVE, CONFUSION = "results.json", "results.md", "accuracy.png", "confusion.png"
@@ -66,6 +64,7 @@ def evaluate(
     ] = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
+    prune: options.Prune = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
@@ -104,6 +103,7 @@ def evaluate(
     amounts = _amounts(k)
     _check_outputs(json_file, out, overwrite)
     how = options.mode(crop, stretch)
+    own = {"size": size, "coarse": coarse, "prune": options.pruning(prune)}
 
     from lookwhere_cli.training.evaluate import evaluate as measure
     from lookwhere_cli.training.examples import read_examples
@@ -113,10 +113,10 @@ def evaluate(
     read = {"mode": how, "device": device, "dtype": dtype, "batch_size": batch_size, "workers": workers}
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label)
     read["max_pixels"] = max_pixels
-    contest = _contest(model, full, teacher, amounts, quiet, timed, {"size": size, "coarse": coarse}, read)
+    contest = _contest(model, full, teacher, amounts, quiet, timed, own, read)
     labelled, part = part_of(labelled, split, split_file, contest.predictor.loaded.folder)
     console = Console(stderr=True)
-    evaluation = measure(contest, labelled, _Tracked(console, quiet))
+    evaluation = measure(contest, labelled, Tracking(console, quiet))
     results = as_dict(evaluation, part, shlex.join(["lookwhere", *sys.argv[1:]]))
     _show(results)
     if json_file is not None:
@@ -176,16 +176,6 @@ def _contest(
         None if teacher is None else Full(load_vit(teacher), device=str(predictor.loaded.device)),
         TIMED if timed else 0,
     )
-
-
-class _Tracked:
-    """A progress bar for each pass."""
-
-    def __init__(self, console: Console, quiet: bool) -> None:
-        self._console, self._quiet = console, quiet
-
-    def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]:
-        return tracked(items, total, self._console, self._console.is_terminal and not self._quiet, title)
 
 
 def _show(results: dict[str, Any]) -> None:

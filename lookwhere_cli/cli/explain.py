@@ -31,6 +31,7 @@ def explain(
     k: options.CellsOrAuto = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
+    prune: options.Prune = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
@@ -62,6 +63,7 @@ def explain(
       lookwhere explain photos/ -k 10% --html page.html
     """
     amount, how, behind = options.amount_or_auto(k), options.mode(crop, stretch), options.colour(background)
+    dropped = options.pruning(prune)
 
     from lookwhere_cli.images.find import find_pictures
     from lookwhere_cli.loading import load
@@ -75,6 +77,7 @@ def explain(
         k=amount,
         size=size,
         coarse=coarse,
+        prune=dropped,
         mode=how,
         thumbnail=thumbnail,
         top=top,

@@ -38,6 +38,7 @@ def features(
     k: options.Cells = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
+    prune: options.Prune = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
@@ -61,6 +62,7 @@ def features(
       lookwhere features photos/ --dense --maps --stretch --out dense.parquet
     """
     amount, how, behind = options.amount(k), options.mode(crop, stretch), options.colour(background)
+    dropped = options.pruning(prune)
     if out.suffix.lower() not in ENDINGS:
         raise UsageError(f"--out {str(out)!r} must end in .safetensors or .parquet: the ending says what is written.")
     check_free(out, overwrite)
@@ -75,6 +77,7 @@ def features(
         k=amount,
         size=size,
         coarse=coarse,
+        prune=dropped,
         mode=how,
         thumbnail=thumbnail,
         device=device,

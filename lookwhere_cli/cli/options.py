@@ -42,6 +42,22 @@ def _number(text: str) -> int | float | None:
         return None
 
 
+def pruning(text: str | None) -> int | float | None:
+    """What to drop, as users write it: N (tokens after each block; 0 for none), 0.5 or 50% (the MACs to keep to).
+
+    Gives an int for a rate, a float for a share, None for None. Raises UsageError for anything else.
+    """
+    if text is None:
+        return None
+    wanted = None if text.strip().lower() == "all" else _number(text.strip())
+    if wanted is None or not (0 < wanted <= 1 if isinstance(wanted, float) else wanted >= 0):
+        raise UsageError(
+            f"--prune {text} is no amount to drop; give a share of the blocks' MACs to keep to (50%), or how many "
+            "tokens to drop after each block (8)."
+        )
+    return wanted
+
+
 def colour(text: str) -> tuple[int, int, int]:
     """Red, green and blue in 0..255 of a colour's name (white) or code (#ff8800). Raises UsageError."""
     from PIL import ImageColor
@@ -96,7 +112,7 @@ Size = Annotated[
     int | None,
     typer.Option(
         metavar="PX",
-        help="The grid holds about PX x PX pixels. (default: the model's)",
+        help="About PX x PX pixels. (default: the model's)",
         rich_help_panel=READING,
         show_default=False,
     ),
@@ -106,6 +122,15 @@ Coarse = Annotated[
     typer.Option(
         metavar="PX",
         help="Also read all at PX x PX pixels, coarsely.",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
+]
+Prune = Annotated[
+    str | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="Drop cells on the way: 50% (of MACs), or 8.",
         rich_help_panel=READING,
         show_default=False,
     ),

@@ -96,6 +96,17 @@ def tracked(items: Iterable[T], total: int, console: Console, visible: bool, tit
             bar.stop()
 
 
+class Tracking:
+    """A progress bar for each pass through pictures, with the pass's title."""
+
+    def __init__(self, console: Console, quiet: bool) -> None:
+        self._console, self._quiet = console, quiet
+
+    def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]:
+        """The items, as they are drawn."""
+        return tracked(items, total, self._console, self._console.is_terminal and not self._quiet, title)
+
+
 @contextmanager
 def _stream(out: Path | None, format: str) -> Iterator[BinaryIO]:
     if out is not None:

@@ -28,6 +28,7 @@ def segment(
     out: Annotated[Path, typer.Option(metavar="DIR", help="The masks' folder.", rich_help_panel=OUTPUT)],
     k: options.Cells = None,
     size: options.Size = None,
+    prune: options.Prune = None,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
     background: options.Background = "white",
@@ -70,6 +71,7 @@ def segment(
       lookwhere segment photos/ --out masks/ --overlay --rows shares.csv
     """
     amount, how, behind = options.amount(k), options.mode(False, stretch), options.colour(background)
+    dropped = options.pruning(prune)
     if rows is not None:
         check_free(rows, overwrite)
 
@@ -87,6 +89,7 @@ def segment(
             chosen(context, "segment", DEFAULT_SEGMENTER, quiet),
             k=amount,
             size=size,
+            prune=dropped,
             mode=how,
             device=device,
             dtype=dtype,

@@ -16,15 +16,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
-from lookwhere_cli.cli.options import Debug, Quiet, amount
+from lookwhere_cli.cli.options import Debug, Quiet, amount, pruning
 from lookwhere_cli.cli.output import say
 from lookwhere_cli.cli.runs import made, placed, precision, shares, unfinished
 from lookwhere_cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from lookwhere_cli.checkpoints.folder import Loaded
     from lookwhere_cli.models.config import Config
     from lookwhere_cli.training.examples import Labelled
-    from lookwhere_cli.training.finetune import Moment, Run
+    from lookwhere_cli.training.finetune import FineTuning, Moment, Run
     from lookwhere_cli.training.look import Look
     from lookwhere_cli.training.objective import Steering
 
@@ -47,6 +48,8 @@ def train(
     thumbnail_size: asked.Thumbnail = None,
     coarse: asked.Coarse = 0,
     selector_depth: asked.Depth = None,
+    prune: asked.Prune = None,
+    prune_fusion: asked.PruneFusion = False,
     pool: asked.Pool = "cls",
     decoder: asked.Decoder = 64,
     patches: asked.Patches = "25%-50%",
@@ -83,6 +86,7 @@ def train(
     k, grids = amounts(patches), _grids(exits, method)
     own = amount(default_k) or k[1]
     added = _added(second_look, (own, *k), method, blind=train_selector and look is None)
+    dropped = _dropped(method, prune)
     place = placed(device)
     unfinished(out)
 
@@ -90,16 +94,16 @@ def train(
     from lookwhere_cli.training.augment import Augmentation
     from lookwhere_cli.training.checked import sound
     from lookwhere_cli.training.examples import read_examples
-    from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
+    from lookwhere_cli.training.finetune import FineTuning, Run
     from lookwhere_cli.training.optimise import Rates
     from lookwhere_cli.training.splits import divided, read_split
-    from lookwhere_cli.training.start import WHOLE, Shape, config_for, with_second_look
+    from lookwhere_cli.training.start import WHOLE, Shape
 
     console = Console(stderr=True, quiet=quiet or os.environ.get("RANK", "0") != "0")  # one of accelerate's speaks
     full = method in WHOLE
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label, group=group)
     labelled = read_split(split_file, labelled) if split_file else labelled
-    steering = _steering(labelled, look, train_selector)
+    steering = "frozen" if full else _steering(labelled, look, train_selector, dropped)
     where = _look(look, labelled) if look and not full else None
     have(model, quiet)
     base = load_model(model, device="cpu")
@@ -108,8 +112,10 @@ def train(
         batch=batch_size,
         k=(1.0, 1.0) if full else k,
         added=added,
-        shape=Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder, grids),
-        steering="frozen" if full else steering,
+        shape=Shape(
+            method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, prune_fusion or None, grids
+        ),
+        steering=steering,
         augmentation=Augmentation(shares(area), flip=flip, colour=colour, magnitude=augment, erase=erase),
         rates=Rates(lr, layer_decay),
         balance=balance,
@@ -123,9 +129,7 @@ def train(
     for sentence in broken:
         say(console, f"Passed over: {sentence}")
     labelled = divided(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
-    config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
-    config = config if full else replace(config, k=_possible(own, config))
-    config = with_second_look(config, added[1]) if added else config
+    config = _config(base, recipe, labelled, 1.0 if full else own)
     _train(Run(recipe, base, config, labelled, where, made(out), workers, place), console, base.name)
 
 
@@ -155,6 +159,34 @@ def _added(
     return least, most
 
 
+def _dropped(method: str, prune: str | None) -> int | float | None:
+    """What is to be dropped; of the method that is about it, half of the MACs. Raises UsageError."""
+    if prune is not None and method in ("full", "dvt"):
+        raise UsageError(
+            f"--method {method} computes all cells in all blocks; leave --prune out, or take --method cropr."
+        )
+    return pruning("50%" if prune is None and method == "cropr" else prune)
+
+
+def _config(base: Loaded, recipe: FineTuning, labelled: Labelled, k: int | float) -> Config:
+    """The new model's, for pictures such as these. Raises UsageError, ModelError for what can't be."""
+    from lookwhere_cli.models.cropr import check_own
+    from lookwhere_cli.models.schedule import pruning_of
+    from lookwhere_cli.training.finetune import typical_size
+    from lookwhere_cli.training.start import config_for, with_second_look
+
+    try:
+        config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
+        config = replace(config, k=_possible(k, config))
+        if recipe.added:
+            config = with_second_look(config, recipe.added[1])
+            _possible(config.looks[-1], config)
+        check_own(config, pruning_of(config))
+    except ValueError as failure:
+        raise UsageError(f"{failure}.") from failure
+    return config
+
+
 def _grids(text: str | None, method: str) -> tuple[int | tuple[int, int], ...]:
     """A cascade's grids, from 7,10,14 (sides) or 6x8,12x16 (rows x columns). Raises UsageError."""
     if text is None:
@@ -174,10 +206,18 @@ def _possible(k: int | float, config: Config) -> int | float:
     return k
 
 
-def _steering(labelled: Labelled, look: Path | None, train_selector: bool) -> Steering:
-    """Masks themselves tell where classes meet; without masks or a word, the extractor's attention has to."""
+def _steering(labelled: Labelled, look: Path | None, train_selector: bool, dropped: int | float | None) -> Steering:
+    """Masks themselves tell where classes meet; without masks or a word, the extractor's attention has to.
+
+    Raises UsageError where that would see only what has not been dropped.
+    """
     if look or (train_selector and labelled.kind == "masks"):
         return "look"
+    if train_selector and dropped is not None:
+        raise UsageError(
+            "--train-selector follows the attention of the last block, which does not see what --prune dropped; leave "
+            "one of them out, or tell the selector with --look."
+        )
     return "attention" if train_selector else "frozen"
 
 

@@ -28,8 +28,8 @@ SplitFile = Annotated[Path | None, _option(DATA, "A split.csv to keep to.", meta
 
 Start = Annotated[str, _option(MODEL, "What to start from.", "--model", "-m", metavar="NAME", envvar="LOOKWHERE_MODEL")]
 Method = Annotated[
-    Literal["lookwhere", "dvt", "full"],
-    _option(MODEL, "lookwhere; dvt: a cascade over grids; full: a ViT on all cells.", metavar="NAME"),
+    Literal["lookwhere", "cropr", "dvt", "full"],
+    _option(MODEL, "lookwhere; cropr: drops cells; dvt: a cascade; full: all cells.", metavar="NAME"),
 ]
 Exits = Annotated[
     str | None,
@@ -45,6 +45,16 @@ Coarse = Annotated[int, _option(MODEL, "All of it, read coarsely beside the cell
 Depth = Annotated[
     int | None, _option(MODEL, "The selector's blocks. (default: the start's)", metavar="N", min=1, show_default=False)
 ]
+Prune = Annotated[
+    str | None,
+    _option(
+        MODEL,
+        "Drop cells on the way: 50% (of MACs), or 8. (cropr: 50%)",
+        metavar="AMOUNT",
+        show_default=False,
+    ),
+]
+PruneFusion = Annotated[bool, _option(MODEL, "They come back at the end, as for masks.", "--prune-fusion")]
 Pool = Annotated[Literal["cls", "max"], _option(MODEL, "The head sees cls, or the max over cells.", metavar="WHAT")]
 Decoder = Annotated[int, _option(MODEL, "Masks: its channels; 0: linear.", metavar="N", min=0)]
 

@@ -73,6 +73,13 @@ class Config:
     """Cells kept by default: a count (int), or a share of the grid (float)."""
     coarse_size: int = 0
     """Side, in pixels, of a thumbnail that the extractor reads whole beside the cells by default; 0 for none."""
+    prune: int | float | tuple[int, ...] | None = None
+    """What is dropped between the extractor's blocks: a rate (int), a share of their MACs to keep to (float), or the
+    tokens left after each (counts), as in `schedule.Pruning`; None for an extractor without pruning modules."""
+    prune_fusion: bool = False
+    """Whether what was dropped comes back for the last block."""
+    prune_norm: bool = False
+    """Whether tokens are normalised before they are scored."""
     exits: tuple[Exit, ...] = ()
     """Of a cascade over growing grids (DVT), each exit's rows and columns of cells, the side of one in pixels, and the
     zeros around the picture in pixels; the last has `grid` and `patch`. Empty for every other model."""
@@ -101,6 +108,11 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
         if self.coarse_size < 0 or self.coarse_size % self.patch:
             raise ValueError(f"coarse_size is {self.coarse_size}; it must be 0 or a multiple of patch, {self.patch}")
+        if self.coarse_size and self.drops and (self.task == "segment" or self.pool == "max"):
+            raise ValueError(
+                f"coarse_size is {self.coarse_size} and prune is {self.prune}, which drops coarse patches that the "
+                "answer is made of; choose 0 for the one, None for the other, or set prune_fusion"
+            )
         if (self.selector_depth == 0) != (self.prefix == "own"):
             raise ValueError(
                 f"selector_depth is {self.selector_depth} and prefix is {self.prefix!r}; "
@@ -144,6 +156,10 @@ class Config:
             raise ValueError(
                 f"exits is {exits} and selector_depth {self.selector_depth}; it must be 0, for all is read"
             )
+        if self.prune is not None:
+            raise ValueError(
+                f"exits is {exits} and prune is {self.prune}; it must be None, for no exit drops any cells"
+            )
         if self.thresholds and len(self.thresholds) != len(exits) - 1:
             raise ValueError(
                 f"thresholds is {list(self.thresholds)}; {len(exits)} exits need one for each but the last, or none"
@@ -163,6 +179,11 @@ class Config:
                 f"sure of one class and, to add, read it from CLS: here selector_depth is {self.selector_depth}, task "
                 f"{self.task!r}, multi_label {self.multi_label}, pool {self.pool!r}, with {len(self.labels)} labels"
             )
+        if self.second_look == "add" and self.prune is not None:
+            raise ValueError(
+                f"second_look is 'add' and prune is {self.prune}; what is added attends to all that was seen, of which "
+                "nothing may have been dropped"
+            )
         if looks and self.thresholds and len(self.thresholds) != len(looks) - 1:
             raise ValueError(
                 f"thresholds is {list(self.thresholds)}; {len(looks)} looks need one for each but the last, or none"
@@ -172,6 +193,11 @@ class Config:
     def prefix_tokens(self) -> int:
         """CLS and the registers."""
         return 1 + self.registers
+
+    @property
+    def drops(self) -> bool:
+        """Whether some of the cells that are read have no token in the end."""
+        return self.prune is not None and not self.prune_fusion
 
     @property
     def size(self) -> int:
@@ -197,6 +223,14 @@ class Config:
                 near = difflib.get_close_matches(name, known, n=1)
                 raise ValueError(f"unknown key {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         return cls(**{name: _checked(name, value, known[name].default) for name, value in values.items()})
+
+
+_SEVERAL: dict[str, tuple[type, ...]] = {
+    "k": (int, float),
+    "prune": (int, float, type(None)),
+    "license": (str, type(None)),
+}
+"""Fields whose value may be of a type that their default does not have."""
 
 
 def _listed(value: Any) -> Any:
@@ -226,6 +260,8 @@ def _side(grid: Grid) -> int:
 
 def _checked(name: str, value: Any, default: Any) -> Any:
     """The value as the field's default has it: lists as tuples, whole numbers as int. Raises ValueError."""
+    if name == "prune" and isinstance(value, list | tuple):
+        return tuple(_checked("a count of prune", item, 0) for item in value)
     if isinstance(default, tuple):
         if not isinstance(value, list | tuple) or (default and len(value) != len(default)):
             raise ValueError(f"{name} is {value!r}; it must be a list like {list(default)}")
@@ -233,12 +269,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
         if type(item) is not tuple and all(type(one) is type(item) for one in value):
             return tuple(value)  # a thousand labels take a while one by one
         return tuple(_checked(name, one, item) for one in value)
-    if name == "license":
-        accepted: tuple[type, ...] = (str, type(None))
-    elif name == "k" or isinstance(default, float):
-        accepted = (int, float)
-    else:
-        accepted = (type(default),)
+    accepted = _SEVERAL.get(name, (int, float) if isinstance(default, float) else (type(default),))
     if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
         raise ValueError(f"{name} is {value!r}; it must be a {' or '.join(kind.__name__ for kind in accepted)}")
     return value

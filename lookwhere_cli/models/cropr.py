@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.schedule import Counts, Pruning, check, eased, kept_counts, modules
+from lookwhere_cli.models.schedule import Counts, Pruning, check, eased, kept_counts, modules, pruning_of
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.models.vit import ALL
 
@@ -54,16 +54,21 @@ class PruningModule(nn.Module):
 class Cropr(nn.ModuleList):
     """The pruning modules of a ViT: one after each block but the last or, with fusion, but the last two.
 
-    Raises ValueError where the schedule can't be kept to with the model's own grid and k.
+    Raises ValueError as `check_own`.
     """
 
     def __init__(self, config: Config, pruning: Pruning) -> None:
         super().__init__(PruningModule(config, pruning.norm) for _ in range(modules(config, pruning.fusion)))
         self.config = config
         self.pruning = pruning
-        check(pruning, config, config.prefix_tokens + kept(config.k, config.grid[0] * config.grid[1]))
+        check_own(config, pruning)
         self._progress = 1.0
         self._seen: list[Tensor] | None = None
+
+    def prune(self, pruning: Pruning, tokens: int) -> None:
+        """Keep to another schedule from now on. Raises ValueError where it can't be kept to with so many tokens."""
+        check(pruning, self.config, tokens)
+        self.pruning = pruning
 
     def counts(self, tokens: int) -> Counts:
         """Tokens left after each module, of so many that go in; the prefix included."""
@@ -108,6 +113,34 @@ class Cropr(nn.ModuleList):
             yield self._seen
         finally:
             self._progress, self._seen = 1.0, None
+
+
+def check_own(config: Config, pruning: Pruning | None) -> None:
+    """Raise ValueError where the schedule can't be kept to with the model's own grid and k."""
+    if pruning is not None:
+        check(pruning, config, config.prefix_tokens + kept(config.k, config.grid[0] * config.grid[1]))
+
+
+def cropr_of(config: Config) -> Cropr | None:
+    """The pruning modules that a config asks for, if any. Raises ValueError as `check_own`."""
+    pruning = pruning_of(config)
+    return Cropr(config, pruning) if pruning else None
+
+
+@contextmanager
+def surviving(cropr: Cropr | None) -> Iterator[list[Int64[Tensor, "batch left"]]]:
+    """Within, the places of the cells that no module drops are collected, best first, of each pass; as in `Cropped`."""
+    survivors: list[Tensor] = []
+    if cropr is None:
+        yield survivors
+        return
+
+    def remember(module: Cropr, inputs: tuple[Tensor, ...], cropped: Cropped) -> None:
+        count = module.counts(inputs[0].shape[1])[-1] - module.config.prefix_tokens
+        survivors.append(cropped.places[:, :count])
+
+    with cropr.register_forward_hook(remember):
+        yield survivors
 
 
 def put_back(

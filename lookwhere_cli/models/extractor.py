@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.cropr import Cropr, cropr_of, put_back
 from lookwhere_cli.models.vit import ALL, ViT
 
 
@@ -20,12 +21,24 @@ class Coarse(NamedTuple):
     grid: Grid
 
 
+class Extracted(NamedTuple):
+    """The tokens that were asked for, normed; and the cells whose they are, where those of cells were."""
+
+    tokens: Float[Tensor, "batch returned dim"]
+    cells: Int[Tensor, "batch left"]
+    """Those that were chosen, but for what pruning modules have dropped for good."""
+
+
 class Extractor(ViT):
-    """A deep ViT on k cells, told the gist of the whole by the selector's prefix tokens and, if wanted, coarse ones."""
+    """A deep ViT on k cells, told the gist of the whole by the selector's prefix tokens and, if wanted, coarse ones.
+
+    Where the config says so, pruning modules between its blocks drop some of the cells again, coarse ones alike.
+    """
 
     def __init__(self, config: Config) -> None:
         super().__init__(config, config.extractor_depth, config.grid)
         self.handover = _handover(config)
+        self.cropr = cropr_of(config)
 
     def forward(  # type: ignore[override]
         self,
@@ -35,12 +48,19 @@ class Extractor(ViT):
         prefix_tokens: Float[Tensor, "batch prefix dim"],
         returned: slice = ALL,
         coarse: Coarse | None = None,
-    ) -> Float[Tensor, "batch returned dim"]:
+    ) -> Extracted:
         """Normalised patches in any order, their cells (row * columns + column); the `returned` tokens, normed.
 
         Tokens are ordered prefix, cells, coarse. A coarse patch has the position of its place on its own grid.
+        Of pruned ones, `returned` is either of the prefix or of all the rest. Raises ValueError where tokens of cells
+        are asked for and both they and coarse ones may be gone.
         """
-        return self.encode(self.tokens(patches, cells, grid, prefix_tokens, coarse), returned)
+        together = self.tokens(patches, cells, grid, prefix_tokens, coarse)
+        if self.cropr is None:
+            return Extracted(self.encode(together, returned), cells)
+        if returned.stop is not None and returned.stop <= self.own_prefix:
+            return Extracted(self.norm(self.cropr(together, self.blocks, returned).tokens), cells)
+        return self._left(self.cropr, together, cells, returned)
 
     def tokens(
         self,
@@ -55,6 +75,19 @@ class Extractor(ViT):
         if coarse is not None:
             tokens.append(self.embed(coarse.patches, coarse.grid))
         return torch.cat(tokens, dim=1)
+
+    def _left(
+        self, cropr: Cropr, tokens: Float[Tensor, "batch tokens dim"], cells: Int[Tensor, "batch k"], returned: slice
+    ) -> Extracted:
+        """The tokens of what is left, in the order in which they went in."""
+        k, prefix = cells.shape[1], self.own_prefix
+        left, places = cropr(tokens, self.blocks, slice(prefix, None))
+        ordered = places.sort(dim=1).values
+        dropped = prefix + left.shape[1] < tokens.shape[1]
+        if dropped and prefix + k < tokens.shape[1]:
+            raise ValueError("tokens of cells can't be told from coarse ones where either are dropped for good")
+        asked = slice(0, None if returned.stop is None else returned.stop - prefix)
+        return Extracted(self.norm(put_back(left, places))[:, asked], cells.gather(1, ordered[:, :k]))
 
 
 def _handover(config: Config) -> nn.Module:

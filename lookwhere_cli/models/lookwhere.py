@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.decoder import decoder_of
-from lookwhere_cli.models.extractor import Coarse, Extractor
+from lookwhere_cli.models.extractor import Coarse, Extracted, Extractor
 from lookwhere_cli.models.second_look import SecondLook
 from lookwhere_cli.models.selector import Selection, selector_of
 from lookwhere_cli.models.vit import CLS
@@ -52,8 +52,8 @@ class LookWhere(nn.Module):
         From the patches of the chosen cells (row * columns + column), in any order; `coarse` adds all of the picture.
         """
         if self.config.pool == "max":
-            return self.extract_dense(patches, cells, grid, prefix_tokens, coarse).amax(dim=1)
-        return self.extractor(patches, cells, grid, prefix_tokens, CLS, coarse)[:, 0]
+            return self.extract_dense(patches, cells, grid, prefix_tokens, coarse).tokens.amax(dim=1)
+        return self.extractor(patches, cells, grid, prefix_tokens, CLS, coarse).tokens[:, 0]
 
     def extract_dense(
         self,
@@ -62,8 +62,12 @@ class LookWhere(nn.Module):
         grid: Grid,
         prefix_tokens: Float[Tensor, "batch prefix dim"],
         coarse: Coarse | None = None,
-    ) -> Float[Tensor, "batch k dim"]:
-        """A token for each chosen cell, in the order of `cells`; `spread` takes them to the whole grid."""
+    ) -> Extracted:
+        """A token for each chosen cell, in the order of `cells`, and these cells; `spread` takes them to all others.
+
+        Where the model prunes without fusion, there are tokens of the cells that are left only. Raises ValueError where
+        coarse patches were given to it, too.
+        """
         first = self.config.prefix_tokens
         chosen = slice(first, first + cells.shape[1])
         return self.extractor(patches, cells, grid, prefix_tokens, chosen, coarse)
@@ -85,5 +89,5 @@ class LookWhere(nn.Module):
         Cells that were not read take what `coarse` shows of them or, without it, what their neighbours show.
         """
         read = slice(self.config.prefix_tokens, None)
-        tokens = self.extractor(patches, cells, grid, prefix_tokens, read, coarse)
-        return self.decoder(tokens, cells, grid, coarse and coarse.grid)
+        left = self.extractor(patches, cells, grid, prefix_tokens, read, coarse)
+        return self.decoder(left.tokens, left.cells, grid, coarse and coarse.grid)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from lookwhere_cli.models.config import Config, Grid
-from lookwhere_cli.models.cost import block_macs
+from lookwhere_cli.models.cost import block_macs, merged_counts, merged_macs, pruned_macs
 from lookwhere_cli.models.decoder import REACH
+from lookwhere_cli.models.schedule import Counts, kept_counts, pruning_of
 from lookwhere_cli.models.spread import NEAREST
 
 CORNERS = 4  # coarse tokens around a cell, of which it is a blend
@@ -34,28 +35,43 @@ def count(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int 
 
     The last block computes what is pooled only.
     """
-    returned = k if config.pool == "max" else 1
+    returned = _returned(config, k, coarse) if config.pool == "max" else 1
     return Macs(_selector(config, thumbnail_grid), _extractor(config, k + coarse, returned), _head(config))
 
 
 def count_dense(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, channels: int, coarse: int = 0) -> Macs:
-    """A dense pass: tokens of the k cells, spread over the grid as `channels` numbers each."""
+    """A dense pass: tokens of the k cells, as far as they are left, spread over the grid as `channels` numbers each."""
     cells = grid[0] * grid[1]
     return Macs(
         _selector(config, thumbnail_grid),
-        _extractor(config, k + coarse, returned=k),
-        spread=min(NEAREST, k) * cells * channels,
+        _extractor(config, k + coarse, _returned(config, k, coarse)),
+        spread=min(NEAREST, _left(config, k)) * cells * channels,
     )
 
 
 def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
     """A pass of a model that segments: k cells of `grid` are read, the decoder answers for all."""
-    cells = grid[0] * grid[1]
+    cells, left = grid[0] * grid[1], _left(config, k)
     return Macs(
         _selector(config, thumbnail_grid),
-        _extractor(config, k + coarse, returned=k + coarse),
-        head=_decoder(config, cells, k + coarse),
-        spread=(CORNERS if coarse else min(NEAREST, k)) * cells * _spread_channels(config),
+        _extractor(config, k + coarse, left + coarse),
+        head=_decoder(config, cells, left + coarse),
+        spread=(CORNERS if coarse else min(NEAREST, left)) * cells * _spread_channels(config),
+    )
+
+
+def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
+    """A full ViT's pass in which `rate` cells are merged in each block; the last block computes what is asked for."""
+    cells = grid[0] * grid[1]
+    tokens = config.prefix_tokens + cells
+    counts = merged_counts(config, tokens, rate)
+    segments = config.task == "segment"
+    returned = [tokens, *counts][-1] - config.prefix_tokens if segments else 1
+    return Macs(
+        0,
+        _embed(config, cells) + merged_macs(config, tokens, counts, returned),
+        head=_decoder(config, cells, cells) if segments else _head(config),
+        spread=NEAREST * cells * _spread_channels(config) if segments else 0,
     )
 
 
@@ -96,8 +112,23 @@ def _extractor(config: Config, read: int, returned: int) -> int:
     """`read`: patches, of cells and coarse ones."""
     tokens = config.prefix_tokens + read
     handover = config.prefix_tokens * config.dim**2 if config.prefix == "add" else 0
-    blocks = (config.extractor_depth - 1) * block_macs(config, tokens, tokens) + block_macs(config, tokens, returned)
-    return _embed(config, read) + handover + blocks
+    return _embed(config, read) + handover + pruned_macs(config, tokens, _counts(config, tokens), returned)
+
+
+def _counts(config: Config, tokens: int) -> Counts:
+    """Tokens left after each block but the last, or but the last two; as many as go in where nothing is dropped."""
+    pruning = pruning_of(config)
+    return kept_counts(pruning, config, tokens) if pruning else (tokens,) * (config.extractor_depth - 1)
+
+
+def _left(config: Config, k: int) -> int:
+    """Of k cells, those that have a token in the end."""
+    return _counts(config, config.prefix_tokens + k)[-1] - config.prefix_tokens if config.drops else k
+
+
+def _returned(config: Config, k: int, coarse: int) -> int:
+    """Tokens that the last block computes where those of the cells are asked for."""
+    return _left(config, k) + (0 if config.prune is None else coarse)
 
 
 def _added(config: Config, cells: int, kept: int) -> int:

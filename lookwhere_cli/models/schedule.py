@@ -29,6 +29,11 @@ class Pruning:
     """Whether tokens are normalised before they are scored, as in one of the paper's variants."""
 
 
+def pruning_of(config: Config) -> Pruning | None:
+    """The schedule that a config asks for; None for a model without pruning modules."""
+    return None if config.prune is None else Pruning(config.prune, config.prune_fusion, config.prune_norm)
+
+
 def modules(config: Config, fusion: bool) -> int:
     """Pruning modules: one after each block but the last; with fusion, but the last two."""
     return max(0, config.extractor_depth - (2 if fusion else 1))

@@ -39,15 +39,21 @@ _CLASSES = bytes.fromhex(
     "96ffe1ff00964b96c378c3d2965a1ec3b4964bb487ffb4f09678783c4b78d200a56978e1a50fa5f087b43c78ffe178e1ff692df0a5b4"
     "00695a4b694b87873c"
 )
+SPAN = 6.0  # logits: a cell so far below the highest is 400 times less likely to be worth a look
 _LUMA = np.array((0.299, 0.587, 0.114), dtype=np.float32)
 
 
 def heat_levels(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Stretch scores of any shape and range to 0..1, lowest to highest; equal scores give 0.5, as does NaN."""
+    """Stretch scores of any shape and range to 0..1, lowest to highest; equal scores give 0.5, as does NaN.
+
+    What lies far below the highest is 0 all the same: scores are logits, and a map that is sure of a few cells has a
+    long tail, beside which all others would look alike.
+    """
     finite = scores[np.isfinite(scores)]
     if not finite.size or finite.max() == finite.min():
         return np.full(scores.shape, 0.5, dtype=np.float32)
-    low, high = float(finite.min()), float(finite.max())
+    high = float(finite.max())
+    low = max(float(finite.min()), min(high - SPAN, np.nextafter(high, -np.inf)))
     levels = (scores.astype(np.float64) - low) / (high - low)
     return np.nan_to_num(levels, nan=0.5).clip(0, 1).astype(np.float32)
 

@@ -24,6 +24,7 @@ TITLES_OF_EPOCHS = {
     "score": "score, pictures held back",
     "loss": "total loss",
     "task": "task loss",
+    "auxiliary": "loss of what teaches the pruning modules",
     "look": "map loss",
 }
 # Okabe and Ito's colours: told apart by everyone.
@@ -43,7 +44,7 @@ def loss_curves(history: Sequence[Mapping[str, float]], path: str | Path) -> Non
 
 
 def epoch_curves(epochs: Sequence[Mapping[str, float]], path: str | Path) -> None:
-    """The same for fine-tuning, over epochs: "epoch", and any of "score", "loss", "task", "look"."""
+    """The same for fine-tuning, over epochs: "epoch", and any of "score", "loss", "task", "auxiliary", "look"."""
     _draw(epochs, "epoch", TITLES_OF_EPOCHS, path)
 
 

@@ -47,7 +47,8 @@ def _save(figure: "Figure", path: Path) -> None:
         figure.savefig(stream, format="png", dpi=150)
 
 
-def _figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> "Figure":
+    """A figure of so many inches, drawn without a display."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,7 +58,7 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _accuracy(results: Results) -> "Figure":
-    figure = _figure(6.4, 4.4)
+    figure = new_figure(6.4, 4.4)
     axes = figure.add_subplot()
     for by, (colour, marker, style, label) in LINES.items():
         also = ("all",) if by == "selector" else ()
@@ -70,7 +71,7 @@ def _accuracy(results: Results) -> "Figure":
             _series(axes, results["metric"], rows, colour, marker="*", linestyle="", label=label, markersize=13)
             axes.axhline(100 * rows[0]["scores"][results["metric"]]["value"], color=colour, linewidth=0.6, alpha=0.5)
     axes.set_xscale("log")
-    _plain_ticks(axes)
+    plain_ticks(axes)
     axes.set_xlabel("GMACs per picture")
     axes.set_ylabel(f"{TITLES[results['metric']]} (%)")
     axes.set_title(f"{short(results['model'])}, {results['pictures']} pictures", fontsize=10, loc="left")
@@ -90,7 +91,7 @@ def _series(axes: Any, metric: str, rows: Sequence[Results], colour: str, **styl
     axes.vlines(spent, low, high, color=colour, linewidth=1.2, alpha=0.35)
 
 
-def _plain_ticks(axes: Any) -> None:
+def plain_ticks(axes: Any) -> None:
     """Numbers instead of powers of ten, also between them where the axis spans less than two."""
     from matplotlib.ticker import LogLocator, StrMethodFormatter
 
@@ -105,7 +106,7 @@ def _plain_ticks(axes: Any) -> None:
 def _confusion(results: Results) -> "Figure":
     names, shares = _most_confused(results["confusion"])
     side = 2.2 + 0.24 * len(names)
-    figure = _figure(side + 0.8, side)
+    figure = new_figure(side + 0.8, side)
     axes = figure.add_subplot()
     image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, shrink=0.8, label="% of the true class")

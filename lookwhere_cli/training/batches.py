@@ -40,6 +40,8 @@ class Batch(NamedTuple):
     k: int
     told: bool
     """Whether the cells worth a look go before those that the selector would choose."""
+    progress: float = 1.0
+    """How far the training has come, 0..1."""
     added: int = 0
     """Cells that a second look adds; 0: there is none."""
 
@@ -120,6 +122,7 @@ class Batches(Dataset[Batch]):
             torch.from_numpy(np.stack(orders)),
             k,
             told=bool(rng.random() > step / self.steps),
+            progress=step / self.steps,
             added=min(self._drawn(serving.added, cells, rng), cells - k) if serving.added else 0,
         )
 

@@ -75,7 +75,7 @@ class Distillation(nn.Module):
         selection = self.student.select(self._normalised(small.clamp(0, 1)), grid)
         cells = choose(selection.map.detach(), k)
         patches = torch.take_along_dim(cut(self._normalised(pictures), config.patch), cells[:, :, None, None, None], 1)
-        tokens = self.student.extractor(patches, cells, grid, selection.prefix_tokens, self._returned())
+        tokens = self.student.extractor(patches, cells, grid, selection.prefix_tokens, self._returned()).tokens
         losses = {
             "cls": F.mse_loss(tokens[:, 0].float(), first.cls.float()),
             "map": map_loss(selection.map, resized(first.map[:, None], teacher.grid, grid)[:, 0]),

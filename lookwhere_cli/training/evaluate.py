@@ -23,6 +23,7 @@ from lookwhere_cli.training.metrics import Scores
 from lookwhere_cli.training.passes import (
     Look,
     at_size,
+    evenly,
     grids_of,
     lap,
     mean_macs,
@@ -124,7 +125,7 @@ def evaluate(contest: Contest, labelled: Labelled, tracked: Tracked) -> Evaluati
     else:
         entries = _chosen(contest, field) + _downscaled(contest, field)
     entries += _full(contest, field)
-    timed = _spread(field.paths, contest.timed)
+    timed = evenly(field.paths, contest.timed)
     seconds = median_seconds([entry.lap for entry in entries], tracked(timed, len(timed), "time"))
     return Evaluation(
         contest,
@@ -236,12 +237,6 @@ def _teachers(teacher: Full, predictor: Predictor, field: Field) -> _Entry:
     spent = float(teacher.macs)
     line = Line("teacher", None, teacher.name, teacher.size, 0, float(teacher.cells), spent, spent, scores)
     return _Entry(line, teacher.lap)
-
-
-def _spread(paths: Sequence[str], count: int) -> list[str]:
-    """So many of them, evenly over all."""
-    count = min(count, len(paths))
-    return [paths[index * len(paths) // count] for index in range(count)]
 
 
 def _decoding(predictor: Predictor, paths: Sequence[str]) -> float | None:

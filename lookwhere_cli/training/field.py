@@ -77,7 +77,7 @@ class Task(NamedTuple):
 
 def task_for(labelled: Labelled, config: Config, model: str) -> Task:
     """The task that the data set the model. Raises ModelError for a model of another one, DataError as `matched`."""
-    _check_task(labelled, config, model)
+    check_task(labelled, config, model)
     classes = matched(labelled.classes, config.labels)
     if labelled.kind == "masks":
         return Task(classes_of, _judge_of_masks(labelled, classes, len(config.labels)), partial(Masks, classes))
@@ -90,7 +90,8 @@ def task_for(labelled: Labelled, config: Config, model: str) -> Task:
     return Task(probabilities, probabilities, partial(SingleLabel, classes, right, len(config.labels)))
 
 
-def _check_task(labelled: Labelled, config: Config, model: str) -> None:
+def check_task(labelled: Labelled, config: Config, model: str) -> None:
+    """Raise ModelError for a model that does another task than the data are for, or none."""
     does = (
         "segments" if config.task == "segment" else "gives several labels" if config.multi_label else "gives one label"
     )

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, send_to_device, set_seed
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
@@ -41,7 +41,7 @@ from lookwhere_cli.training.validate import validate
 Numbers = Mapping[str, float]
 Tensors = tuple[Tensor, ...] | list[Tensor]
 RAREST = 10.0  # times that a rare class may count more than one of middling size
-LOSSES = ("loss", "task", "look")
+LOSSES = ("loss", "task", "auxiliary", "look")
 MAP = "selector.head."
 MEASURED = 200  # pictures whose size is looked at
 
@@ -111,9 +111,8 @@ class Run:
         self.average.to(self.accelerator.device)
         weights = class_weights(labelled, recipe.balance)
         objective = _objective(model, labelled, recipe, weights).to(self.accelerator.device)
-        optimizer = optimizer_of(
-            model, recipe.rates, (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.", *_new_map(recipe))
-        )
+        new = (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.", *_new_map(recipe))
+        optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.batches = self._batches(config, look)
         self.steps: list[dict[str, float]] = []
@@ -132,8 +131,17 @@ class Run:
     @property
     def model(self) -> Model:
         """The weights that are being trained."""
+        return self._trained.model
+
+    @property
+    def auxiliaries(self) -> nn.Module:
+        """What is trained beside the model, and is no part of it: the teachers of its pruning modules, if any."""
+        return self._trained.auxiliaries or nn.Module()
+
+    @property
+    def _trained(self) -> Objective | CascadeObjective:
         objective: Objective | CascadeObjective = self.accelerator.unwrap_model(self.objective)
-        return objective.model
+        return objective
 
     @property
     def averaged(self) -> Model:
@@ -161,6 +169,7 @@ class Run:
         state = load_checkpoint(self.out, self.identity)
         if state:
             self.model.load_state_dict(state["model"])
+            self.auxiliaries.load_state_dict(state["auxiliaries"])
             self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.steps, self.epochs = state["steps"], state["epochs"]
@@ -172,6 +181,7 @@ class Run:
         if self.accelerator.is_main_process:
             state = {
                 "model": self.model.state_dict(),
+                "auxiliaries": self.auxiliaries.state_dict(),
                 "average": self.average.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "steps": self.steps,
@@ -240,9 +250,11 @@ class Run:
         if not np.isfinite(named["loss"]):
             raise DataError(f"the loss is {named['loss']} at step {step}; try a lower --lr.")
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.model.parameters(), recipe.rates.clip)
+        for part in (self.model, self.auxiliaries):  # each by itself: the one never slows the other
+            self.accelerator.clip_grad_norm_(part.parameters(), recipe.rates.clip)
         self.optimizer.step()
         self.optimizer.zero_grad()
+        self._trained.hand_over()
         self.average.update_parameters(self.model)
         return {"step": step + 1, **named, "rate": rate * recipe.rates.peak, "k": batch.k}
 

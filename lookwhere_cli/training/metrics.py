@@ -182,6 +182,14 @@ def counted(
     return metrics.multiclass_confusion_matrix(answer, truth, labels, ignore_index=IGNORED, validate_args=False)
 
 
+def mean_overlap(
+    right: Float[ndarray, "*rows classes"], true: Float[ndarray, "*rows classes"], said: Float[ndarray, "*rows classes"]
+) -> Float[ndarray, "*rows"]:
+    """Mean intersection over union, 0..1, from pixels by class; without classes that are neither there nor answered."""
+    each = _overlap(right, true, said)
+    return _means(each.reshape(-1, each.shape[-1])).reshape(each.shape[:-1])
+
+
 def _torchmetrics() -> Any:
     import_timm()  # torchmetrics imports torchvision, which this makes importable beside a CPU-only torch
     import torchmetrics

@@ -1,8 +1,11 @@
-"""What fine-tuning minimises: the task's loss on the chosen cells and, where the selector learns, the map's."""
+"""What fine-tuning minimises: the task's loss on the chosen cells; where the selector learns, the map's; and where the
+extractor prunes, the losses of what teaches its modules."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Literal
 
 import torch
@@ -11,6 +14,7 @@ from jaxtyping import Float, Int, Int64, UInt8
 from torch import Tensor, nn
 
 from lookwhere_cli.dvt_predictor import grids_for
+from lookwhere_cli.models.auxiliary import Attending, Auxiliaries
 from lookwhere_cli.models.cascade import every
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.dvt import DVT
@@ -34,6 +38,7 @@ IGNORED = 255
 class Objective(nn.Module):
     """A model and its losses on a batch, by name.
 
+    auxiliaries: what teaches the model's pruning modules beside it, where it has any; no part of the model.
     class_weights: (classes,) factor of each class's part of the loss; for several labels, of its positive examples.
     """
 
@@ -46,6 +51,8 @@ class Objective(nn.Module):
         self.register_buffer("class_weights", class_weights, persistent=False)
         if steering == "frozen":
             model.selector.requires_grad_(False)
+        self.auxiliaries = _auxiliaries_of(model, kind)
+        self.hand_over()
         self._attended: Tensor | None = None
         if steering == "attention":
             self._last_attention.register_forward_pre_hook(self._remember)
@@ -55,14 +62,40 @@ class Objective(nn.Module):
         grid = _grid_of(batch.pictures, self.model.config.patch)
         selection = self._select(batch, grid)
         cells = self._cells(batch, selection.map.detach())
-        answers = self._answers(batch, grid, cells, selection.prefix_tokens)
+        with self._watched(batch.progress) as watched:
+            answers = self._answers(batch, grid, cells, selection.prefix_tokens)
         each = [self._task_loss(logits.float(), batch.targets) for logits in answers]
         losses = {"task": torch.stack(each).sum()}
+        if self.auxiliaries is not None:
+            losses["auxiliary"] = self._auxiliary_loss(self.auxiliaries(watched).float(), batch.targets)
         if self.steering == "look" and batch.look is not None:
             losses["look"] = look_loss(selection.map, batch.look)
         elif self.steering == "attention":
             losses["look"] = map_loss(selection.map.gather(1, cells), self._attention(batch.k))
         return losses
+
+    def hand_over(self) -> None:
+        """Let the model prune as its modules have been taught so far; to be done after each step."""
+        if self.auxiliaries is not None and self.model.extractor.cropr is not None:
+            self.auxiliaries.hand_over(self.model.extractor.cropr)
+
+    def _watched(self, progress: float) -> AbstractContextManager[Sequence[Tensor]]:
+        """What the pruning modules are given; for masks, fewer tokens are dropped in the training's first half."""
+        cropr = self.model.extractor.cropr
+        if cropr is None:
+            return nullcontext(())
+        return cropr.watched(progress if self.kind == "masks" else 1.0)
+
+    def _auxiliary_loss(
+        self, logits: Float[Tensor, "batch modules queries classes"], targets: Tensor
+    ) -> Float[Tensor, ""]:
+        """The task's own loss for each module, added up. Of masks a query answers for its cell of the model's grid."""
+        if self.kind == "masks":
+            shares = class_shares(targets, logits.shape[-1], self.model.config.grid)
+            each = [cell_loss(one, shares, self.class_weights) for one in logits.unbind(1)]
+        else:
+            each = [self._task_loss(one, targets) for one in logits.squeeze(2).unbind(1)]
+        return torch.stack(each).sum()
 
     def _answers(
         self,
@@ -134,6 +167,14 @@ class Objective(nn.Module):
         return scores[:, :, 0].mean(1)
 
 
+def _auxiliaries_of(model: LookWhere, kind: Kind) -> Auxiliaries | None:
+    config, cropr = model.config, model.extractor.cropr
+    if cropr is None:
+        return None
+    queries = math.prod(config.grid) if kind == "masks" else 1
+    return Auxiliaries(cropr, queries, len(config.labels), Attending(norm=config.prune_norm))
+
+
 def _grid_of(pictures: UInt8[Tensor, "batch 3 height width"], patch: int) -> Grid:
     return pictures.shape[-2] // patch, pictures.shape[-1] // patch
 
@@ -143,6 +184,8 @@ class CascadeObjective(nn.Module):
 
     class_weights: as in `Objective`. Nothing is detached: a later exit's loss also moves the exits that it reuses.
     """
+
+    auxiliaries = None
 
     def __init__(self, model: DVT, class_weights: Float[Tensor, " classes"]) -> None:
         super().__init__()
@@ -157,6 +200,9 @@ class CascadeObjective(nn.Module):
         answers = self.model(normalised(batch.pictures, config), grids)
         losses = [class_loss(logits.float(), batch.targets, self.class_weights) for logits in answers]
         return {"task": torch.stack(losses).sum()}
+
+    def hand_over(self) -> None:
+        """Nothing: all that is learnt is the model's own."""
 
 
 def normalised(
@@ -191,3 +237,21 @@ def pixel_loss(
     logits = F.interpolate(logits, size=masks.shape[-2:], mode="bilinear", align_corners=False)
     # Over all pixels, ignored ones too, so that processes which share a batch weigh theirs alike.
     return F.cross_entropy(logits, masks.long(), class_weights, ignore_index=IGNORED, reduction="none").mean()
+
+
+def class_shares(
+    masks: UInt8[Tensor, "batch height width"], classes: int, grid: Grid
+) -> Float[Tensor, "batch cells {classes}"]:
+    """What part of each cell's pixels each class has, 0..1; what is 255 (ignored) is no class's."""
+    return torch.stack(
+        [F.adaptive_avg_pool2d((masks == index).float(), grid).flatten(1) for index in range(classes)], dim=-1
+    )
+
+
+def cell_loss(
+    logits: Float[Tensor, "batch cells classes"],
+    shares: Float[Tensor, "batch cells classes"],
+    class_weights: Float[Tensor, " classes"],
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy of all pixels where those of a cell have its logits: `pixel_loss` without the resizing."""
+    return -(shares * class_weights * logits.log_softmax(dim=-1)).sum(dim=-1).mean()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import torch
@@ -32,21 +33,25 @@ FRESH = ("selector.head.", "extractor.handover.")
 """What distillation starts anew."""
 
 
+BESIDE = "beside."
+UNDECAYED = ("token", "pos_embed", "queries")
 _EXIT = re.compile(r"^exits\.\d+\.")
 """Before the names of a cascade's weights: each exit is a whole ViT."""
 
 
-def optimizer_of(model: Model, rates: Rates, fresh: tuple[str, ...] = FRESH) -> torch.optim.AdamW:
+def optimizer_of(
+    model: Model, rates: Rates, fresh: tuple[str, ...] = FRESH, beside: nn.Module | None = None
+) -> torch.optim.AdamW:
     """AdamW (0.9, 0.999) with weight decay on matrices only; each group remembers its factor of the peak rate.
 
-    fresh: beginnings of the names of weights that start anew.
+    fresh: beginnings of the names of weights that start anew. beside: what is trained with the model, all of it new.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in model.named_parameters():
+    more = () if beside is None else beside.named_parameters(prefix=BESIDE[:-1])
+    for name, parameter in chain(model.named_parameters(), more):
         if parameter.requires_grad:
-            decay = (
-                rates.weight_decay if parameter.ndim > 1 and "token" not in name and "pos_embed" not in name else 0.0
-            )
+            matrix = parameter.ndim > 1 and not any(part in name for part in UNDECAYED)
+            decay = rates.weight_decay if matrix else 0.0
             groups.setdefault((_factor(name, model, rates, fresh), decay), []).append(parameter)
     return torch.optim.AdamW(
         [
@@ -59,7 +64,7 @@ def optimizer_of(model: Model, rates: Rates, fresh: tuple[str, ...] = FRESH) -> 
 
 def _factor(name: str, model: Model, rates: Rates, fresh: tuple[str, ...]) -> float:
     name = _EXIT.sub("", name)
-    if name.startswith(fresh):
+    if name.startswith((*fresh, BESIDE)):
         return rates.fresh
     if name.startswith("selector."):
         depth, name = model.config.selector_depth, name.removeprefix("selector.backbone.")

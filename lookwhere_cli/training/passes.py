@@ -109,6 +109,12 @@ def _parts(read: Read) -> Iterator[Read]:
         yield Read(read.patches[part], read.cells[part], read.grid, read.prefix_tokens[part], coarse, read.views[part])
 
 
+def evenly(paths: Sequence[str], count: int) -> list[str]:
+    """So many of them, evenly over all."""
+    count = min(count, len(paths))
+    return [paths[index * len(paths) // count] for index in range(count)]
+
+
 def at_size(predictor: Predictor, size: int) -> Predictor:
     """The same model, that reads all cells of a grid of about size x size pixels, and nothing beside them."""
     reading = replace(predictor.reading, size=size, coarse_size=0)

@@ -17,8 +17,8 @@ from lookwhere_cli.models.dvt import DVT, check_growth, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.examples import Kind
 
-Method = Literal["lookwhere", "dvt", "full"]
-WHOLE = ("dvt", "full")
+Method = Literal["lookwhere", "cropr", "dvt", "full"]
+WHOLE = ("cropr", "dvt", "full")
 """Methods that read all cells."""
 SIDES = (0.5, 10 / 14, 1.0)
 """Of a cascade's grids, as shares of the last one's: those of the published 7, 10 and 14."""
@@ -30,7 +30,8 @@ class Shape:
     """What of a model may differ from the one that it starts from. None keeps what that one has. Sizes in pixels."""
 
     method: Method = "lookwhere"
-    """dvt: a cascade over growing grids; full: no selector, all cells are read."""
+    """full: no selector, all cells are read; cropr: so, too, and some are dropped on the way; dvt: a cascade over grids
+    that grow."""
     size: int | None = None
     """The grid holds about size x size pixels."""
     thumbnail_size: int | None = None
@@ -41,6 +42,10 @@ class Shape:
     """What a head on whole pictures sees: CLS, or each channel's maximum over the cells."""
     decoder_channels: int = 64
     """Segmentation's; 0 for the linear decoder."""
+    prune: int | float | None = None
+    """What is dropped between the extractor's blocks, as the config's `prune`; None: nothing is."""
+    prune_fusion: bool | None = None
+    """Whether what was dropped comes back for the last block; None: for masks."""
     exits: tuple[int | Grid, ...] = ()
     """A cascade's grids, as (rows, columns) or as sides: about so many cells squared, at the model's shape. Empty: half
     of the model's own side, 10/14 of it, and all of it."""
@@ -67,10 +72,12 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         second_look="restart",
         thresholds=(),  # what was calibrated was another model
         expected_macs=0,
+        prune=shape.prune,
+        prune_fusion=_fusion(shape, kind),
     )
     if shape.method in WHOLE:
         config = replace(config, selector_depth=0, prefix="own", k=1.0)
-        return config if shape.method == "full" else _with_exits(config, shape, kind, shape.size or base.size)
+        return _with_exits(config, shape, kind, shape.size or base.size) if shape.method == "dvt" else config
     if not base.selector_depth:
         raise ModelError("The model to start from has no selector; choose another one, or --method full.")
     thumbnail = _grid(*grid, shape.thumbnail_size or base.thumbnail_size, base.patch)
@@ -83,11 +90,13 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
 
 
 def with_second_look(config: Config, added: int | float) -> Config:
-    """The config of a model that reads its k cells and, where it is unsure, so many more. Raises UsageError."""
-    try:
-        return replace(config, looks=(config.k, round(config.k + added, 6)), second_look="add")
-    except ValueError as failure:
-        raise UsageError(f"--second-look: {failure}.") from failure
+    """The config of a model that reads its k cells and, where it is unsure, so many more. Raises ValueError."""
+    return replace(config, looks=(config.k, round(config.k + added, 6)), second_look="add")
+
+
+def _fusion(shape: Shape, kind: Kind) -> bool:
+    wanted = kind == "masks" if shape.prune_fusion is None else shape.prune_fusion
+    return wanted and shape.prune is not None
 
 
 def _coarse(shape: Shape, patch: int) -> int:

@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from lookwhere_cli.checkpoints import published_cropr
+from lookwhere_cli.checkpoints.convert import convert
+from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.auxiliary import Auxiliaries
 from lookwhere_cli.models.cropr import Cropr
 from lookwhere_cli.models.lookwhere import LookWhere
@@ -49,11 +52,37 @@ def test_shapes_say_what_a_file_holds(published) -> None:
     assert not published_cropr.is_cropr(small(CONFIG).state_dict())
 
 
+def test_a_file_becomes_a_model_that_prunes_as_it_did(published, tmp_path) -> None:
+    torch.save(published, tmp_path / "theirs.pth")
+    assert convert(tmp_path / "theirs.pth", tmp_path / "ours", half=True) == "cropr"
+    loaded = load_model(str(tmp_path / "ours"), "cpu")
+    assert (loaded.config.prune, loaded.config.prune_fusion) == (8, True)
+    assert loaded.config.labels == ("class 0", "class 1", "class 2")
+    assert loaded.model.extractor.cropr.pruning == PRUNING
+    card = (tmp_path / "ours" / "README.md").read_text()
+    assert "Token Cropr" in card and "from 65 tokens to 40, and come back" in card
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"cropr.0.cross_attn.queries": torch.ones(1, 1, 7)}, r"has other shapes 1: cropr\.0\.cross_attn\.queries"),
+        ({"cropr.1.cross_attn.odd": torch.ones(1)}, r"has in excess 1: cropr\.1\.cross_attn\.odd"),
+        ({"pos_embed": torch.ones(1, 10, 24)}, "a rate of 8 drops 25 of 10 tokens"),
+        ({"cropr.4.head.head.bias": torch.ones(3)}, "5 pruning modules for 5 blocks"),
+    ],
+)
+def test_a_file_that_cannot_be_converted_is_told_why(published, tmp_path, changed, words) -> None:
+    torch.save(published | changed, tmp_path / "theirs.pth")
+    with pytest.raises(ModelError, match=rf"does not have the layout of Token Cropr: .*{words}"):
+        convert(tmp_path / "theirs.pth", tmp_path / "ours")
+    assert not (tmp_path / "ours").exists()
+
+
 def test_only_the_summed_queries_are_taken_over_from_what_taught_them(published) -> None:
     many = published | {"cropr.0.cross_attn.queries": torch.ones(1, 7, CONFIG.dim)}
     ours = published_cropr.tensors(many)
-    model = LookWhere(CONFIG)
-    model.extractor.cropr = Cropr(CONFIG, PRUNING)
+    model = LookWhere(replace(CONFIG, prune=8, prune_fusion=True))
     model.load_state_dict(ours, strict=True)
     assert torch.equal(ours["extractor.cropr.0.query"], torch.full((CONFIG.dim,), 7.0))
     assert torch.equal(ours["extractor.cropr.1.query"], published["cropr.1.cross_attn.queries"][0, 0])

@@ -180,6 +180,31 @@ def test_the_full_vit_has_no_selector(lookwhere, folders, tmp_path):
     assert lookwhere("classify", folders / "red", "--model", tmp_path / "out").code == 0
 
 
+def test_what_was_trained_to_drop_cells_drops_as_many_as_is_asked_for(lookwhere, folders, tmp_path):
+    out = tmp_path / "out"
+    ran = lookwhere("train", folders, "--out", out, "--method", "cropr", *FAST, "--epochs", 1)
+    assert ran.code == 0, ran.err
+    config = json.loads((out / "config.json").read_text())
+    assert (config["selector_depth"], config["k"], config["prune"], config["prune_fusion"]) == (0, 1.0, 0.5, False)
+    assert "Its blocks drop cells on the way, from 37 tokens to" in (out / "README.md").read_text()
+    assert {"auxiliary", "task"} <= set((out / "epochs.csv").read_text().splitlines()[0].split(","))
+    spent = [
+        json.loads(lookwhere("classify", folders / "red" / "0.png", "-m", out, "--format", "jsonl", *more).out)["macs"]
+        for more in ((), ("--prune", "50%"), ("--prune", "80%"), ("--prune", "0"))
+    ]
+    assert spent[0] == spent[1] < spent[2] < spent[3]
+
+
+def test_masks_are_trained_and_given_by_a_model_that_drops_cells_on_the_way(lookwhere, masked, tmp_path):
+    arguments = ("train", masked, "--out", tmp_path / "out", *FAST, "--epochs", 1, "--decoder", 8)
+    ran = lookwhere(*arguments, "--prune", 3, "--train-selector")
+    assert ran.code == 0, ran.err
+    config = json.loads((tmp_path / "out" / "config.json").read_text())
+    assert (config["selector_depth"], config["prune"], config["prune_fusion"]) == (2, 3, True)
+    ran = lookwhere("segment", masked / "images", "-m", tmp_path / "out", "--out", tmp_path / "masks", "--prune", "80%")
+    assert ran.code == 0 and len(list((tmp_path / "masks").glob("*.png"))) == 12
+
+
 def test_a_cascade_over_grids_tells_of_each_exit(lookwhere, folders, tmp_path):
     out = tmp_path / "out"
     ran = lookwhere("train", folders, "--out", out, "--method", "dvt", "--exits", "2,4x5,6", *FAST)
@@ -302,6 +327,13 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["--split-file", "nowhere.csv"], 2, "nowhere.csv"),
         (["--model", "nowhere"], 3, "no model 'nowhere'"),
         (["--method", "half"], 2, "half"),
+        (["--method", "dvt", "--prune", "50%"], 2, "--method dvt computes all cells in all blocks"),
+        (["--method", "full", "--prune", "8"], 2, "leave --prune out, or take --method cropr"),
+        (["--method", "cropr", "--prune", "some"], 2, "--prune some is no amount to drop"),
+        (["--method", "cropr", "--prune", "5%"], 2, "with 37 tokens, the least possible is"),
+        (["--prune", "8"], 2, "a rate of 8 drops 17 of 13 tokens in 2 steps"),
+        (["--prune", "50%", "--train-selector"], 2, "which does not see what --prune dropped"),
+        (["--prune", "2", "--pool", "max", "--coarse", "8"], 2, "coarse_size is 8 and prune is 2"),
         (["--exits", "2,6"], 2, "go with --method dvt"),
         (["--method", "dvt", "--exits", "2,x"], 2, "--exits 2,x are no grids"),
         (["--method", "dvt", "--exits", "0,6"], 2, "--exits 0,6 are no grids"),

@@ -19,6 +19,7 @@ SMALL = Config(
 PUBLISHED = replace(SMALL, registers=2, prefix="replace", prefix_positions=False, layer_scale=True)
 GATED = replace(PUBLISHED, registers=0, feed_forward="swiglu", hidden=64)
 LABELLED = replace(SMALL, labels=("cat", "dog", "bird"))
+PRUNING = replace(LABELLED, extractor_depth=5, prune=3)
 ADDING = replace(LABELLED, looks=(0.125, 0.375), second_look="add")
 SEGMENTING = replace(LABELLED, task="segment", decoder_channels=8, decoder_scale=2)
 CASCADE = replace(LABELLED, selector_depth=0, prefix="own", k=1.0, exits=((2, 2, 4, 0), (4, 4, 4, 0), (6, 6, 4, 0)))

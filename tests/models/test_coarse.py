@@ -87,16 +87,19 @@ def test_dense_answers_are_of_the_chosen_cells_in_their_order(kind: str) -> None
     model = small(KINDS[kind])
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 11, 35)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(5))
-    tokens = model.extract_dense(at(patches, cells), cells, GRID, prefix, coarse)
+    tokens = model.extract_dense(at(patches, cells), cells, GRID, prefix, coarse).tokens
     assert tokens.shape == (2, 11, model.config.dim)
-    near(model.extract_dense(at(patches, cells[:, order]), cells[:, order], GRID, prefix, coarse), tokens[:, order])
+    near(
+        model.extract_dense(at(patches, cells[:, order]), cells[:, order], GRID, prefix, coarse).tokens,
+        tokens[:, order],
+    )
 
 
 def test_a_maximum_is_over_the_cells_alone() -> None:
     model = small(replace(LABELLED, pool="max"))
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
     given = (at(patches, cells), cells, GRID, prefix, coarse)
-    near(model.extract(*given), model.extract_dense(*given).amax(dim=1))
+    near(model.extract(*given), model.extract_dense(*given).tokens.amax(dim=1))
 
 
 def test_a_mask_covers_the_grid_of_the_cells() -> None:
@@ -105,7 +108,7 @@ def test_a_mask_covers_the_grid_of_the_cells() -> None:
     logits = model.segment(at(patches, cells), cells, GRID, prefix, coarse)
     assert logits.shape == (2, 3, 2 * GRID[0], 2 * GRID[1])
     read = slice(model.config.prefix_tokens, None)
-    tokens = model.extractor(at(patches, cells), cells, GRID, prefix, read, coarse)
+    tokens = model.extractor(at(patches, cells), cells, GRID, prefix, read, coarse).tokens
     near(logits, model.decoder(tokens, cells, GRID, coarse.grid))
 
 
@@ -118,7 +121,7 @@ def test_without_them_nothing_is_different(kind: str) -> None:
     tokens = torch.cat([extractor.handover(extractor.prefix(), prefix), extractor.embed(given[0], GRID, cells)], dim=1)
     assert model.extract(*given).equal(extractor.encode(tokens, CLS)[:, 0])
     first = model.config.prefix_tokens
-    assert model.extract_dense(*given).equal(extractor.encode(tokens, slice(first, None)))
+    assert model.extract_dense(*given).tokens.equal(extractor.encode(tokens, slice(first, None)))
 
 
 @kinds

@@ -16,6 +16,13 @@ LOOKING = LABELLED.to_dict() | {"looks": [0.125, 0.375]}
 WRONG_LOOKS = ([0.5], [0.5, 0.5], [8, 4], [0, 4], [0.5, 4], [0.5, 1.5])
 
 
+@pytest.mark.parametrize("prune", [None, 0, 8, 0.5, (30, 20)])
+def test_schedules_survive_json(prune: int | float | tuple[int, ...] | None) -> None:
+    config = Config(prune=prune, prune_fusion=True)
+    back = Config.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert back == config and type(back.prune) is type(prune)
+
+
 @pytest.mark.parametrize(
     "config",
     [*KINDS.values(), SMALL_CASCADE, replace(SMALL_CASCADE, thresholds=(0.25, 2.0), expected_macs=10**9), ADDING],
@@ -48,6 +55,11 @@ def test_survives_json(config: Config) -> None:
         ({"labels": [1, 2]}, "labels is 1"),
         ({"coarse_size": 100}, "coarse_size is 100; it must be 0 or a multiple of patch, 16"),
         ({"coarse_size": -16}, "coarse_size is -16"),
+        ({"prune": "half"}, "prune is 'half'"),
+        ({"prune": True}, "prune is True"),
+        ({"prune": [9, 8.5]}, "a count of prune is 8.5; it must be a int"),
+        ({"prune_fusion": 1}, "prune_fusion is 1"),
+        ({"prune": 8, "pool": "max", "coarse_size": 32}, "coarse_size is 32 and prune is 8"),
         ({"thresholds": [-0.1]}, r"thresholds is \[-0.1\] and expected_macs is 0"),
         ({"thresholds": [float("inf")]}, "above 1 stands for a threshold that nobody reaches"),
         ({"thresholds": ["0.5"]}, "thresholds is '0.5'"),
@@ -58,6 +70,7 @@ def test_survives_json(config: Config) -> None:
         (CASCADE | {"exits": [[0, 2, 4, 0], [6, 6, 4, 0]]}, "from 1 and padding from 0"),
         (CASCADE | {"exits": [[2, 2, 4, -1], [6, 6, 4, 0]]}, "from 1 and padding from 0"),
         (CASCADE | {"selector_depth": 2, "prefix": "add"}, "selector_depth 2; it must be 0"),
+        (CASCADE | {"prune": 3}, "and prune is 3; it must be None"),
         (CASCADE | {"thresholds": [0.5]}, "3 exits need one for each but the last"),
         *((LOOKING | {"looks": looks}, r"looks is \[.*that grow") for looks in WRONG_LOOKS),
         (LOOKING | {"looks": [True, 4]}, "looks is True"),
@@ -70,6 +83,7 @@ def test_survives_json(config: Config) -> None:
         (LOOKING | {"selector_depth": 0, "prefix": "own"}, "needs a selector"),
         (LOOKING | {"second_look": "add", "pool": "max"}, "read it from CLS: .* pool 'max'"),
         ({"second_look": "add"}, "with 0 labels"),
+        (LOOKING | {"second_look": "add", "prune": 4}, "'add' and prune is 4"),
     ],
 )
 def test_refuses_what_cannot_be(values: dict[str, object], words: str) -> None:

@@ -216,7 +216,7 @@ def test_the_config_refuses_what_cannot_be(changes: dict[str, object], words: st
 def test_the_largest_of_each_channel_is_what_a_head_sees_with_max() -> None:
     model = small(replace(LABELLED, pool="max"))
     patches, cells, prefix = noise(2, 9, 3, 4, 4), some_cells(2, 9, CELLS), noise(2, 1, 24)
-    tokens = model.extract_dense(patches, cells, GRID, prefix)
+    tokens = model.extract_dense(patches, cells, GRID, prefix).tokens
     near(model.extract(patches, cells, GRID, prefix), tokens.max(dim=1).values)
     ours = macs.count(model.config, GRID, (2, 3), 9)
     one = slice(0, 1)

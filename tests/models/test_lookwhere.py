@@ -43,7 +43,8 @@ def test_all_cells_in_any_order_equal_the_plain_vit(kind: str) -> None:
     near(model.extract(at(patches, cells), cells, GRID, prefix), plain[:, 0])
     tokens = plain[:, model.config.prefix_tokens :]
     near(
-        model.extract_dense(at(patches, cells), cells, GRID, prefix), torch.take_along_dim(tokens, cells[..., None], 1)
+        model.extract_dense(at(patches, cells), cells, GRID, prefix).tokens,
+        torch.take_along_dim(tokens, cells[..., None], 1),
     )
 
 
@@ -59,8 +60,8 @@ def test_permuting_cells_permutes_tokens_and_leaves_cls(kind: str) -> None:
         model.extract(at(patches, cells[:, order]), cells[:, order], *args),
     )
     near(
-        model.extract_dense(at(patches, cells), cells, *args)[:, order],
-        model.extract_dense(at(patches, cells[:, order]), cells[:, order], *args),
+        model.extract_dense(at(patches, cells), cells, *args).tokens[:, order],
+        model.extract_dense(at(patches, cells[:, order]), cells[:, order], *args).tokens,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lookwhere_cli.checkpoints import published_cropr
-from lookwhere_cli.checkpoints.convert import check
+from lookwhere_cli.checkpoints.convert import check, convert
+from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.models.auxiliary import Attending, Auxiliaries, Auxiliary
-from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.cropr import Cropr, PruningModule, put_back
+from lookwhere_cli.models.cropr import PruningModule, put_back
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.schedule import Pruning
 from lookwhere_cli.models.vit import ALL, cut
@@ -26,29 +27,22 @@ CASES = ["cropr", "cropr_fusion"]
 TOLERANCE = 1e-5  # of the tensor's standard deviation
 
 
-class Pruned(LookWhere):
-    """A full ViT with pruning modules in its extractor."""
-
-    def __init__(self, config: Config, pruning: Pruning) -> None:
-        super().__init__(config)
-        self.extractor.cropr = Cropr(config, pruning)
-
-    def forward(self, high: Tensor, returned: slice = ALL) -> tuple[Tensor, Tensor]:
-        """Normed tokens, and the places of those that are left."""
-        vit = self.extractor
-        tokens = vit.embed(cut(high, self.config.patch), self.config.grid)
-        tokens = torch.cat([vit.prefix().expand(len(tokens), -1, -1), tokens], dim=1)
-        cropped = vit.cropr(tokens, vit.blocks, returned)
-        return vit.norm(cropped.tokens), cropped.places
+def passed(model: LookWhere, high: Tensor, returned: slice = ALL) -> tuple[Tensor, Tensor]:
+    """Normed tokens as they come out of the blocks, and the places of those that are left."""
+    vit = model.extractor
+    tokens = vit.embed(cut(high, model.config.patch), model.config.grid)
+    tokens = torch.cat([vit.prefix().expand(len(tokens), -1, -1), tokens], dim=1)
+    cropped = vit.cropr(tokens, vit.blocks, returned)
+    return vit.norm(cropped.tokens), cropped.places
 
 
 @cache
-def model_of(case: str) -> tuple[Pruned, Auxiliaries]:
+def model_of(case: str) -> tuple[LookWhere, Auxiliaries]:
     """The model as it is converted, and its teachers as the file has them."""
     state = checkpoint(case)
     config, pruning = published_cropr.described(state)
     check(state, published_cropr.layout(config, pruning), HERE / case, case)
-    model = Pruned(config, pruning)
+    model = LookWhere(replace(config, prune=pruning.amount, prune_fusion=pruning.fusion))
     model.load_state_dict(published_cropr.tensors(state), strict=True)
     teachers = Auxiliaries(model.extractor.cropr, 1, len(config.labels))
     theirs = {name.removeprefix("cropr."): tensor for name, tensor in state.items() if name.startswith("cropr.")}
@@ -75,7 +69,7 @@ def test_inference_equals_the_authors_code(case: str) -> None:
     cropr = model.extractor.cropr
     assert cropr.pruning == Pruning(int(metadata["pruning_rate"]), metadata["last_layer_fusion"] == "True")
     assert list(cropr.counts(197)) == theirs["tokens_kept"].tolist()
-    tokens, places = model(high)
+    tokens, places = passed(model, high)
     close(tokens[:, 0], theirs["final_cls"])
     close(model.logits(tokens[:, 0]), theirs["logits"])
     if "final_tokens_every_8th_channel" in theirs:
@@ -88,12 +82,35 @@ def test_inference_equals_the_authors_code(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
+@torch.inference_mode()
+def test_a_converted_file_answers_as_the_authors_code(case: str, tmp_path: Path) -> None:
+    metadata, theirs = expected(case)
+    torch.save(checkpoint(case), tmp_path / "theirs.pt")
+    assert convert(tmp_path / "theirs.pt", tmp_path / "ours") == "cropr"
+    loaded = load_model(str(tmp_path / "ours"), "cpu")
+    model, config = loaded.model, loaded.config
+    assert (config.prune, config.prune_fusion, config.labels[207]) == (8, case == "cropr_fusion", "golden retriever")
+    assert not any("cross_attn" in name for name in model.state_dict())
+    patches = cut(pictures(int(metadata["pictures"]), int(metadata["size"])), config.patch)
+    cells, nothing = torch.arange(196).expand(len(patches), -1), torch.zeros(len(patches), 1, config.dim)
+    cls = model.extract(patches, cells, config.grid, nothing)
+    close(cls, theirs["final_cls"])
+    close(model.logits(cls), theirs["logits"])
+    if case == "cropr_fusion":
+        given = theirs["final_tokens_every_8th_channel"]
+        places = passed(model_of(case)[0], pictures(len(patches), int(metadata["size"])))[1]
+        close(
+            model.extract_dense(patches, cells, config.grid, nothing).tokens[..., ::8], put_back(given[:, 1:], places)
+        )
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_training_equals_the_authors_code(case: str) -> None:
     metadata, theirs = expected(case)
     model, teachers = model_of(case)
     model.train()
     with torch.no_grad(), model.extractor.cropr.watched() as seen:
-        tokens, _ = model(pictures(int(metadata["pictures"]), int(metadata["size"])), slice(0, 1))
+        tokens, _ = passed(model, pictures(int(metadata["pictures"]), int(metadata["size"])), slice(0, 1))
         close(teachers(seen)[:, :, 0], theirs["train_auxiliary_logits"])
     close(model.logits(tokens[:, 0]), theirs["train_logits"])
     model.eval()

@@ -79,7 +79,7 @@ def check(model: LookWhere, case: str) -> None:
         close(model.logits(cls), theirs["logits"], 1e-4)
         close(model.logits(cls).softmax(-1), theirs["probabilities"], 1e-5)
     if "dense_every_16th_channel" in theirs:
-        dense = spread(model.extract_dense(chosen, cells, grid, selection.prefix_tokens), cells, grid)
+        dense = spread(model.extract_dense(chosen, cells, grid, selection.prefix_tokens).tokens, cells, grid)
         ours = dense[..., ::16].transpose(1, 2).unflatten(-1, grid)
         sure = theirs["dense_without_tie"].bool().reshape(1, 1, *grid).expand_as(ours)
         close(ours[sure], theirs["dense_every_16th_channel"][sure], 4e-5)

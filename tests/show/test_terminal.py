@@ -157,6 +157,11 @@ def test_equal_scores_are_neither_high_nor_low():
     assert heat_levels(np.full((2, 3), 7.0)).tolist() == [[0.5] * 3] * 2
 
 
+def test_a_long_tail_does_not_make_all_else_bright():
+    levels = heat_levels(np.array([-31.0, -14.0, 0.0, 3.0], np.float32))
+    assert levels.tolist() == [0.0, 0.0, 0.5, 1.0]
+
+
 def test_lightness_of_the_colours_never_falls():
     colours = heat_colours(np.linspace(0, 1, 256, dtype=np.float32)) / 255
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)

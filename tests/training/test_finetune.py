@@ -348,8 +348,8 @@ def test_a_half_precision_start_is_trained_in_float32(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("steering", ["look", "attention"])
-def test_two_processes_end_as_one(steering: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("taught", ["look", "attention", "pruning"])
+def test_two_processes_end_as_one(taught: str, tmp_path: Path) -> None:
     """The same global batch, split between two processes: the same weights, within rounding."""
     labelled, data = spotted(tmp_path / "set", count=24), tmp_path / "set"
     named = [
@@ -360,7 +360,11 @@ def test_two_processes_end_as_one(steering: str, tmp_path: Path) -> None:
     options = [
         *("--multi-label", "--epochs", "2", "--batch-size", "6", "-k", "4-12", "--workers", "0"),
         *("--device", "cpu", "--dtype", "float32", "--model", tmp_path / "start"),
-        *(("--look", data / "boxes.csv") if steering == "look" else ("--train-selector",)),
+        *{
+            "look": ("--look", data / "boxes.csv"),
+            "attention": ("--train-selector",),
+            "pruning": ("--method", "cropr", "--prune", "60%"),
+        }[taught],
     ]
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2"]
     for name, begun in (("one", []), ("two", launch)):
@@ -374,10 +378,12 @@ def test_two_processes_end_as_one(steering: str, tmp_path: Path) -> None:
         assert done.stderr.count("The model is in") == 1
         assert json.loads((tmp_path / name / "training.json").read_text())["processes"] == (2 if begun else 1)
     one, two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two"))
-    for name in one["model"]:
-        # A key's bias has no gradient but rounding, which AdamW makes as large as any.
-        ours, theirs = (without_keys(name, of[name]) for of in (two["model"], one["model"]))
-        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5, msg=name)
+    for part in ("model", "auxiliaries"):
+        assert one[part].keys() == two[part].keys() and (part == "model" or bool(one[part]) == (taught == "pruning"))
+        for name in one[part]:
+            # A key's bias has no gradient but rounding, which AdamW makes as large as any.
+            ours, theirs = (without_keys(name, of[part][name]) for of in (two, one))
+            torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-5, msg=name)
     for record in ("steps", "epochs"):
         for ours, theirs in zip(without_time(two[record]), without_time(one[record]), strict=True):
             assert ours == pytest.approx(theirs, rel=1e-3)

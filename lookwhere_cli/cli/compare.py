@@ -1,0 +1,255 @@
+"""`lookwhere compare`: LookWhere, Token Cropr, DVT and the full ViT on the same labelled pictures."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.cli import options
+from lookwhere_cli.cli import train_options as asked
+from lookwhere_cli.cli.fetching import have
+from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
+from lookwhere_cli.cli.output import Tracking, make_folder, say
+from lookwhere_cli.cli.train import train
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.files import check_free, whole_file, writing
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from lookwhere_cli.training.compare import Comparison, Entrant
+    from lookwhere_cli.training.compare_report import Cost
+    from lookwhere_cli.training.examples import Labelled
+
+TRAIN = "Training"
+METHODS = ("full", "lookwhere", "cropr", "dvt", "pruned")
+"""Those that have a model of their own."""
+RESULTS, TABLE, PLOT, PAGE = "comparison.json", "comparison.md", "pareto.png", "comparison.html"
+PRUNED = "50%"  # of the blocks' MACs, in training
+SHOWN = 384  # pixels of a side of the page's pictures
+
+
+def compare(
+    data: asked.Data,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="For models, figures, plot and page.", show_default=False)],
+    use: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METHOD=MODEL",
+            help="A trained model, instead of training one; may be repeated.",
+            rich_help_panel=MODEL,
+            show_default=False,
+        ),
+    ] = None,
+    methods: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,...",
+            help="Who takes part: full, lookwhere, cropr, dvt, pruned. (default: --use's, or all)",
+            rich_help_panel=MODEL,
+            show_default=False,
+        ),
+    ] = None,
+    classes: asked.Classes = None,
+    label_column: asked.LabelColumn = None,
+    val_share: asked.ValShare = 0.2,
+    split_file: asked.SplitFile = None,
+    model: asked.Start = DEFAULT_CLASSIFIER,
+    epochs: Annotated[int, typer.Option(metavar="N", min=1, help="For each method.", rich_help_panel=TRAIN)] = 12,
+    size: asked.Size = None,
+    coarse: asked.Coarse = 0,
+    patches: Annotated[
+        str, typer.Option(metavar="K,K,...", help="LookWhere's cells: shares.", rich_help_panel=READING)
+    ] = "10%,25%,50%",
+    prune: Annotated[
+        str, typer.Option(metavar="P,P,...", help="Shares of MACs that pruning keeps to.", rich_help_panel=READING)
+    ] = "35%,50%,75%",
+    budget: Annotated[
+        str, typer.Option(metavar="B,B,...", help="Cascades': shares of their last stage.", rich_help_panel=READING)
+    ] = "40%,60%,80%",
+    augment: asked.Augment = 0,
+    batch_size: asked.Batch = 32,
+    lr: asked.Rate = 3e-4,
+    layer_decay: asked.LayerDecay = 0.75,
+    seed: asked.Seed = 0,
+    device: options.Device = "auto",
+    workers: asked.Workers = 1,
+    timed: Annotated[
+        bool, typer.Option("--time/--no-time", help="Take times and memory.", rich_help_panel=OUTPUT)
+    ] = True,
+    overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Train several methods alike, and measure what each costs and reaches on labelled pictures or masks.
+
+    Examples:
+
+      lookwhere compare pictures/ --out comparison/
+
+      lookwhere compare pictures/ --use full=my-full-vit --use lookwhere=my-model --out comparison/
+    """
+    models = _given(use or ())
+    wanted = _methods(methods or ",".join(models or METHODS))
+    settings = {"amounts": _shares("patches", patches), "prunes": _shares("prune", prune)}
+    settings["budgets"] = _shares("budget", budget)
+    make_folder(out)
+    for name in (RESULTS, TABLE, PLOT, PAGE):
+        check_free(out / name, overwrite)
+
+    from lookwhere_cli.training.compare import compare as measure
+    from lookwhere_cli.training.compare import judge_for
+    from lookwhere_cli.training.compare_report import as_dict
+    from lookwhere_cli.training.entrants import Settings, entrants
+    from lookwhere_cli.training.examples import read_examples
+    from lookwhere_cli.training.field import part_of
+
+    labelled = read_examples(data, classes=classes, label_column=label_column)
+    judge_for(labelled)
+    read = {"classes": classes, "label_column": label_column, "val_share": val_share, "split_file": split_file}
+    recipe = {"epochs": epochs, "model": model, "size": size, "augment": augment, "batch_size": batch_size, "lr": lr}
+    recipe |= {"layer_decay": layer_decay, "seed": seed, "device": device, "workers": workers, "quiet": quiet}
+    for name in wanted:
+        if name in models:
+            have(models[name], quiet)
+        elif name != "dvt" or labelled.kind != "masks":
+            models[name] = _trained(name, data, out / name, read | recipe | {"coarse": coarse})
+    labelled, part = part_of(labelled, None, split_file, Path(models["full"]))
+    console = Console(stderr=True)
+    shown = Tracking(console, quiet)
+    taking_part = entrants(models, Settings(**settings), labelled, shown, {"device": device})
+    comparison = measure(taking_part, "full", labelled, shown)
+    costs = _costs(taking_part, comparison, labelled, timed)
+    results = as_dict(comparison, costs, labelled, part, shlex.join(["lookwhere", *sys.argv[1:]]))
+    _show(results)
+    _write_all(out, results, comparison)
+    for sentence in comparison.failed:
+        say(console, f"Error: {sentence}")
+    if comparison.failed:
+        raise typer.Exit(1)
+
+
+def _methods(text: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in METHODS:
+            near = difflib.get_close_matches(name, METHODS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(METHODS)}."
+            raise UsageError(f"--methods {text} names no method {name!r}; {hint}")
+    if "full" not in names:
+        raise UsageError(f"--methods {text} leaves out full, which all others are set against.")
+    return names
+
+
+def _given(pairs: Sequence[str]) -> dict[str, str]:
+    """Models by method."""
+    models = {}
+    for pair in pairs:
+        name, equals, model = pair.partition("=")
+        if not equals or name not in METHODS or not model:
+            raise UsageError(f"--use {pair} is no method with its model; write, for instance, full=my-full-vit.")
+        models[name] = model
+    return models
+
+
+def _shares(option: str, text: str) -> list[float]:
+    """Shares, as users write them: 25%,0.5. Raises UsageError."""
+    found = []
+    for part in text.split(","):
+        try:
+            share = float(part.strip().removesuffix("%")) / (100 if part.strip().endswith("%") else 1)
+        except ValueError:
+            share = 0.0
+        if not 0 < share <= 1:
+            raise UsageError(f"--{option} {text} are no shares; write, for instance, 25%,50%.")
+        found.append(share)
+    return sorted(set(found))
+
+
+def _trained(name: str, data: Path, folder: Path, told: Mapping[str, Any]) -> str:
+    """Train a method's model, or go on with it; the folder that it is in."""
+    say(Console(stderr=True, quiet=told["quiet"]), f"Training {name}.")
+    own: dict[str, Any] = {"method": "lookwhere" if name == "pruned" else name}
+    own |= {"coarse": told["coarse"] if name in ("lookwhere", "pruned") else 0}
+    own |= {"prune": PRUNED if name in ("cropr", "pruned") else None}
+    train(data, folder, **{**told, **own})
+    return str(folder)
+
+
+def _costs(taking_part: Sequence[Entrant], comparison: Comparison, labelled: Labelled, timed: bool) -> list[Cost]:
+    from lookwhere_cli.bench.contest import costs_of
+    from lookwhere_cli.training.compare_report import Cost
+
+    if not timed:
+        return [Cost()] * len(taking_part)
+    return costs_of(taking_part, [labelled.examples[place].path for place in comparison.places])
+
+
+def _show(results: Mapping[str, Any]) -> None:
+    from lookwhere_cli.show.comparison import caption, columns
+
+    console = Console()
+    shown = columns(results, console.width)
+    table = Table(box=None, pad_edge=False, caption=caption(results), caption_justify="left")
+    for place, (title, _) in enumerate(shown):
+        table.add_column(title, justify="right" if place > 1 else "left", no_wrap=place > 0)
+    before = ""
+    for point in results["points"]:
+        cells = [text(point) for _, text in shown]
+        table.add_row("" if cells[0] == before else cells[0], *cells[1:], style="bold" if point["front"] else "")
+        before = cells[0]
+    console.print(table)
+
+
+def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison) -> None:
+    from lookwhere_cli.show.comparison import markdown
+    from lookwhere_cli.show.comparison_page import comparison_page
+    from lookwhere_cli.show.pareto import pareto_plot
+
+    page = comparison_page(results, _pictures(results), _classes(results, comparison))
+    told = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    for name, text in ((RESULTS, told), (TABLE, markdown(results)), (PAGE, page)):
+        with whole_file(folder / name) as stream, writing(folder / name):
+            stream.write(text.encode())
+    pareto_plot(results, folder / PLOT)
+
+
+def _pictures(results: Mapping[str, Any]) -> dict[str, Image.Image]:
+    """Those that the page shows, small."""
+    from lookwhere_cli.images.decode import decode_file
+    from lookwhere_cli.images.frame import Reading
+
+    small = Reading(patch=1, size=SHOWN)
+    return {one["path"]: decode_file(one["path"], small).pixels for one in results["differences"]}
+
+
+def _classes(results: Mapping[str, Any], comparison: Comparison) -> dict[tuple[str, str], NDArray[np.uint8]]:
+    """For masks: what the page shows of each method, asked for once more, and of the truth."""
+    from lookwhere_cli.segmenter import Segmenter
+    from lookwhere_cli.training.checked import load_mask
+    from lookwhere_cli.training.compare_report import representatives
+
+    if results["kind"] != "masks":
+        return {}
+    paths = [one["path"] for one in results["differences"]]
+    found = {(one["path"], "truth"): load_mask(one["mask"]) for one in results["differences"]}
+    for point in representatives(comparison.points):
+        segmented = Segmenter(point.entrant.predictors[0]).segment(paths)
+        found |= {
+            (path, point.entrant.method): one.classes
+            for path, one in zip(paths, segmented, strict=True)
+            if one.classes is not None
+        }
+    return found

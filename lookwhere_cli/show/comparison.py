@@ -1,0 +1,109 @@
+"""What `lookwhere compare` measured, as a table: cells of text for the terminal or for Markdown."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lookwhere_cli.show.scores import TITLES, significant
+
+Results = Mapping[str, Any]
+"""The JSON object that `lookwhere compare` writes."""
+
+METHODS = {
+    "full": "full ViT",
+    "smaller": "full ViT, smaller picture",
+    "random": "random pruning",
+    "tome": "token merging",
+    "cropr": "Token Cropr",
+    "lookwhere": "LookWhere",
+    "pruned": "LookWhere + pruning",
+    "auto": "LookWhere, auto",
+    "dvt": "DVT",
+}
+NARROW = 76  # columns below which only the score and the costs are shown
+Column = tuple[str, Callable[[Results], str]]
+
+
+def columns(results: Results, width: int) -> list[Column]:
+    """Titles, and what stands below them in each row, as many as `width` columns of text hold."""
+    points = results["points"]
+    chosen: list[Column] = [
+        ("method", lambda point: METHODS[point["method"]]),
+        ("setting", lambda point: point["setting"]),
+        (TITLES[results["metric"]], lambda point: _percent(point["score"]["value"])),
+    ]
+    costs: list[Column] = [("GMACs", lambda point: significant(point["macs"] / 1e9))]
+    if any(point["seconds"] is not None for point in points):
+        costs.append(("ms", lambda point: "" if point["seconds"] is None else significant(1000 * point["seconds"])))
+    if width < NARROW:
+        return [*chosen, *costs]
+    middle: list[Column] = [
+        ("95 %", lambda point: f"{_percent(point['score']['low'])}–{_percent(point['score']['high'])}"),
+        ("to full", _to_full),
+    ]
+    rest: list[Column] = []
+    if any(point["images_per_second"] is not None for point in points):
+        rest.append(("images/s", _throughput))
+    if any(point["memory"] is not None for point in points):
+        rest.append(("MiB", lambda point: "" if point["memory"] is None else f"{point['memory']:.0f}"))
+    return [*chosen, *middle, *costs, *rest, ("front", lambda point: "*" if point["front"] else "")]
+
+
+def caption(results: Results) -> str:
+    """What was measured and how, in sentences."""
+    part = "all of the data" if results["split"] == "all" else f"the split {results['split']}"
+    said = [
+        f"{results['pictures']} pictures, {part}. Shares in per cent, with 95 % intervals; to full: the difference to "
+        "the full ViT, paired by picture. GMACs per picture, every pass counted. *: nobody is as good for less."
+    ]
+    if any(point["seconds"] is not None for point in results["points"]):
+        said.append(
+            "ms: median of some pictures, one at a time, from decoded pixels to the answer, on "
+            f"{results['device']}; images/s: in batches, of the size in brackets, which was the best."
+        )
+    if any(point["memory"] is not None for point in results["points"]):
+        said.append("MiB: what a process of its own takes above rest, in batches.")
+    if any(point["halves"] > 1 for point in results["points"]):
+        said.append("Thresholds of each half of the pictures come from the other half.")
+    return " ".join(said)
+
+
+def markdown(results: Results) -> str:
+    """The table with all columns, a title and what it was measured on."""
+    shown = columns(results, NARROW)
+    return "\n".join(
+        [
+            f"# Methods compared on {results['data']}",
+            "",
+            caption(results),
+            "",
+            "```",
+            results["command"],
+            "```",
+            "",
+            _line([title for title, _ in shown]),
+            _line(["---", "---", *["---:"] * (len(shown) - 2)]),
+            *(_line([text(point) for _, text in shown]) for point in results["points"]),
+            "",
+        ]
+    )
+
+
+def _to_full(point: Results) -> str:
+    gain = point["difference"]
+    if gain is None:
+        return ""
+    return f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
+
+
+def _throughput(point: Results) -> str:
+    if point["images_per_second"] is None:
+        return ""
+    return f"{significant(point['images_per_second'])} ({point['batch']})"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

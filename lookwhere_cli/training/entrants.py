@@ -1,0 +1,172 @@
+"""Who takes part in a comparison: trained models, each in several settings, and baselines that need no training."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from lookwhere_cli.dvt_predictor import DVTPredictor
+from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.images.frame import Grid
+from lookwhere_cli.loading import load
+from lookwhere_cli.models import macs
+from lookwhere_cli.models.cropr import Cropr
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.random_pruning import random_cropr
+from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.tome import ToMe
+from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.training.calibrate import calibration
+from lookwhere_cli.training.compare import HALVES, Entrant, half_of
+from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.field import Tracked
+from lookwhere_cli.training.passes import at_size
+
+SEED = 0
+SMALLER = (0.85, 0.7, 0.5)  # sides of smaller pictures, as shares of the model's own
+
+
+@dataclass(frozen=True)
+class Settings:
+    """In what ways models are tried. All are shares: of the cells, of the blocks' MACs, of the last stage's MACs."""
+
+    amounts: Sequence[float] = (0.1, 0.25, 0.5)
+    prunes: Sequence[float] = (0.35, 0.5, 0.75)
+    budgets: Sequence[float] = (0.4, 0.6, 0.8)
+
+
+class Merging(Predictor):
+    """A full ViT that merges alike cells in each block, without having been trained for it (ToMe)."""
+
+    rate: int
+
+    def macs(self, grid: Grid, k: int, dense: bool = False) -> int:
+        """Multiply-adds for one picture, all cells read."""
+        return macs.count_merged(self.config, grid, self.rate).total
+
+
+def entrants(
+    models: Mapping[str, str], settings: Settings, labelled: Labelled, tracked: Tracked, how: Mapping[str, Any]
+) -> list[Entrant]:
+    """All methods that have a model, the full ViT first, and the baselines that are made of the full ViT.
+
+    models: a name or folder for each method that has one; `full` must be there. how: what `load` is told of all of
+    them. Raises ModelError for a model of another method, UsageError as `calibration`.
+    """
+    makers = {"cropr": _cropr, "lookwhere": _lookwhere, "pruned": _pruned}
+    found = [*_baselines(models["full"], settings, how)]
+    for method, make in makers.items():
+        if method in models:
+            found += make(models[method], settings, how)
+    if "dvt" in models:
+        found += _dvt(models["dvt"], settings, labelled, tracked, how)
+    return found
+
+
+def _baselines(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
+    """The full ViT, smaller pictures, cells that are dropped by chance, cells that are merged."""
+    full = load(model, **how)
+    if full.config.selector_depth or full.config.exits or full.config.prune is not None:
+        raise ModelError(f"The model {model!r} is no full ViT; train one with --method full.")
+    yield Entrant("full", "", [full], how)
+    patch = full.config.patch
+    sizes = dict.fromkeys(max(patch, round(share * full.reading.size / patch) * patch) for share in SMALLER)
+    yield from (Entrant("smaller", f"{size} px", [at_size(full, size)]) for size in sizes)
+    for share in settings.prunes:
+        yield Entrant("random", f"{share:.0%} of MACs", [_by_chance(load(model, **how), share)])
+    for share in settings.prunes:
+        merging = _merging(load(model, **how), share)
+        if merging is not None:
+            yield Entrant("tome", f"r = {merging.rate}", [merging])
+
+
+def _lookwhere(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
+    own = load(model, **how).k
+    amounts = sorted({own, *settings.amounts}) if isinstance(own, float) else [*settings.amounts, own]
+    yield from (_entrant("lookwhere", _told(k), model, {**how, "k": k}) for k in amounts)
+
+
+def _pruned(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
+    for k in settings.amounts:
+        for share in settings.prunes:
+            told = f"{_told(k)}, {share:.0%} of MACs"
+            yield _entrant("pruned", told, model, {**how, "k": k, "prune": share})
+
+
+def _cropr(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
+    for share in settings.prunes:
+        yield _entrant("cropr", f"{share:.0%} of MACs", model, {**how, "prune": share})
+
+
+def _entrant(method: str, setting: str, model: str, options: Mapping[str, Any]) -> Entrant:
+    predictor = load(model, **options)
+    chooses = predictor.config.selector_depth > 0
+    if chooses != (method != "cropr"):
+        raise ModelError(f"The model {model!r} has {'a' if chooses else 'no'} selector; it is none for {method}.")
+    return Entrant(method, setting, [predictor], options)
+
+
+def _told(k: int | float) -> str:
+    return str(k) if isinstance(k, int) else f"{100 * k:.4g}%"
+
+
+def _dvt(
+    model: str, settings: Settings, labelled: Labelled, tracked: Tracked, how: Mapping[str, Any]
+) -> Iterator[Entrant]:
+    cascade = load(model, **how)
+    if not isinstance(cascade, DVTPredictor):
+        raise ModelError(f"The model {model!r} is no cascade over grids; train one with --method dvt.")
+    for budget in settings.budgets:
+        yield Entrant("dvt", f"budget {budget:.0%}", calibrated(cascade, budget, labelled, tracked), how)
+
+
+def calibrated(cascade: DVTPredictor, budget: float, labelled: Labelled, tracked: Tracked) -> list[Predictor]:
+    """For each half of the pictures the cascade with thresholds from the other half. Raises UsageError."""
+    found: list[Predictor] = []
+    for half in range(HALVES):
+        others = half_of(range(len(labelled.examples)), 1 - half)
+        paths = [labelled.examples[place].path for place in others]
+        one = copy.copy(cascade)
+        one.thresholds = calibration(cascade, paths, budget, tracked).thresholds
+        found.append(one)
+    return found
+
+
+def _by_chance(predictor: Predictor, share: float) -> Predictor:
+    """The full ViT, that drops cells by chance and keeps to a share of the blocks' MACs; scoring is counted with."""
+    model, segments = predictor.loaded.model, predictor.config.task == "segment"
+    assert isinstance(model, LookWhere)
+    config = replace(predictor.config, prune=share, prune_fusion=segments)
+    try:
+        model.extractor.cropr = random_cropr(config, Pruning(share, segments), SEED)
+    except ValueError as failure:
+        raise UsageError(f"{failure}; give larger shares with --prune.") from failure
+    model.config = config
+    loaded = replace(predictor.loaded, config=config)
+    one = copy.copy(predictor)
+    one.loaded, one.config = loaded, config
+    return one
+
+
+def _merging(predictor: Predictor, share: float) -> Merging | None:
+    """The full ViT at the least rate of merging that keeps within a share of its MACs; None where none does."""
+    model, config, reading = predictor.loaded.model, predictor.config, predictor.reading
+    assert isinstance(model, LookWhere)
+    most = share * macs.count_merged(config, config.grid, 0).total
+    rates = range(1, config.grid[0] * config.grid[1])
+    rate = next((one for one in rates if macs.count_merged(config, config.grid, one).total <= most), None)
+    if rate is None:
+        return None
+    model.extractor.cropr = cast(Cropr, ToMe(config, rate))  # it is called in the same place
+    merging = Merging(
+        predictor.loaded,
+        reading,
+        k=1.0,
+        top=predictor.top,
+        batch_size=predictor.batch_size,
+        workers=predictor.workers,
+    )
+    merging.rate = rate
+    return merging

@@ -1,0 +1,73 @@
+"""`lookwhere compare` as a user runs it: from pictures to models, figures, plot and page, and how it fails."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.cli.test_train import folders, masked  # noqa: F401 - fixtures
+
+TINY = ("--epochs", 1, "--batch-size", 6, "--device", "cpu", "--workers", 0, "--size", 24)
+
+
+@pytest.mark.slow
+def test_all_methods_are_trained_and_set_side_by_side(lookwhere, folders, tmp_path):  # noqa: F811
+    out = tmp_path / "out"
+    ran = lookwhere(
+        *("compare", folders, "--out", out, *TINY, "--no-time", "--val-share", 0.5),
+        *("--methods", "full,lookwhere,cropr,pruned", "--prune", "60%,90%", "--patches", "50%"),
+    )
+    assert ran.code == 0, ran.err
+    results = json.loads((out / "comparison.json").read_text())
+    methods = [point["method"] for point in results["points"]]
+    assert list(dict.fromkeys(methods)) == ["full", "smaller", "random", "tome", "cropr", "lookwhere", "pruned"]
+    assert all(0 < point["macs"] <= results["points"][0]["macs"] * 1.2 for point in results["points"])
+    shares = {point["setting"]: point["macs"] for point in results["points"] if point["method"] == "cropr"}
+    assert shares["60% of MACs"] < shares["90% of MACs"]
+    assert {"comparison.html", "pareto.png"} < {file.name for file in out.iterdir()}
+    assert "Token Cropr" in (out / "comparison.md").read_text()
+
+
+def test_given_models_are_not_trained_and_their_costs_are_taken(lookwhere, folders, tmp_path):  # noqa: F811
+    full = tmp_path / "full"
+    assert lookwhere("train", folders, "--out", full, "--method", "full", *TINY).code == 0
+    ran = lookwhere("compare", folders, "--use", f"full={full}", "--out", tmp_path / "out", "--prune", "90%")
+    assert ran.code == 0, ran.err
+    first, *others = json.loads((tmp_path / "out" / "comparison.json").read_text())["points"]
+    assert first["seconds"] > 0 and first["images_per_second"] > 0 and first["memory"] >= 0
+    assert all(point["seconds"] > 0 and point["memory"] is None for point in others)
+    assert not (tmp_path / "out" / "full").exists()
+
+
+@pytest.mark.slow
+def test_masks(lookwhere, masked, tmp_path):  # noqa: F811
+    full, cropr = tmp_path / "full", tmp_path / "cropr"
+    for folder in (full, cropr):
+        more = ("--prune", "80%") if folder == cropr else ()
+        ran = lookwhere("train", masked, "--out", folder, "--method", folder.name, "--decoder", 8, *TINY, *more)
+        assert ran.code == 0, ran.err
+    ran = lookwhere(
+        *("compare", masked, "--use", f"full={full}", "--use", f"cropr={cropr}", "--out", tmp_path / "out"),
+        *("--prune", "80%", "--no-time"),
+    )
+    assert ran.code == 0, ran.err
+    results = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert results["metric"] == "miou"
+    assert "the mask" in (tmp_path / "out" / "comparison.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--methods", "full,crop"], "names no method 'crop'; did you mean cropr?"),
+        (["--methods", "lookwhere"], "leaves out full"),
+        (["--use", "full"], "is no method with its model"),
+        (["--use", "magic=model"], "is no method with its model"),
+        (["--patches", "10%,0"], "--patches 10%,0 are no shares"),
+        (["--budget", "half"], "--budget half are no shares"),
+    ],
+)
+def test_wrong_use_ends_in_a_sentence(lookwhere, folders, tmp_path, arguments, words):  # noqa: F811
+    ran = lookwhere("compare", folders, "--out", tmp_path / "out", *arguments)
+    assert ran.code == 2 and words in ran.err and not (tmp_path / "out").exists()

@@ -1,0 +1,179 @@
+"""A model whose config prunes: cells are dropped inside the extractor; answers, cells and costs are of what is left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from lookwhere_cli.models import macs
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.cropr import Cropr
+from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.vit import CLS
+from tests.models.small import LABELLED, PUBLISHED, SEGMENTING, noise, small, some_cells
+from tests.models.test_macs import counted
+
+GRID, K = (5, 7), 20
+DEEP = replace(LABELLED, extractor_depth=5, k=K)
+DEEP_PUBLISHED = replace(PUBLISHED, labels=DEEP.labels, extractor_depth=5, k=K)
+DENSE = replace(SEGMENTING, extractor_depth=5, k=K)
+FUSIONS = pytest.mark.parametrize("fusion", [False, True])
+
+
+def scene(config: Config, seed: int = 1, batch: int = 2) -> tuple[Tensor, Tensor, tuple[int, int], Tensor]:
+    """What an extractor is given: K patches, their cells, the grid, prefix tokens."""
+    patches = noise(batch, K, 3, config.patch, config.patch, seed=seed)
+    return patches, some_cells(batch, K, 35, seed), GRID, noise(batch, config.prefix_tokens, config.dim, seed=seed)
+
+
+def coarse_of(config: Config, batch: int = 2) -> Coarse:
+    return Coarse(noise(batch, 12, 3, config.patch, config.patch, seed=8), (3, 4))
+
+
+def plain(model: LookWhere) -> LookWhere:
+    """The same without pruning modules."""
+    unpruned = small(replace(model.config, prune=None))
+    unpruned.load_state_dict({name: value for name, value in model.state_dict().items() if "cropr" not in name})
+    return unpruned
+
+
+def by_cell(tokens: Tensor, cells: Tensor) -> dict[int, Tensor]:
+    return dict(zip(cells[0].tolist(), tokens[0], strict=True))
+
+
+@FUSIONS
+@pytest.mark.parametrize("config", [DEEP, DEEP_PUBLISHED])
+def test_a_rate_of_zero_is_the_model_without_modules(config: Config, fusion: bool) -> None:
+    model, given = small(replace(config, prune=0, prune_fusion=fusion)), scene(config)
+    assert torch.equal(model.extract(*given), plain(model).extract(*given))
+    for ours, theirs in zip(model.extract_dense(*given), plain(model).extract_dense(*given), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@FUSIONS
+@pytest.mark.parametrize("config", [DEEP, DEEP_PUBLISHED])
+def test_the_answer_is_of_what_the_modules_left(config: Config, fusion: bool) -> None:
+    model = small(replace(config, prune=3, prune_fusion=fusion))
+    patches, cells, grid, prefix = given = scene(config)
+    vit = model.extractor
+    assert vit.cropr is not None and vit.cropr.pruning == Pruning(3, fusion)
+    tokens = torch.cat([vit.handover(vit.prefix(), prefix), vit.embed(patches, grid, cells)], dim=1)
+    wanted = vit.norm(vit.cropr(tokens, vit.blocks, CLS).tokens)[:, 0]
+    assert torch.equal(model.extract(*given), wanted)
+    assert not torch.allclose(wanted, plain(model).extract(*given), atol=1e-3)
+
+
+@FUSIONS
+def test_dense_tokens_come_with_their_cells_in_the_order_in_which_these_went_in(fusion: bool) -> None:
+    model = small(replace(DEEP, prune=3, prune_fusion=fusion))
+    patches, cells, grid, prefix = scene(DEEP)
+    tokens, left = model.extract_dense(patches, cells, grid, prefix)
+    assert tokens.shape[:2] == left.shape == (2, K if fusion else K - 13)
+    for one, given in zip(left.tolist(), cells.tolist(), strict=True):
+        assert one == [cell for cell in given if cell in one]
+    order = some_cells(1, K, K)[0]
+    turned = model.extract_dense(patches[:, order], cells[:, order], grid, prefix)
+    ours, theirs = by_cell(tokens, left), by_cell(*turned)
+    assert ours.keys() == theirs.keys()
+    for cell, token in ours.items():
+        torch.testing.assert_close(theirs[cell], token, atol=1e-4, rtol=1e-4)
+
+
+@FUSIONS
+def test_masks_are_spread_from_the_cells_that_are_left(fusion: bool) -> None:
+    model, given = small(replace(DENSE, prune=0.6, prune_fusion=fusion)), scene(DENSE)
+    tokens, left = model.extract_dense(*given)
+    torch.testing.assert_close(model.segment(*given), model.decoder(tokens, left, GRID))
+
+
+def test_a_maximum_is_over_the_cells_that_are_left() -> None:
+    model, given = small(replace(DEEP, prune=3, pool="max")), scene(DEEP)
+    assert torch.equal(model.extract(*given), model.extract_dense(*given).tokens.amax(dim=1))
+
+
+def test_coarse_patches_are_dropped_like_cells_and_come_back_with_fusion() -> None:
+    config = replace(DENSE, prune=0.5, prune_fusion=True)
+    model, given, coarse = small(config), scene(config), coarse_of(config)
+    tokens, left = model.extract_dense(*given, coarse)
+    assert torch.equal(left, given[1]) and tokens.shape[1] == K
+    read = slice(config.prefix_tokens, None)
+    both = model.extractor(*given, read, coarse)
+    assert torch.equal(both.tokens[:, :K], tokens) and torch.equal(both.cells, given[1])
+    turned = Coarse(coarse.patches.flip(1), coarse.grid)
+    assert model.segment(*given, coarse).shape == (2, 3, 10, 14)
+    assert not torch.allclose(model.segment(*given, turned), model.segment(*given, coarse), atol=1e-3)
+
+
+def test_where_either_is_gone_for_good_coarse_patches_serve_cls_alone() -> None:
+    model, given = small(replace(DEEP, prune=3)), scene(DEEP)
+    with_them = model.extract(*given, coarse_of(DEEP))
+    assert not torch.allclose(with_them, model.extract(*given), atol=1e-3)
+    with pytest.raises(ValueError, match="can't be told from coarse ones"):
+        model.extract_dense(*given, coarse_of(DEEP))
+    for changes in ({"pool": "max"}, {"task": "segment"}):
+        with pytest.raises(ValueError, match="coarse_size is 16 and prune is 3"):
+            replace(DEEP, prune=3, coarse_size=16, **changes)  # type: ignore[arg-type]
+
+
+@FUSIONS
+def test_a_batch_equals_single_runs(fusion: bool) -> None:
+    model = small(replace(DEEP, prune=3, prune_fusion=fusion))
+    patches, cells, grid, prefix = given = scene(DEEP, batch=3)
+    together = model.extract(*given)
+    for index in range(3):
+        one = slice(index, index + 1)
+        alone = model.extract(patches[one], cells[one], grid, prefix[one])
+        torch.testing.assert_close(alone, together[one], atol=1e-4, rtol=1e-4)
+
+
+UNFUSED = [(3, False), (0.5, False), ((21, 18, 9, 5), False)]
+FUSED = [(3, True), (0.5, True), ((21, 9, 5), True)]
+
+
+def costly(config: Config, amount: Any, fusion: bool, coarse: int) -> tuple[LookWhere, tuple[Any, ...]]:
+    """Such a model, and a picture for it, with so many coarse patches."""
+    config = replace(config, prune=amount, prune_fusion=fusion)
+    return small(config), (*scene(config, batch=1), coarse_of(config, batch=1) if coarse else None)
+
+
+@pytest.mark.parametrize(("amount", "fusion"), UNFUSED + FUSED)
+@pytest.mark.parametrize("coarse", [0, 12])
+def test_counts_what_torch_counts_for_cls(amount: Any, fusion: bool, coarse: int) -> None:
+    model, given = costly(DEEP, amount, fusion, coarse)
+    assert macs.count(model.config, GRID, (3, 3), K, coarse).extractor == counted(lambda: model.extract(*given))
+
+
+@pytest.mark.parametrize(
+    ("amount", "fusion", "coarse"), [*((*one, 0) for one in UNFUSED + FUSED), *((*one, 12) for one in FUSED)]
+)
+def test_counts_what_torch_counts_for_cells(amount: Any, fusion: bool, coarse: int) -> None:
+    largest, given = costly(replace(DEEP, pool="max"), amount, fusion, coarse)
+    spent = counted(lambda: largest.extract(*given))
+    assert macs.count(largest.config, GRID, (3, 3), K, coarse).extractor == spent
+    assert macs.count_dense(largest.config, GRID, (3, 3), K, 24, coarse).extractor == spent
+    model, given = costly(DENSE, amount, fusion, coarse)
+    ours = macs.count_segment(model.config, GRID, (3, 3), K, coarse)
+    assert ours.extractor + ours.head == counted(lambda: model.segment(*given))
+    left = model.extract_dense(*given).cells.shape[1]
+    assert ours.spread == (4 if coarse else min(5, left)) * 35 * 8
+
+
+def test_another_schedule_is_kept_to_from_then_on_or_refused() -> None:
+    cropr = Cropr(DEEP, Pruning(3))
+    cropr.prune(Pruning(1), tokens=21)
+    assert cropr.counts(21) == (19, 18, 17, 16)
+    with pytest.raises(ValueError, match="a rate of 9 drops 37 of 21 tokens"):
+        cropr.prune(Pruning(9), tokens=21)
+    assert cropr.counts(21) == (19, 18, 17, 16)
+
+
+def test_a_schedule_that_the_models_own_k_cannot_keep_to_is_refused() -> None:
+    for amount in (9, 0.01, (30, 9, 9, 9), (9, 9)):
+        with pytest.raises(ValueError, match=r"rate of 9|share of 0\.01|count of 30|2 counts"):
+            LookWhere(replace(DEEP, prune=amount))

@@ -1,0 +1,65 @@
+"""Pruning by chance: the schedule is kept to, the prefix stays, and every cell is as likely to."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from lookwhere_cli.models.cost import blocks_macs
+from lookwhere_cli.models.cropr import put_back
+from lookwhere_cli.models.random_pruning import random_cropr
+from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.vit import CLS
+from tests.models.small import LABELLED, noise, small
+from tests.models.test_cropr import FULL, FUSIONS, REGISTERS, still, tokens_of
+from tests.models.test_macs import counted
+
+
+@FUSIONS
+def test_the_schedule_is_kept_to_and_the_prefix_stays(fusion: bool) -> None:
+    cropr = random_cropr(REGISTERS, Pruning(5, fusion), seed=0)
+    tokens = noise(4, 39, REGISTERS.dim)
+    with cropr.watched() as seen:
+        cropped = cropr(tokens, still(REGISTERS))
+    assert [one.shape[1] for one in seen] == [39, *cropr.counts(39)[:-1]]
+    assert torch.equal(cropped.tokens[:, :3], tokens[:, :3])
+    assert torch.equal(cropped.tokens[:, 3:], tokens[:, 3:].take_along_dim(cropped.places[..., None], 1))
+    if fusion:
+        assert torch.equal(put_back(cropped.tokens[:, 3:], cropped.places), tokens[:, 3:])
+
+
+def left(seed: int, batch: int = 600) -> torch.Tensor:
+    """(batch, cells): whether a cell is left in the end."""
+    places = random_cropr(FULL, Pruning(4), seed)(noise(1, 37, FULL.dim).expand(batch, -1, -1), still(FULL)).places
+    return torch.zeros(batch, 36).scatter(1, places, 1.0)
+
+
+def test_every_cell_is_as_likely_to_stay_and_pictures_differ() -> None:
+    kept = left(seed=0)
+    assert kept.sum(dim=1).eq(19).all()
+    assert (kept.mean(dim=0) - 19 / 36).abs().max() < 0.09  # four deviations
+    assert len(kept.unique(dim=0)) == 600
+
+
+def test_a_seed_gives_the_same_again_and_another_one_does_not() -> None:
+    assert torch.equal(left(1, batch=3), left(1, batch=3))
+    assert not torch.equal(left(1, batch=3), left(2, batch=3))
+
+
+@FUSIONS
+def test_counts_what_torch_counts(fusion: bool) -> None:
+    vit, cropr = small(FULL).extractor, random_cropr(FULL, Pruning(4, fusion), seed=0)
+    tokens = tokens_of(vit, batch=1)
+    assert blocks_macs(FULL, 37, cropr.counts(37), 1) == counted(lambda: cropr(tokens, vit.blocks, CLS))
+
+
+def test_a_model_that_was_never_trained_for_it_answers() -> None:
+    config = replace(LABELLED, extractor_depth=5, k=20)
+    model = small(config)
+    given = (noise(2, 20, 3, 4, 4), torch.arange(20).expand(2, 20), (6, 6), noise(2, 1, 24))
+    plain = model.extract(*given)
+    model.extractor.cropr = random_cropr(config, Pruning(3), seed=0)
+    assert not torch.allclose(model.extract(*given), plain, atol=1e-3)
+    assert model.extract_dense(*given).cells.shape == (2, 7)
+    assert model.state_dict().keys() == small(config).state_dict().keys()

@@ -1,0 +1,132 @@
+"""Token merging on an unchanged ViT: what joins what, that nothing is lost, and what it costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.cost import merged_counts, merged_macs
+from lookwhere_cli.models.tome import Groups, ToMe, match, merge
+from lookwhere_cli.models.vit import ALL, CLS
+from tests.models.small import SEGMENTING, noise, small
+from tests.models.test_cropr import FULL, REGISTERS, tokens_of
+from tests.models.test_macs import counted
+
+CONFIGS = pytest.mark.parametrize("config", [FULL, REGISTERS])
+
+
+@CONFIGS
+@pytest.mark.parametrize("returned", [ALL, CLS, slice(1, None)])
+def test_a_rate_of_zero_is_the_plain_vit(config: Config, returned: slice) -> None:
+    vit = small(config).extractor
+    tokens = tokens_of(vit)
+    if returned.start:
+        returned = slice(config.prefix_tokens, None)
+    merged = ToMe(config, 0)(tokens, vit.blocks, returned)
+    torch.testing.assert_close(vit.norm(merged.tokens), vit.encode(tokens, returned), atol=1e-5, rtol=1e-5)
+    assert torch.equal(merged.places, torch.arange(36).expand(2, 36))
+
+
+@CONFIGS
+@given(rate=st.integers(0, 40))
+def test_counts_are_as_scheduled_and_sizes_sum_to_the_tokens(config: Config, rate: int) -> None:
+    vit = small(config).extractor
+    count, prefix = config.prefix_tokens + 36, config.prefix_tokens
+    groups = ToMe(config, rate).grouped(tokens_of(vit), vit.blocks)
+    counts = merged_counts(config, count, rate)
+    assert len(counts) == 4 and groups.tokens.shape[1] == counts[-1] >= prefix + 1
+    assert all(before - after == min(rate, (before - prefix) // 2) for before, after in pairwise((count, *counts)))
+    assert torch.equal(groups.sizes.sum(dim=1), torch.full((2,), float(count)))
+    for sizes, members in zip(groups.sizes, groups.members, strict=True):
+        assert torch.equal(members.bincount(minlength=counts[-1]), sizes.long())
+        assert torch.equal(members[:prefix], torch.arange(prefix))  # the prefix stands for itself alone
+        assert sizes[:prefix].eq(1).all()
+
+
+@given(cells=st.integers(2, 12), seed=st.integers(0, 99), data=st.data())
+def test_the_most_similar_join_and_the_others_stay(cells: int, seed: int, data: st.DataObject) -> None:
+    joined = data.draw(st.integers(1, cells // 2))
+    keys = noise(1, cells, 5, seed=seed)
+    place = match(keys, joined)[0].tolist()
+    assert sorted(set(place)) == list(range(cells - joined))
+    alike = F.cosine_similarity(keys[0, :, None], keys[0, None], dim=-1)
+    best = {
+        cell: max(range(1, cells, 2), key=lambda other, cell=cell: alike[cell, other].item())
+        for cell in range(0, cells, 2)
+    }
+    gone = sorted(best, key=lambda cell: -alike[cell, best[cell]].item())[:joined]
+    half = (cells + 1) // 2 - joined
+    for cell in range(cells):
+        if cell % 2:
+            assert place[cell] == half + cell // 2
+        elif cell in gone:
+            assert place[cell] == place[best[cell]]
+        else:
+            assert place[cell] < half and place.count(place[cell]) == 1
+
+
+def test_what_joins_becomes_the_mean_weighted_by_sizes() -> None:
+    tokens = torch.tensor([[[9.0], [1.0], [4.0], [10.0], [20.0]]])  # CLS and four cells
+    groups = Groups(tokens, torch.tensor([[1.0, 2.0, 1.0, 1.0, 1.0]]), torch.tensor([[0, 1, 1, 2, 3, 4]]))
+    keys = torch.tensor([[[5.0, 5.0], [1.0, 0.1], [1.0, 0.0], [-1.0, 3.0], [0.0, 1.0]]])
+    merged = merge(groups, keys, prefix=1, rate=1)
+    assert merged.tokens.flatten().tolist() == [9, 10, 2, 20]  # the second and third: (2 * 1 + 4) / 3
+    assert merged.sizes.tolist() == [[1, 1, 3, 1]] and merged.members.tolist() == [[0, 2, 2, 2, 1, 3]]
+    assert merge(groups, keys, prefix=1, rate=0) is groups
+
+
+def test_equal_cells_that_are_merged_change_nothing() -> None:
+    """A group attends and is attended to as its members were: all cells alike give what the plain ViT gives."""
+    vit = small(FULL).extractor
+    tokens = tokens_of(vit, batch=1)
+    tokens[:, 1:] = tokens[:, 1:2]
+    merged = ToMe(FULL, 7)(tokens, vit.blocks, ALL).tokens
+    torch.testing.assert_close(vit.norm(merged), vit.encode(tokens), atol=1e-4, rtol=1e-4)
+
+
+def test_the_members_of_a_group_have_its_token() -> None:
+    vit, tome = small(FULL).extractor, ToMe(FULL, 6)
+    tokens = tokens_of(vit)
+    members = tome.grouped(tokens, vit.blocks).members
+    whole, cells = tome(tokens, vit.blocks, ALL).tokens, tome(tokens, vit.blocks, slice(1, None)).tokens
+    torch.testing.assert_close(whole[:, 1:], cells)
+    for one, of_group in zip(whole, members, strict=True):
+        for group in of_group.unique():
+            assert len(one[of_group == group].unique(dim=0)) == 1
+        assert len(one.unique(dim=0)) == len(of_group.unique())
+
+
+@pytest.mark.parametrize("rate", [0, 1, 6, 40])
+def test_counts_what_torch_counts(rate: int) -> None:
+    vit, tome = small(FULL).extractor, ToMe(FULL, rate)
+    tokens, counts = tokens_of(vit, batch=1), merged_counts(FULL, 37, rate)
+    for asked, returned in ((CLS, 1), (slice(1, None), counts[-1] - 1)):
+        assert merged_macs(FULL, 37, counts, returned) == counted(lambda asked=asked: tome(tokens, vit.blocks, asked))
+
+
+def test_a_model_that_was_never_trained_for_it_answers_everywhere() -> None:
+    config = replace(SEGMENTING, extractor_depth=5, selector_depth=0, prefix="own", k=1.0)
+    model = small(config)
+    patches, cells = noise(2, 36, 3, 4, 4), torch.arange(36).flip(0).expand(2, 36)
+    given: tuple[Tensor, Tensor, tuple[int, int], Tensor] = (patches, cells, (6, 6), noise(2, 1, 24))
+    plain = model.segment(*given)
+    model.extractor.cropr = ToMe(config, 0)
+    torch.testing.assert_close(model.segment(*given), plain, atol=1e-4, rtol=1e-4)
+    model.extractor.cropr = ToMe(config, 6)
+    assert model.segment(*given).shape == plain.shape
+    assert torch.equal(model.extract_dense(*given).cells, cells)
+    assert not torch.allclose(model.segment(*given), plain, atol=1e-3)
+    assert model.state_dict().keys() == small(config).state_dict().keys()
+
+
+def test_a_rate_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="a rate of -1 cells"):
+        ToMe(FULL, -1)

@@ -1,0 +1,157 @@
+"""The comparison's table, plot and page, on figures made up here."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookwhere_cli.show.comparison import columns, markdown
+from lookwhere_cli.show.comparison_page import comparison_page
+from lookwhere_cli.show.pareto import draw
+from tests.show.test_page import CHROMIUM, NASTY
+
+METHODS = ("full", "lookwhere", "cropr", "dvt")
+RIGHT = {"a.png": METHODS, "b.png": ("lookwhere",), "c.png": ("full", "lookwhere", "cropr")}
+
+
+def point(method: str, score: float, macs: float, **more: Any) -> dict[str, Any]:
+    return {
+        "method": method,
+        "setting": "" if method == "full" else "25%",
+        "score": {"value": score, "low": score - 0.02, "high": score + 0.02},
+        "difference": None if method == "full" else {"value": -0.01, "low": -0.03, "high": 0.01},
+        "macs": macs,
+        "seconds": 0.0201,
+        "images_per_second": 51.3,
+        "batch": 32,
+        "memory": 123.4,
+        "front": method != "full",
+        "halves": 1,
+    } | more
+
+
+def answer(method: str, right: bool) -> dict[str, Any]:
+    cells = [[0, 1], [2, 0]] if method == "lookwhere" else [[row, column] for row in range(3) for column in range(2)]
+    return {
+        "method": method,
+        "setting": "25%",
+        "right": float(right),
+        "labels": [{"label": NASTY if right else "cat", "index": 0, "probability": 0.876}],
+        "k": len(cells),
+        "grid": [3, 2],
+        "cells": [] if method == "dvt" else cells,
+        "macs": 400_000_000,
+    } | ({"exit": 2} if method == "dvt" else {})
+
+
+RESULTS = {
+    "command": f"lookwhere compare {NASTY}",
+    "data": NASTY,
+    "split": "val",
+    "kind": "single",
+    "metric": "top1",
+    "pictures": 600,
+    "failed": [],
+    "device": "cpu",
+    "points": [point(*one) for one in zip(METHODS, (0.9, 0.88, 0.87, 0.86), (1e9, 4e8, 3e8, 2e8), strict=True)],
+    "differences": [
+        {"path": path, "truth": NASTY, "mask": None, "answers": [answer(one, one in right) for one in METHODS]}
+        for path, right in RIGHT.items()
+    ],
+}
+PICTURES = {path: Image.effect_noise((64, 96), 60).convert("RGB") for path in RIGHT}
+
+
+def test_the_table_has_what_fits() -> None:
+    assert [title for title, _ in columns(RESULTS, 60)] == ["method", "setting", "top-1", "GMACs", "ms"]
+    wide = dict(columns(RESULTS, 120))
+    row = RESULTS["points"][1]
+    assert wide["to full"](row) == "-1.0 (-3.0 to +1.0)"
+    assert (wide["images/s"](row), wide["MiB"](row), wide["front"](row)) == ("51.3 (32)", "123", "*")
+    assert wide["to full"](RESULTS["points"][0]) == ""
+
+
+def test_what_was_not_taken_has_no_column() -> None:
+    bare = [one | {"seconds": None, "images_per_second": None, "memory": None} for one in RESULTS["points"]]
+    shown = [title for title, _ in columns(RESULTS | {"points": bare}, 120)]
+    assert not {"ms", "images/s", "MiB"} & set(shown)
+    assert "MiB:" not in markdown(RESULTS | {"points": bare})
+
+
+def test_markdown_has_a_line_for_each_point() -> None:
+    table = [line for line in markdown(RESULTS).splitlines() if line.startswith("| ")]
+    assert len(table) == 2 + len(METHODS)
+    assert table[2].startswith("| full ViT |  | 90.0 | 88.0–92.0 |  | 1 |")
+
+
+def test_the_plot_is_a_png() -> None:
+    file = io.BytesIO()
+    draw(RESULTS, file)
+    assert Image.open(file).format == "PNG"
+
+
+def test_hostile_names_stay_text_and_nothing_points_to_a_network() -> None:
+    html = comparison_page(RESULTS, PICTURES, {})
+    assert html.count("<script") == html.count("</script>") == 1
+    bare = re.sub(r"base64,[\w+/=]+", "", html)
+    assert not re.search(r"(https?:)?//[a-z]", bare)
+    assert "default-src 'none'" in html
+
+
+def test_masks_are_shown_in_their_classes_colours() -> None:
+    told = RESULTS["differences"][0]
+    answers = [one | {"labels": [], "right": 0.75} for one in told["answers"]]
+    results = RESULTS | {"kind": "masks", "metric": "miou", "differences": [told | {"truth": None, "answers": answers}]}
+    classes = {("a.png", method): np.zeros((96, 64), np.uint8) for method in ("truth", *METHODS)}
+    html = comparison_page(results, PICTURES, classes)
+    assert html.count("75% right") == len(METHODS)
+    assert html.count("image/png") == len(METHODS) + 2  # the mask and the plot
+    assert "filter" not in html.partition("<script>")[0].partition("</style>")[2]
+
+
+def test_agreement_is_told() -> None:
+    assert "Nowhere: all methods give the same answers." in comparison_page(RESULTS | {"differences": []}, {}, {})
+
+
+# ---- in a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Any:
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on the path")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("width", [400, 1300])
+def test_the_filter_shows_who_alone_is_right_or_wrong(browser: Any, tmp_path: Any, width: int) -> None:
+    file = tmp_path / "page.html"
+    file.write_text(comparison_page(RESULTS, PICTURES, {}), encoding="utf-8")
+    tab = browser.new_page(viewport={"width": width, "height": 900})
+    complaints: list[str] = []
+    tab.on("console", lambda message: complaints.append(message.text))
+    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    tab.goto(file.as_uri())
+
+    def shown(value: str) -> list[str]:
+        tab.select_option("#filter", value)
+        return [one.split()[0] for one in tab.locator("article:visible h3").all_inner_texts()]
+
+    assert shown("") == list(RIGHT)
+    assert shown("lookwhere") == ["b.png"]
+    assert shown("-dvt") == ["c.png"]
+    assert shown("cropr") == []
+    assert tab.locator("#none").is_visible()
+    overflow = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    tab.close()
+    assert overflow <= 0
+    assert complaints == []
