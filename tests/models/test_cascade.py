@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -156,9 +156,11 @@ def test_the_calibration_pictures_leave_as_was_calibrated(seed: int, budget: flo
 
 @settings(deadline=None, max_examples=40)
 @given(seed=st.integers(0, 100), budgets=st.tuples(st.floats(1.1, 6.9), st.floats(1.1, 6.9)))
-def test_a_larger_budget_costs_no_less(seed: int, budgets: tuple[float, float]) -> None:
+@example(seed=0, budgets=(1.5625, 1.5078125))
+def test_a_larger_budget_costs_no_less_but_for_rounding(seed: int, budgets: tuple[float, float]) -> None:
     small, large = (calibrate(confidences(100, seed=seed), COSTS, budget) for budget in sorted(budgets))
-    assert small.cost <= large.cost
+    # What an exit's share lacks to its last whole picture goes to the last exit: up to (7 - 1) + (7 - 3) for 100.
+    assert small.cost < large.cost + 0.1
     assert small.thresholds[0] <= large.thresholds[0]
 
 
