@@ -39,8 +39,7 @@ def what(config: Config) -> str:
         f"{config.thumbnail_grid[0] * config.patch} x {config.thumbnail_grid[1] * config.patch} px and chooses {k} of "
         f"{rows} x {columns} cells of {config.patch} px; an extractor of {config.extractor_depth} blocks reads only "
         f"those{beside}. {spent / 1e9:.2f} GMACs for a picture of that shape, {full / spent:.1f}x fewer than the full "
-        f"ViT. {_dropped(config)}"
-        f"{licence}"
+        f"ViT. {_dropped(config)}{_looks(config)}{licence}"
     )
 
 
@@ -55,6 +54,27 @@ def _dropped(config: Config) -> str:
         f"Its blocks drop cells on the way, from {tokens} tokens to {kept_counts(pruning, config, tokens)[-1]}{back}: "
         f"{cost(config) / 1e9:.2f} GMACs. "
     )
+
+
+def _looks(config: Config) -> str:
+    """Likewise about what `-k auto` does; nothing where it does nothing."""
+    if not config.looks:
+        return ""
+    cells = math.prod(config.grid)
+    ks = [kept(k, cells) for k in config.looks]
+    spent = macs.count_looks(config, config.grid, config.thumbnail_grid, ks, _coarse_patches(config))
+    how = "adds to what it saw" if config.second_look == "add" else "starts anew"
+    told = (
+        f"With `-k auto` it reads {', then '.join(map(str, ks))} cells where it is unsure, and {how}: "
+        f"{', '.join(f'{one / 1e9:.2f}' for one in spent)} GMACs by the look that answers. "
+    )
+    if not config.thresholds:
+        return told
+    return f"{told}The thresholds in `config.json` came to {config.expected_macs / 1e9:.2f} on average. "
+
+
+def _coarse_patches(config: Config) -> int:
+    return math.prod(grid_for(*config.grid, config.coarse_size, config.patch)) if config.coarse_size else 0
 
 
 def _cascade(config: Config) -> str:
@@ -74,7 +94,7 @@ def cost(config: Config) -> int:
     """Multiply-adds for a picture of the model's own shape, read as it does by default; a cascade's on average."""
     if config.exits:
         return config.expected_macs or dvt_macs.costs(config, shapes_of(config))[-1]
-    coarse = math.prod(grid_for(*config.grid, config.coarse_size, config.patch)) if config.coarse_size else 0
+    coarse = _coarse_patches(config)
     count = macs.count_segment if config.task == "segment" else macs.count
     k = kept(config.k, math.prod(config.grid))
     return count(config, config.grid, config.thumbnail_grid, k, coarse).total

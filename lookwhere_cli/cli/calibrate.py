@@ -34,6 +34,14 @@ def calibrate(
         str, typer.Option(metavar="B", help="Per picture: 60% of the last stage's MACs, or 0.9G.", show_default=False)
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The calibrated model's folder.", show_default=False)],
+    looks: Annotated[
+        str | None,
+        typer.Option(
+            metavar="K,K,...",
+            help="For -k auto: cells read after each look, 12.5%,37.5%. (default: the model's)",
+            show_default=False,
+        ),
+    ] = None,
     label_column: Annotated[str | None, typer.Option(metavar="NAME", help="Of the CSV.", rich_help_panel=DATA)] = None,
     split: Annotated[
         Literal["train", "val", "all"] | None,
@@ -63,16 +71,22 @@ def calibrate(
 
       lookwhere calibrate pictures/ --model my-dvt --budget 60% --out my-dvt-60
 
-      lookwhere calibrate photos/ --model my-dvt --budget 0.9G --out my-dvt-fast
+      lookwhere calibrate photos/ --model my-model --looks 12.5%,37.5% --budget 0.5G --out my-auto
     """
+    reach = (
+        [one for one in (options.amount(part, "--looks") for part in looks.split(",")) if one is not None]
+        if looks
+        else []
+    )
     wanted, how = amount(budget), options.mode(crop, stretch)
     _check_free(out, overwrite)
     have(model, quiet)
 
+    from lookwhere_cli.adaptive import adaptive
     from lookwhere_cli.loading import load
     from lookwhere_cli.training.calibrate import Cascade, calibration, pictures_of, save_calibrated
 
-    cascade = load(
+    predictor = load(
         model,
         mode=how,
         device=device,
@@ -81,10 +95,11 @@ def calibrate(
         workers=workers,
         max_pixels=max_pixels,
     )
+    cascade = adaptive(predictor, reach) if reach or predictor.config.looks else predictor
     if not isinstance(cascade, Cascade):
         raise ModelError(
             f"The model {model!r} answers in one stage, so there is nothing to calibrate; "
-            "train one that has several: lookwhere train --method dvt."
+            "choose --looks (12.5%,37.5%), or train one that has several: lookwhere train --method dvt."
         )
     paths, part = pictures_of(data, label_column, split, split_file, cascade.loaded.folder)
     console = Console(stderr=True)

@@ -77,6 +77,10 @@ def _of_config(config: Config) -> Iterator[tuple[str, str]]:
     if config.exits:
         yield "exits", ", ".join(f"{rows} x {columns}" for rows, columns, *_ in config.exits)
         yield "thresholds", ", ".join(f"{one:.4g}" for one in config.thresholds) or "none: the last exit answers all"
+    if config.looks:
+        cells = config.grid[0] * config.grid[1]
+        yield "looks", f"{', '.join(f'{kept(k, cells)}' for k in config.looks)} cells, with -k auto"
+        yield "thresholds", ", ".join(f"{one:.4g}" for one in config.thresholds) or "none; see lookwhere calibrate"
     yield "GMACs", gmacs
     yield "licence", config.license or "not stated"
 

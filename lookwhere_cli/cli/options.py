@@ -17,7 +17,7 @@ def amount_or_auto(text: str | None) -> int | float | Literal["auto"] | None:
     return "auto" if text is not None and text.strip().lower() == "auto" else amount(text)
 
 
-def amount(text: str | None) -> int | float | None:
+def amount(text: str | None, option: str = "-k") -> int | float | None:
     """How much to read, as users write it: N (cells), 0.25 or 25% (a share), `all`; 1 is one cell, 1.0 is all.
 
     Gives an int for a count, a float for a share, None for None. Raises UsageError for anything else.
@@ -27,7 +27,7 @@ def amount(text: str | None) -> int | float | None:
     wanted = _number(text.strip().lower())
     if wanted is None or not (0 < wanted <= 1 if isinstance(wanted, float) else wanted >= 1):
         no = "is for classify and explain; here give" if text == "auto" else "is not an amount to read; give"
-        raise UsageError(f"-k {text} {no} a number of cells (94), a share of them (0.25 or 25%), or all.")
+        raise UsageError(f"{option} {text} {no} a number of cells (94), a share of them (0.25 or 25%), or all.")
     return wanted
 
 

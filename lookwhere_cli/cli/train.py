@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,7 @@ def train(
     decoder: asked.Decoder = 64,
     patches: asked.Patches = "25%-50%",
     default_k: asked.DefaultK = None,
+    second_look: asked.SecondLook = None,
     look: asked.Look = None,
     train_selector: asked.TrainSelector = False,
     area: asked.Area = (0.3, 1.0),
@@ -83,6 +85,7 @@ def train(
     """
     k, grids = amounts(patches), _grids(exits, method)
     own = amount(default_k) or k[1]
+    added = _added(second_look, (own, *k), method, blind=train_selector and look is None)
     dropped = _dropped(method, prune)
     place = placed(device)
     unfinished(out)
@@ -108,6 +111,7 @@ def train(
         epochs=epochs,
         batch=batch_size,
         k=(1.0, 1.0) if full else k,
+        added=added,
         shape=Shape(
             method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, prune_fusion or None, grids
         ),
@@ -129,13 +133,30 @@ def train(
     _train(Run(recipe, base, config, labelled, where, made(out), workers, place), console, base.name)
 
 
-def amounts(text: str) -> tuple[int | float, int | float]:
+def amounts(text: str, option: str = "--patches") -> tuple[int | float, int | float]:
     """The least and the most to read, from 25%, 94, all or a range of two such, 10%-50%. Raises UsageError."""
     low, dash, high = text.partition("-")
-    first, last = amount(low), amount(high if dash else low)
+    first, last = amount(low, option), amount(high if dash else low, option)
     if first is None or last is None or type(first) is not type(last) or first > last:
-        raise UsageError(f"--patches {text} is no range; write two counts or two shares that grow, as in 10%-50%.")
+        raise UsageError(f"{option} {text} is no range; write two counts or two shares that grow, as in 10%-50%.")
     return first, last
+
+
+def _added(
+    text: str | None, before: Sequence[int | float], method: str, blind: bool
+) -> tuple[int | float, int | float] | None:
+    """The least and the most that a second look adds to what was read `before` it. Raises UsageError."""
+    if text is None:
+        return None
+    if method != "lookwhere" or blind:
+        what = "--train-selector without --look" if blind else f"--method {method}"
+        raise UsageError(f"--second-look and {what} exclude each other; leave one of them out.")
+    least, most = amounts(text, "--second-look")
+    if any(type(one) is not type(most) for one in before):
+        raise UsageError(f"--second-look {text} and what -k says must both be counts, or both shares.")
+    if isinstance(most, float) and max(before) + most > 1:
+        raise UsageError(f"--second-look {text} and the {max(before):.0%} before it are more than all cells.")
+    return least, most
 
 
 def _dropped(method: str, prune: str | None) -> int | float | None:
@@ -152,11 +173,14 @@ def _config(base: Loaded, recipe: FineTuning, labelled: Labelled, k: int | float
     from lookwhere_cli.models.cropr import check_own
     from lookwhere_cli.models.schedule import pruning_of
     from lookwhere_cli.training.finetune import typical_size
-    from lookwhere_cli.training.start import config_for
+    from lookwhere_cli.training.start import config_for, with_second_look
 
     try:
         config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
         config = replace(config, k=_possible(k, config))
+        if recipe.added:
+            config = with_second_look(config, recipe.added[1])
+            _possible(config.looks[-1], config)
         check_own(config, pruning_of(config))
     except ValueError as failure:
         raise UsageError(f"{failure}.") from failure

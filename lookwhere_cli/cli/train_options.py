@@ -62,6 +62,10 @@ Patches = Annotated[str, _option(LOOK, "Cells read: 25%, 94, or a range, 10%-50%
 DefaultK = Annotated[
     str | None, _option(LOOK, "The model's own k. (default: the range's end)", metavar="K", show_default=False)
 ]
+SecondLook = Annotated[
+    str | None,
+    _option(LOOK, "Cells that a second look adds: 25%, or 10%-25%.", metavar="K[-K]", show_default=False),
+]
 Look = Annotated[Path | None, _option(LOOK, "Boxes (CSV) or masks (folder) that tell it.", metavar="PATH")]
 TrainSelector = Annotated[bool, _option(LOOK, "Let the task move the map.", "--train-selector")]
 

@@ -42,6 +42,8 @@ class Batch(NamedTuple):
     """Whether the cells worth a look go before those that the selector would choose."""
     progress: float = 1.0
     """How far the training has come, 0..1."""
+    added: int = 0
+    """Cells that a second look adds; 0: there is none."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,8 @@ class Serving:
     augmentation: Augmentation
     boundaries: bool = False
     """Whether masks tell where to look: where classes meet."""
+    added: K | None = None
+    """Cells that a second look adds, likewise; None: there is none."""
 
 
 class Batches(Dataset[Batch]):
@@ -100,7 +104,7 @@ class Batches(Dataset[Batch]):
         rng = np.random.default_rng((serving.seed, 1, step))
         grid = self._grid(members[0])
         cells = grid[0] * grid[1]
-        k = int(rng.integers(kept(serving.k[0], cells), kept(serving.k[1], cells) + 1))
+        k = self._drawn(serving.k, cells, rng)
         seeds = rng.integers(2**62, size=len(members))
         mine = range(self.rank, len(members), self.processes)
         samples = [self._sample(members[place], grid, int(seeds[place])) for place in mine]
@@ -119,6 +123,7 @@ class Batches(Dataset[Batch]):
             k,
             told=bool(rng.random() > step / self.steps),
             progress=step / self.steps,
+            added=min(self._drawn(serving.added, cells, rng), cells - k) if serving.added else 0,
         )
 
     def _members(self, step: int) -> list[int]:
@@ -126,6 +131,9 @@ class Batches(Dataset[Batch]):
         order = np.random.default_rng((self.serving.seed, 0, epoch)).permutation(len(self.examples))
         size = self.serving.batch
         return list(np.resize(order, max(size, len(order)))[place * size : (place + 1) * size])
+
+    def _drawn(self, k: K, cells: int, rng: np.random.Generator) -> int:
+        return int(rng.integers(kept(k[0], cells), kept(k[1], cells) + 1))
 
     def _grid(self, member: int) -> Grid:
         """The first picture's shape is the whole batch's: whole pictures are seldom square."""

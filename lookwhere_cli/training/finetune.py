@@ -55,6 +55,8 @@ class FineTuning:
     """Pictures in a step, over all processes."""
     k: K = (0.25, 0.5)
     """Cells read, least and most: counts (int) or shares (float); drawn evenly for each step."""
+    added: K | None = None
+    """Cells that a second look adds to those, likewise; None: there is none."""
     shape: Shape = field(default_factory=Shape)
     steering: Steering = "frozen"
     augmentation: Augmentation = field(default_factory=Augmentation)
@@ -109,7 +111,7 @@ class Run:
         self.average.to(self.accelerator.device)
         weights = class_weights(labelled, recipe.balance)
         objective = _objective(model, labelled, recipe, weights).to(self.accelerator.device)
-        new = (*FRESH[1:], "head.", "decoder.", "reuse.", *_new_map(recipe))
+        new = (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.", *_new_map(recipe))
         optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.batches = self._batches(config, look)
@@ -217,6 +219,7 @@ class Run:
             recipe.seed,
             recipe.augmentation,
             boundaries=recipe.steering == "look" and self.labelled.kind == "masks",
+            added=recipe.added,
         )
         share = (self.accelerator.process_index, self.accelerator.num_processes)
         examples, classes = self.labelled.of("train"), len(self.labelled.classes)

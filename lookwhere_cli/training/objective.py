@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.models.auxiliary import Attending, Auxiliaries
+from lookwhere_cli.models.cascade import every
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.dvt import DVT
 from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.looks import Seen, Whole, looks_of
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import Selection, choose
 from lookwhere_cli.models.vit import cut
@@ -57,17 +59,15 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The losses, to be added up."""
-        model, patch = self.model, self.model.config.patch
-        grid = _grid_of(batch.pictures, patch)
+        grid = _grid_of(batch.pictures, self.model.config.patch)
         selection = self._select(batch, grid)
         cells = self._cells(batch, selection.map.detach())
-        chosen = torch.take_along_dim(cut(batch.pictures, patch), cells[:, :, None, None, None], 1)
-        given = (self._normalised(chosen), cells, grid, selection.prefix_tokens, self._coarse(batch))
-        with self._watched(batch.progress) as seen:
-            logits = model.segment(*given) if self.kind == "masks" else model.logits(model.extract(*given))
-        losses = {"task": self._task_loss(logits.float(), batch.targets)}
+        with self._watched(batch.progress) as watched:
+            answers = self._answers(batch, grid, cells, selection.prefix_tokens)
+        each = [self._task_loss(logits.float(), batch.targets) for logits in answers]
+        losses = {"task": torch.stack(each).sum()}
         if self.auxiliaries is not None:
-            losses["auxiliary"] = self._auxiliary_loss(self.auxiliaries(seen).float(), batch.targets)
+            losses["auxiliary"] = self._auxiliary_loss(self.auxiliaries(watched).float(), batch.targets)
         if self.steering == "look" and batch.look is not None:
             losses["look"] = look_loss(selection.map, batch.look)
         elif self.steering == "attention":
@@ -97,6 +97,23 @@ class Objective(nn.Module):
             each = [self._task_loss(one, targets) for one in logits.squeeze(2).unbind(1)]
         return torch.stack(each).sum()
 
+    def _answers(
+        self,
+        batch: Batch,
+        grid: Grid,
+        cells: Int64[Tensor, "batch k"],
+        prefix_tokens: Float[Tensor, "batch prefix dim"],
+    ) -> Sequence[Tensor]:
+        """The logits; of a model that learns to look twice, those of both looks, as it gives them later."""
+        model, pictures = self.model, cut(batch.pictures, self.model.config.patch)
+        if batch.added:
+            whole = Whole(self._normalised(pictures))
+            looks = looks_of(model, (batch.k, batch.k + batch.added))
+            return every(looks, Seen(whole, grid, cells, prefix_tokens, self._coarse(batch)))
+        chosen = torch.take_along_dim(pictures, cells[:, :, None, None, None], 1)
+        given = (self._normalised(chosen), cells, grid, prefix_tokens, self._coarse(batch))
+        return [model.segment(*given) if self.kind == "masks" else model.logits(model.extract(*given))]
+
     def _select(self, batch: Batch, grid: Grid) -> Selection:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.steering != "frozen"):
             return self.model.select(self._normalised(batch.thumbnails), grid)
@@ -110,9 +127,9 @@ class Objective(nn.Module):
     def _cells(self, batch: Batch, scores: Float[Tensor, "batch cells"]) -> Int[Tensor, "batch k"]:
         """The best; where it was told so, those worth a look first; while attention steers, a share at random."""
         if self.steering == "look" and batch.look is not None and batch.told:
-            return choose(scores.softmax(-1) + batch.look, batch.k)
+            return choose(scores.softmax(-1) + batch.look, batch.k + batch.added)
         if self.steering != "attention":
-            return choose(scores, batch.k)
+            return choose(scores, batch.k + batch.added)
         places = torch.arange(scores.shape[1], device=scores.device).expand_as(scores)
         drawn = torch.zeros_like(scores).scatter(1, batch.random, -places.to(scores.dtype))
         explored = int(EXPLORED * batch.k)

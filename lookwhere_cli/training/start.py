@@ -68,6 +68,10 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         labels=classes,
         pool="cls" if kind == "masks" else shape.pool,
         decoder_channels=shape.decoder_channels if kind == "masks" else 0,
+        looks=(),
+        second_look="restart",
+        thresholds=(),  # what was calibrated was another model
+        expected_macs=0,
         prune=shape.prune,
         prune_fusion=_fusion(shape, kind),
     )
@@ -83,6 +87,11 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
             f"A selector of {depth} blocks is deeper than the extractor, which has {base.extractor_depth}."
         )
     return replace(config, thumbnail_grid=thumbnail, selector_depth=depth, map_scale=-(-grid[0] // thumbnail[0]))
+
+
+def with_second_look(config: Config, added: int | float) -> Config:
+    """The config of a model that reads its k cells and, where it is unsure, so many more. Raises ValueError."""
+    return replace(config, looks=(config.k, round(config.k + added, 6)), second_look="add")
 
 
 def _fusion(shape: Shape, kind: Kind) -> bool:

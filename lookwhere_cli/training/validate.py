@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import torch
 
+from lookwhere_cli.adaptive import AdaptivePredictor
 from lookwhere_cli.checkpoints.folder import Loaded, Model
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.images.frame import Reading
-from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.predictor import Glimpse, Predictor
 from lookwhere_cli.training.examples import Labelled
 from lookwhere_cli.training.exits import Exits
 from lookwhere_cli.training.field import Field, task_for
 from lookwhere_cli.training.metrics import Scores
-from lookwhere_cli.training.passes import Look
+from lookwhere_cli.training.passes import Look, Measured
 
 BATCH, WORKERS = 16, 2
 T = TypeVar("T")
@@ -26,16 +28,31 @@ T = TypeVar("T")
 def validate(model: Model, labelled: Labelled) -> dict[str, float]:
     """The figures of the task by name, the one that counts first; see `metrics`.
 
-    A cascade's are those of its last exit, and then "exit 1", "exit 2", ...: what counts, of each.
+    A cascade's are those of its last exit or look, and then "exit 1", "exit 2", ...: what counts, of each.
     """
     predictor = _predictor(model)
     held_back = replace(labelled, examples=labelled.of("val"))
     task, field = task_for(held_back, model.config, "this run's model"), Field(held_back, _untold)
-    if not isinstance(predictor, DVTPredictor):
+    if isinstance(predictor, DVTPredictor):
+        exits = Exits(predictor)
+        stages = field.scored(exits, exits.outcomes, task, "")[:-1]
+    elif isinstance(predictor, AdaptivePredictor):
+        stages = field.scored(partial(_every_look, predictor), len(predictor.looks), task, "")
+    else:
         return _figures(field.scores(predictor, [Look("selector", model.config.k)], task, "")[0])
-    exits = Exits(predictor)
-    each = [_figures(scores) for scores in field.scored(exits, exits.outcomes, task, "")[:-1]]
+    each = [_figures(scores) for scores in stages]
     return each[-1] | {f"exit {number}": next(iter(one.values())) for number, one in enumerate(each, start=1)}
+
+
+def _every_look(predictor: AdaptivePredictor, paths: Sequence[str]) -> Iterator[Measured | str]:
+    """Each picture's probabilities at every look; the sentence that says why there are none."""
+
+    def answer(glimpses: Sequence[Glimpse]) -> list[Measured | str]:
+        with torch.inference_mode():
+            told = predictor.every_look(glimpses).float().softmax(dim=-1)
+        return [Measured(list(told[:, place]), glimpse.view.size) for place, glimpse in enumerate(glimpses)]
+
+    return predictor.in_batches(paths, answer, lambda row: row.error or "")
 
 
 def _figures(scores: Scores) -> dict[str, float]:
@@ -56,6 +73,8 @@ def _predictor(model: Model) -> Predictor:
     )
     if config.exits:
         return DVTPredictor(loaded, reading, top=1, batch_size=BATCH, workers=WORKERS)
+    if config.looks:
+        return AdaptivePredictor(loaded, reading, top=1, batch_size=BATCH, workers=WORKERS)
     return Predictor(loaded, reading, k=config.k, top=1, batch_size=BATCH, workers=WORKERS)
 
 

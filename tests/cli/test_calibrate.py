@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lookwhere_cli.checkpoints.card import what
 from lookwhere_cli.cli.calibrate import amount
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.models.config import Config
 from tests.test_architecture import imported
 from tests.training.labelled import coloured
 
@@ -63,6 +65,37 @@ def test_from_a_cascade_to_one_within_a_budget(lookwhere, cascade_folder, labell
     assert ran.code == 2 and "holds files already" in ran.err
     assert lookwhere(*again, "--overwrite").code == 0
     assert json.loads((out / "config.json").read_text())["expected_macs"] < config["expected_macs"]
+
+
+def test_from_a_model_with_a_selector_to_one_that_looks_closer_within_a_budget(
+    lookwhere, model_folder, labelled, tmp_path
+):
+    out = tmp_path / "out"
+    ran = lookwhere("calibrate", labelled, "--looks", "12.5%,50%", "--budget", "70%", "--out", out)
+    assert (ran.code, ran.err) == (0, "")
+    config = json.loads((out / "config.json").read_text())
+    assert config["looks"] == [0.125, 0.5] and len(config["thresholds"]) == 1
+    rows = json.loads(lookwhere("classify", labelled, "-k", "auto", "-m", out, "--format", "json").out)
+    assert {row["exit"] for row in rows} == {1, 2}
+    assert round(sum(row["macs"] for row in rows) / len(rows)) == config["expected_macs"]
+    assert "reads 4, then 18 cells where it is unsure, and starts anew" in what(Config.from_dict(config))
+    assert "4, 18 cells, with -k auto" in lookwhere("models", "show", out).out
+    ran = lookwhere("calibrate", labelled, "-m", out, "--budget", "50%", "--out", tmp_path / "less")
+    less = json.loads((tmp_path / "less" / "config.json").read_text())
+    assert less["looks"] == [0.125, 0.5] and less["expected_macs"] < config["expected_macs"]
+
+
+@pytest.mark.parametrize(
+    ("looks", "sentence"),
+    [
+        ("50%,12.5%", "looks is [0.5, 0.125]; it must be two counts of cells or more"),
+        ("some", "--looks some is not an amount to read"),
+        ("25%,8", "looks is [0.25, 8]"),
+    ],
+)
+def test_looks_that_can_not_be_are_refused(lookwhere, model_folder, labelled, tmp_path, looks, sentence):
+    ran = lookwhere("calibrate", labelled, "--looks", looks, "--budget", "70%", "--out", tmp_path / "out")
+    assert ran.code == 2 and sentence in " ".join(ran.err.split())
 
 
 def test_a_broken_picture_is_told_and_the_rest_are_enough(lookwhere, cascade_folder, tmp_path):

@@ -227,6 +227,16 @@ def test_a_cascade_over_grids_tells_of_each_exit(lookwhere, folders, tmp_path):
         assert row["scores"]["top1"]["value"] == pytest.approx(best[row["chosen_by"]])
 
 
+def test_a_second_look_is_judged_beside_the_first(lookwhere, folders, tmp_path):
+    out = tmp_path / "out"
+    ran = lookwhere("train", folders, "--out", out, "--second-look", "4-12", *FAST)
+    assert ran.code == 0, ran.err
+    assert re.search(r"^epoch 2 .* top-1 [\d.]+% .*exit 1 [\d.]+%  exit 2 [\d.]+% ", ran.err, re.MULTILINE)
+    config = json.loads((out / "config.json").read_text())
+    assert (config["k"], config["looks"], config["second_look"]) == (12, [12, 24], "add")
+    assert "12, then 24" in (out / "README.md").read_text()
+
+
 def test_a_given_split_is_kept_to_and_needs_no_broken_picture(lookwhere, folders, tmp_path):
     names = [f"{place.name}/{file.name}" for place in sorted(folders.iterdir()) for file in sorted(place.iterdir())]
     lines = [f"{name},{'val' if index % 4 == 0 else 'train'}" for index, name in enumerate(names)]
@@ -315,7 +325,7 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
     [
         (["--patches", "50%-10%"], 2, "--patches 50%-10% is no range"),
         (["--patches", "10%-20"], 2, "--patches 10%-20 is no range"),
-        (["-k", "some"], 2, "-k some is not an amount"),
+        (["-k", "some"], 2, "--patches some is not an amount"),
         (["--default-k", "400"], 2, "k = 400 is more than the 36 cells of the model's 6 x 6"),
         (["--size", "30"], 2, "try 28 or 32"),
         (["--selector-depth", 9], 2, "deeper than the extractor, which has 3"),
@@ -335,6 +345,15 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["--prune", "50%", "--train-selector"], 2, "which does not see what --prune dropped"),
         (["--prune", "2", "--pool", "max", "--coarse", "8"], 2, "coarse_size is 8 and prune is 2"),
         (["--exits", "2,6"], 2, "go with --method dvt"),
+        (["--second-look", "some"], 2, "--second-look some is not an amount"),
+        (["--second-look", "12-4"], 2, "--second-look 12-4 is no range"),
+        (["-k", "10%-50%", "--second-look", "60%"], 2, "60% and the 50% before it are more than all cells"),
+        (["--second-look", "25%"], 2, "must both be counts, or both shares"),
+        (["--second-look", "30"], 2, "k = 42 is more than the 36 cells"),
+        (["--second-look", "8", "--pool", "max"], 2, "read it from CLS"),
+        (["--second-look", "8", "--prune", "1"], 2, "'add' and prune is 1"),
+        (["--second-look", "8", "--method", "full"], 2, "--second-look and --method full exclude each other"),
+        (["--second-look", "8", "--train-selector"], 2, "--train-selector without --look exclude each other"),
         (["--method", "dvt", "--exits", "2,x"], 2, "--exits 2,x are no grids"),
         (["--method", "dvt", "--exits", "0,6"], 2, "--exits 0,6 are no grids"),
         (["--method", "dvt", "--exits", "6,2"], 2, "ends with 2 x 2 cells, but the model reads 6 x 6"),

@@ -84,6 +84,7 @@ def test_survives_json(config: Config) -> None:
         (LOOKING | {"selector_depth": 0, "prefix": "own"}, "needs a selector"),
         (LOOKING | {"second_look": "add", "pool": "max"}, "read it from CLS: .* pool 'max'"),
         ({"second_look": "add"}, "with 0 labels"),
+        (LOOKING | {"second_look": "add", "prune": 4}, "'add' and prune is 4"),
     ],
 )
 def test_refuses_what_cannot_be(values: dict[str, object], words: str) -> None:

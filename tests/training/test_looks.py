@@ -1,0 +1,126 @@
+"""A second look in training: both looks learn together, with the cells of each drawn anew in every step."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from lookwhere_cli.adaptive import adaptive
+from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.loading import load
+from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.looks import Seen, Whole
+from lookwhere_cli.models.selector import choose
+from lookwhere_cli.models.vit import cut
+from lookwhere_cli.training.batches import K
+from lookwhere_cli.training.examples import Example, Labelled
+from lookwhere_cli.training.finetune import Run, typical_size
+from lookwhere_cli.training.objective import class_loss, normalised
+from lookwhere_cli.training.optimise import Rates
+from lookwhere_cli.training.start import Shape, config_for, with_second_look
+from tests.models.small import ADDING, LABELLED, small
+from tests.models.test_looks import masked
+from tests.training.labelled import coloured, start
+from tests.training.test_batches import SERVING, batches, examples  # noqa: F401 (a fixture)
+from tests.training.test_finetune import RECIPE, fallen, interrupted_at, same, without_time
+from tests.training.test_objective import ALIKE, CELLS, batch_of, cells_read, objective
+
+TWICE = replace(RECIPE, k=(3, 8), added=(4, 12), rates=Rates(peak=1e-3, layer_decay=1.0), average=0.5)
+
+
+def run_of(labelled: Labelled, out: Path, epochs: int = 4) -> Run:
+    out.mkdir(exist_ok=True)
+    recipe, base = replace(TWICE, epochs=epochs), start()
+    config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
+    return Run(recipe, base, with_second_look(replace(config, k=6), 8), labelled, None, out, 0, device="cpu")
+
+
+@pytest.mark.parametrize("coarsely", [False, True])
+def test_the_loss_is_the_sum_of_both_looks_which_are_those_of_one_pass_behind_a_mask(coarsely: bool) -> None:
+    made, batch = objective(config=ADDING), batch_of()._replace(added=5)
+    if coarsely:
+        batch = batch._replace(coarse=batch.thumbnails)
+    model, config = small(ADDING), ADDING
+    selection = model.select(normalised(batch.thumbnails, config), (6, 6))
+    state = Seen(
+        Whole(cut(normalised(batch.pictures, config), config.patch)),
+        (6, 6),
+        choose(selection.map, 13),
+        selection.prefix_tokens,
+        Coarse(cut(normalised(batch.thumbnails, config), config.patch), (3, 3)) if coarsely else None,
+    )
+    losses = made(batch)
+    first, second = (class_loss(one, batch.targets, ALIKE) for one in masked(model, state, (8, 13)))
+    assert losses.keys() == {"task"}
+    torch.testing.assert_close(losses["task"], first + second, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(made(batch._replace(added=0))["task"], first, rtol=1e-4, atol=1e-4)
+
+
+def test_cells_that_were_told_are_read_before_those_that_a_second_look_adds() -> None:
+    look = torch.zeros(4, CELLS)
+    look[:, [3, 35]] = 0.5
+    made = objective(steering="look", config=ADDING)
+    batch = batch_of(look=look, told=True, k=2)._replace(added=3)
+    seen: list[Tensor] = []
+    embed = made.model.extractor.embed
+    made.model.extractor.embed = lambda patches, grid, cells: seen.append(cells) or embed(patches, grid, cells)  # type: ignore
+    assert made(batch).keys() == {"task", "look"}
+    assert seen[0].sort().values.tolist() == [[3, 35]] * 4 and seen[1].shape == (4, 3)
+    both = torch.cat(seen, dim=1).sort().values
+    alone = cells_read(objective(steering="look"), batch._replace(k=5, added=0))
+    assert both.equal(alone.sort().values)
+
+
+def test_what_a_second_look_adds_is_drawn_for_each_step_and_moves_nothing_else(examples: list[Example]) -> None:  # noqa: F811
+    def drawn(k: K, added: K | None) -> list[tuple[int, int]]:
+        made = batches(examples, replace(SERVING, k=k, added=added))
+        return [(made[step].k, made[step].added) for step in range(6)]
+
+    plain, twice = drawn((2, 6), None), drawn((2, 6), (3, 5))
+    assert [k for k, _ in plain] == [k for k, _ in twice] and {added for _, added in plain} == {0}
+    assert {added for _, added in twice} == {3, 4, 5}
+    cells = batches(examples)[0].random.shape[1]
+    assert {sum(one) for one in drawn((cells - 2, cells - 1), (8, 9))} == {cells}  # no more than there are
+
+
+def test_a_model_learns_to_look_twice_and_both_looks_are_judged(tmp_path: Path) -> None:
+    run = run_of(coloured(tmp_path / "set"), tmp_path / "out")
+    moments = list(run.train())
+    assert len({moment.step["k"] for moment in moments}) > 1
+    assert fallen(run) < 0.7
+    last = run.epochs[-1]
+    assert last["score"] == last["top1"] == last["exit 2"] > 0.6 and "exit 1" in last
+
+    loaded = load_model(str(tmp_path / "out"))
+    assert loaded.config == run.model.config and (loaded.config.looks, loaded.config.second_look) == ((6, 14), "add")
+    token = loaded.lookwhere.second_look
+    assert token is not None and token.token.any()
+    held_back = run.labelled.of("val")
+    rows = adaptive(load(str(tmp_path / "out"), device="cpu")).classify([example.path for example in held_back])
+    right = [row.labels[0].index == example.classes[0] for row, example in zip(rows, held_back, strict=True)]
+    assert sum(right) / len(right) == pytest.approx(run.best["top1"])
+
+
+def test_a_run_that_was_stopped_ends_as_an_unbroken_one(tmp_path: Path) -> None:
+    labelled = coloured(tmp_path / "set")
+    whole, first = (run_of(labelled, tmp_path / name, epochs=2) for name in ("whole", "parts"))
+    list(whole.train())
+    interrupted_at(first, 1)
+    last = run_of(labelled, tmp_path / "parts", epochs=2)
+    assert last.resume() == 1
+    list(last.train())
+    assert without_time(last.steps) == without_time(whole.steps)
+    assert without_time(last.epochs) == without_time(whole.epochs)
+    assert same(last.model, whole.model) and same(last.averaged, whole.averaged)  # type: ignore[arg-type]
+
+
+def test_what_was_calibrated_is_forgotten_by_another_model() -> None:
+    base = replace(ADDING, thresholds=(0.5,), expected_macs=10**6)
+    config = config_for(base, Shape(), "multi", LABELLED.labels, (9, 9))
+    assert (config.looks, config.second_look, config.thresholds, config.expected_macs) == ((), "restart", (), 0)
+    again = with_second_look(replace(LABELLED, k=0.1), 0.2)
+    assert again.looks == (0.1, 0.3)
