@@ -34,9 +34,12 @@ if TYPE_CHECKING:
     from lookwhere_cli.training.examples import Labelled
 
 TRAIN = "Training"
-METHODS = ("full", "lookwhere", "cropr", "dvt", "pruned")
+METHODS = ("full", "lookwhere", "cropr", "dvt", "pruned", "auto")
 """Those that have a model of their own."""
 RESULTS, TABLE, PLOT, PAGE = "comparison.json", "comparison.md", "pareto.png", "comparison.html"
+DECISIVE = ("dvt", "auto")
+"""Methods that leave a picture when they are sure of its class; a mask has many."""
+TWO_LOOKS = {"patches": "10%-25%", "second_look": "25%"}
 PRUNED = "50%"  # of the blocks' MACs, in training
 SHOWN = 384  # pixels of a side of the page's pictures
 
@@ -57,7 +60,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME,...",
-            help="Who takes part: full, lookwhere, cropr, dvt, pruned. (default: --use's, or all)",
+            help="Who takes part: full, lookwhere, cropr, dvt, pruned, auto. (default: --use's, or all)",
             rich_help_panel=MODEL,
             show_default=False,
         ),
@@ -124,7 +127,7 @@ def compare(
     for name in wanted:
         if name in models:
             have(models[name], quiet)
-        elif name != "dvt" or labelled.kind != "masks":
+        elif name not in DECISIVE or labelled.kind != "masks":
             models[name] = _trained(name, data, out / name, read | recipe | {"coarse": coarse})
     labelled, part = part_of(labelled, None, split_file, Path(models["full"]))
     console = Console(stderr=True)
@@ -181,8 +184,9 @@ def _shares(option: str, text: str) -> list[float]:
 def _trained(name: str, data: Path, folder: Path, told: Mapping[str, Any]) -> str:
     """Train a method's model, or go on with it; the folder that it is in."""
     say(Console(stderr=True, quiet=told["quiet"]), f"Training {name}.")
-    own: dict[str, Any] = {"method": "lookwhere" if name == "pruned" else name}
-    own |= {"coarse": told["coarse"] if name in ("lookwhere", "pruned") else 0}
+    chooses = name in ("lookwhere", "pruned", "auto")
+    own: dict[str, Any] = {"method": "lookwhere" if chooses else name, "coarse": told["coarse"] if chooses else 0}
+    own |= TWO_LOOKS if name == "auto" else {}
     own |= {"prune": PRUNED if name in ("cropr", "pruned") else None}
     train(data, folder, **{**told, **own})
     return str(folder)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
+from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import Grid
@@ -24,6 +25,8 @@ from lookwhere_cli.training.examples import Labelled
 from lookwhere_cli.training.field import Tracked
 from lookwhere_cli.training.passes import at_size
 
+CascadePredictor: TypeAlias = DVTPredictor | AdaptivePredictor
+LOOKS = 2
 SEED = 0
 SMALLER = (0.85, 0.7, 0.5)  # sides of smaller pictures, as shares of the model's own
 
@@ -60,8 +63,13 @@ def entrants(
     for method, make in makers.items():
         if method in models:
             found += make(models[method], settings, how)
+    given = (settings.budgets, labelled, tracked)
+    if "lookwhere" in models and labelled.kind == "single":
+        found += _cascade("auto", "again", _again(models["lookwhere"], settings, how), *given)
+    if "auto" in models:
+        found += _cascade("auto", "adding", _adding(models["auto"], how), *given)
     if "dvt" in models:
-        found += _dvt(models["dvt"], settings, labelled, tracked, how)
+        found += _cascade("dvt", "", _dvt(models["dvt"], how), *given)
     return found
 
 
@@ -112,17 +120,38 @@ def _told(k: int | float) -> str:
     return str(k) if isinstance(k, int) else f"{100 * k:.4g}%"
 
 
-def _dvt(
-    model: str, settings: Settings, labelled: Labelled, tracked: Tracked, how: Mapping[str, Any]
-) -> Iterator[Entrant]:
+def _again(model: str, settings: Settings, how: Mapping[str, Any]) -> AdaptivePredictor:
+    """Two looks of a model that was trained for one: the second starts anew."""
+    amounts = sorted(settings.amounts)[-LOOKS:]
+    if len(amounts) < LOOKS:
+        raise UsageError("Two looks need two amounts of cells; give them with --patches.")
+    return adaptive(load(model, **how), amounts)
+
+
+def _adding(model: str, how: Mapping[str, Any]) -> AdaptivePredictor:
+    """Raises ModelError for a model without a second look."""
+    return adaptive(load(model, **how))
+
+
+def _dvt(model: str, how: Mapping[str, Any]) -> DVTPredictor:
     cascade = load(model, **how)
     if not isinstance(cascade, DVTPredictor):
         raise ModelError(f"The model {model!r} is no cascade over grids; train one with --method dvt.")
-    for budget in settings.budgets:
-        yield Entrant("dvt", f"budget {budget:.0%}", calibrated(cascade, budget, labelled, tracked), how)
+    return cascade
 
 
-def calibrated(cascade: DVTPredictor, budget: float, labelled: Labelled, tracked: Tracked) -> list[Predictor]:
+def _cascade(
+    method: str, looks: str, cascade: CascadePredictor, budgets: Sequence[float], labelled: Labelled, tracked: Tracked
+) -> Iterator[Entrant]:
+    """Every budget that is more than the first stage takes."""
+    first, *_, last = cascade.stage_macs(cascade.config.grid)
+    for budget in budgets:
+        if budget * last > first:
+            told = ", ".join(filter(None, (looks, f"budget {budget:.0%}")))
+            yield Entrant(method, told, calibrated(cascade, budget, labelled, tracked))
+
+
+def calibrated(cascade: CascadePredictor, budget: float, labelled: Labelled, tracked: Tracked) -> list[Predictor]:
     """For each half of the pictures the cascade with thresholds from the other half. Raises UsageError."""
     found: list[Predictor] = []
     for half in range(HALVES):
