@@ -88,6 +88,7 @@ def compare(
     layer_decay: asked.LayerDecay = 0.75,
     seed: asked.Seed = 0,
     device: options.Device = "auto",
+    dtype: asked.Dtype = "auto",
     workers: asked.Workers = 1,
     timed: Annotated[
         bool, typer.Option("--time/--no-time", help="Take times and memory.", rich_help_panel=OUTPUT)
@@ -123,7 +124,8 @@ def compare(
     judge_for(labelled)
     read = {"classes": classes, "label_column": label_column, "val_share": val_share, "split_file": split_file}
     recipe = {"epochs": epochs, "model": model, "size": size, "augment": augment, "batch_size": batch_size, "lr": lr}
-    recipe |= {"layer_decay": layer_decay, "seed": seed, "device": device, "workers": workers, "quiet": quiet}
+    recipe |= {"layer_decay": layer_decay, "seed": seed, "device": device, "dtype": dtype, "workers": workers}
+    recipe |= {"quiet": quiet}
     for name in wanted:
         if name in models:
             have(models[name], quiet)

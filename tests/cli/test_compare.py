@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.test_train import folders, masked  # noqa: F401 - fixtures
 
-TINY = ("--epochs", 1, "--batch-size", 6, "--device", "cpu", "--workers", 0, "--size", 24)
+TINY = ("--epochs", 1, "--batch-size", 6, "--device", "cpu", "--dtype", "float32", "--workers", 0, "--size", 24)
 
 
 @pytest.mark.slow
