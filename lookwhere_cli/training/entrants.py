@@ -17,6 +17,7 @@ from lookwhere_cli.models.cropr import Cropr
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.random_pruning import random_cropr
 from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.thresholds import LEAST
 from lookwhere_cli.models.tome import ToMe
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.training.calibrate import calibration
@@ -64,7 +65,7 @@ def entrants(
         if method in models:
             found += make(models[method], settings, how)
     given = (settings.budgets, labelled, tracked)
-    if "lookwhere" in models and labelled.kind == "single":
+    if "lookwhere" in models and _may_look_again(settings, labelled):
         found += _cascade("auto", "again", _again(models["lookwhere"], settings, how), *given)
     if "auto" in models:
         found += _cascade("auto", "adding", _adding(models["auto"], how), *given)
@@ -120,12 +121,15 @@ def _told(k: int | float) -> str:
     return str(k) if isinstance(k, int) else f"{100 * k:.4g}%"
 
 
+def _may_look_again(settings: Settings, labelled: Labelled) -> bool:
+    """Whether a model for one look can be tried with two: it takes two amounts, and pictures enough to calibrate on."""
+    enough = len(labelled.examples) // HALVES >= LEAST * LOOKS
+    return labelled.kind == "single" and len(settings.amounts) >= LOOKS and enough
+
+
 def _again(model: str, settings: Settings, how: Mapping[str, Any]) -> AdaptivePredictor:
     """Two looks of a model that was trained for one: the second starts anew."""
-    amounts = sorted(settings.amounts)[-LOOKS:]
-    if len(amounts) < LOOKS:
-        raise UsageError("Two looks need two amounts of cells; give them with --patches.")
-    return adaptive(load(model, **how), amounts)
+    return adaptive(load(model, **how), sorted(settings.amounts)[-LOOKS:])
 
 
 def _adding(model: str, how: Mapping[str, Any]) -> AdaptivePredictor:
