@@ -210,7 +210,7 @@ def _show(results: Mapping[str, Any]) -> None:
     shown = columns(results, console.width)
     table = Table(box=None, pad_edge=False, caption=caption(results), caption_justify="left")
     for place, (title, _) in enumerate(shown):
-        table.add_column(title, justify="right" if place > 1 else "left", no_wrap=place > 0)
+        table.add_column(title, justify="right" if place > 1 else "left", no_wrap=place > 1)
     before = ""
     for point in results["points"]:
         cells = [text(point) for _, text in shown]

@@ -19,7 +19,8 @@ METHODS = {
     "auto": "LookWhere, auto",
     "dvt": "DVT",
 }
-NARROW = 76  # columns below which only the score and the costs are shown
+NARROW = 60  # columns below which the score and MACs alone are shown
+WIDE = 130  # columns from which on more than the score and the main costs are shown
 Column = tuple[str, Callable[[Results], str]]
 
 
@@ -34,8 +35,8 @@ def columns(results: Results, width: int) -> list[Column]:
     costs: list[Column] = [("GMACs", lambda point: significant(point["macs"] / 1e9))]
     if any(point["seconds"] is not None for point in points):
         costs.append(("ms", lambda point: "" if point["seconds"] is None else significant(1000 * point["seconds"])))
-    if width < NARROW:
-        return [*chosen, *costs]
+    if width < WIDE:
+        return [*chosen, *(costs[:1] if width < NARROW else costs)]
     middle: list[Column] = [
         ("95 %", lambda point: f"{_percent(point['score']['low'])}–{_percent(point['score']['high'])}"),
         ("to full", _to_full),
@@ -69,7 +70,7 @@ def caption(results: Results) -> str:
 
 def markdown(results: Results) -> str:
     """The table with all columns, a title and what it was measured on."""
-    shown = columns(results, NARROW)
+    shown = columns(results, WIDE)
     return "\n".join(
         [
             f"# Methods compared on {results['data']}",

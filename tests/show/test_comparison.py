@@ -68,8 +68,9 @@ PICTURES = {path: Image.effect_noise((64, 96), 60).convert("RGB") for path in RI
 
 
 def test_the_table_has_what_fits() -> None:
-    assert [title for title, _ in columns(RESULTS, 60)] == ["method", "setting", "top-1", "GMACs", "ms"]
-    wide = dict(columns(RESULTS, 120))
+    assert [title for title, _ in columns(RESULTS, 80)] == ["method", "setting", "top-1", "GMACs", "ms"]
+    assert [title for title, _ in columns(RESULTS, 40)] == ["method", "setting", "top-1", "GMACs"]
+    wide = dict(columns(RESULTS, 140))
     row = RESULTS["points"][1]
     assert wide["to full"](row) == "-1.0 (-3.0 to +1.0)"
     assert (wide["images/s"](row), wide["MiB"](row), wide["front"](row)) == ("51.3 (32)", "123", "*")
@@ -78,7 +79,7 @@ def test_the_table_has_what_fits() -> None:
 
 def test_what_was_not_taken_has_no_column() -> None:
     bare = [one | {"seconds": None, "images_per_second": None, "memory": None} for one in RESULTS["points"]]
-    shown = [title for title, _ in columns(RESULTS | {"points": bare}, 120)]
+    shown = [title for title, _ in columns(RESULTS | {"points": bare}, 140)]
     assert not {"ms", "images/s", "MiB"} & set(shown)
     assert "MiB:" not in markdown(RESULTS | {"points": bare})
 
