@@ -33,7 +33,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             yield stream
         return
     partial = target.with_name(f".{target.name[:200]}.{os.getpid()}.partial")
-    with _opened(partial, path) as stream, _removed_unless_renamed(partial):
+    with _removed_unless_renamed(partial), _opened(partial, path) as stream:
         yield stream
         with writing(path):
             stream.close()
@@ -71,7 +71,9 @@ def _opened(target: Path, named: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _removed_unless_renamed(partial: Path) -> Iterator[None]:
+    """To be entered before the file is made: Ctrl-C may come as soon as it is there."""
     try:
         yield
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # it is renamed, or could not be made, of which more is told elsewhere
+            partial.unlink()
