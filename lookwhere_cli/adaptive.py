@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, NoReturn
 
@@ -13,21 +12,20 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lookwhere_cli.answers import Answer, Explanation
+from lookwhere_cli.answers import Explanation
 from lookwhere_cli.checkpoints.folder import Loaded
-from lookwhere_cli.dvt_predictor import NEVER
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import Grid, Reading
 from lookwhere_cli.images.view import View
 from lookwhere_cli.models import macs
-from lookwhere_cli.models.cascade import confidence, decide, every
+from lookwhere_cli.models.cascade import Decided, decide, every
 from lookwhere_cli.models.looks import Seen, looks_of
 from lookwhere_cli.models.selector import choose, kept
 from lookwhere_cli.predictor import Glimpse, Picture, Predictor
-from lookwhere_cli.rows import Label, Row
+from lookwhere_cli.staged import StagedPredictor
 
 
-class AdaptivePredictor(Predictor):
+class AdaptivePredictor(StagedPredictor):
     """A model whose config says how far each look reads, and from which confidence on it answers.
 
     `lookwhere_cli.load(k="auto")` makes one. Without thresholds, as `adaptive` makes them, the last look answers all.
@@ -36,8 +34,15 @@ class AdaptivePredictor(Predictor):
     def __init__(self, loaded: Loaded, reading: Reading, *, top: int, batch_size: int, workers: int) -> None:
         """Raises ModelError where the config has no looks."""
         self.looks = _looks(loaded)
-        super().__init__(loaded, reading, k=self.looks[-1], top=top, batch_size=batch_size, workers=workers)
-        self.thresholds = self.config.thresholds or (NEVER,) * (len(self.looks) - 1)
+        super().__init__(
+            loaded,
+            reading,
+            k=self.looks[-1],
+            stages=len(self.looks),
+            top=top,
+            batch_size=batch_size,
+            workers=workers,
+        )
 
     def features(self, pictures: Iterable[Picture], dense: bool = False) -> NoReturn:
         """Raises UsageError: pictures that are read differently far have no features in common."""
@@ -63,18 +68,20 @@ class AdaptivePredictor(Predictor):
         """How many cells of `grid` have been read after each look."""
         return tuple(kept(k, grid[0] * grid[1]) for k in self.looks)
 
-    def every_look(self, glimpses: Sequence[Glimpse]) -> Float[Tensor, "looks batch labels"]:
+    def every_stage(self, glimpses: Sequence[Glimpse]) -> Float[Tensor, "looks batch labels"]:
         """The logits of all looks for all pictures of one grid."""
         return torch.stack(every(looks_of(self.model, self.ks(glimpses[0].view.grid)), self._seen(glimpses)))
 
-    def stage_confidences(self, paths: Iterable[Picture]) -> Iterator[tuple[float, ...] | str]:
-        """How sure each look is of each picture, 0..1, in their order; a sentence for one that can't be read."""
+    def decide(
+        self, glimpses: Sequence[Glimpse], thresholds: Sequence[float]
+    ) -> tuple[Decided, Sequence[NDArray[np.int64]]]:
+        """Logits of pictures of one grid, each from the first look that is sure of it; cells as they are read."""
+        seen = self._seen(glimpses)
+        return decide(looks_of(self.model, self.ks(seen.grid)), seen, thresholds), list(seen.order.cpu().numpy())
 
-        def answer(glimpses: Sequence[Glimpse]) -> list[tuple[float, ...] | str]:
-            with torch.inference_mode():
-                return [tuple(one) for one in confidence(self.every_look(glimpses)).mT.tolist()]
-
-        return self.in_batches(paths, answer, lambda row: row.error or "")
+    def stage_cells(self, grid: Grid) -> tuple[int, ...]:
+        """How many cells have been read after each look."""
+        return self.ks(grid)
 
     def stage_macs(self, grid: Grid) -> tuple[int, ...]:
         """Multiply-adds by then, all passes included, of a picture of that grid that leaves at each look."""
@@ -83,19 +90,6 @@ class AdaptivePredictor(Predictor):
             self.config, grid, self.thumbnail_grid(grid), self.ks(grid), coarse=coarse[0] * coarse[1]
         )
 
-    def _answer(self, glimpses: Sequence[Glimpse]) -> list[Answer]:
-        started = time.perf_counter()
-        with torch.inference_mode():
-            seen = self._seen(glimpses)
-            decided = decide(looks_of(self.model, self.ks(seen.grid)), seen, self.thresholds)
-            labels = self.named(decided.logits.float().softmax(dim=-1))
-        share = (time.perf_counter() - started) / len(glimpses)
-        told = zip(glimpses, decided.exits.tolist(), seen.order.cpu().numpy(), labels, strict=True)
-        return [
-            Answer(self._left(glimpse.view, exit_, order, answer, glimpse.seconds + share), glimpse.view)
-            for glimpse, exit_, order, answer in told
-        ]
-
     def _seen(self, glimpses: Sequence[Glimpse]) -> Seen:
         """Pictures of one grid, before the first look."""
         grid = glimpses[0].view.grid
@@ -103,11 +97,6 @@ class AdaptivePredictor(Predictor):
         order = choose(selection.map, self.ks(grid)[-1])
         source = _Views([glimpse.view for glimpse in glimpses], self._normalised)
         return Seen(source, grid, order, selection.prefix_tokens, self.coarse([glimpse.coarse for glimpse in glimpses]))
-
-    def _left(self, view: View, exit_: int, order: NDArray[np.int64], labels: tuple[Label, ...], seconds: float) -> Row:
-        """The record of a picture that left at a look, counted from 0."""
-        row = self.row(view, order[: self.ks(view.grid)[exit_]], labels, seconds)
-        return replace(row, macs=self.stage_macs(view.grid)[exit_], exit=exit_ + 1)
 
 
 class _Views(NamedTuple):

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NoReturn
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
-from lookwhere_cli.answers import Answer
 from lookwhere_cli.checkpoints.folder import Loaded, only_classifies
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
+from lookwhere_cli.images.view import View
 from lookwhere_cli.models import dvt_macs
-from lookwhere_cli.models.cascade import Decided, confidence
+from lookwhere_cli.models.cascade import Decided
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.dvt import DVT, shapes_of
-from lookwhere_cli.predictor import Glimpse, Picture, Predictor
+from lookwhere_cli.predictor import Glimpse, Picture
 from lookwhere_cli.rows import Label, Row
-
-NEVER = 2.0
-"""A threshold that no confidence reaches; JSON has no infinity."""
+from lookwhere_cli.staged import StagedPredictor
 
 
 def grids_for(config: Config, grid: Grid) -> tuple[Grid, ...]:
@@ -52,17 +50,17 @@ def _between(wanted: Grid, later: Grid, earlier: int) -> Grid:
     return rows, columns
 
 
-class DVTPredictor(Predictor):
+class DVTPredictor(StagedPredictor):
     """A cascade and how it is to be used. `lookwhere_cli.load` makes one where a model's config has exits.
 
     Without thresholds in the config the last exit answers all; see `lookwhere calibrate`.
     """
 
     def __init__(self, loaded: Loaded, reading: Reading, *, top: int, batch_size: int, workers: int) -> None:
-        super().__init__(loaded, reading, k=1.0, top=top, batch_size=batch_size, workers=workers)
+        stages = len(loaded.config.exits)
+        super().__init__(loaded, reading, k=1.0, stages=stages, top=top, batch_size=batch_size, workers=workers)
         assert isinstance(loaded.model, DVT)
         self.cascade = loaded.model
-        self.thresholds = self.config.thresholds or (NEVER,) * (len(self.config.exits) - 1)
 
     def features(self, pictures: Iterable[Picture], dense: bool = False) -> NoReturn:
         """Raises ModelError: no exit's features are those of all pictures."""
@@ -76,22 +74,20 @@ class DVTPredictor(Predictor):
         """All of the picture: it is what each exit sees, resized to its own grid."""
         return grid
 
-    def decide(self, glimpses: Sequence[Glimpse], thresholds: Sequence[float]) -> Decided:
-        """Logits of pictures of one grid, each from the first exit that is sure of it; later ones run on the rest."""
-        return self.cascade.decide(self._pictures(glimpses), thresholds, self._grids(glimpses))
-
-    def every_exit(self, glimpses: Sequence[Glimpse]) -> Float[Tensor, "exits batch labels"]:
-        """The logits of all exits for all of them."""
+    def every_stage(self, glimpses: Sequence[Glimpse]) -> Float[Tensor, "exits batch labels"]:
+        """The logits of all exits for all pictures of one grid."""
         return torch.stack(self.cascade(self._pictures(glimpses), self._grids(glimpses)))
 
-    def stage_confidences(self, paths: Iterable[Picture]) -> Iterator[tuple[float, ...] | str]:
-        """How sure each exit is of each picture, 0..1, in their order; a sentence for one that can't be read."""
+    def decide(
+        self, glimpses: Sequence[Glimpse], thresholds: Sequence[float]
+    ) -> tuple[Decided, Sequence[NDArray[np.int64]]]:
+        """Logits of pictures of one grid, each from the first exit that is sure of it; no cells, as all are read."""
+        decided = self.cascade.decide(self._pictures(glimpses), thresholds, self._grids(glimpses))
+        return decided, [np.empty(0, np.int64)] * len(glimpses)
 
-        def answer(glimpses: Sequence[Glimpse]) -> list[tuple[float, ...] | str]:
-            with torch.inference_mode():
-                return [tuple(one) for one in confidence(self.every_exit(glimpses)).mT.tolist()]
-
-        return self.in_batches(paths, answer, lambda row: row.error or "")
+    def stage_cells(self, grid: Grid) -> tuple[int, ...]:
+        """The cells of each exit's own grid."""
+        return tuple(map(math.prod, grids_for(self.config, grid)))
 
     def stage_macs(self, grid: Grid) -> tuple[int, ...]:
         """Multiply-adds by then of a picture that leaves at each exit; `grid` is the last one's."""
@@ -107,27 +103,7 @@ class DVTPredictor(Predictor):
     def _grids(self, glimpses: Sequence[Glimpse]) -> tuple[Grid, ...]:
         return grids_for(self.config, glimpses[0].view.grid)
 
-    def _answer(self, glimpses: Sequence[Glimpse]) -> list[Answer]:
-        started = time.perf_counter()
-        with torch.inference_mode():
-            decided = self.decide(glimpses, self.thresholds)
-            labels = self.named(decided.logits.float().softmax(dim=-1))
-        share = (time.perf_counter() - started) / len(glimpses)
-        return [
-            Answer(self._left(glimpse, exit_, answer, glimpse.seconds + share), glimpse.view)
-            for glimpse, exit_, answer in zip(glimpses, decided.exits.tolist(), labels, strict=True)
-        ]
-
-    def _left(self, glimpse: Glimpse, exit_: int, labels: tuple[Label, ...], seconds: float) -> Row:
-        """The record of a picture that left at an exit, counted from 0."""
-        view = glimpse.view
+    def _left(self, view: View, exit_: int, order: NDArray[np.int64], labels: tuple[Label, ...], seconds: float) -> Row:
         grid = grids_for(self.config, view.grid)[exit_]
-        row = self.row(view, np.empty(0, np.int64), labels, seconds)
-        return replace(
-            row,
-            k=math.prod(grid),
-            grid=grid,
-            cells=tuple(np.ndindex(*grid)),
-            macs=self.stage_macs(view.grid)[exit_],
-            exit=exit_ + 1,
-        )
+        row = super()._left(view, exit_, order, labels, seconds)
+        return replace(row, k=math.prod(grid), grid=grid, cells=tuple(np.ndindex(*grid)))

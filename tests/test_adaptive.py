@@ -20,6 +20,7 @@ from lookwhere_cli.loading import load
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.rows import Row
+from lookwhere_cli.staged import Stages
 from tests.models.small import ADDING, LABELLED, SEGMENTING, small
 from tests.models.test_macs import counted
 
@@ -54,7 +55,7 @@ def used(folder: str, **how: object) -> AdaptivePredictor:
 def middling(config: Config, saved: Saved, files: list[str], **how: object) -> str:
     """The folder of a model whose thresholds let some pictures leave at each look, none being just so."""
     uncalibrated = adaptive(load(saved(config), device="cpu", **how))  # type: ignore[arg-type]
-    sure = np.array(list(uncalibrated.stage_confidences(files)))
+    sure = np.array([one.sure for one in uncalibrated.stages(files) if isinstance(one, Stages)])
     first = np.sort(sure[:, 0])[7:9].mean()
     second = np.sort(sure[sure[:, 0] < first, 1])[3:5].mean()
     return saved(replace(config, thresholds=(float(first), float(second))))
@@ -139,12 +140,13 @@ def test_looks_may_be_chosen_before_there_are_thresholds(saved: Saved, files: li
 @kinds
 def test_confidences_are_those_of_the_rows(kind: str, saved: Saved, files: list[str]) -> None:
     predictor = adaptive(load(saved(KINDS[kind]), device="cpu"))
-    told = list(predictor.stage_confidences([*files, "nowhere.jpg"]))
-    assert isinstance(told[-1], str) and "nowhere.jpg" in told[-1]
+    *told, sentence = predictor.stages([*files, "nowhere.jpg"])
+    assert isinstance(sentence, str) and "nowhere.jpg" in sentence
     for number in range(3):
         predictor.thresholds = (2.0,) * number + (0.0,) * (2 - number)
-        for one, row in zip(told, predictor.classify(files), strict=False):
-            assert one[number] == pytest.approx(row.labels[0].probability, abs=1e-5)
+        for one, row in zip(told, predictor.classify(files), strict=True):
+            assert isinstance(one, Stages) and one.macs[number] == row.macs
+            assert one.sure[number] == pytest.approx(row.labels[0].probability, abs=1e-5)
 
 
 @kinds

@@ -14,7 +14,7 @@ LEVELS = (
     {"errors", "rows", "files", "arrays"},
     {"models", "images", "masks"},
     {"checkpoints"},
-    {"answers", "predictor", "adaptive", "dvt_predictor", "loading", "segmenter", "show"},
+    {"answers", "predictor", "staged", "adaptive", "dvt_predictor", "loading", "segmenter", "show"},
     {"training"},
     {"bench"},
     {"cli"},
@@ -23,9 +23,9 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 SAME_LEVEL = {
     *(("files", "errors"), ("rows", "errors"), ("arrays", "errors"), ("arrays", "rows")),
     *(("predictor", "answers"), ("loading", "predictor"), ("segmenter", "predictor")),
-    *(("dvt_predictor", "answers"), ("dvt_predictor", "predictor"), ("loading", "dvt_predictor")),
-    *(("adaptive", other) for other in ("answers", "predictor", "dvt_predictor")),
-    ("loading", "adaptive"),
+    *((own, other) for own in ("staged", "adaptive", "dvt_predictor") for other in ("answers", "predictor")),
+    *((own, "staged") for own in ("adaptive", "dvt_predictor")),
+    *(("loading", own) for own in ("adaptive", "dvt_predictor")),
 }
 ENTRANCES = {"__init__", "__main__"}
 

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from lookwhere_cli.checkpoints.folder import load_model, save_model
 from lookwhere_cli.cli.cards import answer_card
-from lookwhere_cli.dvt_predictor import NEVER, DVTPredictor, grids_for
+from lookwhere_cli.dvt_predictor import DVTPredictor, grids_for
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.loading import load
@@ -24,6 +24,7 @@ from lookwhere_cli.models import macs
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.dvt import check_growth
 from lookwhere_cli.segmenter import Segmenter
+from lookwhere_cli.staged import NEVER, Stages
 from tests.models.small import CASCADE, small_cascade
 from tests.models.test_macs import counted
 
@@ -46,7 +47,8 @@ def used(folder: Path, thresholds: tuple[float, ...] = (), **how: object) -> DVT
 @pytest.fixture(scope="module")
 def middling(cascade_folder: Path, photos: Path) -> tuple[float, ...]:
     """Thresholds by which some pictures leave at each exit, none being just so."""
-    sure = np.array(list(used(cascade_folder).stage_confidences(sorted(map(os.fspath, photos.iterdir())))))
+    told = used(cascade_folder).stages(sorted(map(os.fspath, photos.iterdir())))
+    sure = np.array([one.sure for one in told if isinstance(one, Stages)])
     first = np.sort(sure[:, 0])[7:9].mean()
     return float(first), float(np.sort(sure[sure[:, 0] < first, 1])[3:5].mean())
 
@@ -104,11 +106,13 @@ def test_the_confidences_are_those_that_decide(
 ) -> None:
     (tmp_path / "bad.png").touch()
     predictor = used(cascade_folder, middling)
-    *sure, sentence = predictor.stage_confidences([*files, str(tmp_path / "bad.png")])
+    *told, sentence = predictor.stages([*files, str(tmp_path / "bad.png")])
     assert isinstance(sentence, str) and "bad.png" in sentence
-    for row, one in zip(predictor.classify(files), sure, strict=True):
-        exit_ = [found >= limit for found, limit in zip(one, (*middling, 0.0), strict=True)].index(True)
-        assert row.exit == exit_ + 1 and row.labels[0].probability == pytest.approx(one[exit_], abs=1e-5)
+    for row, one in zip(predictor.classify(files), told, strict=True):
+        assert isinstance(one, Stages)
+        exit_ = [found >= limit for found, limit in zip(one.sure, (*middling, 0.0), strict=True)].index(True)
+        assert (row.exit, row.macs) == (exit_ + 1, one.macs[exit_])
+        assert row.labels[0].probability == pytest.approx(one.sure[exit_], abs=1e-5)
 
 
 def test_the_whole_picture_is_seen_and_pictures_that_fail_are_rows(cascade_folder: Path, tmp_path: Path) -> None:

@@ -84,7 +84,8 @@ def calibrate(
 
     from lookwhere_cli.adaptive import adaptive
     from lookwhere_cli.loading import load
-    from lookwhere_cli.training.calibrate import Cascade, calibration, pictures_of, save_calibrated
+    from lookwhere_cli.staged import StagedPredictor
+    from lookwhere_cli.training.calibrate import ask_all, calibration, pictures_of, save_calibrated
 
     predictor = load(
         model,
@@ -96,14 +97,14 @@ def calibrate(
         max_pixels=max_pixels,
     )
     cascade = adaptive(predictor, reach) if reach or predictor.config.looks else predictor
-    if not isinstance(cascade, Cascade):
+    if not isinstance(cascade, StagedPredictor):
         raise ModelError(
             f"The model {model!r} answers in one stage, so there is nothing to calibrate; "
             "choose --looks (12.5%,37.5%), or train one that has several: lookwhere train --method dvt."
         )
     paths, part = pictures_of(data, label_column, split, split_file, cascade.loaded.folder)
     console = Console(stderr=True)
-    found = calibration(cascade, paths, wanted, Tracking(console, quiet))
+    found = calibration(ask_all(cascade, paths, Tracking(console, quiet)), wanted)
     save_calibrated(cascade.loaded, found, out, shlex.join(["lookwhere", *sys.argv[1:]]))
     Console().print(_table(found, "all" if part == "all" else f"the split {part}"))
     for sentence in found.failed:

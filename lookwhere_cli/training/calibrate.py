@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -18,14 +18,12 @@ from lookwhere_cli.checkpoints.card import what
 from lookwhere_cli.checkpoints.folder import Loaded, write_config
 from lookwhere_cli.checkpoints.names import CARD, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.sums import write_sums
-from lookwhere_cli.dvt_predictor import NEVER
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.files import whole_file, writing
-from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.find import find_pictures
-from lookwhere_cli.images.frame import Grid, Reading, frame_for
 from lookwhere_cli.models.cascade import exits_of
 from lookwhere_cli.models.thresholds import calibrate
+from lookwhere_cli.staged import NEVER, StagedPredictor
 from lookwhere_cli.training.examples import read_examples
 from lookwhere_cli.training.field import Part, Tracked, part_of
 from lookwhere_cli.training.splits import SPLIT_FILE
@@ -37,22 +35,21 @@ ROUNDING = 1e-4
 SECTION = "\n## Calibrated\n"
 
 
-@runtime_checkable
-class Cascade(Protocol):
-    """A predictor whose model answers in stages."""
+class Sure(NamedTuple):
+    """What all stages say of the pictures that can be read, at `places` of those asked for.
 
-    @property
-    def loaded(self) -> Loaded: ...  # noqa: D102
-    @property
-    def reading(self) -> Reading: ...  # noqa: D102
+    sure: how sure each is of each picture, 0..1. macs: multiply-adds by then. failed: a sentence for each other one.
+    """
 
-    def stage_confidences(self, paths: Sequence[str]) -> Iterator[tuple[float, ...] | str]:
-        """How sure each stage is of each picture, 0..1, all stages run; a sentence for one that can't be read."""
-        ...
+    places: Sequence[int]
+    sure: Float[Tensor, "stages pictures"]
+    macs: Float[Tensor, "stages pictures"]
+    failed: tuple[str, ...] = ()
 
-    def stage_macs(self, grid: Grid) -> tuple[int, ...]:
-        """Multiply-adds by then of a picture of that grid that leaves at each stage."""
-        ...
+    def at(self, places: Container[int]) -> Sure:
+        """The same of the pictures at these places alone."""
+        kept = [number for number, place in enumerate(self.places) if place in places]
+        return Sure([self.places[number] for number in kept], self.sure[:, kept], self.macs[:, kept])
 
 
 @dataclass(frozen=True)
@@ -71,32 +68,30 @@ class Calibration:
     failed: tuple[str, ...]
 
 
-def calibration(cascade: Cascade, paths: Sequence[str], budget: int | float, tracked: Tracked) -> Calibration:
+def ask_all(predictor: StagedPredictor, paths: Sequence[str], tracked: Tracked) -> Sure:
+    """Run all stages on all pictures. Raises UsageError where none can be read."""
+    told = list(tracked(predictor.stages(paths), len(paths), "confidences"))
+    read = [(place, one) for place, one in enumerate(told) if not isinstance(one, str)]
+    failed = tuple(one for one in told if isinstance(one, str))
+    if not read:
+        raise UsageError(f"None of the {len(paths)} pictures can be read: {failed[0]}")
+    sure, macs = (torch.tensor(one, dtype=torch.float64).mT for one in zip(*(one for _, one in read), strict=True))
+    return Sure([place for place, _ in read], sure, macs, failed)
+
+
+def calibration(told: Sure, budget: int | float) -> Calibration:
     """Thresholds for a budget: multiply-adds per picture (int), or a share of what the last stage costs (float).
 
     Raises UsageError for a budget that can't be met, and for too few pictures.
     """
-    told = list(tracked(cascade.stage_confidences(paths), len(paths), "confidences"))
-    read = [(path, one) for path, one in zip(paths, told, strict=True) if not isinstance(one, str)]
-    failed = tuple(one for one in told if isinstance(one, str))
-    if not read:
-        raise UsageError(f"None of the {len(paths)} pictures can be read: {failed[0]}")
-    macs = torch.tensor([cascade.stage_macs(_grid(cascade, path)) for path, _ in read], dtype=torch.float64).mT
-    sure = torch.tensor([one for _, one in read], dtype=torch.float64).mT
-    return replace(_for(budget, sure, macs), failed=failed)
-
-
-def _for(
-    budget: int | float, sure: Float[Tensor, "stages pictures"], macs: Float[Tensor, "stages pictures"]
-) -> Calibration:
-    costs = tuple(macs.mean(dim=1).tolist())
+    costs = tuple(told.macs.mean(dim=1).tolist())
     try:
-        found = calibrate(sure, costs, budget if isinstance(budget, int) else budget * costs[-1])
+        found = calibrate(told.sure, costs, budget if isinstance(budget, int) else budget * costs[-1])
     except ValueError as failure:
         raise UsageError(f"{failure}.") from failure
-    thresholds = _eased(found.thresholds, sure)
-    spent = macs.gather(0, exits_of(sure, thresholds)[None]).mean().item()
-    return Calibration(thresholds, found.shares, costs, spent, sure.shape[1], ())
+    thresholds = _eased(found.thresholds, told.sure)
+    spent = told.macs.gather(0, exits_of(told.sure, thresholds)[None]).mean().item()
+    return Calibration(thresholds, found.shares, costs, spent, len(told.places), told.failed)
 
 
 def _eased(thresholds: Sequence[float], sure: Float[Tensor, "stages pictures"]) -> tuple[float, ...]:
@@ -107,12 +102,6 @@ def _eased(thresholds: Sequence[float], sure: Float[Tensor, "stages pictures"]) 
         gap = threshold - one[going].max().item() if going.any() else 1.0
         eased.append(NEVER if math.isinf(threshold) else max(0.0, threshold - min(ROUNDING, gap / 2)))
     return tuple(eased)
-
-
-def _grid(cascade: Cascade, path: str) -> Grid:
-    """Of a picture that could be read: decoded once more, as small as can be."""
-    patch = cascade.reading.patch
-    return frame_for(*decode_file(path, Reading(patch, patch)).size, cascade.reading)[0]
 
 
 def pictures_of(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
 from lookwhere_cli.dvt_predictor import DVTPredictor
@@ -20,13 +20,13 @@ from lookwhere_cli.models.schedule import Pruning
 from lookwhere_cli.models.thresholds import LEAST
 from lookwhere_cli.models.tome import ToMe
 from lookwhere_cli.predictor import Predictor
-from lookwhere_cli.training.calibrate import calibration
+from lookwhere_cli.staged import NEVER, StagedPredictor
+from lookwhere_cli.training.calibrate import Sure, ask_all, calibration
 from lookwhere_cli.training.compare import HALVES, Entrant, half_of
 from lookwhere_cli.training.examples import Labelled
 from lookwhere_cli.training.field import Tracked
 from lookwhere_cli.training.passes import at_size
 
-CascadePredictor: TypeAlias = DVTPredictor | AdaptivePredictor
 LOOKS = 2
 SEED = 0
 SMALLER = (0.85, 0.7, 0.5)  # sides of smaller pictures, as shares of the model's own
@@ -145,26 +145,29 @@ def _dvt(model: str, how: Mapping[str, Any]) -> DVTPredictor:
 
 
 def _cascade(
-    method: str, looks: str, cascade: CascadePredictor, budgets: Sequence[float], labelled: Labelled, tracked: Tracked
+    method: str, looks: str, cascade: StagedPredictor, budgets: Sequence[float], labelled: Labelled, tracked: Tracked
 ) -> Iterator[Entrant]:
-    """Every budget that is more than the first stage takes."""
-    first, *_, last = cascade.stage_macs(cascade.config.grid)
+    """Every budget that is more than the first stage takes; and the last stage for all."""
+    told = ask_all(cascade, [example.path for example in labelled.examples], tracked)
+    first, *_, last = told.macs.mean(dim=1).tolist()
     for budget in budgets:
         if budget * last > first:
-            told = ", ".join(filter(None, (looks, f"budget {budget:.0%}")))
-            yield Entrant(method, told, calibrated(cascade, budget, labelled, tracked))
+            setting = ", ".join(filter(None, (looks, f"budget {budget:.0%}")))
+            yield Entrant(method, setting, calibrated(cascade, told, budget))
+    always = (NEVER,) * (cascade.count - 1)
+    yield Entrant(method, ", ".join(filter(None, (looks, "all stages"))), [_with_thresholds(cascade, always)])
 
 
-def calibrated(cascade: CascadePredictor, budget: float, labelled: Labelled, tracked: Tracked) -> list[Predictor]:
+def calibrated(cascade: StagedPredictor, told: Sure, budget: float) -> list[Predictor]:
     """For each half of the pictures the cascade with thresholds from the other half. Raises UsageError."""
-    found: list[Predictor] = []
-    for half in range(HALVES):
-        others = half_of(range(len(labelled.examples)), 1 - half)
-        paths = [labelled.examples[place].path for place in others]
-        one = copy.copy(cascade)
-        one.thresholds = calibration(cascade, paths, budget, tracked).thresholds
-        found.append(one)
-    return found
+    others = [half_of(told.places, 1 - half) for half in range(HALVES)]
+    return [_with_thresholds(cascade, calibration(told.at(places), budget).thresholds) for places in others]
+
+
+def _with_thresholds(cascade: StagedPredictor, thresholds: tuple[float, ...]) -> StagedPredictor:
+    one = copy.copy(cascade)
+    one.thresholds = thresholds
+    return one
 
 
 def _by_chance(predictor: Predictor, share: float) -> Predictor:

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
-from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.staged import StagedPredictor
 from lookwhere_cli.training.checked import sound
 from lookwhere_cli.training.choosers import CHOOSERS
 from lookwhere_cli.training.examples import Labelled
@@ -42,7 +42,7 @@ class Line:
     """A line of the table: how pictures were read, how good the answers were, what it cost.
 
     by: who chose the cells: "selector", "random" or "centre"; "all": nobody; "downscaled": all cells of a picture so
-    small that it costs as much as k cells; "full": the full ViT; "teacher": one of timm's. Of a cascade over grids:
+    small that it costs as much as k cells; "full": the full ViT; "teacher": one of timm's. Of a cascade:
     "confidence", each picture's own exit, and "exit 1", "exit 2", ..., that one for all. k: the amount as asked; None
     for a cascade and the last two. cells, macs, macs_full (the full ViT's on the same grid): means per picture.
     size: the grid holds about size x size pixels. coarse: the same of the whole that is read beside the cells; 0: none.
@@ -120,7 +120,7 @@ def evaluate(contest: Contest, labelled: Labelled, tracked: Tracked) -> Evaluati
         _check_masks(contest)
         labelled, broken = sound(labelled)
     field = Field(labelled, tracked)
-    if isinstance(contest.predictor, DVTPredictor):
+    if isinstance(contest.predictor, StagedPredictor):
         entries = _left(contest.predictor, field)
     else:
         entries = _chosen(contest, field) + _downscaled(contest, field)
@@ -164,7 +164,7 @@ def _chosen(contest: Contest, field: Field) -> list[_Entry]:
     ]
 
 
-def _left(predictor: DVTPredictor, field: Field) -> list[_Entry]:
+def _left(predictor: StagedPredictor, field: Field) -> list[_Entry]:
     """Each picture's own exit, where there are thresholds, and every exit for all; the first is what the model does."""
     exits, task = Exits(predictor), task_for(field.labelled, predictor.config, predictor.loaded.name)
     scores = field.scored(exits, exits.outcomes, task, "exits")
@@ -175,8 +175,9 @@ def _left(predictor: DVTPredictor, field: Field) -> list[_Entry]:
 
 def _left_at(exit_: int | None, exits: Exits, scores: Scores) -> _Entry:
     by = "confidence" if exit_ is None else f"exit {exit_ + 1}"
-    name, size = exits.predictor.loaded.name, exits.predictor.reading.size
-    line = Line(by, None, name, size, 0, exits.cells(exit_), exits.macs(exit_), exits.macs_full(), scores)
+    name, reading = exits.predictor.loaded.name, exits.predictor.reading
+    costs = exits.cells(exit_), exits.macs(exit_), exits.macs_full()
+    line = Line(by, None, name, reading.size, reading.coarse_size, *costs, scores)
     return _Entry(line, partial(exits.lap, exit_))
 
 

@@ -1,19 +1,18 @@
-"""What the exits of a cascade over grids say of pictures, each by itself and together."""
+"""What the stages of a cascade say of pictures, each by itself and together."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import torch
 
-from lookwhere_cli.dvt_predictor import NEVER, DVTPredictor, grids_for
 from lookwhere_cli.images.frame import Grid
 from lookwhere_cli.models import macs
 from lookwhere_cli.models.cascade import exits_of
 from lookwhere_cli.predictor import Glimpse
+from lookwhere_cli.staged import NEVER, StagedPredictor
 from lookwhere_cli.training.passes import Measured
 
 
@@ -23,9 +22,9 @@ class Exits:
     Outcomes: each label's probability at every exit, and then at the one that answers.
     """
 
-    def __init__(self, predictor: DVTPredictor) -> None:
+    def __init__(self, predictor: StagedPredictor) -> None:
         self.predictor = predictor
-        self.count = len(predictor.config.exits)
+        self.count = predictor.count
         self.outcomes = self.count + 1
         self.left = Counter[tuple[Grid, int]]()
         """How many pictures of a grid left at an exit, counted from 0."""
@@ -37,7 +36,7 @@ class Exits:
 
     def _measure(self, glimpses: Sequence[Glimpse]) -> list[Measured | str]:
         with torch.inference_mode():
-            probabilities = self.predictor.every_exit(glimpses).float().softmax(dim=-1)
+            probabilities = self.predictor.every_stage(glimpses).float().softmax(dim=-1)
             exits = exits_of(probabilities.amax(dim=-1), self.predictor.thresholds).tolist()
         self.left.update((glimpses[0].view.grid, exit_) for exit_ in exits)
         return [
@@ -46,16 +45,15 @@ class Exits:
         ]
 
     def cells(self, exit_: int | None) -> float:
-        """Cells read last per picture, on average: all pictures at one exit or, None, each at its own."""
-        config = self.predictor.config
-        return self._mean({left: math.prod(grids_for(config, left[0])[self._at(left, exit_)]) for left in self.left})
+        """Cells that answers are from, per picture on average: all at one exit or, None, each at its own."""
+        return self._mean({left: self.predictor.stage_cells(left[0])[self._at(left, exit_)] for left in self.left})
 
     def macs(self, exit_: int | None) -> float:
         """Multiply-adds per picture, likewise."""
         return self._mean({left: self.predictor.stage_macs(left[0])[self._at(left, exit_)] for left in self.left})
 
     def macs_full(self) -> float:
-        """Multiply-adds of the full ViT per picture, on the last exit's grid."""
+        """Multiply-adds of the full ViT per picture, on all cells."""
         return self._mean({left: macs.full(self.predictor.config, left[0]) for left in self.left})
 
     def _at(self, left: tuple[Grid, int], exit_: int | None) -> int:
@@ -71,5 +69,6 @@ class Exits:
         last = self.count - 1
         thresholds = predictor.thresholds if exit_ is None else (NEVER,) * exit_ + (0.0,) * (last - exit_)
         started = time.perf_counter()
-        predictor.decide([Glimpse(view, predictor.thumbnail(view), None, 0.0)], thresholds).logits.cpu()
+        glimpse = Glimpse(view, predictor.thumbnail(view), predictor.coarse_thumbnail(view), 0.0)
+        predictor.decide([glimpse], thresholds)[0].logits.cpu()
         return time.perf_counter() - started

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,12 +13,13 @@ from lookwhere_cli.adaptive import AdaptivePredictor
 from lookwhere_cli.checkpoints.folder import Loaded, Model
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.images.frame import Reading
-from lookwhere_cli.predictor import Glimpse, Predictor
+from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.staged import StagedPredictor
 from lookwhere_cli.training.examples import Labelled
 from lookwhere_cli.training.exits import Exits
 from lookwhere_cli.training.field import Field, task_for
 from lookwhere_cli.training.metrics import Scores
-from lookwhere_cli.training.passes import Look, Measured
+from lookwhere_cli.training.passes import Look
 
 BATCH, WORKERS = 16, 2
 T = TypeVar("T")
@@ -33,26 +33,11 @@ def validate(model: Model, labelled: Labelled) -> dict[str, float]:
     predictor = _predictor(model)
     held_back = replace(labelled, examples=labelled.of("val"))
     task, field = task_for(held_back, model.config, "this run's model"), Field(held_back, _untold)
-    if isinstance(predictor, DVTPredictor):
-        exits = Exits(predictor)
-        stages = field.scored(exits, exits.outcomes, task, "")[:-1]
-    elif isinstance(predictor, AdaptivePredictor):
-        stages = field.scored(partial(_every_look, predictor), len(predictor.looks), task, "")
-    else:
+    if not isinstance(predictor, StagedPredictor):
         return _figures(field.scores(predictor, [Look("selector", model.config.k)], task, "")[0])
-    each = [_figures(scores) for scores in stages]
+    exits = Exits(predictor)
+    each = [_figures(scores) for scores in field.scored(exits, exits.outcomes, task, "")[:-1]]
     return each[-1] | {f"exit {number}": next(iter(one.values())) for number, one in enumerate(each, start=1)}
-
-
-def _every_look(predictor: AdaptivePredictor, paths: Sequence[str]) -> Iterator[Measured | str]:
-    """Each picture's probabilities at every look; the sentence that says why there are none."""
-
-    def answer(glimpses: Sequence[Glimpse]) -> list[Measured | str]:
-        with torch.inference_mode():
-            told = predictor.every_look(glimpses).float().softmax(dim=-1)
-        return [Measured(list(told[:, place]), glimpse.view.size) for place, glimpse in enumerate(glimpses)]
-
-    return predictor.in_batches(paths, answer, lambda row: row.error or "")
 
 
 def _figures(scores: Scores) -> dict[str, float]:

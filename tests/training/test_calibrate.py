@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +14,11 @@ from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import load_model, save_model
 from lookwhere_cli.checkpoints.sums import differing
-from lookwhere_cli.dvt_predictor import NEVER, DVTPredictor
+from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.images.frame import Grid, Reading
 from lookwhere_cli.loading import load
-from lookwhere_cli.training.calibrate import Cascade, calibration, pictures_of, save_calibrated
+from lookwhere_cli.staged import NEVER, StagedPredictor
+from lookwhere_cli.training.calibrate import Sure, ask_all, calibration, pictures_of, save_calibrated
 from lookwhere_cli.training.exits import Exits
 from tests.models.small import CASCADE, small_cascade
 from tests.training.test_evaluate import untold
@@ -36,19 +35,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@dataclass
-class Staged:
-    """Two stages that are as sure as they are told, and no model at all."""
-
-    sure: Sequence[tuple[float, ...] | str]
-    loaded: Any = None
-    reading: Reading = Reading(4, 24)  # noqa: RUF009
-
-    def stage_confidences(self, paths: Sequence[str]) -> Iterator[tuple[float, ...] | str]:
-        return iter(self.sure)
-
-    def stage_macs(self, grid: Grid) -> tuple[int, ...]:
-        return (10, 10 * grid[0] * grid[1])
+def sure_of(firsts: Sequence[float], places: Sequence[int] | None = None) -> Sure:
+    """Two stages: so sure is the first one of each picture, and the last one takes 35.5 times its multiply-adds."""
+    sure = torch.tensor([firsts, [0.5] * len(firsts)], dtype=torch.float64)
+    macs = torch.tensor([[10.0], [355.0]], dtype=torch.float64).expand(2, len(firsts))
+    return Sure(range(len(firsts)) if places is None else places, sure, macs)
 
 
 def paths_of(folder: Path) -> list[str]:
@@ -60,8 +51,8 @@ def test_what_is_calibrated_is_what_is_spent(
     share: float, cascade_folder: Path, pictures: Path, tmp_path: Path
 ) -> None:
     predictor, out = load(str(cascade_folder)), tmp_path / "out"
-    assert isinstance(predictor, Cascade)
-    found = calibration(predictor, paths_of(pictures), share, untold)
+    assert isinstance(predictor, StagedPredictor)
+    found = calibration(ask_all(predictor, paths_of(pictures), untold), share)
     save_calibrated(predictor.loaded, found, out, "lookwhere calibrate ...")
     rows = list(load(str(out)).classify(paths_of(pictures)))
     spent = sum(row.macs for row in rows) / len(rows)
@@ -75,10 +66,10 @@ def test_the_folder_is_the_model_with_thresholds(cascade_folder: Path, pictures:
     assert isinstance(base, DVTPredictor)
     (tmp_path / "deep").mkdir()
     first, again = tmp_path / "deep" / "first", tmp_path / "again"
-    save_calibrated(base.loaded, calibration(base, paths_of(pictures), 0.9, untold), first, "one")
+    save_calibrated(base.loaded, calibration(ask_all(base, paths_of(pictures), untold), 0.9), first, "one")
     other = load(str(first))
     assert isinstance(other, DVTPredictor)
-    save_calibrated(other.loaded, calibration(other, paths_of(pictures), 0.3, untold), again, "two")
+    save_calibrated(other.loaded, calibration(ask_all(other, paths_of(pictures), untold), 0.3), again, "two")
     for folder in (first, again):
         assert sorted(file.name for file in folder.iterdir()) == [
             *("README.md", "SHA256SUMS", "config.json", "model.safetensors")
@@ -98,7 +89,7 @@ def test_a_card_of_our_own_tells_the_new_cost(pictures: Path, tmp_path: Path) ->
     save_model(tmp_path / "base", model, full_card("base", CASCADE, {}, {}))
     base = load(str(tmp_path / "base"))
     assert isinstance(base, DVTPredictor)
-    found = calibration(base, paths_of(pictures), 0.5, untold)
+    found = calibration(ask_all(base, paths_of(pictures), untold), 0.5)
     (tmp_path / "out").mkdir()
     for name in ("results.json", "notes.txt"):
         (tmp_path / "out" / name).write_text("{}")
@@ -108,19 +99,36 @@ def test_a_card_of_our_own_tells_the_new_cost(pictures: Path, tmp_path: Path) ->
     assert (tmp_path / "out" / "notes.txt").exists() and not (tmp_path / "out" / "results.json").exists()
 
 
-def test_anything_with_stages_is_calibrated_on_pictures_that_can_be_read(pictures: Path) -> None:
-    sure = [(index / 40, 0.5) for index in range(39)]
-    found = calibration(Staged(["No picture.", *sure]), paths_of(pictures), 0.5, untold)
-    assert found.failed == ("No picture.",) and found.pictures == 39
-    assert found.costs == pytest.approx((10, 10 * (19 * 35 + 20 * 36) / 39))
-    left = [index for index, (first, _) in enumerate(sure) if first >= found.thresholds[0]]
+def test_what_is_asked_of_pictures_that_can_be_read(cascade_folder: Path, pictures: Path, tmp_path: Path) -> None:
+    predictor, paths = load(str(cascade_folder)), paths_of(pictures)
+    assert isinstance(predictor, StagedPredictor)
+    (tmp_path / "bad.png").touch()
+    told = ask_all(predictor, [paths[0], str(tmp_path / "bad.png"), *paths[1:]], untold)
+    assert told.places == [0, *range(2, 41)] and len(told.failed) == 1 and "bad.png" in told.failed[0]
+    for place in range(40):
+        grid = predictor.view(paths[place]).grid
+        assert tuple(told.macs[:, place].tolist()) == predictor.stage_macs(grid)
+    assert told.sure.shape == (3, 40) and calibration(told, 0.6).failed == told.failed
+    some = told.at([2, 1, 40])
+    assert some.places == [2, 40] and torch.equal(some.sure, told.sure[:, [1, 39]])
+    assert torch.equal(some.macs, told.macs[:, [1, 39]])
+    with pytest.raises(UsageError, match=r"None of the 2 pictures can be read: .*bad\.png"):
+        ask_all(predictor, [str(tmp_path / "bad.png")] * 2, untold)
+
+
+def test_the_costs_are_means_and_the_shares_those_that_leave() -> None:
+    sure = [index / 39 for index in range(39)]
+    told = sure_of(sure)._replace(macs=torch.tensor([[10.0] * 39, [350.0] * 19 + [360.0] * 20], dtype=torch.float64))
+    found = calibration(told, 0.5)
+    assert found.costs == pytest.approx((10, (19 * 350 + 20 * 360) / 39)) and found.pictures == 39
+    left = [one for one in sure if one >= found.thresholds[0]]
     assert found.shares == pytest.approx((len(left) / 39, 1 - len(left) / 39))
 
 
-def test_a_budget_in_multiply_adds_and_a_threshold_that_nobody_reaches(pictures: Path) -> None:
-    sure = [(index / 40, 0.5) for index in range(40)]
-    assert calibration(Staged(sure), paths_of(pictures), 354, untold).thresholds == (NEVER,)
-    half = calibration(Staged(sure), paths_of(pictures), 182, untold)
+def test_a_budget_in_multiply_adds_and_a_threshold_that_nobody_reaches() -> None:
+    told = sure_of([index / 40 for index in range(40)])
+    assert calibration(told, 354).thresholds == (NEVER,)
+    half = calibration(told, 182)
     assert half.shares == (0.5, 0.5) and half.thresholds == pytest.approx((0.5,), abs=1.01e-4)
     assert 19 / 40 < half.thresholds[0] < 0.5  # who is as sure but for rounding leaves as well
 
@@ -132,13 +140,11 @@ def test_a_budget_in_multiply_adds_and_a_threshold_that_nobody_reaches(pictures:
         (0.01, 40, "a budget of 3.55 can't be met"),
         (10**9, 40, r"a budget of 1e\+09 can't be met"),
         (0.5, 19, "19 calibration pictures are too few for 2 exits; there must be at least 20"),
-        (0.5, 0, r"None of the 40 pictures can be read: No\."),
     ],
 )
-def test_what_can_not_be_calibrated(budget: int | float, count: int, words: str, pictures: Path) -> None:
-    sure: list[tuple[float, ...] | str] = [(0.5, 0.5)] * count
+def test_what_can_not_be_calibrated(budget: int | float, count: int, words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        calibration(Staged([*sure, *["No."] * (40 - count)]), paths_of(pictures), budget, untold)
+        calibration(sure_of([0.5] * count), budget)
 
 
 def test_labels_are_needed_only_for_a_part(pictures: Path, tmp_path: Path) -> None:
@@ -157,7 +163,7 @@ def test_labels_are_needed_only_for_a_part(pictures: Path, tmp_path: Path) -> No
 def test_running_everything_says_who_leaves_where(cascade_folder: Path, pictures: Path) -> None:
     predictor, paths = load(str(cascade_folder)), paths_of(pictures)
     assert isinstance(predictor, DVTPredictor)
-    predictor.thresholds = calibration(predictor, paths, 0.5, untold).thresholds
+    predictor.thresholds = calibration(ask_all(predictor, paths, untold), 0.5).thresholds
     exits = Exits(predictor)
     measured = list(exits(paths))
     rows = list(predictor.classify(paths))

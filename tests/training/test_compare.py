@@ -9,14 +9,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
+from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import DataError, ModelError
 from lookwhere_cli.loading import load
+from lookwhere_cli.training.calibrate import ask_all, calibration
 from lookwhere_cli.training.compare import Comparison, Entrant, Point, compare, front, half_of, judge_for
 from lookwhere_cli.training.compare_report import Cost, as_dict
-from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.entrants import Settings, entrants
+from lookwhere_cli.training.examples import Example, Labelled
 from lookwhere_cli.training.intervals import Score
-from tests.models.small import LABELLED
+from tests.models.small import CASCADE, LABELLED
 from tests.training.test_evaluate import FULL, SEGMENTS, SEGMENTS_FULL, folder_of, masks, single, untold
 
 
@@ -125,3 +129,30 @@ def test_the_front_is_what_nobody_beats(pairs: list[tuple[int, int]]) -> None:
 @given(st.lists(st.integers(0, 50), unique=True).map(sorted))
 def test_halves_part_the_pictures(places: list[int]) -> None:
     assert sorted(half_of(places, 0) + half_of(places, 1)) == places
+
+
+def test_a_cascade_is_asked_once_and_each_half_has_the_thresholds_of_the_other(
+    tmp_path: Path, cascade_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    paths = [tmp_path / f"{index}.png" for index in range(60)]
+    for path in paths:
+        pixels = rng.integers(0, 256, 3) + rng.integers(-90, 90, (50, 50, 3))
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
+    labelled = Labelled("single", CASCADE.labels, tuple(Example(str(path), (0,)) for path in paths), tmp_path)
+    asked: list[str] = []
+    glimpse = DVTPredictor.glimpse
+    monkeypatch.setattr(DVTPredictor, "glimpse", lambda own, path: asked.append(path) or glimpse(own, path))
+    models = {"full": folder_of(tmp_path / "full", FULL), "dvt": str(cascade_folder)}
+    found = entrants(models, Settings([0.5], [0.9], [0.01, 0.5, 0.9]), labelled, untold, {})
+    mine = [one for one in found if one.method == "dvt"]
+    assert sorted(asked) == sorted(map(str, paths))
+    assert [one.setting for one in mine] == ["budget 50%", "budget 90%", "all stages"]
+    cascade = load(str(cascade_folder))
+    assert isinstance(cascade, DVTPredictor)
+    told = ask_all(cascade, list(map(str, paths)), untold)
+    for half, one in enumerate(mine[0].predictors):
+        assert isinstance(one, DVTPredictor)
+        assert one.thresholds == calibration(told.at(range(1 - half, 60, 2)), 0.5).thresholds
+    (always,) = mine[-1].predictors
+    assert {row.exit for row in always.classify(map(str, paths[:4]))} == {3}
