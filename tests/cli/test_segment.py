@@ -73,6 +73,14 @@ def test_masks_lie_in_the_pictures_sub_folders_beside_one_labelmap(segment, nest
     assert tuple(labels) == SEGMENTING.labels
 
 
+def test_all_of_it_may_be_read_coarsely_as_well(segment, nested):
+    (row, *_) = json.loads(segment(nested, "--coarse", "16", "--rows-format", "json").out)
+    plain, *_ = json.loads(segment(nested, "--overwrite", "--rows-format", "json").out)
+    assert row["coarse"] and "coarse" not in plain and row["macs"] > plain["macs"]
+    ran = segment(nested, "--coarse", "18")
+    assert ran.code == 2 and "take 16 or 20" in ran.err
+
+
 def test_piped_it_tells_shares_and_rows_hold_all_that_is_known(segment, nested, tmp_path, expected):
     line = segment(nested).out.splitlines()[1].split("\t")
     assert line[0] == str(nested / "drive" / "b.png") and len(line) > 1 and line[1].endswith("%")
