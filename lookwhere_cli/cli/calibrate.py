@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.output import Tracking, say
 from lookwhere_cli.errors import ModelError, UsageError
@@ -20,7 +21,6 @@ from lookwhere_cli.images.frame import Reading
 if TYPE_CHECKING:
     from lookwhere_cli.training.calibrate import Calibration
 
-DATA = "Data"
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -42,16 +42,9 @@ def calibrate(
             show_default=False,
         ),
     ] = None,
-    label_column: Annotated[str | None, typer.Option(metavar="NAME", help="Of the CSV.", rich_help_panel=DATA)] = None,
-    split: Annotated[
-        Literal["train", "val", "all"] | None,
-        typer.Option(
-            metavar="PART", help="train, val or all. (default: val, if any)", rich_help_panel=DATA, show_default=False
-        ),
-    ] = None,
-    split_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A split.csv of lookwhere train.", rich_help_panel=DATA)
-    ] = None,
+    label_column: asked.LabelColumn = None,
+    split: asked.Part = None,
+    split_file: asked.SplitFile = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = Reading.max_pixels,
@@ -73,11 +66,7 @@ def calibrate(
 
       lookwhere calibrate photos/ --model my-model --looks 12.5%,37.5% --budget 0.5G --out my-auto
     """
-    reach = (
-        [one for one in (options.amount(part, "--looks") for part in looks.split(",")) if one is not None]
-        if looks
-        else []
-    )
+    reach = options.amounts(looks, "--looks") if looks else []
     wanted, how = amount(budget), options.mode(crop, stretch)
     _check_free(out, overwrite)
     have(model, quiet)

@@ -171,16 +171,11 @@ def _given(pairs: Sequence[str]) -> dict[str, str]:
 
 def _shares(option: str, text: str) -> list[float]:
     """Shares, as users write them: 25%,0.5. Raises UsageError."""
-    found = []
-    for part in text.split(","):
-        try:
-            share = float(part.strip().removesuffix("%")) / (100 if part.strip().endswith("%") else 1)
-        except ValueError:
-            share = 0.0
-        if not 0 < share <= 1:
-            raise UsageError(f"--{option} {text} are no shares; write, for instance, 25%,50%.")
-        found.append(share)
-    return sorted(set(found))
+    found = [options.number(part.strip().lower()) for part in text.split(",")]
+    shares = {one for one in found if isinstance(one, float) and 0 < one <= 1}
+    if not shares.issuperset(found):
+        raise UsageError(f"--{option} {text} are no shares; write, for instance, 25%,50%.")
+    return sorted(shares)
 
 
 def _trained(name: str, data: Path, folder: Path, told: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import Tracking, say
@@ -26,38 +27,23 @@ if TYPE_CHECKING:
     from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.training.evaluate import Contest
 
-DATA = "Data"
 RESULTS, TABLE, CURVE, CONFUSION = "results.json", "results.md", "accuracy.png", "confusion.png"
 
 
 def evaluate(
-    data: Annotated[
-        Path,
-        typer.Argument(metavar="DATA", help="A folder per class, a CSV, or images/ and masks/.", show_default=False),
-    ],
-    classes: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A class name per line.", rich_help_panel=DATA)
-    ] = None,
-    label_column: Annotated[str | None, typer.Option(metavar="NAME", help="Of the CSV.", rich_help_panel=DATA)] = None,
-    multi_label: Annotated[
-        bool, typer.Option("--multi-label", help="Several labels to a picture.", rich_help_panel=DATA)
-    ] = False,
-    split: Annotated[
-        Literal["train", "val", "all"] | None,
-        typer.Option(
-            metavar="PART", help="train, val or all. (default: val, if any)", rich_help_panel=DATA, show_default=False
-        ),
-    ] = None,
-    split_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A split.csv of lookwhere train.", rich_help_panel=DATA)
-    ] = None,
+    data: asked.Data,
+    classes: asked.Classes = None,
+    label_column: asked.LabelColumn = None,
+    multi_label: asked.MultiLabel = False,
+    split: asked.Part = None,
+    split_file: asked.SplitFile = None,
     k: Annotated[
         str | None,
         typer.Option(
             "--patches",
             "-k",
             metavar="K,K,...",
-            help="Amounts: 94,25%,all. (default: the model's, 10%,25%,50%,all)",
+            help="Amounts: 94,25%,all; or auto. (default: the model's, 10%,25%,50%,all)",
             rich_help_panel=READING,
             show_default=False,
         ),
@@ -100,7 +86,7 @@ def evaluate(
 
       lookwhere evaluate labels.csv -k 25%,all --full my-full-vit --json results.json
     """
-    amounts = _amounts(k)
+    amounts = options.amounts_or_auto(k)
     _check_outputs(json_file, out, overwrite)
     how = options.mode(crop, stretch)
     own = {"size": size, "coarse": coarse, "prune": options.pruning(prune)}
@@ -129,11 +115,6 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _amounts(text: str | None) -> list[int | float]:
-    amounts = [options.amount(part) for part in (text or "").split(",") if text is not None]
-    return [amount for amount in amounts if amount is not None]
-
-
 def _check_outputs(json_file: Path | None, out: Path | None, overwrite: bool) -> None:
     """Make the folder. Raises UsageError for a file that is there already or can't be written."""
     if out is not None:
@@ -151,7 +132,7 @@ def _contest(
     model: str,
     full: str | None,
     teacher: str | None,
-    amounts: Sequence[int | float],
+    amounts: Sequence[int | float] | Literal["auto"],
     quiet: bool,
     timed: bool,
     own: dict[str, Any],
@@ -164,14 +145,14 @@ def _contest(
     from lookwhere_cli.training.timm_models import load_vit
 
     have(model, quiet)
-    predictor: Predictor = load(model, **own, **read)
-    for amount in amounts:
+    predictor: Predictor = load(model, k="auto" if amounts == "auto" else None, **own, **read)
+    for amount in () if amounts == "auto" else amounts:
         possible(amount, predictor.reading.size, predictor.config.patch)
     if full is not None:
         have(full, quiet)
     return Contest(
         predictor,
-        amounts_for(predictor, amounts),
+        () if amounts == "auto" else amounts_for(predictor, amounts),
         None if full is None else load(full, k=1.0, **read),
         None if teacher is None else Full(load_vit(teacher), device=str(predictor.loaded.device)),
         TIMED if timed else 0,

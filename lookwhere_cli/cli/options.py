@@ -17,6 +17,17 @@ def amount_or_auto(text: str | None) -> int | float | Literal["auto"] | None:
     return "auto" if text is not None and text.strip().lower() == "auto" else amount(text)
 
 
+def amounts(text: str, option: str = "-k") -> list[int | float]:
+    """The same, of several with commas between."""
+    found = [amount(part, option) for part in text.split(",")]
+    return [one for one in found if one is not None]
+
+
+def amounts_or_auto(text: str | None) -> list[int | float] | Literal["auto"]:
+    """The same, of none for None; or `auto`."""
+    return "auto" if amount_or_auto(text and text.partition(",")[0]) == "auto" else amounts(text) if text else []
+
+
 def amount(text: str | None, option: str = "-k") -> int | float | None:
     """How much to read, as users write it: N (cells), 0.25 or 25% (a share), `all`; 1 is one cell, 1.0 is all.
 
@@ -24,14 +35,15 @@ def amount(text: str | None, option: str = "-k") -> int | float | None:
     """
     if text is None:
         return None
-    wanted = _number(text.strip().lower())
+    wanted = number(text.strip().lower())
     if wanted is None or not (0 < wanted <= 1 if isinstance(wanted, float) else wanted >= 1):
-        no = "is for classify and explain; here give" if text == "auto" else "is not an amount to read; give"
+        no = "is for classify, explain and evaluate; here give" if text == "auto" else "is not an amount to read; give"
         raise UsageError(f"{option} {text} {no} a number of cells (94), a share of them (0.25 or 25%), or all.")
     return wanted
 
 
-def _number(text: str) -> int | float | None:
+def number(text: str) -> int | float | None:
+    """A count as int; a share as float, from 25%, 0.25 or all; None for anything else."""
     if text == "all":
         return 1.0
     try:
@@ -49,7 +61,7 @@ def pruning(text: str | None) -> int | float | None:
     """
     if text is None:
         return None
-    wanted = None if text.strip().lower() == "all" else _number(text.strip())
+    wanted = None if text.strip().lower() == "all" else number(text.strip())
     if wanted is None or not (0 < wanted <= 1 if isinstance(wanted, float) else wanted >= 0):
         raise UsageError(
             f"--prune {text} is no amount to drop; give a share of the blocks' MACs to keep to (50%), or how many "

@@ -25,6 +25,10 @@ ValShare = Annotated[float, _option(DATA, "Held back, where the data have no spl
 Group = Annotated[str | None, _option(DATA, "Column, or pattern in names: what stays together.", metavar="NAME")]
 HoldOut = Annotated[list[str] | None, _option(DATA, "A group to hold back; may be repeated.", metavar="GROUP")]
 SplitFile = Annotated[Path | None, _option(DATA, "A split.csv to keep to.", metavar="FILE")]
+Part = Annotated[
+    Literal["train", "val", "all"] | None,
+    _option(DATA, "train, val or all. (default: val, if any)", metavar="PART", show_default=False),
+]
 
 Start = Annotated[str, _option(MODEL, "What to start from.", "--model", "-m", metavar="NAME", envvar="LOOKWHERE_MODEL")]
 Method = Annotated[

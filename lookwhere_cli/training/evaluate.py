@@ -63,7 +63,10 @@ class Line:
 
 @dataclass(frozen=True)
 class Contest:
-    """Who is measured, at which k (counts or shares; the first makes the headline), and the full ViTs beside it."""
+    """Who is measured, at which k, and the full ViTs beside it.
+
+    amounts: counts or shares, of which the first makes the headline; without effect for a cascade.
+    """
 
     predictor: Predictor
     amounts: Sequence[int | float]

@@ -84,6 +84,16 @@ def test_from_a_model_with_a_selector_to_one_that_looks_closer_within_a_budget(
     less = json.loads((tmp_path / "less" / "config.json").read_text())
     assert less["looks"] == [0.125, 0.5] and less["expected_macs"] < config["expected_macs"]
 
+    rows = json.loads(lookwhere("classify", labelled, "-m", out, "-k", "auto", "--format", "json").out)
+    ran = lookwhere("evaluate", labelled, "-m", out, "-k", "auto", "--json", tmp_path / "r.json")
+    assert ran.code == 0, ran.err
+    first, *others = json.loads((tmp_path / "r.json").read_text())["rows"]
+    assert [first["chosen_by"], *(row["chosen_by"] for row in others)] == ["confidence", "exit 2", "exit 1"]
+    right = [row["labels"][0]["label"] == row["path"].split("/")[-2] for row in rows]
+    assert first["scores"]["top1"]["value"] == pytest.approx(np.mean(right), abs=1e-5)
+    assert first["macs"] == pytest.approx(np.mean([row["macs"] for row in rows]), abs=1)
+    assert first["cells"] == pytest.approx(np.mean([row["k"] for row in rows]), abs=0.01) and first["seconds"] > 0
+
 
 @pytest.mark.parametrize(
     ("looks", "sentence"),
