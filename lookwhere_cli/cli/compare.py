@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
     from lookwhere_cli.training.compare import Comparison, Entrant
     from lookwhere_cli.training.compare_report import Cost
-    from lookwhere_cli.training.examples import Labelled
 
 TRAIN = "Training"
 METHODS = ("full", "lookwhere", "cropr", "dvt", "pruned", "auto")
@@ -105,8 +103,8 @@ def compare(
 
       lookwhere compare pictures/ --use full=my-full-vit --use lookwhere=my-model --out comparison/
     """
-    models = _given(use or ())
-    wanted = _methods(methods or ",".join(models or METHODS))
+    given = _given(use or ())
+    wanted = _methods(methods or ",".join(given or METHODS))
     settings = {"amounts": _shares("patches", patches), "prunes": _shares("prune", prune)}
     settings["budgets"] = _shares("budget", budget)
     make_folder(out)
@@ -126,6 +124,7 @@ def compare(
     recipe = {"epochs": epochs, "model": model, "size": size, "augment": augment, "batch_size": batch_size, "lr": lr}
     recipe |= {"layer_decay": layer_decay, "seed": seed, "device": device, "dtype": dtype, "workers": workers}
     recipe |= {"quiet": quiet}
+    models = {name: given[name] for name in wanted if name in given}
     for name in wanted:
         if name in models:
             have(models[name], quiet)
@@ -135,9 +134,9 @@ def compare(
     console = Console(stderr=True)
     shown = Tracking(console, quiet)
     taking_part = entrants(models, Settings(**settings), labelled, shown, {"device": device})
-    comparison = measure(taking_part, "full", labelled, shown)
-    costs = _costs(taking_part, comparison, labelled, timed)
-    results = as_dict(comparison, costs, labelled, part, shlex.join(["lookwhere", *sys.argv[1:]]))
+    comparison = measure(taking_part, labelled, shown)
+    costs = _costs(taking_part, comparison, timed)
+    results = as_dict(comparison, costs, part, shlex.join(["lookwhere", *sys.argv[1:]]))
     _show(results)
     _write_all(out, results, comparison)
     for sentence in comparison.failed:
@@ -189,29 +188,21 @@ def _trained(name: str, data: Path, folder: Path, told: Mapping[str, Any]) -> st
     return str(folder)
 
 
-def _costs(taking_part: Sequence[Entrant], comparison: Comparison, labelled: Labelled, timed: bool) -> list[Cost]:
+def _costs(taking_part: Sequence[Entrant], comparison: Comparison, timed: bool) -> list[Cost]:
     from lookwhere_cli.bench.contest import costs_of
     from lookwhere_cli.training.compare_report import Cost
 
     if not timed:
         return [Cost()] * len(taking_part)
-    return costs_of(taking_part, [labelled.examples[place].path for place in comparison.places])
+    return costs_of(taking_part, [comparison.labelled.examples[place].path for place in comparison.places])
 
 
 def _show(results: Mapping[str, Any]) -> None:
     from lookwhere_cli.show.comparison import caption, columns
+    from lookwhere_cli.show.tables import terminal_table
 
     console = Console()
-    shown = columns(results, console.width)
-    table = Table(box=None, pad_edge=False, caption=caption(results), caption_justify="left")
-    for place, (title, _) in enumerate(shown):
-        table.add_column(title, justify="right" if place > 1 else "left", no_wrap=place > 1)
-    before = ""
-    for point in results["points"]:
-        cells = [text(point) for _, text in shown]
-        table.add_row("" if cells[0] == before else cells[0], *cells[1:], style="bold" if point["front"] else "")
-        before = cells[0]
-    console.print(table)
+    console.print(terminal_table(columns(results, console.width), results["points"], "front", caption(results)))
 
 
 def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison) -> None:

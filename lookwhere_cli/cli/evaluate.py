@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
@@ -161,18 +160,11 @@ def _contest(
 
 def _show(results: dict[str, Any]) -> None:
     from lookwhere_cli.show.scores import caption, columns, ordered
+    from lookwhere_cli.show.tables import terminal_table
 
     console = Console()
     shown = columns(results, console.width)
-    table = Table(box=None, pad_edge=False, caption=caption(results), caption_justify="left")
-    for place, (title, _) in enumerate(shown):
-        table.add_column(title, justify="right" if place > 1 else "left", no_wrap=True)
-    before = ""
-    for row in ordered(results):
-        cells = [text(row) for _, text in shown]
-        table.add_row("" if cells[0] == before else cells[0], *cells[1:], style="bold" if row["headline"] else "")
-        before = cells[0]
-    console.print(table)
+    console.print(terminal_table(shown, ordered(results), "headline", caption(results)))
 
 
 def _write(path: Path, results: dict[str, Any]) -> None:

@@ -83,7 +83,7 @@ def train(
 
       lookwhere train labels.csv --multi-label --look boxes.csv --size 1024 -k 5%-10% --out my-model
     """
-    k, grids = amounts(patches), _grids(exits, method)
+    k, grids = _range_of(patches), _grids(exits, method)
     own = amount(default_k) or k[1]
     added = _added(second_look, (own, *k), method, blind=train_selector and look is None)
     dropped = _dropped(method, prune)
@@ -133,7 +133,7 @@ def train(
     _train(Run(recipe, base, config, labelled, where, made(out), workers, place), console, base.name)
 
 
-def amounts(text: str, option: str = "--patches") -> tuple[int | float, int | float]:
+def _range_of(text: str, option: str = "--patches") -> tuple[int | float, int | float]:
     """The least and the most to read, from 25%, 94, all or a range of two such, 10%-50%. Raises UsageError."""
     low, dash, high = text.partition("-")
     first, last = amount(low, option), amount(high if dash else low, option)
@@ -151,7 +151,7 @@ def _added(
     if method != "lookwhere" or blind:
         what = "--train-selector without --look" if blind else f"--method {method}"
         raise UsageError(f"--second-look and {what} exclude each other; leave one of them out.")
-    least, most = amounts(text, "--second-look")
+    least, most = _range_of(text, "--second-look")
     if any(type(one) is not type(most) for one in before):
         raise UsageError(f"--second-look {text} and what -k says must both be counts, or both shares.")
     if isinstance(most, float) and max(before) + most > 1:

@@ -1,12 +1,10 @@
 """What `lookwhere compare` measured, as a table: cells of text for the terminal or for Markdown."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from lookwhere_cli.show.scores import TITLES
+from lookwhere_cli.show.tables import Column, Record, interval, markdown_table, milliseconds, percent, significant
 
-from lookwhere_cli.show.scores import TITLES, significant
-
-Results = Mapping[str, Any]
-"""The JSON object that `lookwhere compare` writes."""
+Results = Record
+"""The JSON object that `lookwhere compare` writes, or one of its points."""
 
 METHODS = {
     "full": "full ViT",
@@ -21,7 +19,6 @@ METHODS = {
 }
 NARROW = 60  # columns below which the score and MACs alone are shown
 WIDE = 130  # columns from which on more than the score and the main costs are shown
-Column = tuple[str, Callable[[Results], str]]
 
 
 def columns(results: Results, width: int) -> list[Column]:
@@ -30,15 +27,15 @@ def columns(results: Results, width: int) -> list[Column]:
     chosen: list[Column] = [
         ("method", lambda point: METHODS[point["method"]]),
         ("setting", lambda point: point["setting"]),
-        (TITLES[results["metric"]], lambda point: _percent(point["score"]["value"])),
+        (TITLES[results["metric"]], lambda point: percent(point["score"]["value"])),
     ]
     costs: list[Column] = [("GMACs", lambda point: significant(point["macs"] / 1e9))]
     if any(point["seconds"] is not None for point in points):
-        costs.append(("ms", lambda point: "" if point["seconds"] is None else significant(1000 * point["seconds"])))
+        costs.append(("ms", milliseconds))
     if width < WIDE:
         return [*chosen, *(costs[:1] if width < NARROW else costs)]
     middle: list[Column] = [
-        ("95 %", lambda point: f"{_percent(point['score']['low'])}–{_percent(point['score']['high'])}"),
+        ("95 %", lambda point: interval(point["score"])),
         ("to full", _to_full),
     ]
     rest: list[Column] = []
@@ -81,9 +78,9 @@ def markdown(results: Results) -> str:
             results["command"],
             "```",
             "",
-            _line([title for title, _ in shown]),
-            _line(["---", "---", *["---:"] * (len(shown) - 2)]),
-            *(_line([text(point) for _, text in shown]) for point in results["points"]),
+            *markdown_table(
+                [title for title, _ in shown], ([text(point) for _, text in shown] for point in results["points"])
+            ),
             "",
         ]
     )
@@ -100,11 +97,3 @@ def _throughput(point: Results) -> str:
     if point["images_per_second"] is None:
         return ""
     return f"{significant(point['images_per_second'])} ({point['batch']})"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

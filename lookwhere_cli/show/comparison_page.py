@@ -14,11 +14,13 @@ from lookwhere_cli.rows import on_one_line
 from lookwhere_cli.show.colours import class_colours
 from lookwhere_cli.show.comparison import METHODS, Results, caption, columns
 from lookwhere_cli.show.pareto import draw
-from lookwhere_cli.show.scores import TITLES, significant
+from lookwhere_cli.show.scores import TITLES
+from lookwhere_cli.show.tables import significant
 
 WIDTH = 200  # columns of text: room for all of the table
 SIDE = 384  # pixels of a picture's longer side
 VEIL = 190  # opacity, 0..255, over what was not read
+DROPPED = 130  # the same over what was, and was dropped on the way
 TINT = 150  # the same of a class's colour
 
 Classes = Mapping[tuple[str, str], NDArray[np.uint8]]
@@ -92,19 +94,22 @@ def _read(answer: Results) -> str:
     looked = (
         f"{answer['k']} of {rows * columns} cells" if answer["k"] < rows * columns else f"all {rows * columns} cells"
     )
+    kept = f", {len(answer['left'])} to the end" if answer["left"] is not None else ""
     left = f", exit {answer['exit']}" if answer.get("exit") else ""
-    return f"{looked}{left}, {significant(answer['macs'] / 1e9)} GMACs"
+    return f"{looked}{kept}{left}, {significant(answer['macs'] / 1e9)} GMACs"
 
 
 def _veil(answer: Results) -> Image.Image | None:
-    """A pixel for each cell, dark where it was not read; None where all were."""
+    """A pixel for each cell, dark where it was not read, dimmed where it was dropped; None where all are bright."""
     rows, columns = answer["grid"]
-    if not answer["cells"] or len(answer["cells"]) == rows * columns:
+    left = answer["cells"] if answer["left"] is None else answer["left"]
+    if not left or len(left) == rows * columns:
         return None
     veil = np.zeros((rows, columns, 4), np.uint8)
     veil[..., 3] = VEIL
-    row, column = np.array(answer["cells"]).T
-    veil[row, column] = 0
+    for cells, opacity in ((answer["cells"], DROPPED), (left, 0)):
+        row, column = np.array(cells).T
+        veil[row, column, 3] = opacity
     return Image.fromarray(veil)
 
 

@@ -1,10 +1,11 @@
 """What `lookwhere evaluate` measured, as a table: cells of text for the terminal or for Markdown."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
-Results = Mapping[str, Any]
-"""The JSON object that `lookwhere evaluate` writes."""
+from lookwhere_cli.show.tables import Column, Record, interval, markdown_table, milliseconds, percent, significant
+
+Results = Record
+"""The JSON object that `lookwhere evaluate` writes, or one of its rows."""
 
 TITLES = {
     "top1": "top-1",
@@ -19,7 +20,6 @@ TITLES = {
 }
 NARROW = 76  # columns below which only the main figure and the costs are shown
 ORDER = ("selector", "all", "random", "centre", "downscaled", "confidence", "exit", "full", "teacher")
-Column = tuple[str, Callable[[Results], str]]
 
 
 def ordered(results: Results) -> list[Results]:
@@ -42,7 +42,7 @@ def columns(results: Results, width: int) -> list[Column]:
     ]
     costs: list[Column] = [("GMACs", lambda row: significant(row["macs"] / 1e9))]
     if any(row["seconds"] is not None for row in results["rows"]):
-        costs.append(("ms", lambda row: "" if row["seconds"] is None else significant(1000 * row["seconds"])))
+        costs.append(("ms", milliseconds))
     if width < NARROW:
         return [*chosen, (TITLES[main], _share(main)), *costs]
     return [
@@ -50,7 +50,7 @@ def columns(results: Results, width: int) -> list[Column]:
         ("cells", lambda row: f"{row['cells']:.0f}"),
         ("px", lambda row: str(row["size"])),
         (TITLES[main], _share(main)),
-        ("95 %", lambda row: _interval(row["scores"][main])),
+        ("95 %", lambda row: interval(row["scores"][main])),
         *((TITLES[name], _share(name)) for name in others),
         *costs,
     ]
@@ -68,9 +68,10 @@ def markdown(results: Results) -> str:
         results["command"],
         "```",
         "",
-        _line([title for title, _ in shown]),
-        _line(["---", "---", *["---:"] * (len(shown) - 2)]),
-        *(_line([_bold(text(row), row) for _, text in shown]) for row in ordered(results)),
+        *markdown_table(
+            [title for title, _ in shown],
+            ([_bold(text(row), row) for _, text in shown] for row in ordered(results)),
+        ),
         "",
         f"## By class, {_named_row(headline_of(results))}",
         "",
@@ -124,21 +125,8 @@ def short(model: str) -> str:
     return model.rstrip("/").rpartition("/")[2] or model
 
 
-def significant(value: float) -> str:
-    """Three digits that say something, and no exponent."""
-    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.3g}"
-
-
 def _share(name: str) -> Callable[[Results], str]:
-    return lambda row: _percent(row["scores"][name]["value"])
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
-
-
-def _interval(score: Results) -> str:
-    return f"{_percent(score['low'])}–{_percent(score['high'])}"
+    return lambda row: percent(row["scores"][name]["value"])
 
 
 def _by_class(results: Results) -> list[str]:
@@ -146,11 +134,11 @@ def _by_class(results: Results) -> list[str]:
     values = headline_of(results)["classes"]
     known = [(values[one["name"]], one) for one in results["classes"] if values[one["name"]] is not None]
     shown = sorted(known, key=lambda pair: pair[0])
-    return [
-        _line(["class", "pixels" if results["kind"] == "masks" else "pictures", TITLES[results["per_class"]]]),
-        _line(["---", "---:", "---:"]),
-        *(_line([_named(one), f"{one['support']:,}", _percent(value)]) for value, one in shown),
-    ]
+    return markdown_table(
+        ["class", "pixels" if results["kind"] == "masks" else "pictures", TITLES[results["per_class"]]],
+        ([_named(one), f"{one['support']:,}", percent(value)] for value, one in shown),
+        words=1,
+    )
 
 
 def _named(one: Results) -> str:
@@ -160,7 +148,3 @@ def _named(one: Results) -> str:
 
 def _bold(text: str, row: Results) -> str:
     return f"**{text}**" if text and row["headline"] else text
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -15,12 +15,12 @@ from lookwhere_cli.errors import DataError
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.rows import Row
 from lookwhere_cli.segmenter import Segmenter
-from lookwhere_cli.training.checked import load_mask
-from lookwhere_cli.training.examples import IGNORED, Labelled
-from lookwhere_cli.training.field import Tracked, check_task
+from lookwhere_cli.training.checked import sound
+from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.field import Tracked, check_task, truth_of
 from lookwhere_cli.training.intervals import Score, between, resamples, wilson
 from lookwhere_cli.training.matching import matched
-from lookwhere_cli.training.metrics import counted, mean_overlap
+from lookwhere_cli.training.metrics import counted, mean_overlap, sides
 
 HALVES = 2
 
@@ -78,9 +78,13 @@ class Point:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Points in the entrants' order. places: of the pictures that count; failed: a sentence for each of the others."""
+    """Points in the entrants' order, the first of which is the reference.
+
+    places: in `labelled`, of the pictures that count. failed: a sentence for each of the others.
+    """
 
     metric: str
+    labelled: Labelled
     points: Sequence[Point]
     places: Sequence[int]
     failed: Sequence[str]
@@ -122,26 +126,21 @@ class MeanOverlap:
         self._labelled = labelled
 
     def answers(self, predictor: Predictor, places: Sequence[int]) -> Iterator[Answered | str]:
-        """Raises ModelError for a model of another task, DataError as `matched` and for a mask that does not fit."""
+        """Raises ModelError for a model of another task, DataError as `matched`."""
         check_task(self._labelled, predictor.config, predictor.loaded.name)
-        labels = len(predictor.config.labels)
         classes = matched(self._labelled.classes, predictor.config.labels)
-        label_of = np.full(IGNORED + 1, IGNORED, dtype=np.int64)
-        label_of[: len(classes)] = classes
-        examples = [self._labelled.examples[place] for place in places]
-        segmented = Segmenter(predictor).segment(example.path for example in examples)
-        for example, one in zip(examples, segmented, strict=True):
+        truth = truth_of(self._labelled, classes)
+        paths = [self._labelled.examples[place].path for place in places]
+        for path, one in zip(paths, Segmenter(predictor).segment(paths), strict=True):
             if one.classes is None:
                 yield one.row.error or ""
                 continue
-            truth = torch.from_numpy(label_of[load_mask(example.mask or "")])
-            pairs = counted(torch.from_numpy(one.classes), truth, labels).numpy().astype(np.float64)
-            sides = np.stack([pairs.diagonal(), pairs.sum(axis=1), pairs.sum(axis=0)])
-            yield Answered(one.row, sides[:, classes].flatten())
+            pairs = counted(torch.from_numpy(one.classes), truth(path), len(predictor.config.labels))
+            yield Answered(one.row, sides(pairs).numpy()[:, classes].astype(np.float64).flatten())
 
     def figure(self, counts: Float[ndarray, "*rows counts"], pictures: int) -> Float[ndarray, "*rows"]:
         """Classes that are neither there nor answered are left out."""
-        return mean_overlap(*np.split(counts, 3, axis=-1))
+        return mean_overlap(np.stack(np.split(counts, 3, axis=-1)))
 
     def score(self, counts: Float[ndarray, "pictures counts"]) -> Score:
         """With an interval by drawing whole pictures."""
@@ -156,14 +155,15 @@ def judge_for(labelled: Labelled) -> Judge:
     return MeanOverlap(labelled) if labelled.kind == "masks" else TopOne(labelled)
 
 
-def compare(entrants: Sequence[Entrant], reference: str, labelled: Labelled, tracked: Tracked) -> Comparison:
-    """Measure all entrants on the pictures that the first one can read.
+def compare(entrants: Sequence[Entrant], labelled: Labelled, tracked: Tracked) -> Comparison:
+    """Measure all entrants on the pictures that can be read, the others beside the first.
 
-    reference: the method, of the first of whose settings all differences are. Raises DataError where no picture can be
-    read.
+    Raises DataError where no picture can be read, and as `sound` for masks.
     """
-    judge = judge_for(labelled)
-    places, failed = list(range(len(labelled.examples))), list[str]()
+    failed: list[str] = []
+    if labelled.kind == "masks":
+        labelled, failed = sound(labelled)
+    judge, places = judge_for(labelled), list(range(len(labelled.examples)))
     answered: list[list[Answered]] = []
     for entrant in entrants:
         title = f"{entrant.method} {entrant.setting}"
@@ -174,19 +174,18 @@ def compare(entrants: Sequence[Entrant], reference: str, labelled: Labelled, tra
         if not places:
             raise DataError(f"None of the {len(labelled.examples)} pictures can be read: {failed[0]}")
     counts = [np.stack([one.counts for one in answers]) for answers in answered]
-    base = next(number for number, entrant in enumerate(entrants) if entrant.method == reference)
     points = [
         Point(
             entrant,
             judge.score(mine),
-            None if number == base else difference(judge, mine, counts[base]),
+            difference(judge, mine, counts[0]) if number else None,
             float(np.mean([one.row.macs for one in answers])),
             [one.row for one in answers],
             mine,
         )
         for number, (entrant, answers, mine) in enumerate(zip(entrants, answered, counts, strict=True))
     ]
-    return Comparison(judge.metric, points, places, failed)
+    return Comparison(judge.metric, labelled, points, places, failed)
 
 
 def difference(

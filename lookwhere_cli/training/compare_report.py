@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.rows import Row, printable
 from lookwhere_cli.training.compare import Comparison, Point, front
-from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.examples import Example
 from lookwhere_cli.training.intervals import Score
 from lookwhere_cli.training.matching import matched
 
@@ -32,15 +33,13 @@ class Cost:
     memory: float | None = None
 
 
-def as_dict(
-    comparison: Comparison, costs: Sequence[Cost], labelled: Labelled, part: str, command: str
-) -> dict[str, Any]:
+def as_dict(comparison: Comparison, costs: Sequence[Cost], part: str, command: str) -> dict[str, Any]:
     """The comparison with numbers as they are: shares in 0..1, seconds, multiply-adds. docs/compare.md names all."""
     return {
         "command": command,
-        "data": printable(str(labelled.root)),
+        "data": printable(str(comparison.labelled.root)),
         "split": part,
-        "kind": labelled.kind,
+        "kind": comparison.labelled.kind,
         "metric": comparison.metric,
         "pictures": len(comparison.places),
         "failed": [printable(sentence) for sentence in comparison.failed],
@@ -49,11 +48,11 @@ def as_dict(
             _point(point, cost, best)
             for point, cost, best in zip(comparison.points, costs, front(comparison.points), strict=True)
         ],
-        "differences": differences(comparison, labelled),
+        "differences": differences(comparison),
     }
 
 
-def differences(comparison: Comparison, labelled: Labelled) -> list[dict[str, Any]]:
+def differences(comparison: Comparison) -> list[dict[str, Any]]:
     """The pictures on which the methods' shown settings disagree most, the most telling first.
 
     For labels: those with different answers, by how many of them there are. For masks: by how far the methods' shares
@@ -62,7 +61,8 @@ def differences(comparison: Comparison, labelled: Labelled) -> list[dict[str, An
     shown = representatives(comparison.points)
     apart = [_apart(shown, number) for number in range(len(comparison.places))]
     order = sorted((number for number, far in enumerate(apart) if far), key=lambda number: -apart[number])
-    return [_difference(shown, number, labelled, comparison.places[number]) for number in order[:MOST]]
+    examples = [comparison.labelled.examples[place] for place in comparison.places]
+    return [_difference(shown, number, comparison.labelled.classes, examples[number]) for number in order[:MOST]]
 
 
 def representatives(points: Sequence[Point]) -> list[Point]:
@@ -93,11 +93,10 @@ def _right(point: Point, number: int) -> float:
     return float(right / true) if true else 0.0
 
 
-def _difference(shown: Sequence[Point], number: int, labelled: Labelled, place: int) -> dict[str, Any]:
-    example = labelled.examples[place]
+def _difference(shown: Sequence[Point], number: int, classes: tuple[str, ...], example: Example) -> dict[str, Any]:
     return {
         "path": printable(example.path),
-        "truth": None if example.mask else _name(shown[0], labelled, example.classes[0]),
+        "truth": None if example.mask else _name(shown[0], classes, example.classes[0]),
         "mask": example.mask and printable(example.mask),
         "answers": [
             {
@@ -105,21 +104,30 @@ def _difference(shown: Sequence[Point], number: int, labelled: Labelled, place: 
                 "setting": point.entrant.setting,
                 "right": _right(point, number),
                 **_told(point.rows[number]),
+                "left": _left(point.entrant.predictors[0], point.rows[number]),
             }
             for point in shown
         ],
     }
 
 
-def _name(point: Point, labelled: Labelled, index: int) -> str:
+def _name(point: Point, classes: tuple[str, ...], index: int) -> str:
     """A class as the model calls it, which says more than a number."""
     labels = point.entrant.predictors[0].config.labels
-    return printable(labels[matched(labelled.classes, labels)[index]])
+    return printable(labels[matched(classes, labels)[index]])
 
 
 def _told(row: Row) -> dict[str, Any]:
     whole = row.to_dict()
     return {name: whole[name] for name in ("labels", "k", "grid", "cells", "macs", "exit", "coarse") if name in whole}
+
+
+def _left(predictor: Predictor, row: Row) -> list[list[int]] | None:
+    """Of the row's cells, as [row, column], those that were never dropped; None where none are, or for a mask."""
+    if predictor.config.prune is None or not row.labels:
+        return None
+    left = predictor.explain(row.path).left
+    return None if left is None else [list(divmod(cell, row.grid[1])) for cell in sorted(left)]
 
 
 def _point(point: Point, cost: Cost, best: bool) -> dict[str, Any]:

@@ -36,9 +36,9 @@ SMALLER = (0.85, 0.7, 0.5)  # sides of smaller pictures, as shares of the model'
 class Settings:
     """In what ways models are tried. All are shares: of the cells, of the blocks' MACs, of the last stage's MACs."""
 
-    amounts: Sequence[float] = (0.1, 0.25, 0.5)
-    prunes: Sequence[float] = (0.35, 0.5, 0.75)
-    budgets: Sequence[float] = (0.4, 0.6, 0.8)
+    amounts: Sequence[float]
+    prunes: Sequence[float]
+    budgets: Sequence[float]
 
 
 class Merging(Predictor):

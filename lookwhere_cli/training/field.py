@@ -107,8 +107,11 @@ def check_task(labelled: Labelled, config: Config, model: str) -> None:
         )
 
 
-def _judge_of_masks(labelled: Labelled, classes: Int[ndarray, " classes"], labels: int) -> Judge:
-    """Counts each picture's pixels by [truth, answer], at the mask's own resolution."""
+def truth_of(labelled: Labelled, classes: Int[ndarray, " classes"]) -> Callable[[str], Int[Tensor, "height width"]]:
+    """What gives, by a picture's path, its mask in the model's labels (255: none); the last ones stay in memory.
+
+    classes: the model's label for each of the data's classes.
+    """
     masks = {example.path: example.mask for example in labelled.examples if example.mask is not None}
     label_of = np.full(IGNORED + 1, IGNORED, dtype=np.int64)
     label_of[: len(classes)] = classes
@@ -116,6 +119,13 @@ def _judge_of_masks(labelled: Labelled, classes: Int[ndarray, " classes"], label
     @lru_cache(maxsize=KEPT)
     def truth(path: str) -> Tensor:
         return torch.from_numpy(label_of[load_mask(masks[path])])
+
+    return truth
+
+
+def _judge_of_masks(labelled: Labelled, classes: Int[ndarray, " classes"], labels: int) -> Judge:
+    """Counts each picture's pixels by [truth, answer], at the mask's own resolution."""
+    truth = truth_of(labelled, classes)
 
     def judge(predictor: Predictor, read: Read) -> list[Tensor]:
         answers = zip(classes_of(predictor, read), read.views, strict=True)

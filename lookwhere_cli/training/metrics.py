@@ -150,8 +150,7 @@ class Masks:
         """Keep, of each picture, what the figures need of it: pixels that are right, true and answered, by class."""
         counts = outcomes.cpu()
         self._confusion = self._confusion + counts.sum(dim=0)
-        right, true, said = counts.diagonal(dim1=1, dim2=2), counts.sum(dim=2), counts.sum(dim=1)
-        self._shares.append(torch.stack([right, true, said], dim=1).numpy())
+        self._shares.append(sides(counts).numpy())
 
     def scores(self) -> Scores:
         """From one confusion matrix of all pixels; intervals by drawing whole pictures."""
@@ -160,11 +159,10 @@ class Masks:
         right, true, said = shares.sum(axis=0)
         drawn = np.einsum("rp,pxc->xrc", times, shares, optimize=True)
         each = _overlap(right, true, said)[self._classes]
-        overlaps = _overlap(*drawn)[:, self._classes]
         accuracy = right.sum() / true.sum()
         return Scores(
             {
-                "miou": between(_mean(each), _means(overlaps)),
+                "miou": between(_mean(each), mean_overlap(drawn[..., self._classes])),
                 "pixel_accuracy": between(accuracy, drawn[0].sum(axis=1) / drawn[1].sum(axis=1)),
             },
             "iou",
@@ -182,11 +180,17 @@ def counted(
     return metrics.multiclass_confusion_matrix(answer, truth, labels, ignore_index=IGNORED, validate_args=False)
 
 
-def mean_overlap(
-    right: Float[ndarray, "*rows classes"], true: Float[ndarray, "*rows classes"], said: Float[ndarray, "*rows classes"]
-) -> Float[ndarray, "*rows"]:
-    """Mean intersection over union, 0..1, from pixels by class; without classes that are neither there nor answered."""
-    each = _overlap(right, true, said)
+def sides(pairs: Int[Tensor, "*rows labels labels"]) -> Int[Tensor, "*rows 3 labels"]:
+    """From pixels by [truth, answer] those that are right, true and answered, by label."""
+    return torch.stack([pairs.diagonal(dim1=-2, dim2=-1), pairs.sum(dim=-1), pairs.sum(dim=-2)], dim=-2)
+
+
+def mean_overlap(sides: Float[ndarray, "3 *rows classes"]) -> Float[ndarray, "*rows"]:
+    """Mean intersection over union, 0..1, from pixels that are right, true and answered, by class.
+
+    Classes that are neither there nor answered are left out.
+    """
+    each = _overlap(*sides)
     return _means(each.reshape(-1, each.shape[-1])).reshape(each.shape[:-1])
 
 

@@ -126,7 +126,7 @@ def _with_exits(config: Config, shape: Shape, kind: Kind, size: int) -> Config:
     except ValueError as failure:
         raise UsageError(f"--exits: {failure}.") from failure
     exits = tuple((*grid, config.patch, 0) for grid in grids)
-    return replace(config, exits=exits, thresholds=(), expected_macs=0)
+    return replace(config, exits=exits)
 
 
 def _shaped(asked: int | Grid, own: Grid, side: int) -> Grid:

@@ -39,6 +39,14 @@ def test_given_models_are_not_trained_and_their_costs_are_taken(lookwhere, folde
     assert all(point["seconds"] > 0 and point["memory"] is None for point in others)
     assert not (tmp_path / "out" / "full").exists()
 
+    ran = lookwhere(
+        *("compare", folders, "--out", tmp_path / "less", "--methods", "full", "--prune", "90%", "--no-time"),
+        *("--use", f"full={full}", "--use", "cropr=not-there"),
+    )
+    assert ran.code == 0, ran.err
+    points = json.loads((tmp_path / "less" / "comparison.json").read_text())["points"]
+    assert {point["method"] for point in points} == {"full", "smaller", "random", "tome"}
+
 
 @pytest.mark.slow
 def test_masks(lookwhere, masked, tmp_path):  # noqa: F811

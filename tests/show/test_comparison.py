@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from typing import Any
@@ -45,6 +46,7 @@ def answer(method: str, right: bool) -> dict[str, Any]:
         "k": len(cells),
         "grid": [3, 2],
         "cells": [] if method == "dvt" else cells,
+        "left": [[1, 1], [2, 0]] if method == "cropr" else None,
         "macs": 400_000_000,
     } | ({"exit": 2} if method == "dvt" else {})
 
@@ -113,6 +115,22 @@ def test_masks_are_shown_in_their_classes_colours() -> None:
     assert html.count("75% right") == len(METHODS)
     assert html.count("image/png") == len(METHODS) + 2  # the mask and the plot
     assert "filter" not in html.partition("<script>")[0].partition("</style>")[2]
+
+
+def test_what_was_dropped_on_the_way_is_dimmed() -> None:
+    html = comparison_page(RESULTS, PICTURES, {})
+    assert html.count("all 6 cells, 2 to the end") == len(RIGHT)
+    veils = [
+        np.asarray(_over(one))[..., 3] for one in re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="">', html)
+    ]
+    dark, dimmed = veils[0].ravel().tolist(), veils[1].ravel().tolist()
+    assert [level > 0 for level in dark] == [True, False, True, True, False, True]
+    assert [level > 0 for level in dimmed] == [True, True, True, False, False, True]
+    assert max(dimmed) < max(dark)
+
+
+def _over(text: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(text)))
 
 
 def test_agreement_is_told() -> None:

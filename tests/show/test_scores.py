@@ -12,7 +12,7 @@ from PIL import Image
 pytest.importorskip("matplotlib")
 
 from lookwhere_cli.show.score_plots import MOST, accuracy_plot, confusion_plot
-from lookwhere_cli.show.scores import caption, columns, markdown, ordered, short, significant
+from lookwhere_cli.show.scores import caption, columns, markdown, ordered, short
 
 
 def row(by: str, patches: str | None, macs: float, value: float, **more: Any) -> dict[str, Any]:
@@ -98,13 +98,6 @@ def test_markdown_has_the_command_the_table_and_the_classes() -> None:
     assert "cat" not in text  # of which there is no example
     table = [line for line in text.splitlines() if line.startswith("| ")]
     assert {line.replace("\\|", "").count("|") for line in table} == {10, 4}
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.0043, "0.0043"), (0.21999, "0.22"), (3.104, "3.1"), (12.34, "12.3"), (2310, "2310")]
-)
-def test_three_digits(value: float, text: str) -> None:
-    assert significant(value) == text
 
 
 def test_a_models_name_is_its_last_part() -> None:

@@ -20,12 +20,12 @@ from lookwhere_cli.training.compare_report import Cost, as_dict
 from lookwhere_cli.training.entrants import Settings, entrants
 from lookwhere_cli.training.examples import Example, Labelled
 from lookwhere_cli.training.intervals import Score
-from tests.models.small import CASCADE, LABELLED
+from tests.models.small import CASCADE, LABELLED, PRUNING
 from tests.training.test_evaluate import FULL, SEGMENTS, SEGMENTS_FULL, folder_of, masks, single, untold
 
 
 def entered(labelled: Labelled, *entrants: Entrant) -> Comparison:
-    return compare(entrants, "full", labelled, untold)
+    return compare(entrants, labelled, untold)
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,31 @@ def test_masks_are_scored_as_evaluate_scores_them(tmp_path: Path, models: dict[s
     assert point.macs == pytest.approx(line.macs)
 
 
+def test_a_mask_that_does_not_fit_is_told_and_counts_for_nobody(tmp_path: Path, models: dict[str, str]) -> None:
+    first, second = masks(tmp_path / "one"), masks(tmp_path / "two")
+    labelled = replace(first, examples=first.examples + second.examples)
+    broken = labelled.examples[4]
+    assert broken.mask is not None
+    Image.new("L", (3, 3)).save(broken.mask)
+    comparison = entered(labelled, Entrant("full", "", [load(models["segments-full"])]))
+    assert len(comparison.points[0].rows) == len(labelled.examples) - 1
+    (sentence,) = comparison.failed
+    assert broken.mask in sentence and "is 3 x 3 pixels" in sentence
+
+
+def test_what_was_never_dropped_is_told(tmp_path: Path, models: dict[str, str]) -> None:
+    labelled = single(tmp_path / "data")
+    full, mine = load(models["full"]), load(folder_of(tmp_path / "pruned", PRUNING), k=16)
+    comparison = entered(labelled, Entrant("full", "", [full]), Entrant("pruned", "", [mine]))
+    differences = as_dict(comparison, [Cost()] * 2, "all", "")["differences"]
+    assert differences
+    for one in differences:
+        whole, dropping = one["answers"]
+        assert whole["left"] is None
+        assert 0 < len(dropping["left"]) < 16
+        assert all(cell in [list(read) for read in dropping["cells"]] for cell in dropping["left"])
+
+
 def test_what_can_not_be_compared_ends_in_a_sentence(tmp_path: Path, models: dict[str, str]) -> None:
     labelled = single(tmp_path)
     with pytest.raises(ModelError, match="segments, but the data are for one that gives one label"):
@@ -105,7 +130,7 @@ def test_the_pictures_on_which_they_disagree_are_told(tmp_path: Path, models: di
         Entrant("lookwhere", "36", [load(models["lookwhere"], k=36)]),
     ]
     comparison = entered(labelled, *entrants)
-    results = as_dict(comparison, [Cost()] * 3, labelled, "all", "lookwhere compare")
+    results = as_dict(comparison, [Cost()] * 3, "all", "lookwhere compare")
     answers = zip(*(point.rows for point in comparison.points[:2]), strict=True)
     apart = [mine.path for mine, other in answers if mine.labels[0].label != other.labels[0].label]
     assert [one["path"] for one in results["differences"]] == apart
