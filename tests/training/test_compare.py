@@ -134,6 +134,11 @@ def test_the_pictures_on_which_they_disagree_are_told(tmp_path: Path, models: di
     answers = zip(*(point.rows for point in comparison.points[:2]), strict=True)
     apart = [mine.path for mine, other in answers if mine.labels[0].label != other.labels[0].label]
     assert [one["path"] for one in results["differences"]] == apart
+    assert apart
+    documented = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
+    first = results["differences"][0]
+    for name in (*results, *results["points"][0], *first, *first["answers"][0]):
+        assert f"`{name}`" in documented, name
     for one in results["differences"]:
         assert [answer["method"] for answer in one["answers"]] == ["full", "lookwhere"]
         assert all(answer["right"] == (answer["labels"][0]["label"] == one["truth"]) for answer in one["answers"])
