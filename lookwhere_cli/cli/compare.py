@@ -202,7 +202,9 @@ def _show(results: Mapping[str, Any]) -> None:
     from lookwhere_cli.show.tables import terminal_table
 
     console = Console()
-    console.print(terminal_table(columns(results, console.width), results["points"], "front", caption(results)))
+    shown = columns(results, console.width)
+    best = "" if any(title == "front" for title, _ in shown) else " Bold: nobody is as good for less."
+    console.print(terminal_table(shown, results["points"], "front", caption(results, shown) + best))
 
 
 def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison) -> None:

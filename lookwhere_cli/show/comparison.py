@@ -1,5 +1,7 @@
 """What `lookwhere compare` measured, as a table: cells of text for the terminal or for Markdown."""
 
+from collections.abc import Sequence
+
 from lookwhere_cli.show.scores import TITLES
 from lookwhere_cli.show.tables import Column, Record, interval, markdown_table, milliseconds, percent, significant
 
@@ -46,20 +48,21 @@ def columns(results: Results, width: int) -> list[Column]:
     return [*chosen, *middle, *costs, *rest, ("front", lambda point: "*" if point["front"] else "")]
 
 
-def caption(results: Results) -> str:
-    """What was measured and how, in sentences."""
+def caption(results: Results, shown: Sequence[Column]) -> str:
+    """What was measured and how, in sentences, as far as the columns that are shown need them."""
+    titles = {title for title, _ in shown}
     part = "all of the data" if results["split"] == "all" else f"the split {results['split']}"
-    said = [
-        f"{results['pictures']} pictures, {part}. Shares in per cent, with 95 % intervals; to full: the difference to "
-        "the full ViT, paired by picture. GMACs per picture, every pass counted. *: nobody is as good for less."
-    ]
-    if any(point["seconds"] is not None for point in results["points"]):
-        said.append(
-            "ms: median of some pictures, one at a time, from decoded pixels to the answer, on "
-            f"{results['device']}; images/s: in batches, of the size in brackets, which was the best."
-        )
-    if any(point["memory"] is not None for point in results["points"]):
-        said.append("MiB: what a process of its own takes above rest, in batches.")
+    sentences = {
+        "method": f"{results['pictures']} pictures, {part}. Shares in per cent.",
+        "95 %": "95 %: the interval of so much confidence.",
+        "to full": "To full: the difference to the full ViT, paired by picture.",
+        "GMACs": "GMACs: per picture, every pass counted.",
+        "ms": f"ms: median of some pictures, one at a time, from decoded pixels to the answer, on {results['device']}.",
+        "images/s": "images/s: in batches, of the size in brackets, which was the best.",
+        "MiB": "MiB: what a process of its own takes above rest, in batches.",
+        "front": "*: nobody is as good for less.",
+    }
+    said = [sentence for title, sentence in sentences.items() if title in titles]
     if any(point["halves"] > 1 for point in results["points"]):
         said.append("Thresholds of each half of the pictures come from the other half.")
     return " ".join(said)
@@ -72,7 +75,7 @@ def markdown(results: Results) -> str:
         [
             f"# Methods compared on {results['data']}",
             "",
-            caption(results),
+            caption(results, shown),
             "",
             "```",
             results["command"],

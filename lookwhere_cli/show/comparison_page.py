@@ -43,7 +43,7 @@ def comparison_page(results: Results, pictures: Mapping[str, Image.Image], class
     return environment.get_template("comparison.html.j2").render(
         data=on_one_line(results["data"]),
         metric=TITLES[results["metric"]],
-        caption=caption(results),
+        caption=caption(results, shown),
         command=on_one_line(results["command"]),
         titles=[title for title, _ in shown],
         rows=[([text(point) for _, text in shown], point["front"]) for point in results["points"]],
