@@ -168,12 +168,15 @@ class DVT(nn.Module):
         return decide(self.exits, self._start(pictures, grids), thresholds)
 
     @torch.no_grad()
-    def start_from(self, vit: ViT) -> None:
-        """Give every exit a plain ViT's weights: positions resized, patches where they have its size, but not its head.
+    def start_from(self, vit: ViT, head: nn.Module | None = None) -> None:
+        """Give every exit a plain ViT's weights: positions resized, patches where they have its size.
 
-        Raises ValueError for a ViT of another dim or depth.
+        head: linear, for the same labels; without it, heads stay as they are. Raises ValueError for a ViT of another
+        dim or depth.
         """
         given, depth = vit.state_dict(), self.config.extractor_depth
+        if head is not None:
+            given |= {f"head.{name}": tensor for name, tensor in head.state_dict().items()}
         if (vit.cls_token.shape[-1], len(vit.blocks)) != (self.config.dim, depth):
             raise ValueError(
                 f"a ViT of {len(vit.blocks)} blocks with {vit.cls_token.shape[-1]} channels can't become exits of "

@@ -142,13 +142,14 @@ def _told(grid: Grid) -> str:
 def start_of(base: LookWhere, config: Config) -> Model:
     """A model of this config with the weights of `base`, float32, all to be trained.
 
-    Each exit of a cascade begins with the extractor's, and a head that starts anew. For all others: positions and the
-    map's pieces are resized; blocks that the selector gains are copies of the extractor's, whose own first blocks it
-    began with; head or decoder start anew unless labels and task are the same.
+    Each exit of a cascade begins with the extractor's. For all others: positions and the map's pieces are resized;
+    blocks that the selector gains are copies of the extractor's, whose own first blocks it began with. Heads and the
+    decoder start anew unless labels and task are the same.
     """
+    same = _head_of(base.config) == _head_of(config)
     if config.exits:
         cascade = DVT(config, shapes_of(config))
-        cascade.start_from(base.extractor.float())
+        cascade.start_from(base.extractor.float(), base.head.float() if same else None)
         return cascade
     model = LookWhere(config)
     state = {name: tensor.float().clone() for name, tensor in base.state_dict().items()}
@@ -156,7 +157,6 @@ def start_of(base: LookWhere, config: Config) -> Model:
     if config.selector_depth:
         state |= _selector(base, config, state)
     wanted = model.state_dict()
-    same = _head_of(base.config) == _head_of(config)
     kept = {
         name: tensor
         for name, tensor in state.items()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.errors import ModelError, UsageError
@@ -82,6 +83,12 @@ def test_it_starts_from_the_extractor_and_is_float32() -> None:
     for exit_ in model.exits:
         assert exit_.blocks[1].attn.qkv.weight.equal(base.extractor.blocks[1].attn.qkv.weight)
     assert model.exits[-1].pos_embed.equal(base.extractor.pos_embed)
+    kept = start_of(base, replace(described, labels=base.config.labels))
+    assert isinstance(kept, DVT) and isinstance(base.head, nn.Linear)
+    assert all(exit_.head.weight.equal(base.head.weight) for exit_ in kept.exits)
+    assert all(exit_.head.bias.equal(base.head.bias) for exit_ in kept.exits)
+    other = start_of(base, replace(described, labels=tuple(reversed(base.config.labels))))
+    assert isinstance(other, DVT) and not other.exits[0].head.weight.equal(base.head.weight)
 
 
 def test_a_cascade_is_no_start(cascade_folder: Path, tmp_path: Path) -> None:
