@@ -128,8 +128,8 @@ def _may_look_again(settings: Settings, labelled: Labelled) -> bool:
 
 
 def _again(model: str, settings: Settings, how: Mapping[str, Any]) -> AdaptivePredictor:
-    """Two looks of a model that was trained for one: the second starts anew."""
-    return adaptive(load(model, **how), sorted(settings.amounts)[-LOOKS:])
+    """Two looks of a model that was trained for one: the second starts anew, and so reads all that it may."""
+    return adaptive(load(model, **how), (min(settings.amounts), max(settings.amounts)))
 
 
 def _adding(model: str, how: Mapping[str, Any]) -> AdaptivePredictor:
