@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from lookwhere_cli.adaptive import AdaptivePredictor
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import DataError, ModelError
 from lookwhere_cli.loading import load
@@ -161,28 +162,43 @@ def test_halves_part_the_pictures(places: list[int]) -> None:
     assert sorted(half_of(places, 0) + half_of(places, 1)) == places
 
 
-def test_a_cascade_is_asked_once_and_each_half_has_the_thresholds_of_the_other(
-    tmp_path: Path, cascade_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def many(folder: Path) -> Labelled:
+    """Pictures enough to calibrate on."""
     rng = np.random.default_rng(0)
-    paths = [tmp_path / f"{index}.png" for index in range(60)]
+    paths = [folder / f"{index}.png" for index in range(60)]
     for path in paths:
         pixels = rng.integers(0, 256, 3) + rng.integers(-90, 90, (50, 50, 3))
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
-    labelled = Labelled("single", CASCADE.labels, tuple(Example(str(path), (0,)) for path in paths), tmp_path)
+    return Labelled("single", CASCADE.labels, tuple(Example(str(path), (0,)) for path in paths), folder)
+
+
+def test_looking_again_is_from_the_least_share_to_the_largest(tmp_path: Path) -> None:
+    models = {name: folder_of(tmp_path / name, one) for name, one in (("full", FULL), ("lookwhere", LABELLED))}
+    found = entrants(models, Settings([0.5, 0.25, 0.75], [0.9], [0.5, 0.9]), many(tmp_path), untold, {})
+    mine = [one for one in found if one.method == "auto"]
+    assert [one.setting for one in mine] == ["again, budget 50%", "again, budget 90%", "again, all stages"]
+    for predictor in (predictor for one in mine for predictor in one.predictors):
+        assert isinstance(predictor, AdaptivePredictor) and predictor.looks == (0.25, 0.75)
+
+
+def test_a_cascade_is_asked_once_and_each_half_has_the_thresholds_of_the_other(
+    tmp_path: Path, cascade_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled = many(tmp_path)
+    paths = [example.path for example in labelled.examples]
     asked: list[str] = []
     glimpse = DVTPredictor.glimpse
     monkeypatch.setattr(DVTPredictor, "glimpse", lambda own, path: asked.append(path) or glimpse(own, path))
     models = {"full": folder_of(tmp_path / "full", FULL), "dvt": str(cascade_folder)}
     found = entrants(models, Settings([0.5], [0.9], [0.01, 0.5, 0.9]), labelled, untold, {})
     mine = [one for one in found if one.method == "dvt"]
-    assert sorted(asked) == sorted(map(str, paths))
+    assert sorted(asked) == sorted(paths)
     assert [one.setting for one in mine] == ["budget 50%", "budget 90%", "all stages"]
     cascade = load(str(cascade_folder))
     assert isinstance(cascade, DVTPredictor)
-    told = ask_all(cascade, list(map(str, paths)), untold)
+    told = ask_all(cascade, paths, untold)
     for half, one in enumerate(mine[0].predictors):
         assert isinstance(one, DVTPredictor)
         assert one.thresholds == calibration(told.at(range(1 - half, 60, 2)), 0.5).thresholds
     (always,) = mine[-1].predictors
-    assert {row.exit for row in always.classify(map(str, paths[:4]))} == {3}
+    assert {row.exit for row in always.classify(paths[:4])} == {3}
