@@ -84,7 +84,7 @@ def _baselines(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterat
     sizes = dict.fromkeys(max(patch, round(share * full.reading.size / patch) * patch) for share in SMALLER)
     yield from (Entrant("smaller", f"{size} px", [at_size(full, size)]) for size in sizes)
     for share in settings.prunes:
-        yield Entrant("random", f"{share:.0%} of MACs", [_by_chance(load(model, **how), share)])
+        yield Entrant("random", f"{_told(share)} of MACs", [_by_chance(load(model, **how), share)])
     for share in settings.prunes:
         merging = _merging(load(model, **how), share)
         if merging is not None:
@@ -100,13 +100,13 @@ def _lookwhere(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterat
 def _pruned(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
     for k in settings.amounts:
         for share in settings.prunes:
-            told = f"{_told(k)}, {share:.0%} of MACs"
+            told = f"{_told(k)}, {_told(share)} of MACs"
             yield _entrant("pruned", told, model, {**how, "k": k, "prune": share})
 
 
 def _cropr(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
     for share in settings.prunes:
-        yield _entrant("cropr", f"{share:.0%} of MACs", model, {**how, "prune": share})
+        yield _entrant("cropr", f"{_told(share)} of MACs", model, {**how, "prune": share})
 
 
 def _entrant(method: str, setting: str, model: str, options: Mapping[str, Any]) -> Entrant:
@@ -152,7 +152,7 @@ def _cascade(
     first, *_, last = told.macs.mean(dim=1).tolist()
     for budget in budgets:
         if budget * last > first:
-            setting = ", ".join(filter(None, (looks, f"budget {budget:.0%}")))
+            setting = ", ".join(filter(None, (looks, f"budget {_told(budget)}")))
             yield Entrant(method, setting, calibrated(cascade, told, budget))
     always = (NEVER,) * (cascade.count - 1)
     yield Entrant(method, ", ".join(filter(None, (looks, "all stages"))), [_with_thresholds(cascade, always)])

@@ -190,10 +190,10 @@ def test_a_cascade_is_asked_once_and_each_half_has_the_thresholds_of_the_other(
     glimpse = DVTPredictor.glimpse
     monkeypatch.setattr(DVTPredictor, "glimpse", lambda own, path: asked.append(path) or glimpse(own, path))
     models = {"full": folder_of(tmp_path / "full", FULL), "dvt": str(cascade_folder)}
-    found = entrants(models, Settings([0.5], [0.9], [0.01, 0.5, 0.9]), labelled, untold, {})
+    found = entrants(models, Settings([0.5], [0.9], [0.01, 0.5, 0.875]), labelled, untold, {})
     mine = [one for one in found if one.method == "dvt"]
     assert sorted(asked) == sorted(paths)
-    assert [one.setting for one in mine] == ["budget 50%", "budget 90%", "all stages"]
+    assert [one.setting for one in mine] == ["budget 50%", "budget 87.5%", "all stages"]
     cascade = load(str(cascade_folder))
     assert isinstance(cascade, DVTPredictor)
     told = ask_all(cascade, paths, untold)
