@@ -120,11 +120,13 @@ def made(record: Mapping[str, Any]) -> str:
 
 def _fine_tuned(record: Mapping[str, Any]) -> str:
     """The same for a model that was fine-tuned."""
-    best, pictures = record["best"], record["pictures"]
+    best, pictures, teacher = record["best"], record["pictures"], record.get("teacher")
+    learnt = f"What it learnt is not their labels, but what `{teacher}` says of them. " if teacher else ""
     return (
         f"Fine-tuned from `{record['start']}` on {pictures['train']:,} pictures in {record['seconds'] / 60:.0f} "
-        f"minutes on {record['device']}. The weights are the running average after epoch {best['epoch']:.0f}, whose "
-        f"score on the {pictures['val']:,} pictures held back was the highest of all epochs: {best['score']:.1%}.\n\n"
+        f"minutes on {record['device']}. {learnt}The weights are the running average after epoch "
+        f"{best['epoch']:.0f}, whose score on the {pictures['val']:,} pictures held back was the highest of all "
+        f"epochs: {best['score']:.1%}.\n\n"
         f"```\n{record['command']}\n```"
     )
 

@@ -44,6 +44,7 @@ def train(
     model: asked.Start = DEFAULT_CLASSIFIER,
     method: asked.Method = "lookwhere",
     exits: asked.Exits = None,
+    teacher: asked.Teacher = None,
     size: asked.Size = None,
     thumbnail_size: asked.Thumbnail = None,
     coarse: asked.Coarse = 0,
@@ -105,8 +106,10 @@ def train(
     labelled = read_split(split_file, labelled) if split_file else labelled
     steering = "frozen" if full else _steering(labelled, look, train_selector, dropped)
     where = _look(look, labelled) if look and not full else None
-    have(model, quiet)
+    for name in filter(None, (model, teacher)):
+        have(name, quiet)
     base = load_model(model, device="cpu")
+    teaching = load_model(teacher, device="cpu") if teacher else None
     recipe = FineTuning(
         epochs=epochs,
         batch=batch_size,
@@ -123,6 +126,7 @@ def train(
         patience=patience,
         precision=precision(dtype, place),
         seed=seed,
+        teacher=teacher,
     )
     with console.status("Reading the pictures once"):
         labelled, broken = sound(labelled)
@@ -130,7 +134,9 @@ def train(
         say(console, f"Passed over: {sentence}")
     labelled = divided(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
     config = _config(base, recipe, labelled, 1.0 if full else own)
-    _train(Run(recipe, base, config, labelled, where, made(out), workers, place), console, base.name)
+    run = Run(recipe, base, config, labelled, where, out, workers, place, teaching)
+    made(out)
+    _train(run, console, base.name)
 
 
 def _range_of(text: str, option: str = "--patches") -> tuple[int | float, int | float]:

@@ -35,6 +35,10 @@ Method = Annotated[
     Literal["lookwhere", "cropr", "dvt", "full"],
     _option(MODEL, "lookwhere; cropr: drops cells; dvt: a cascade; full: all cells.", metavar="NAME"),
 ]
+Teacher = Annotated[
+    str | None,
+    _option(MODEL, "Learn its answers, not the labels. A model of --method full.", metavar="NAME", show_default=False),
+]
 Exits = Annotated[
     str | None,
     _option(MODEL, "dvt's grids: 7,10,14 or 6x8,12x16.", metavar="N,N,...", show_default=False),

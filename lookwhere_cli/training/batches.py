@@ -15,6 +15,7 @@ from torch.utils.data import Dataset
 
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.training.augment import Augmentation, Sample, augmented, fitted
 from lookwhere_cli.training.checked import load_mask
@@ -184,3 +185,11 @@ def _scaled(mask: np.ndarray[Any, Any], size: tuple[int, int]) -> UInt8[Tensor, 
     if mask.shape[::-1] != size:
         mask = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
     return torch.from_numpy(np.ascontiguousarray(mask))
+
+
+def normalised(
+    pixels: UInt8[Tensor, "*batch 3 height width"], config: Config
+) -> Float[Tensor, "*batch 3 height width"]:
+    """Pixels as the model has them."""
+    mean, std = (torch.tensor(value, device=pixels.device).view(3, 1, 1) for value in (config.mean, config.std))
+    return (pixels.float() / 255 - mean) / std

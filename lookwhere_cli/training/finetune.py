@@ -30,10 +30,11 @@ from lookwhere_cli.training.augment import Augmentation
 from lookwhere_cli.training.batches import Batch, Batches, K, Serving
 from lookwhere_cli.training.checked import load_mask
 from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
+from lookwhere_cli.training.criterion import IGNORED, Criterion, LabelCriterion, TeacherCriterion, teacher_of
 from lookwhere_cli.training.examples import Labelled
 from lookwhere_cli.training.interrupt import deferred_interrupt
 from lookwhere_cli.training.look import Look
-from lookwhere_cli.training.objective import IGNORED, CascadeObjective, Objective, Steering
+from lookwhere_cli.training.objective import CascadeObjective, Objective, Steering
 from lookwhere_cli.training.optimise import FRESH, Rates, optimizer_of, set_rates
 from lookwhere_cli.training.start import Shape, start_of
 from lookwhere_cli.training.validate import validate
@@ -70,6 +71,8 @@ class FineTuning:
     precision: str = "no"
     """accelerate's mixed precision: no, bf16."""
     seed: int = 0
+    teacher: str | None = None
+    """The name of the model whose answers are learnt in place of the labels."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON gives them back."""
@@ -101,6 +104,7 @@ class Run:
         out: Path,
         workers: int,
         device: str = "auto",
+        teacher: Loaded | None = None,
     ) -> None:
         self.recipe, self.labelled, self.out, self.workers = recipe, labelled, out, workers
         self.accelerator = Accelerator(mixed_precision=recipe.precision, cpu=device == "cpu")
@@ -109,8 +113,8 @@ class Run:
         model = start_of(base.lookwhere, config)
         self.average = AveragedModel(model, multi_avg_fn=_average_of(recipe.average))
         self.average.to(self.accelerator.device)
-        weights = class_weights(labelled, recipe.balance)
-        objective = _objective(model, labelled, recipe, weights).to(self.accelerator.device)
+        criterion = _criterion(labelled, recipe, config, teacher)
+        objective = _objective(model, criterion, recipe.steering).to(self.accelerator.device)
         new = (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.", *_new_map(recipe))
         optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
@@ -125,6 +129,7 @@ class Run:
             "data": _fingerprint(labelled),
             "look": look and look.fingerprint(),
             "config": json.loads(json.dumps(config.to_dict())),
+            "teacher": teacher and teacher.revision,
         }
         """All that makes the run's result; a checkpoint of another is not taken up."""
 
@@ -293,10 +298,16 @@ class Run:
         save_model(self.out, copy.deepcopy(self.averaged).to(torch.float16))
 
 
-def _objective(model: Model, labelled: Labelled, recipe: FineTuning, weights: Tensor) -> Objective | CascadeObjective:
-    if isinstance(model, DVT):
-        return CascadeObjective(model, weights)
-    return Objective(model, labelled.kind, recipe.steering, weights)
+def _criterion(
+    labelled: Labelled, recipe: FineTuning, config: Config, teacher: Loaded | None
+) -> LabelCriterion | TeacherCriterion:
+    if teacher is None:
+        return LabelCriterion(labelled.kind, class_weights(labelled, recipe.balance))
+    return TeacherCriterion(teacher_of(teacher, config))
+
+
+def _objective(model: Model, criterion: Criterion, steering: Steering) -> Objective | CascadeObjective:
+    return CascadeObjective(model, criterion) if isinstance(model, DVT) else Objective(model, criterion, steering)
 
 
 def _refuse_uneven(batch: int, processes: int) -> None:

@@ -195,6 +195,18 @@ def test_what_was_trained_to_drop_cells_drops_as_many_as_is_asked_for(lookwhere,
     assert spent[0] == spent[1] < spent[2] < spent[3]
 
 
+def test_a_teacher_is_learnt_from_and_told_of(lookwhere, folders, tmp_path):
+    wise, out = tmp_path / "wise", tmp_path / "out"
+    assert lookwhere("train", folders, "--out", wise, "--method", "full", *FAST, "--epochs", 1).code == 0
+    ran = lookwhere("train", folders, "--out", out, "--method", "cropr", "--teacher", wise, *FAST, "--epochs", 1)
+    assert ran.code == 0, ran.err
+    assert json.loads((out / "training.json").read_text())["teacher"] == str(wise)
+    assert f"not their labels, but what `{wise}` says of them" in (out / "README.md").read_text()
+    chooses = lookwhere("train", folders, "--out", tmp_path / "no", "--teacher", "lookwhere-tiny-in1k", *FAST)
+    assert chooses.code == 2 and "take one that was trained with --method full" in " ".join(chooses.err.split())
+    assert not (tmp_path / "no").exists()
+
+
 def test_masks_are_trained_and_given_by_a_model_that_drops_cells_on_the_way(lookwhere, masked, tmp_path):
     arguments = ("train", masked, "--out", tmp_path / "out", *FAST, "--epochs", 1, "--decoder", 8)
     ran = lookwhere(*arguments, "--prune", 3, "--train-selector")
@@ -336,6 +348,7 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["--look", "nowhere.csv"], 2, "'nowhere.csv' is not there"),
         (["--split-file", "nowhere.csv"], 2, "nowhere.csv"),
         (["--model", "nowhere"], 3, "no model 'nowhere'"),
+        (["--teacher", "nowhere"], 3, "no model 'nowhere'"),
         (["--method", "half"], 2, "half"),
         (["--method", "dvt", "--prune", "50%"], 2, "--method dvt computes all cells in all blocks"),
         (["--method", "full", "--prune", "8"], 2, "leave --prune out, or take --method cropr"),

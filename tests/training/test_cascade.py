@@ -16,9 +16,10 @@ from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.training.augment import Augmentation
 from lookwhere_cli.training.batches import Batch
+from lookwhere_cli.training.criterion import LabelCriterion, class_loss
 from lookwhere_cli.training.examples import Kind, Labelled
 from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
-from lookwhere_cli.training.objective import CascadeObjective, class_loss
+from lookwhere_cli.training.objective import CascadeObjective
 from lookwhere_cli.training.optimise import FRESH, Rates, optimizer_of
 from lookwhere_cli.training.start import Shape, config_for, start_of
 from tests.models.small import CASCADE, LABELLED, small, small_cascade
@@ -128,7 +129,7 @@ def test_the_loss_is_the_sum_over_the_exits(height: int, width: int, grids: tupl
     model, given, weights = small_cascade(), batch(height, width), torch.tensor([1.0, 2.0, 0.5])
     shown = (given.pictures.float() / 255 - 0.5) / 0.5
     answers = model(shown, (*grids, (height // 4, width // 4)))
-    losses = CascadeObjective(model, weights)(given)
+    losses = CascadeObjective(model, LabelCriterion("single", weights))(given)
     assert losses.keys() == {"task"}
     wanted = sum(class_loss(one, given.targets, weights) for one in answers)
     torch.testing.assert_close(losses["task"], torch.as_tensor(wanted))

@@ -16,10 +16,10 @@ from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.looks import Seen, Whole
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.batches import K
+from lookwhere_cli.training.batches import K, normalised
+from lookwhere_cli.training.criterion import class_loss
 from lookwhere_cli.training.examples import Example, Labelled
 from lookwhere_cli.training.finetune import Run, typical_size
-from lookwhere_cli.training.objective import class_loss, normalised
 from lookwhere_cli.training.optimise import Rates
 from lookwhere_cli.training.start import Shape, config_for, with_second_look
 from tests.models.small import ADDING, LABELLED, small

@@ -13,8 +13,9 @@ from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.batches import Batch
+from lookwhere_cli.training.criterion import SMOOTHING, LabelCriterion, pixel_loss
 from lookwhere_cli.training.examples import Kind
-from lookwhere_cli.training.objective import SMOOTHING, Objective, Steering, look_loss, pixel_loss
+from lookwhere_cli.training.objective import Objective, Steering, look_loss
 from tests.models.small import LABELLED, SEGMENTING, small
 
 CELLS = 36
@@ -44,7 +45,8 @@ def batch_of(kind: Kind = "single", look: Tensor | None = None, k: int = 8, told
 def objective(
     kind: Kind = "single", steering: Steering = "frozen", weights: Tensor = ALIKE, config: Config = LABELLED
 ) -> Objective:
-    return Objective(small(config).train().requires_grad_(True), kind, steering, weights.clone())
+    criterion = LabelCriterion(kind, weights.clone())
+    return Objective(small(config).train().requires_grad_(True), criterion, steering)
 
 
 def cells_read(made: Objective, batch: Batch) -> Tensor:

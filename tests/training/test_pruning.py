@@ -13,9 +13,10 @@ from torch import Tensor
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.training.criterion import LabelCriterion, cell_loss, class_shares, pixel_loss
 from lookwhere_cli.training.examples import Kind
 from lookwhere_cli.training.finetune import FineTuning, Run
-from lookwhere_cli.training.objective import Objective, cell_loss, class_shares, pixel_loss
+from lookwhere_cli.training.objective import Objective
 from lookwhere_cli.training.optimise import Rates, optimizer_of
 from lookwhere_cli.training.start import Shape
 from tests.models.small import PRUNING, SEGMENTING, noise
@@ -105,7 +106,7 @@ def test_the_model_has_its_queries_from_the_first_step_on() -> None:
 
 
 def test_what_teaches_is_new_and_learns_so() -> None:
-    one = Objective(LookWhere(PRUNING), "single", "frozen", torch.ones(3))
+    one = Objective(LookWhere(PRUNING), LabelCriterion("single", torch.ones(3)), "frozen")
     optimizer = optimizer_of(one.model, Rates(), ("head.",), one.auxiliaries)
     settings = {
         parameter: (group["factor"], group["weight_decay"])
