@@ -91,7 +91,6 @@ def train(
     place = placed(device)
     unfinished(out)
 
-    from lookwhere_cli.checkpoints.folder import load_model
     from lookwhere_cli.training.augment import Augmentation
     from lookwhere_cli.training.checked import sound
     from lookwhere_cli.training.examples import read_examples
@@ -106,10 +105,8 @@ def train(
     labelled = read_split(split_file, labelled) if split_file else labelled
     steering = "frozen" if full else _steering(labelled, look, train_selector, dropped)
     where = _look(look, labelled) if look and not full else None
-    for name in filter(None, (model, teacher)):
-        have(name, quiet)
-    base = load_model(model, device="cpu")
-    teaching = load_model(teacher, device="cpu") if teacher else None
+    base = _loaded(model, quiet)
+    teaching = _loaded(teacher, quiet) if teacher else None
     recipe = FineTuning(
         epochs=epochs,
         batch=batch_size,
@@ -225,6 +222,13 @@ def _steering(labelled: Labelled, look: Path | None, train_selector: bool, dropp
             "one of them out, or tell the selector with --look."
         )
     return "attention" if train_selector else "frozen"
+
+
+def _loaded(name: str, quiet: bool) -> Loaded:
+    from lookwhere_cli.checkpoints.folder import load_model
+
+    have(name, quiet)
+    return load_model(name, device="cpu")
 
 
 def _look(source: Path, labelled: Labelled) -> Look:
