@@ -123,7 +123,6 @@ def train(
         patience=patience,
         precision=precision(dtype, place),
         seed=seed,
-        teacher=teacher,
     )
     with console.status("Reading the pictures once"):
         labelled, broken = sound(labelled)

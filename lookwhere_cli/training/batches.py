@@ -187,6 +187,11 @@ def _scaled(mask: np.ndarray[Any, Any], size: tuple[int, int]) -> UInt8[Tensor, 
     return torch.from_numpy(np.ascontiguousarray(mask))
 
 
+def grid_of(pictures: UInt8[Tensor, "batch 3 height width"], patch: int) -> Grid:
+    """The (rows, columns) of patches that pictures are made of."""
+    return pictures.shape[-2] // patch, pictures.shape[-1] // patch
+
+
 def normalised(
     pixels: UInt8[Tensor, "*batch 3 height width"], config: Config
 ) -> Float[Tensor, "*batch 3 height width"]:

@@ -14,7 +14,7 @@ from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.batches import Batch, normalised
+from lookwhere_cli.training.batches import Batch, grid_of, normalised
 from lookwhere_cli.training.examples import Kind
 
 SMOOTHING = 0.1  # of labels, as usual in the field
@@ -32,8 +32,8 @@ class Criterion(Protocol):
         """The loss of a model's answer: (batch, classes), or for masks (batch, classes, fine_rows, fine_columns)."""
         ...
 
-    def cells(self, logits: Float[Tensor, "batch cells classes"], targets: Tensor, grid: Grid) -> Float[Tensor, ""]:
-        """For masks, the loss of one answer for each cell of a grid."""
+    def shares(self, targets: Tensor, grid: Grid) -> Float[Tensor, "batch cells classes"]:
+        """For masks, how much each class is asked of each cell of a grid; what `cell_loss` takes."""
         ...
 
 
@@ -61,12 +61,9 @@ class LabelCriterion(nn.Module):
             return class_loss(logits, targets, self.class_weights)
         return pixel_loss(logits, targets, self.class_weights)
 
-    def cells(
-        self, logits: Float[Tensor, "batch cells classes"], targets: UInt8[Tensor, "batch height width"], grid: Grid
-    ) -> Float[Tensor, ""]:
-        """Each pixel of a cell has the cell's answer."""
-        shares = class_shares(targets, logits.shape[-1], grid)
-        return cell_loss(logits, shares, self.class_weights)
+    def shares(self, targets: UInt8[Tensor, "batch height width"], grid: Grid) -> Float[Tensor, "batch cells classes"]:
+        """The classes' parts of each cell's pixels, each as much as its class counts."""
+        return class_shares(targets, len(self.class_weights), grid) * self.class_weights
 
 
 class TeacherCriterion(nn.Module):
@@ -84,7 +81,7 @@ class TeacherCriterion(nn.Module):
     def targets(self, batch: Batch) -> Tensor:
         """Probabilities, in the shape of the teacher's logits."""
         patch, pictures = self.teacher.config.patch, normalised(batch.pictures, self.teacher.config)
-        grid = pictures.shape[-2] // patch, pictures.shape[-1] // patch
+        grid = grid_of(pictures, patch)
         cells = torch.arange(grid[0] * grid[1], device=pictures.device).expand(len(pictures), -1)
         given = (cut(pictures, patch), cells, grid, self.teacher.select(pictures, grid).prefix_tokens)
         if self.teacher.config.task == "segment":
@@ -100,15 +97,11 @@ class TeacherCriterion(nn.Module):
             logits = F.interpolate(logits, size=targets.shape[-2:], mode="bilinear", align_corners=False)
         return F.cross_entropy(logits, targets)
 
-    def cells(
-        self,
-        logits: Float[Tensor, "batch cells classes"],
-        targets: Float[Tensor, "batch classes fine_rows fine_columns"],
-        grid: Grid,
-    ) -> Float[Tensor, ""]:
-        """Asked is the mean of the teacher's probabilities in each cell."""
-        shares = F.adaptive_avg_pool2d(targets, grid).flatten(2).mT
-        return cell_loss(logits, shares, torch.ones_like(logits[0, 0]))
+    def shares(
+        self, targets: Float[Tensor, "batch classes fine_rows fine_columns"], grid: Grid
+    ) -> Float[Tensor, "batch cells classes"]:
+        """The mean of the teacher's probabilities in each cell."""
+        return F.adaptive_avg_pool2d(targets, grid).flatten(2).mT
 
 
 def teacher_of(loaded: Loaded, config: Config) -> LookWhere:
@@ -163,9 +156,7 @@ def class_shares(
 
 
 def cell_loss(
-    logits: Float[Tensor, "batch cells classes"],
-    shares: Float[Tensor, "batch cells classes"],
-    class_weights: Float[Tensor, " classes"],
+    logits: Float[Tensor, "batch cells classes"], shares: Float[Tensor, "batch cells classes"]
 ) -> Float[Tensor, ""]:
     """Mean cross-entropy of all pixels where those of a cell have its logits: `pixel_loss` without the resizing."""
-    return -(shares * class_weights * logits.log_softmax(dim=-1)).sum(dim=-1).mean()
+    return -(shares * logits.log_softmax(dim=-1)).sum(dim=-1).mean()

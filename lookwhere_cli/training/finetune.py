@@ -71,8 +71,6 @@ class FineTuning:
     precision: str = "no"
     """accelerate's mixed precision: no, bf16."""
     seed: int = 0
-    teacher: str | None = None
-    """The name of the model whose answers are learnt in place of the labels."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON gives them back."""
@@ -119,6 +117,8 @@ class Run:
         optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.batches = self._batches(config, look)
+        self.taught_by = teacher and teacher.name
+        """Whose answers are learnt in place of the labels; None: nobody's."""
         self.steps: list[dict[str, float]] = []
         self.epochs: list[dict[str, float]] = []
         self.saved = 0

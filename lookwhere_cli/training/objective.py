@@ -23,8 +23,8 @@ from lookwhere_cli.models.looks import Seen, Whole, looks_of
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import Selection, choose
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.batches import Batch, normalised
-from lookwhere_cli.training.criterion import Criterion
+from lookwhere_cli.training.batches import Batch, grid_of, normalised
+from lookwhere_cli.training.criterion import Criterion, cell_loss
 from lookwhere_cli.training.losses import map_loss
 
 Steering = Literal["frozen", "look", "attention"]
@@ -52,7 +52,7 @@ class Objective(nn.Module):
 
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The losses, to be added up."""
-        grid = _grid_of(batch.pictures, self.model.config.patch)
+        grid = grid_of(batch.pictures, self.model.config.patch)
         selection = self._select(batch, grid)
         cells = self._cells(batch, selection.map.detach())
         with self._watched(batch.progress) as watched:
@@ -89,8 +89,8 @@ class Objective(nn.Module):
     ) -> Float[Tensor, ""]:
         """The task's own loss for each module, added up. Of masks a query answers for its cell of the model's grid."""
         if self._dense:
-            grid = self.model.config.grid
-            each = [self.criterion.cells(one, targets, grid) for one in logits.unbind(1)]
+            shares = self.criterion.shares(targets, self.model.config.grid)
+            each = [cell_loss(one, shares) for one in logits.unbind(1)]
         else:
             each = [self.criterion.whole(one, targets) for one in logits.squeeze(2).unbind(1)]
         return torch.stack(each).sum()
@@ -120,7 +120,7 @@ class Objective(nn.Module):
         if batch.coarse is None:
             return None
         patch = self.model.config.patch
-        return Coarse(cut(self._normalised(batch.coarse), patch), _grid_of(batch.coarse, patch))
+        return Coarse(cut(self._normalised(batch.coarse), patch), grid_of(batch.coarse, patch))
 
     def _cells(self, batch: Batch, scores: Float[Tensor, "batch cells"]) -> Int[Tensor, "batch k"]:
         """The best; where it was told so, those worth a look first; while attention steers, a share at random."""
@@ -166,10 +166,6 @@ def _auxiliaries_of(model: LookWhere) -> Auxiliaries | None:
     return Auxiliaries(cropr, queries, len(config.labels), Attending(norm=config.prune_norm))
 
 
-def _grid_of(pictures: UInt8[Tensor, "batch 3 height width"], patch: int) -> Grid:
-    return pictures.shape[-2] // patch, pictures.shape[-1] // patch
-
-
 class CascadeObjective(nn.Module):
     """A cascade over grids and its loss on a batch: the sum of its exits'.
 
@@ -185,7 +181,7 @@ class CascadeObjective(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The loss, by the name of a task's."""
         config = self.model.config
-        grids = grids_for(config, _grid_of(batch.pictures, config.patch))
+        grids = grids_for(config, grid_of(batch.pictures, config.patch))
         answers = self.model(normalised(batch.pictures, config), grids)
         targets = self.criterion.targets(batch)
         losses = [self.criterion.whole(logits.float(), targets) for logits in answers]

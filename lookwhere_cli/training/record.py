@@ -46,7 +46,7 @@ def finish_fine_tuning(run: Run, command: str, start: str) -> None:
     record = {
         "command": command,
         "start": start,
-        "teacher": run.recipe.teacher,
+        "teacher": run.taught_by,
         "pictures": {split: len(run.labelled.of(split)) for split in SIDES},
         "seconds": round(sum(step["seconds"] for step in run.steps)),
         "device": str(run.accelerator.device),

@@ -12,16 +12,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lookwhere_cli.checkpoints.folder import Loaded, load_model
+from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.batches import Batch, normalised
-from lookwhere_cli.training.criterion import TeacherCriterion, teacher_of
+from lookwhere_cli.training.criterion import TeacherCriterion, cell_loss, teacher_of
 from lookwhere_cli.training.examples import Example, Kind, Labelled
 from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
+from lookwhere_cli.training.objective import CascadeObjective, Objective
 from lookwhere_cli.training.start import Shape, config_for
-from tests.models.small import LABELLED, SEGMENTING, noise, small
+from tests.models.small import LABELLED, SEGMENTING, noise, small, small_cascade
 from tests.training.labelled import COLOURS, coloured, fields, start
 from tests.training.test_finetune import RECIPE, same, without_time
 from tests.training.test_objective import batch_of
@@ -95,7 +97,31 @@ def test_a_cells_loss_is_with_the_mean_of_what_the_teacher_says_in_it() -> None:
         dim=1,
     )
     wanted = F.cross_entropy(logits.flatten(0, 1), cells.flatten(0, 1))
-    torch.testing.assert_close(criterion.cells(logits, targets, (3, 3)), wanted)
+    torch.testing.assert_close(cell_loss(logits, criterion.shares(targets, (3, 3))), wanted)
+
+
+@pytest.mark.parametrize("model", ["lookwhere", "dvt"])
+def test_models_that_choose_and_each_exit_of_a_cascade_are_taught(model: str) -> None:
+    batch = batch_of("single", k=8)
+    if model == "dvt":
+        cascade = small_cascade()
+        teacher = small(replace(LABELLED, labels=cascade.config.labels, **WHOLE))  # type: ignore[arg-type]
+        criterion = TeacherCriterion(teacher)
+        pictures = normalised(batch.pictures, cascade.config)
+        answers = cascade(pictures, grids_for(cascade.config, (6, 6)))
+        loss = CascadeObjective(cascade, criterion)(batch)["task"]
+    else:
+        criterion = TeacherCriterion(teacher_for("single"))
+        student = Objective(small(LABELLED).train().requires_grad_(True), criterion, "frozen")
+        loss, answers = student(batch)["task"], student._answers(batch, (6, 6), *chosen(student, batch))
+    asked = criterion.targets(batch)
+    torch.testing.assert_close(loss, sum(F.cross_entropy(one, asked) for one in answers))
+    assert len(answers) == (1 if model == "lookwhere" else len(cascade.exits))
+
+
+def chosen(student: Objective, batch: Batch) -> tuple[Tensor, Tensor]:
+    selection = student._select(batch, (6, 6))
+    return student._cells(batch, selection.map), selection.prefix_tokens
 
 
 def loaded(model: LookWhere, name: str = "wise") -> Loaded:

@@ -69,11 +69,11 @@ def test_a_cells_loss_is_that_of_its_pixels() -> None:
     masks = torch.randint(0, 3, (2, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     masks[0, :3, :5] = 255
     logits, weights = noise(2, 3, 8, 12), torch.tensor([1.0, 2.0, 0.5])
-    each_pixel_a_cell = cell_loss(logits.flatten(2).mT, class_shares(masks, 3, (8, 12)), weights)
+    each_pixel_a_cell = cell_loss(logits.flatten(2).mT, class_shares(masks, 3, (8, 12)) * weights)
     torch.testing.assert_close(each_pixel_a_cell, pixel_loss(logits, masks, weights))
     coarse = logits[:, :, ::4, ::4]
     as_pixels = coarse.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
-    by_cell = cell_loss(coarse.flatten(2).mT, class_shares(masks, 3, (2, 3)), weights)
+    by_cell = cell_loss(coarse.flatten(2).mT, class_shares(masks, 3, (2, 3)) * weights)
     torch.testing.assert_close(by_cell, pixel_loss(as_pixels, masks, weights))
 
 
