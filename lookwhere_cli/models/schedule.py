@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain, pairwise
 
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.cost import block_macs, read
 
 ROUND = 8  # counts that suit the hardware
-HALVINGS = 40  # of the interval that a share's rate is searched in: far below what changes a count
+FALL = 3  # modules over which a share's counts fall: more leave too little to the last blocks, fewer choose too early
 RAMP = 0.5  # share of the training over which the rate rises
 
 Counts = tuple[int, ...]
@@ -22,7 +24,7 @@ class Pruning:
 
     amount: int | float | Counts
     """What is dropped: so many after each block (int; after the first one more); all but so many after each (counts);
-    as many as leave a share (float) of the MACs that the blocks have on all tokens."""
+    as many as leave a share (float) of the MACs that the blocks have on all tokens, the most over the first modules."""
     fusion: bool = False
     """Whether the dropped tokens come back for the last block, so that each cell has an output."""
     norm: bool = False
@@ -119,24 +121,31 @@ def _check_share(share: float, config: Config, tokens: int, fusion: bool) -> Non
 
 
 def _of_share(share: float, config: Config, tokens: int, fusion: bool) -> Counts:
-    """The counts of the slowest constant rate whose MACs are within the share; else the least there are."""
+    """The counts that fall over the first modules and then stay, as high as the share allows; else the least there are.
+
+    A share too small for that has them fall over fewer modules, and at last to less than a round count.
+    """
     places, least = modules(config, fusion), _least(config)
-    rounded = min(tokens, _round_up(least))
-    floor = rounded if _share((rounded,) * places, config, tokens) <= share else least
-    slow, fast = 0.0, float(tokens)
-    for _ in range(HALVINGS):
-        middle = (slow + fast) / 2
-        if _share(_linear(middle, floor, places, tokens), config, tokens) > share:
-            slow = middle
-        else:
-            fast = middle
-    return _linear(fast, floor, places, tokens)
+    levels = range(_round_up(tokens), _round_up(least) - 1, -ROUND)
+    falls = [_falls(levels, steps, places, tokens) for steps in range(min(FALL, places), 0, -1)]
+    falls.append(_falls([levels[-1], least], 1, places, tokens))
+    within = (counts for counts in chain.from_iterable(falls) if _share(counts, config, tokens) <= share)
+    return next(within, (least,) * places)
 
 
-def _linear(rate: float, floor: int, places: int, tokens: int) -> Counts:
-    """Counts that fall by the rate down to the floor, rounded once anything is dropped."""
-    wanted = (_round_up(tokens - rate * place) for place in range(1, places + 1))
-    return tuple(min(tokens, max(floor, each)) for each in wanted)
+def _falls(levels: Sequence[int], steps: int, places: int, tokens: int) -> Iterator[Counts]:
+    """Counts that fall in so many steps to a level, for falling levels.
+
+    Between two levels, the first modules keep to the one above: what a level leaves of a share is theirs.
+    """
+    for above, below in pairwise(_fall(level, steps, places, tokens) for level in levels):
+        yield from (above[:first] + below[first:] for first in range(places, -1, -1))
+
+
+def _fall(level: int, steps: int, places: int, tokens: int) -> Counts:
+    """Counts that fall evenly to the level, rounded on the way."""
+    wanted = (_round_up(level + (tokens - level) * (steps - place) / steps) for place in range(1, steps))
+    return tuple(min(tokens, count) for count in (*wanted, *[level] * (places - steps + 1)))
 
 
 def _round_up(count: float) -> int:
