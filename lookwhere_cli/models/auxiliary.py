@@ -53,12 +53,16 @@ class CrossAttention(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch queries dim"]:
         """The queries themselves are not added: what comes out is made of tokens."""
-        tokens = _through(self.attn_norm, tokens)
+        tokens = self.normed(tokens)
         queries = _through(self.q, self.queries).expand(len(tokens), -1, -1)
         q, k, v = (self._by_head(part) for part in (queries, _through(self.k, tokens), _through(self.v, tokens)))
         gathered = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         gathered = _through(self.proj, gathered)
         return gathered + self.mlp(self.mlp_norm(gathered))
+
+    def normed(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch tokens dim"]:
+        """Tokens as they are attended to."""
+        return _through(self.attn_norm, tokens)
 
     @torch.no_grad()
     def summed_query(self) -> Float[Tensor, " dim"]:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -32,6 +33,7 @@ from lookwhere_cli.training.checked import load_mask
 from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from lookwhere_cli.training.criterion import IGNORED, Criterion, LabelCriterion, TeacherCriterion, teacher_of
 from lookwhere_cli.training.examples import Labelled
+from lookwhere_cli.training.first_queries import PICTURES, QUERIES, start_queries
 from lookwhere_cli.training.interrupt import deferred_interrupt
 from lookwhere_cli.training.look import Look
 from lookwhere_cli.training.objective import CascadeObjective, Objective, Steering
@@ -114,7 +116,7 @@ class Run:
         criterion = _criterion(labelled, recipe, config, teacher)
         objective = _objective(model, criterion, recipe.steering).to(self.accelerator.device)
         new = (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.", *_new_map(recipe))
-        optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries)
+        optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries, _known(labelled))
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.batches = self._batches(config, look)
         self.taught_by = teacher and teacher.name
@@ -197,6 +199,8 @@ class Run:
 
     def train(self) -> Iterator[Moment]:
         """Train what is left; saves a checkpoint after each epoch and at Ctrl-C, and the weights when they are best."""
+        if not self.steps:
+            self._start_queries()
         with deferred_interrupt() as interrupted:
             batches = self._left(interrupted)
             while not (self.ended or interrupted()):
@@ -211,6 +215,15 @@ class Run:
             if interrupted():
                 self.save()
                 raise KeyboardInterrupt
+
+    def _start_queries(self) -> None:
+        """Before the first step: what pruning modules ask for, of pictures. For masks each cell has its own query."""
+        objective = self._trained
+        if objective.auxiliaries is None or self.labelled.kind == "masks":
+            return
+        steps = range(min(self.total, -(-PICTURES // self.recipe.batch)))
+        batches = (send_to_device(self.batches[step], self.accelerator.device) for step in steps)
+        start_queries(objective.eval(), batches, partial(self.accelerator.reduce, reduction="sum"))
 
     def _batches(self, config: Config, look: Look | None) -> Batches:
         recipe = self.recipe
@@ -362,6 +375,11 @@ def class_weights(labelled: Labelled, balance: float) -> Tensor:
 
 def _pixels(mask: str, classes: int) -> Any:
     return np.bincount(load_mask(mask).ravel(), minlength=IGNORED + 1)[:classes]
+
+
+def _known(labelled: Labelled) -> tuple[str, ...]:
+    """What is not new of all that teaches pruning modules."""
+    return () if labelled.kind == "masks" else (QUERIES,)
 
 
 def _new_map(recipe: FineTuning) -> tuple[str, ...]:

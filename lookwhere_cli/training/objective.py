@@ -55,7 +55,7 @@ class Objective(nn.Module):
         grid = grid_of(batch.pictures, self.model.config.patch)
         selection = self._select(batch, grid)
         cells = self._cells(batch, selection.map.detach())
-        with self._watched(batch.progress) as watched:
+        with self._watched(batch.progress if self._dense else 1.0) as watched:
             answers = self._answers(batch, grid, cells, selection.prefix_tokens)
         targets = self.criterion.targets(batch)
         each = [self.criterion.whole(logits.float(), targets) for logits in answers]
@@ -68,17 +68,24 @@ class Objective(nn.Module):
             losses["look"] = map_loss(selection.map.gather(1, cells), self._attention(batch.k))
         return losses
 
+    @torch.no_grad()
+    def before_pruning(self, batch: Batch) -> Sequence[Float[Tensor, "batch tokens dim"]]:
+        """What each pruning module would be given if none dropped anything: prefix first, then the cells read."""
+        grid = grid_of(batch.pictures, self.model.config.patch)
+        selection = self._select(batch, grid)
+        with self._watched(0.0) as watched:
+            self._answers(batch, grid, self._cells(batch, selection.map), selection.prefix_tokens)
+        return watched
+
     def hand_over(self) -> None:
         """Let the model prune as its modules have been taught so far; to be done after each step."""
         if self.auxiliaries is not None and self.model.extractor.cropr is not None:
             self.auxiliaries.hand_over(self.model.extractor.cropr)
 
     def _watched(self, progress: float) -> AbstractContextManager[Sequence[Tensor]]:
-        """What the pruning modules are given; for masks, fewer tokens are dropped in the training's first half."""
+        """What the pruning modules are given; how much they drop hangs on the progress."""
         cropr = self.model.extractor.cropr
-        if cropr is None:
-            return nullcontext(())
-        return cropr.watched(progress if self._dense else 1.0)
+        return nullcontext(()) if cropr is None else cropr.watched(progress)
 
     @property
     def _dense(self) -> bool:

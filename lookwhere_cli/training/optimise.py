@@ -40,11 +40,16 @@ _EXIT = re.compile(r"^exits\.\d+\.")
 
 
 def optimizer_of(
-    model: Model, rates: Rates, fresh: tuple[str, ...] = FRESH, beside: nn.Module | None = None
+    model: Model,
+    rates: Rates,
+    fresh: tuple[str, ...] = FRESH,
+    beside: nn.Module | None = None,
+    known: tuple[str, ...] = (),
 ) -> torch.optim.AdamW:
     """AdamW (0.9, 0.999) with weight decay on matrices only; each group remembers its factor of the peak rate.
 
-    fresh: beginnings of the names of weights that start anew. beside: what is trained with the model, all of it new.
+    fresh: beginnings of the names of weights that start anew. beside: what is trained with the model, all of it new but
+    for the weights whose names end as the `known` ones.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     more = () if beside is None else beside.named_parameters(prefix=BESIDE[:-1])
@@ -52,7 +57,8 @@ def optimizer_of(
         if parameter.requires_grad:
             matrix = parameter.ndim > 1 and not any(part in name for part in UNDECAYED)
             decay = rates.weight_decay if matrix else 0.0
-            groups.setdefault((_factor(name, model, rates, fresh), decay), []).append(parameter)
+            factor = 1.0 if known and name.endswith(known) else _factor(name, model, rates, fresh)
+            groups.setdefault((factor, decay), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": parameters, "lr": rates.peak * factor, "weight_decay": decay, "factor": factor}

@@ -1,0 +1,85 @@
+"""Queries of pruning modules start at what CLS attends to later, as far as a linear map of a token tells it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from lookwhere_cli.training.batches import Batch
+from lookwhere_cli.training.finetune import FineTuning
+from lookwhere_cli.training.first_queries import LEAST, RIDGE, start_queries
+from lookwhere_cli.training.objective import Objective
+from lookwhere_cli.training.optimise import Rates
+from tests.models.small import PRUNING
+from tests.training.labelled import coloured, fields, start
+from tests.training.test_finetune import run_of
+from tests.training.test_objective import batch_of, objective
+from tests.training.test_pruning import BOTH, CROPR, taught
+
+READ = 20
+BATCHES = [batch_of(k=READ, seed=seed) for seed in range(3)]
+
+
+def queries_of(one: Objective) -> list[Tensor]:
+    return [teacher.cross_attn.queries.detach().flatten() for teacher in one.auxiliaries]
+
+
+def later_attention(one: Objective, batch: Batch) -> Tensor:
+    """CLS' attention to the cells in the later half of the blocks, mean over heads and blocks; nothing is pruned."""
+    config, each = one.model.config, []
+    tokens = one.before_pruning(batch)
+    for place in range(config.extractor_depth // 2, config.extractor_depth):
+        block, x = one.model.extractor.blocks[place], tokens[place - 1]
+        qkv = block.attn.qkv(block.norm1(x)).unflatten(-1, (3, config.heads, -1)).permute(2, 0, 3, 1, 4)
+        logits = torch.einsum("bhd,bhnd->bhn", qkv[0][:, :, 0], qkv[1]) * (config.dim // config.heads) ** -0.5
+        each.append(logits.softmax(-1).mean(1))
+    return torch.stack(each).mean(0)[:, config.prefix_tokens :]
+
+
+def differences(values: Tensor) -> Tensor:
+    return (values - values.mean(1, keepdim=True)).flatten(0, 1)
+
+
+def test_before_pruning_modules_see_all_that_was_read() -> None:
+    one = objective(config=PRUNING)
+    seen = one.before_pruning(BATCHES[0])
+    assert [tuple(tokens.shape) for tokens in seen] == [(4, 1 + READ, PRUNING.dim)] * (PRUNING.extractor_depth - 1)
+    assert not any(tokens.requires_grad for tokens in seen)
+
+
+@pytest.mark.parametrize("norm", [False, True], ids=["plain", "normed"])
+@torch.no_grad()
+def test_first_queries_are_the_least_squares_of_the_attention_that_follows(norm: bool) -> None:
+    one = objective(config=replace(PRUNING, prune_norm=norm)).eval()
+    start_queries(one, BATCHES, lambda tensor: tensor)
+    wanted = torch.cat([differences(later_attention(one, batch).clamp_min(LEAST).log()) for batch in BATCHES])
+    seen = [torch.cat(parts) for parts in zip(*map(one.before_pruning, BATCHES), strict=True)]
+    for tokens, query, module in zip(seen, queries_of(one), one.model.extractor.cropr, strict=True):
+        assert torch.equal(module.query, query)
+        cells = differences(module.norm(tokens)[:, 1:])
+        damping = (RIDGE * cells.square().sum(0).mean()).sqrt() * torch.eye(PRUNING.dim)
+        solved = torch.linalg.lstsq(torch.cat([cells, damping]), torch.cat([wanted, torch.zeros(PRUNING.dim)])[:, None])
+        torch.testing.assert_close(query, solved.solution[:, 0] * PRUNING.dim**0.5, rtol=1e-3, atol=1e-3)
+        assert torch.corrcoef(torch.stack([cells @ query, wanted]))[0, 1] > 0.3
+
+
+def test_processes_add_up_what_each_has_seen() -> None:
+    whole, alone = objective(config=PRUNING), objective(config=PRUNING)
+    start_queries(whole, BATCHES * 2, lambda tensor: tensor)
+    start_queries(alone, BATCHES, lambda tensor: 2 * tensor)
+    for one, other in zip(queries_of(whole), queries_of(alone), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("recipe", [CROPR, BOTH], ids=["cropr", "lookwhere"])
+def test_a_run_on_labels_starts_its_queries_and_one_on_masks_draws_them(recipe: FineTuning, tmp_path: Path) -> None:
+    still = replace(recipe, rates=Rates(peak=0.0))
+    for labelled, begun in ((coloured(tmp_path / "labels"), True), (fields(tmp_path / "masks"), False)):
+        run = run_of(still, labelled, tmp_path / f"out-{begun}", base=start(extractor_depth=5))
+        drawn = [query.clone() for query in taught(run)]
+        next(iter(run.train()))
+        assert [not torch.equal(*pair) for pair in zip(drawn, taught(run), strict=True)] == [begun] * len(drawn)
