@@ -200,7 +200,7 @@ class Run:
     def train(self) -> Iterator[Moment]:
         """Train what is left; saves a checkpoint after each epoch and at Ctrl-C, and the weights when they are best."""
         if not self.steps:
-            self._start_queries()
+            self.start_queries()
         with deferred_interrupt() as interrupted:
             batches = self._left(interrupted)
             while not (self.ended or interrupted()):
@@ -216,8 +216,8 @@ class Run:
                 self.save()
                 raise KeyboardInterrupt
 
-    def _start_queries(self) -> None:
-        """Before the first step: what pruning modules ask for, of pictures. For masks each cell has its own query."""
+    def start_queries(self) -> None:
+        """Before the first step: what pruning modules ask for, but not of masks, where each cell has its own query."""
         objective = self._trained
         if objective.auxiliaries is None or self.labelled.kind == "masks":
             return

@@ -1,0 +1,74 @@
+"""How fast should a ViT drop its tokens, and what are queries worth that were set, not learnt?
+
+    python benchmarks/first_queries.py MODEL DATA --prune 50%
+
+MODEL is a full ViT, DATA labelled pictures as for `lookwhere train`, with a split. Nothing is trained. For the share of
+the blocks' MACs tokens are dropped in so many of the first modules (11 of 12 blocks: at a constant rate), by chance and
+by the queries with which `lookwhere train --method cropr` starts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.cli.options import pruning
+from lookwhere_cli.models import schedule
+from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.random_pruning import random_cropr
+from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.show.tables import markdown_table, percent
+from lookwhere_cli.training.examples import Labelled, read_examples
+from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
+from lookwhere_cli.training.start import Shape, config_for
+from lookwhere_cli.training.validate import validate
+
+FALLS = (1, 2, 3, 5, 11)
+
+
+def started(name: str, labelled: Labelled, share: float) -> LookWhere:
+    """The full ViT with pruning modules that were set and not trained."""
+    base = load_model(name, device="cpu")
+    shape = Shape(method="cropr", prune=share)
+    config = config_for(base.config, shape, labelled.kind, labelled.classes, typical_size(labelled))
+    with tempfile.TemporaryDirectory() as out:
+        run = Run(FineTuning(shape=shape, k=(1.0, 1.0)), base, config, labelled, None, Path(out), workers=0)
+        run.start_queries()
+    assert isinstance(run.model, LookWhere)
+    return run.model.eval()
+
+
+def rows(model: LookWhere, labelled: Labelled, share: float) -> Iterator[list[str]]:
+    """For each way to fall: the score by chance, and by the queries."""
+    own, config = model.extractor.cropr, model.config
+    for steps in FALLS:
+        schedule.FALL = steps
+        schedule.kept_counts.cache_clear()
+        scores = []
+        for cropr in (random_cropr(config, Pruning(share), seed=0), own):
+            model.extractor.cropr = cropr
+            scores.append(next(iter(validate(model, labelled).values())))
+        yield [str(steps), *map(percent, scores)]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--classes", type=Path)
+    parser.add_argument("--prune", default="50%")
+    told = parser.parse_args()
+    labelled = read_examples(told.data, classes=told.classes)
+    share = pruning(told.prune)
+    if not isinstance(share, float):
+        raise SystemExit("--prune takes a share here, such as 50%.")
+    lines = list(rows(started(told.model, labelled, share), labelled, share))
+    print("\n".join(markdown_table(["modules", "by chance", "by first queries"], lines, words=1)))
+
+
+if __name__ == "__main__":
+    main()
