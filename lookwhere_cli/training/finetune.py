@@ -33,7 +33,7 @@ from lookwhere_cli.training.checked import load_mask
 from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from lookwhere_cli.training.criterion import IGNORED, Criterion, LabelCriterion, TeacherCriterion, teacher_of
 from lookwhere_cli.training.examples import Labelled
-from lookwhere_cli.training.first_queries import PICTURES, QUERIES, start_queries
+from lookwhere_cli.training.first_queries import PICTURES, known_queries, start_queries
 from lookwhere_cli.training.interrupt import deferred_interrupt
 from lookwhere_cli.training.look import Look
 from lookwhere_cli.training.objective import CascadeObjective, Objective, Steering
@@ -116,7 +116,7 @@ class Run:
         criterion = _criterion(labelled, recipe, config, teacher)
         objective = _objective(model, criterion, recipe.steering).to(self.accelerator.device)
         new = (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.", *_new_map(recipe))
-        optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries, _known(labelled))
+        optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries, known_queries(labelled.kind))
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.batches = self._batches(config, look)
         self.taught_by = teacher and teacher.name
@@ -219,7 +219,7 @@ class Run:
     def start_queries(self) -> None:
         """Before the first step: what pruning modules ask for, but not of masks, where each cell has its own query."""
         objective = self._trained
-        if objective.auxiliaries is None or self.labelled.kind == "masks":
+        if objective.auxiliaries is None or not known_queries(self.labelled.kind):
             return
         steps = range(min(self.total, -(-PICTURES // self.recipe.batch)))
         batches = (send_to_device(self.batches[step], self.accelerator.device) for step in steps)
@@ -375,11 +375,6 @@ def class_weights(labelled: Labelled, balance: float) -> Tensor:
 
 def _pixels(mask: str, classes: int) -> Any:
     return np.bincount(load_mask(mask).ravel(), minlength=IGNORED + 1)[:classes]
-
-
-def _known(labelled: Labelled) -> tuple[str, ...]:
-    """What is not new of all that teaches pruning modules."""
-    return () if labelled.kind == "masks" else (QUERIES,)
 
 
 def _new_map(recipe: FineTuning) -> tuple[str, ...]:

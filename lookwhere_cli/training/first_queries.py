@@ -18,12 +18,18 @@ from torch import Tensor, nn
 from lookwhere_cli.models.auxiliary import Auxiliary
 from lookwhere_cli.models.vit import CLS, Attention, Block
 from lookwhere_cli.training.batches import Batch
+from lookwhere_cli.training.examples import Kind
 from lookwhere_cli.training.objective import Objective
 
 QUERIES = "cross_attn.queries"
 PICTURES = 256  # hundreds of tokens each, for as many unknowns as a token has channels
 RIDGE = 1e-2  # of the channels' mean variance: those that hardly vary get no large weights
 LEAST = 1e-9  # attention that counts as none
+
+
+def known_queries(kind: Kind) -> tuple[str, ...]:
+    """Ends of the names of queries that start from what is known; none for masks, where each cell has its own."""
+    return () if kind == "masks" else (QUERIES,)
 
 
 class Moments(NamedTuple):
