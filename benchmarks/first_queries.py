@@ -2,9 +2,9 @@
 
     python benchmarks/first_queries.py MODEL DATA --prune 50%
 
-MODEL is a full ViT, DATA labelled pictures as for `lookwhere train`, with a split. Nothing is trained. For the share of
-the blocks' MACs tokens are dropped in so many of the first modules (11 of 12 blocks: at a constant rate), by chance and
-by the queries with which `lookwhere train --method cropr` starts.
+MODEL is a full ViT, DATA labelled pictures as for `lookwhere train`, with a split. Nothing is trained. For the share
+of the blocks' MACs tokens are dropped in so many of the first modules (11: in all that a ViT of 12 blocks has), by
+chance and by the queries with which `lookwhere train --method cropr` starts.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ FALLS = (1, 2, 3, 5, 11)
 def started(name: str, labelled: Labelled, share: float) -> LookWhere:
     """The full ViT with pruning modules that were set and not trained."""
     base = load_model(name, device="cpu")
+    if labelled.kind == "masks" or base.config.labels != labelled.classes:
+        raise SystemExit("The pictures must have labels, and those of the model, in its order; see --classes.")
     shape = Shape(method="cropr", prune=share)
     config = config_for(base.config, shape, labelled.kind, labelled.classes, typical_size(labelled))
     with tempfile.TemporaryDirectory() as out:

@@ -104,7 +104,7 @@ class Cropr(nn.ModuleList):
 
     @contextmanager
     def watched(self, progress: float = 1.0) -> Iterator[list[Float[Tensor, "batch tokens dim"]]]:
-        """For a training step: within, what each module has before it prunes is collected, without its gradient.
+        """For training: within, what each module has before it prunes is collected, without its gradient.
 
         progress: how far the training has come (0..1); in its first half less is dropped than in the end.
         """

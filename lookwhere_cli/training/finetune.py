@@ -217,13 +217,13 @@ class Run:
                 raise KeyboardInterrupt
 
     def start_queries(self) -> None:
-        """Before the first step: what pruning modules ask for, but not of masks, where each cell has its own query."""
+        """Set the pruning modules' queries from training pictures; for masks each cell keeps its own, as drawn."""
         objective = self._trained
         if objective.auxiliaries is None or not known_queries(self.labelled.kind):
             return
         steps = range(min(self.total, -(-PICTURES // self.recipe.batch)))
         batches = (send_to_device(self.batches[step], self.accelerator.device) for step in steps)
-        start_queries(objective.eval(), batches, partial(self.accelerator.reduce, reduction="sum"))
+        start_queries(objective, batches, partial(self.accelerator.reduce, reduction="sum"))
 
     def _batches(self, config: Config, look: Look | None) -> Batches:
         recipe = self.recipe

@@ -7,7 +7,7 @@ its CLS attends to in the later blocks. As much of that as a linear map of a tok
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, cast
 
@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lookwhere_cli.models.auxiliary import Auxiliary
+from lookwhere_cli.models.auxiliary import Auxiliary, CrossAttention
 from lookwhere_cli.models.vit import CLS, Attention, Block
 from lookwhere_cli.training.batches import Batch
 from lookwhere_cli.training.examples import Kind
@@ -38,31 +38,39 @@ class Moments(NamedTuple):
     gram: Float[Tensor, "dim dim"]
     product: Float[Tensor, " dim"]
 
+    def plus(self, other: Moments) -> Moments:
+        """Those of both parts of what was seen."""
+        return Moments(self.gram + other.gram, self.product + other.product)
+
 
 @torch.no_grad()
 def start_queries(objective: Objective, batches: Iterable[Batch], over_all: Callable[[Tensor], Tensor]) -> None:
-    """Set the single query of each pruning module, so that its softmax is near CLS' later attention to the cells.
+    """Set the single query of each pruning module, so that its softmax is near CLS' later attention.
 
-    batches: at least one. over_all: the sum of a tensor over all processes, each of which has batches of its own.
+    That is over all that may be dropped: cells, and coarse tokens where there are any. batches: at least one. over_all:
+    the sum of a tensor over all processes, each of which has batches of its own.
     """
     assert objective.auxiliaries is not None
-    each = [_moments(objective, batch) for batch in batches]
-    for teacher, of_one in zip(objective.auxiliaries, zip(*each, strict=True), strict=True):
-        gram, product = (over_all(torch.stack(part).sum(0)) for part in zip(*of_one, strict=True))
-        queries = cast(Auxiliary, teacher).cross_attn.queries
-        queries.copy_(_least_squares(gram, product) * len(gram) ** 0.5)  # attention divides by that again
+    attending = [cast(Auxiliary, teacher).cross_attn for teacher in objective.auxiliaries]
+    sums: list[Moments] = []
+    for batch in batches:
+        moments = _moments(objective, attending, batch)
+        sums = [one.plus(more) for one, more in zip(sums, moments, strict=True)] if sums else moments
+    for attention, (gram, product) in zip(attending, sums, strict=True):
+        query = _least_squares(over_all(gram), over_all(product))
+        attention.queries.copy_(query * len(gram) ** 0.5)  # attention divides by that again
     objective.hand_over()
 
 
-def _moments(objective: Objective, batch: Batch) -> list[Moments]:
-    """For each module, of one batch; within a picture only differences between cells count."""
+def _moments(objective: Objective, attending: Sequence[CrossAttention], batch: Batch) -> list[Moments]:
+    """For each module, of one batch; within a picture only differences between tokens count."""
     prefix = objective.model.config.prefix_tokens
     with _attended(objective.model.extractor.blocks) as attended:
         before = objective.before_pruning(batch)
     wanted = _centred(torch.stack(attended).mean(0)[:, prefix:].clamp_min(LEAST).log())
     each = []
-    for teacher, tokens in zip(objective.auxiliaries or (), before, strict=True):
-        cells = _centred(cast(Auxiliary, teacher).cross_attn.normed(tokens)[:, prefix:].float())
+    for attention, tokens in zip(attending, before, strict=True):
+        cells = _centred(attention.normed(tokens)[:, prefix:].float())
         each.append(Moments(torch.einsum("bnd,bne->de", cells, cells), torch.einsum("bnd,bn->d", cells, wanted)))
     return each
 

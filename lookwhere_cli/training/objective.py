@@ -70,7 +70,10 @@ class Objective(nn.Module):
 
     @torch.no_grad()
     def before_pruning(self, batch: Batch) -> Sequence[Float[Tensor, "batch tokens dim"]]:
-        """What each pruning module would be given if none dropped anything: prefix first, then the cells read."""
+        """What each pruning module would be given if none dropped anything; empty for a model without them.
+
+        Tokens are ordered prefix, cells, coarse.
+        """
         grid = grid_of(batch.pictures, self.model.config.patch)
         selection = self._select(batch, grid)
         with self._watched(0.0) as watched:
@@ -83,7 +86,7 @@ class Objective(nn.Module):
             self.auxiliaries.hand_over(self.model.extractor.cropr)
 
     def _watched(self, progress: float) -> AbstractContextManager[Sequence[Tensor]]:
-        """What the pruning modules are given; how much they drop hangs on the progress."""
+        """What the pruning modules are given; how much they drop depends on the progress."""
         cropr = self.model.extractor.cropr
         return nullcontext(()) if cropr is None else cropr.watched(progress)
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.training.batches import Batch
 from lookwhere_cli.training.finetune import FineTuning
 from lookwhere_cli.training.first_queries import LEAST, RIDGE, start_queries
@@ -51,16 +52,20 @@ def test_before_pruning_modules_see_all_that_was_read() -> None:
     assert not any(tokens.requires_grad for tokens in seen)
 
 
-@pytest.mark.parametrize("norm", [False, True], ids=["plain", "normed"])
+@pytest.mark.parametrize(
+    "config",
+    [PRUNING, replace(PRUNING, prune_norm=True), replace(PRUNING, registers=2)],
+    ids=["plain", "normed", "registers"],
+)
 @torch.no_grad()
-def test_first_queries_are_the_least_squares_of_the_attention_that_follows(norm: bool) -> None:
-    one = objective(config=replace(PRUNING, prune_norm=norm)).eval()
+def test_first_queries_are_the_least_squares_of_the_attention_that_follows(config: Config) -> None:
+    one = objective(config=config)
     start_queries(one, BATCHES, lambda tensor: tensor)
     wanted = torch.cat([differences(later_attention(one, batch).clamp_min(LEAST).log()) for batch in BATCHES])
     seen = [torch.cat(parts) for parts in zip(*map(one.before_pruning, BATCHES), strict=True)]
     for tokens, query, module in zip(seen, queries_of(one), one.model.extractor.cropr, strict=True):
         assert torch.equal(module.query, query)
-        cells = differences(module.norm(tokens)[:, 1:])
+        cells = differences(module.norm(tokens)[:, config.prefix_tokens :])
         damping = (RIDGE * cells.square().sum(0).mean()).sqrt() * torch.eye(PRUNING.dim)
         solved = torch.linalg.lstsq(torch.cat([cells, damping]), torch.cat([wanted, torch.zeros(PRUNING.dim)])[:, None])
         torch.testing.assert_close(query, solved.solution[:, 0] * PRUNING.dim**0.5, rtol=1e-3, atol=1e-3)
@@ -68,11 +73,15 @@ def test_first_queries_are_the_least_squares_of_the_attention_that_follows(norm:
 
 
 def test_processes_add_up_what_each_has_seen() -> None:
-    whole, alone = objective(config=PRUNING), objective(config=PRUNING)
-    start_queries(whole, BATCHES * 2, lambda tensor: tensor)
-    start_queries(alone, BATCHES, lambda tensor: 2 * tensor)
-    for one, other in zip(queries_of(whole), queries_of(alone), strict=True):
-        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+    whole, one, other = (objective(config=PRUNING) for _ in range(3))
+    start_queries(whole, BATCHES, lambda tensor: tensor)
+    theirs: list[Tensor] = []
+    start_queries(other, BATCHES[2:], lambda tensor: theirs.append(tensor) or tensor)
+    seen = iter(theirs)
+    start_queries(one, BATCHES[:2], lambda tensor: tensor + next(seen))
+    for together, alone, split in zip(queries_of(whole), queries_of(other), queries_of(one), strict=True):
+        torch.testing.assert_close(split, together, rtol=1e-4, atol=1e-4)
+        assert (alone - together).abs().max() > 0.01
 
 
 @pytest.mark.parametrize("recipe", [CROPR, BOTH], ids=["cropr", "lookwhere"])
