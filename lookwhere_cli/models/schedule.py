@@ -13,6 +13,7 @@ from lookwhere_cli.models.cost import block_macs, read
 
 ROUND = 8  # counts that suit the hardware
 FALL = 3  # modules over which a share's counts fall: more leave too little to the last blocks, fewer choose too early
+ENOUGH = 0.25  # share of the tokens that must be left for a fall by degrees: else it takes the last blocks' tokens
 RAMP = 0.5  # share of the training over which the rate rises
 
 Counts = tuple[int, ...]
@@ -123,11 +124,13 @@ def _check_share(share: float, config: Config, tokens: int, fusion: bool) -> Non
 def _of_share(share: float, config: Config, tokens: int, fusion: bool) -> Counts:
     """The counts that fall over the first modules and then stay, as high as the share allows; else the least there are.
 
-    A share too small for that has them fall over fewer modules, and at last to less than a round count.
+    A share that would leave less than a quarter has them fall over fewer modules, and at last below a round count.
     """
     places, least = modules(config, fusion), _least(config)
     levels = range(_round_up(tokens), _round_up(least) - 1, -ROUND)
-    falls = [_falls(levels, steps, places, tokens) for steps in range(min(FALL, places), 0, -1)]
+    enough = [level for level in levels if level >= ENOUGH * tokens]
+    falls = [_falls(enough, steps, places, tokens) for steps in range(min(FALL, places), 1, -1)]
+    falls.append(_falls(levels, 1, places, tokens))
     falls.append(_falls([levels[-1], least], 1, places, tokens))
     within = (counts for counts in chain.from_iterable(falls) if _share(counts, config, tokens) <= share)
     return next(within, (least,) * places)

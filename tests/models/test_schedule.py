@@ -59,6 +59,12 @@ def test_all_of_the_macs_drop_nothing_and_half_of_them_is_half() -> None:
     assert kept_counts(Pruning(0.09), TINY, 197) == (2,) * 11  # less than a round count, where only that will do
 
 
+@given(share=st.floats(0.17, 0.5), fusion=st.booleans())
+def test_a_small_share_is_not_spent_on_the_way_down(share: float, fusion: bool) -> None:
+    counts = kept_counts(Pruning(max(share, 0.26) if fusion else share, fusion), TINY, 197)
+    assert counts[-1] >= 197 / 4 or max(counts) - min(counts) <= 8
+
+
 def test_macs_of_pruned_blocks_by_hand() -> None:
     counts = (100,) * 11
     blocks = block_macs(TINY, 197, 197) + 10 * block_macs(TINY, 100, 100) + block_macs(TINY, 100, 1)
