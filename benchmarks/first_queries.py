@@ -38,7 +38,7 @@ def started(name: str, labelled: Labelled, share: float) -> LookWhere:
     config = config_for(base.config, shape, labelled.kind, labelled.classes, typical_size(labelled))
     with tempfile.TemporaryDirectory() as out:
         run = Run(FineTuning(shape=shape, k=(1.0, 1.0)), base, config, labelled, None, Path(out), workers=0)
-        run.start_queries()
+        run.start_queries(interrupted=lambda: False)
     assert isinstance(run.model, LookWhere)
     return run.model.eval()
 

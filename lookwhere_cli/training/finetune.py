@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +34,7 @@ from lookwhere_cli.training.checked import load_mask
 from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from lookwhere_cli.training.criterion import IGNORED, Criterion, LabelCriterion, TeacherCriterion, teacher_of
 from lookwhere_cli.training.examples import Labelled
-from lookwhere_cli.training.first_queries import PICTURES, known_queries, start_queries
+from lookwhere_cli.training.first_queries import PICTURES, start_queries
 from lookwhere_cli.training.interrupt import deferred_interrupt
 from lookwhere_cli.training.look import Look
 from lookwhere_cli.training.objective import CascadeObjective, Objective, Steering
@@ -116,7 +117,7 @@ class Run:
         criterion = _criterion(labelled, recipe, config, teacher)
         objective = _objective(model, criterion, recipe.steering).to(self.accelerator.device)
         new = (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.", *_new_map(recipe))
-        optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries, known_queries(labelled.kind))
+        optimizer = optimizer_of(model, recipe.rates, new, objective.auxiliaries)
         self.objective, self.optimizer = self.accelerator.prepare(objective, optimizer)
         self.batches = self._batches(config, look)
         self.taught_by = teacher and teacher.name
@@ -199,10 +200,10 @@ class Run:
 
     def train(self) -> Iterator[Moment]:
         """Train what is left; saves a checkpoint after each epoch and at Ctrl-C, and the weights when they are best."""
-        if not self.steps:
-            self.start_queries()
         with deferred_interrupt() as interrupted:
-            batches = self._left(interrupted)
+            with _whole(interrupted):
+                self.start_queries(interrupted)
+            batches = self._served(range(len(self.steps), self.total), interrupted)
             while not (self.ended or interrupted()):
                 started = time.perf_counter()
                 batch = next(batches, None)
@@ -216,13 +217,13 @@ class Run:
                 self.save()
                 raise KeyboardInterrupt
 
-    def start_queries(self) -> None:
-        """Set the pruning modules' queries from training pictures; for masks each cell keeps its own, as drawn."""
+    def start_queries(self, interrupted: Callable[[], bool]) -> None:
+        """Set a new run's pruning queries from training pictures; for masks each cell keeps its own, as drawn."""
         objective = self._trained
-        if objective.auxiliaries is None or not known_queries(self.labelled.kind):
+        if self.steps or objective.auxiliaries is None or self.labelled.kind == "masks":
             return
-        steps = range(min(self.total, -(-PICTURES // self.recipe.batch)))
-        batches = (send_to_device(self.batches[step], self.accelerator.device) for step in steps)
+        steps = range(min(self.total, math.ceil(PICTURES / self.recipe.batch)))
+        batches = (send_to_device(batch, self.accelerator.device) for batch in self._served(steps, interrupted))
         start_queries(objective, batches, partial(self.accelerator.reduce, reduction="sum"))
 
     def _batches(self, config: Config, look: Look | None) -> Batches:
@@ -245,11 +246,10 @@ class Run:
         once.steps = recipe.epochs * once.per_epoch
         return once
 
-    def _left(self, interrupted: Callable[[], bool]) -> Iterator[Batch]:
-        """The batches of the steps that are left; none after a Ctrl-C that ended the processes which make them."""
-        left = Subset(self.batches, range(len(self.steps), self.total))
+    def _served(self, steps: range, interrupted: Callable[[], bool]) -> Iterator[Batch]:
+        """The batches of these steps; no more after a Ctrl-C that ended the processes which make them."""
         try:
-            yield from DataLoader(left, batch_size=None, num_workers=self.workers)
+            yield from DataLoader(Subset(self.batches, steps), batch_size=None, num_workers=self.workers)
         except LookWhereError as failure:
             raise DataError(_sentence(failure)) from failure
         except RuntimeError:

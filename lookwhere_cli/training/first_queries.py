@@ -18,18 +18,11 @@ from torch import Tensor, nn
 from lookwhere_cli.models.auxiliary import Auxiliary, CrossAttention
 from lookwhere_cli.models.vit import CLS, Attention, Block
 from lookwhere_cli.training.batches import Batch
-from lookwhere_cli.training.examples import Kind
 from lookwhere_cli.training.objective import Objective
 
-QUERIES = "cross_attn.queries"
 PICTURES = 256  # hundreds of tokens each, for as many unknowns as a token has channels
 RIDGE = 1e-2  # of the channels' mean variance: those that hardly vary get no large weights
 LEAST = 1e-9  # attention that counts as none
-
-
-def known_queries(kind: Kind) -> tuple[str, ...]:
-    """Ends of the names of queries that start from what is known; none for masks, where each cell has its own."""
-    return () if kind == "masks" else (QUERIES,)
 
 
 class Moments(NamedTuple):
@@ -37,6 +30,12 @@ class Moments(NamedTuple):
 
     gram: Float[Tensor, "dim dim"]
     product: Float[Tensor, " dim"]
+
+    @classmethod
+    def none(cls, like: Float[Tensor, "... dim"]) -> Moments:
+        """Before anything was seen."""
+        dim = like.shape[-1]
+        return cls(like.new_zeros(dim, dim), like.new_zeros(dim))
 
     def plus(self, other: Moments) -> Moments:
         """Those of both parts of what was seen."""
@@ -47,15 +46,14 @@ class Moments(NamedTuple):
 def start_queries(objective: Objective, batches: Iterable[Batch], over_all: Callable[[Tensor], Tensor]) -> None:
     """Set the single query of each pruning module, so that its softmax is near CLS' later attention.
 
-    That is over all that may be dropped: cells, and coarse tokens where there are any. batches: at least one. over_all:
-    the sum of a tensor over all processes, each of which has batches of its own.
+    That is over all that may be dropped: cells, and coarse tokens where there are any. batches: with none, RuntimeError
+    is raised. over_all: the sum of a tensor over all processes, each of which has batches of its own.
     """
     assert objective.auxiliaries is not None
     attending = [cast(Auxiliary, teacher).cross_attn for teacher in objective.auxiliaries]
-    sums: list[Moments] = []
+    sums = [Moments.none(attention.queries) for attention in attending]
     for batch in batches:
-        moments = _moments(objective, attending, batch)
-        sums = [one.plus(more) for one, more in zip(sums, moments, strict=True)] if sums else moments
+        sums = [one.plus(more) for one, more in zip(sums, _moments(objective, attending, batch), strict=True)]
     for attention, (gram, product) in zip(attending, sums, strict=True):
         query = _least_squares(over_all(gram), over_all(product))
         attention.queries.copy_(query * len(gram) ** 0.5)  # attention divides by that again

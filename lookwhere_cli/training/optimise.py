@@ -40,16 +40,11 @@ _EXIT = re.compile(r"^exits\.\d+\.")
 
 
 def optimizer_of(
-    model: Model,
-    rates: Rates,
-    fresh: tuple[str, ...] = FRESH,
-    beside: nn.Module | None = None,
-    known: tuple[str, ...] = (),
+    model: Model, rates: Rates, fresh: tuple[str, ...] = FRESH, beside: nn.Module | None = None
 ) -> torch.optim.AdamW:
     """AdamW (0.9, 0.999) with weight decay on matrices only; each group remembers its factor of the peak rate.
 
     fresh: beginnings of the names of weights that start anew. beside: what is trained with the model, all of it new.
-    known: ends of the names of weights beside it that are not new after all; they learn at the peak rate.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     more = () if beside is None else beside.named_parameters(prefix=BESIDE[:-1])
@@ -57,7 +52,7 @@ def optimizer_of(
         if parameter.requires_grad:
             matrix = parameter.ndim > 1 and not any(part in name for part in UNDECAYED)
             decay = rates.weight_decay if matrix else 0.0
-            factor = 1.0 if name.endswith(known) else _factor(name, model, rates, fresh)
+            factor = _factor(name, model, rates, fresh)
             groups.setdefault((factor, decay), []).append(parameter)
     return torch.optim.AdamW(
         [

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from lookwhere_cli.errors import DataError
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.training.batches import Batch
 from lookwhere_cli.training.finetune import FineTuning
@@ -92,3 +93,21 @@ def test_a_run_on_labels_starts_its_queries_and_one_on_masks_draws_them(recipe: 
         drawn = [query.clone() for query in taught(run)]
         next(iter(run.train()))
         assert [not torch.equal(*pair) for pair in zip(drawn, taught(run), strict=True)] == [begun] * len(drawn)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_picture_that_broke_before_the_start_is_told_in_a_sentence(workers: int, tmp_path: Path) -> None:
+    labelled = coloured(tmp_path / "set")
+    run = run_of(CROPR, labelled, tmp_path / "out", base=start(extractor_depth=5), workers=workers)
+    for example in labelled.of("train"):
+        Path(example.path).write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"^'\S+/set/\S+' is not a picture of a known format[^\n]*$"):
+        next(iter(run.train()))
+
+
+def test_a_start_without_pictures_sets_nothing() -> None:
+    one = objective(config=PRUNING)
+    drawn = [query.clone() for query in queries_of(one)]
+    with pytest.raises(RuntimeError, match="singular"):
+        start_queries(one, [], lambda tensor: tensor)
+    assert all(map(torch.equal, drawn, queries_of(one)))

@@ -16,7 +16,6 @@ from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.criterion import LabelCriterion, cell_loss, class_shares, pixel_loss
 from lookwhere_cli.training.examples import Kind
 from lookwhere_cli.training.finetune import FineTuning, Run
-from lookwhere_cli.training.first_queries import QUERIES
 from lookwhere_cli.training.objective import Objective
 from lookwhere_cli.training.optimise import Rates, optimizer_of
 from lookwhere_cli.training.start import Shape
@@ -121,14 +120,6 @@ def test_what_teaches_is_new_and_learns_so() -> None:
     }
     assert settings[one.model.head.weight][0] == 10
     assert not any(parameter is module.query for module in one.model.extractor.cropr for parameter in settings)
-
-
-def test_queries_that_know_what_to_ask_for_learn_as_the_head_of_a_known_task() -> None:
-    one = made("single")
-    groups = optimizer_of(one.model, Rates(), beside=one.auxiliaries, known=(QUERIES,)).param_groups
-    factors = {parameter: group["factor"] for group in groups for parameter in group["params"]}
-    for name, parameter in one.auxiliaries.named_parameters():
-        assert factors[parameter] == (1 if name.endswith(".queries") else 10)
 
 
 def taught(run: Run) -> list[Tensor]:
