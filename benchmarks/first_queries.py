@@ -46,6 +46,7 @@ def started(name: str, labelled: Labelled, share: float) -> LookWhere:
 def rows(model: LookWhere, labelled: Labelled, share: float) -> Iterator[list[str]]:
     """For each way to fall: the score by chance, and by the queries."""
     own, config = model.extractor.cropr, model.config
+    schedule.ENOUGH = 0.0  # however little that leaves
     for steps in FALLS:
         schedule.FALL = steps
         schedule.kept_counts.cache_clear()
