@@ -105,6 +105,7 @@ def test_a_picture_that_broke_before_the_start_is_told_in_a_sentence(workers: in
         next(iter(run.train()))
 
 
+@pytest.mark.slow  # for torch the first failure of a process takes seconds
 def test_a_start_without_pictures_sets_nothing() -> None:
     one = objective(config=PRUNING)
     drawn = [query.clone() for query in queries_of(one)]
