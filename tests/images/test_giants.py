@@ -1,4 +1,4 @@
-"""What pictures of 100 megapixels cost: `pytest tests/images/test_giants.py -m "slow or not slow" -n 0 -s` prints it."""
+"""Costs of 100 megapixels; `pytest tests/images/test_giants.py -m "slow or not slow" -n 0 -s` prints it."""
 
 import subprocess
 import sys
