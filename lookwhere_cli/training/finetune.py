@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import itertools
 import json
 import math
 import time
@@ -247,9 +248,10 @@ class Run:
         return once
 
     def _served(self, steps: range, interrupted: Callable[[], bool]) -> Iterator[Batch]:
-        """The batches of these steps; no more after a Ctrl-C that ended the processes which make them."""
+        """The batches of these steps; no more after a Ctrl-C, which may have ended the processes that make them."""
+        served = DataLoader(Subset(self.batches, steps), batch_size=None, num_workers=self.workers)
         try:
-            yield from DataLoader(Subset(self.batches, steps), batch_size=None, num_workers=self.workers)
+            yield from itertools.takewhile(lambda _: not interrupted(), served)
         except LookWhereError as failure:
             raise DataError(_sentence(failure)) from failure
         except RuntimeError:

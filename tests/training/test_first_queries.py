@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,14 +12,14 @@ from torch import Tensor
 
 from lookwhere_cli.errors import DataError
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.training.batches import Batch
-from lookwhere_cli.training.finetune import FineTuning
+from lookwhere_cli.training.batches import Batch, Batches
+from lookwhere_cli.training.finetune import FineTuning, Run
 from lookwhere_cli.training.first_queries import LEAST, RIDGE, start_queries
 from lookwhere_cli.training.objective import Objective
 from lookwhere_cli.training.optimise import Rates
 from tests.models.small import PRUNING
 from tests.training.labelled import coloured, fields, start
-from tests.training.test_finetune import run_of
+from tests.training.test_finetune import run_of, same
 from tests.training.test_objective import batch_of, objective
 from tests.training.test_pruning import BOTH, CROPR, taught
 
@@ -105,10 +106,33 @@ def test_a_picture_that_broke_before_the_start_is_told_in_a_sentence(workers: in
         next(iter(run.train()))
 
 
-@pytest.mark.slow  # for torch the first failure of a process takes seconds
-def test_a_start_without_pictures_sets_nothing() -> None:
-    one = objective(config=PRUNING)
-    drawn = [query.clone() for query in queries_of(one)]
-    with pytest.raises(RuntimeError, match="singular"):
-        start_queries(one, [], lambda tensor: tensor)
-    assert all(map(torch.equal, drawn, queries_of(one)))
+def interrupted_as_served(run: Run, count: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Ctrl-C while the run's batch of this number is made; how many were made in all."""
+    made, make = 0, Batches.__getitem__
+
+    def counted(batches: Batches, step: int) -> Batch:
+        nonlocal made
+        made += 1
+        if made == count:
+            signal.raise_signal(signal.SIGINT)
+        return make(batches, step)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Batches, "__getitem__", counted)
+        list(run.train())
+    return made
+
+
+@pytest.mark.parametrize("count", [2, pytest.param(1, marks=pytest.mark.slow)])  # torch takes seconds to say "singular"
+def test_ctrl_c_ends_the_start_at_once_and_the_next_run_begins_anew(
+    count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled, base = coloured(tmp_path / "set"), start(extractor_depth=5)
+    whole = run_of(CROPR, labelled, tmp_path / "whole", base=base)
+    list(whole.train())
+    broken = run_of(CROPR, labelled, tmp_path / "parts", base=base)
+    assert interrupted_as_served(broken, count, monkeypatch) == count and not broken.steps
+    again = run_of(CROPR, labelled, tmp_path / "parts", base=base)
+    assert again.resume() == 0
+    list(again.train())
+    assert same(again.averaged, whole.averaged)
