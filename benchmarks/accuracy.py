@@ -24,13 +24,13 @@ import torch
 from numpy.typing import NDArray
 
 from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.evaluation.timm_classifier import Full
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Grid, Mode, Reading
+from lookwhere_cli.metrics.choosers import CHOOSERS, Chooser, seed_of
+from lookwhere_cli.metrics.intervals import wilson
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Glimpse, Predictor
-from lookwhere_cli.training.choosers import CHOOSERS, Chooser, seed_of
-from lookwhere_cli.training.full import Full
-from lookwhere_cli.training.intervals import wilson
 from lookwhere_cli.training.timm_models import config_of, load_vit
 
 BATCH = 32

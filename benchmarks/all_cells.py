@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from lookwhere_cli.checkpoints.folder import load_model, save_model
-from lookwhere_cli.training.start import start_of
+from lookwhere_cli.training.finetune.start import start_of
 
 
 def main() -> None:

@@ -20,12 +20,12 @@ from numpy.typing import NDArray
 
 from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
 from lookwhere_cli.cli.options import amounts
+from lookwhere_cli.data.examples import Labelled, read_examples
+from lookwhere_cli.data.matching import matched
 from lookwhere_cli.loading import load
+from lookwhere_cli.metrics.eval_set import part_of
 from lookwhere_cli.predictor import Glimpse
 from lookwhere_cli.show.tables import markdown_table, percent
-from lookwhere_cli.training.examples import Labelled, read_examples
-from lookwhere_cli.training.field import part_of
-from lookwhere_cli.training.matching import matched
 
 HELD = 0.9  # of the map's probability
 BUDGETS = (0.8, 0.9)  # of a fixed amount's MACs

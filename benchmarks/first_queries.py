@@ -16,15 +16,15 @@ from pathlib import Path
 
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.cli.options import pruning
-from lookwhere_cli.models import schedule
+from lookwhere_cli.data.examples import Labelled, read_examples
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.random_pruning import random_cropr
-from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.pruning import schedule
+from lookwhere_cli.models.pruning.random import random_cropr
+from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.show.tables import markdown_table, percent
-from lookwhere_cli.training.examples import Labelled, read_examples
-from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
-from lookwhere_cli.training.start import Shape, config_for
-from lookwhere_cli.training.validate import validate
+from lookwhere_cli.training.finetune.finetune import FineTuning, Run, typical_size
+from lookwhere_cli.training.finetune.start import Shape, config_for
+from lookwhere_cli.training.finetune.validate import validate
 
 FALLS = (1, 2, 3, 5, 11)
 

@@ -17,10 +17,10 @@ from statistics import median
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli.train import amounts
-from lookwhere_cli.training.examples import Labelled, read_examples
-from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
-from lookwhere_cli.training.splits import divided
-from lookwhere_cli.training.start import Method, Shape, config_for
+from lookwhere_cli.data.examples import Labelled, read_examples
+from lookwhere_cli.data.splits import divided
+from lookwhere_cli.training.finetune.finetune import FineTuning, Run, typical_size
+from lookwhere_cli.training.finetune.start import Method, Shape, config_for
 
 WARM_UP = 2
 

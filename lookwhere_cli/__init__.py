@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lookwhere_cli.answers import Explanation
     from lookwhere_cli.loading import load
+    from lookwhere_cli.output.rows import Label, Row, Share
     from lookwhere_cli.predictor import Predictor
-    from lookwhere_cli.rows import Label, Row, Share
     from lookwhere_cli.segmenter import Segmented, Segmenter
 
     __version__: str

@@ -17,9 +17,9 @@ from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import Grid, Reading
 from lookwhere_cli.images.view import View
-from lookwhere_cli.models import macs
-from lookwhere_cli.models.cascade import Decided, decide, every
-from lookwhere_cli.models.looks import Seen, looks_of
+from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.models.cascade.looks import Seen, looks_of
+from lookwhere_cli.models.cascade.stages import Decided, decide, every
 from lookwhere_cli.models.selector import choose, kept
 from lookwhere_cli.predictor import Glimpse, Picture, Predictor
 from lookwhere_cli.staged import StagedPredictor

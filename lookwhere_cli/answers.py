@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from lookwhere_cli.images.view import View
-from lookwhere_cli.rows import Label, Row
+from lookwhere_cli.output.rows import Label, Row
 
 
 class Answer(NamedTuple):

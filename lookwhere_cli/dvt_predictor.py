@@ -16,12 +16,12 @@ from torch import Tensor
 from lookwhere_cli.checkpoints.folder import Loaded, only_classifies
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View
-from lookwhere_cli.models import dvt_macs
-from lookwhere_cli.models.cascade import Decided
+from lookwhere_cli.macs import cascade as dvt_macs
+from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
+from lookwhere_cli.models.cascade.stages import Decided
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.dvt import DVT, shapes_of
+from lookwhere_cli.output.rows import Label, Row
 from lookwhere_cli.predictor import Glimpse, Picture
-from lookwhere_cli.rows import Label, Row
 from lookwhere_cli.staged import StagedPredictor
 
 

@@ -13,7 +13,7 @@ from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Mode, Reading
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Predictor
 

@@ -24,14 +24,14 @@ from lookwhere_cli.errors import ModelError, PictureError, UsageError
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View, open_view, view_of
-from lookwhere_cli.models import macs
-from lookwhere_cli.models.cropr import surviving
+from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.pruning.cropr import surviving
 from lookwhere_cli.models.selector import Selection, choose, kept
 from lookwhere_cli.models.spread import spread
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.rows import Label, Row
+from lookwhere_cli.output.rows import Label, Row
 
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[Any]
 """A path, a PIL image, or an array of (height, width), (height, width, 3) or (height, width, 4)."""

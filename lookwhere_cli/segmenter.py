@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.view import View
+from lookwhere_cli.output.rows import Row, Share
 from lookwhere_cli.predictor import Glimpse, Picture, Predictor
-from lookwhere_cli.rows import Row, Share
 
 STRIP = 1 << 20  # scores that are held at full resolution, whatever the picture's size
 MOST_CLASSES = 255  # a byte holds them, and one value means "ignore" in training

@@ -18,9 +18,9 @@ from lookwhere_cli.answers import Answer
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.images.frame import Grid, Reading
 from lookwhere_cli.images.view import View
-from lookwhere_cli.models.cascade import Decided, confidence
+from lookwhere_cli.models.cascade.stages import Decided, confidence
+from lookwhere_cli.output.rows import Label, Row
 from lookwhere_cli.predictor import Glimpse, Picture, Predictor
-from lookwhere_cli.rows import Label, Row
 
 NEVER = 2.0
 """A threshold that no confidence reaches; JSON has no infinity."""

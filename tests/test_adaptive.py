@@ -17,12 +17,12 @@ from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.view import _DecodedView
 from lookwhere_cli.loading import load
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.rows import Row
+from lookwhere_cli.output.rows import Row
 from lookwhere_cli.staged import Stages
+from tests.macs.test_macs import counted
 from tests.models.small import ADDING, LABELLED, SEGMENTING, small
-from tests.models.test_macs import counted
 
 RESTARTING = replace(LABELLED, looks=(0.125, 0.375, 0.75))
 KINDS = {"restart": RESTARTING, "add": replace(ADDING, looks=RESTARTING.looks)}

@@ -20,13 +20,13 @@ from lookwhere_cli.dvt_predictor import DVTPredictor, grids_for
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.loading import load
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.models.cascade.dvt import check_growth
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.dvt import check_growth
 from lookwhere_cli.segmenter import Segmenter
 from lookwhere_cli.staged import NEVER, Stages
+from tests.macs.test_macs import counted
 from tests.models.small import CASCADE, small_cascade
-from tests.models.test_macs import counted
 
 EXITS = len(CASCADE.exits)
 

@@ -9,7 +9,7 @@ from PIL import Image
 from lookwhere_cli import load
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError, PictureError, UsageError
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.selector import choose
 from tests.models.small import LABELLED, SMALL, small

@@ -10,7 +10,7 @@ import pytest
 from lookwhere_cli import load
 from lookwhere_cli.checkpoints.folder import load_model, save_model
 from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from tests.models.small import PRUNING, SEGMENTING, small
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 import lookwhere_cli
 from lookwhere_cli import errors
 from lookwhere_cli.loading import load
-from lookwhere_cli.rows import COLUMNS
+from lookwhere_cli.output.rows import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 PAGES = [

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from lookwhere_cli import segmenter
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.loading import load
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.segmenter import Segmenter, classes_at
 from tests.models.small import SEGMENTING, noise
 

@@ -10,12 +10,12 @@ from statistics import median
 from PIL import Image
 
 from lookwhere_cli.bench.memory import peak_of
+from lookwhere_cli.evaluation.compare.comparison import Entrant
+from lookwhere_cli.evaluation.compare.report import Cost
 from lookwhere_cli.images.decode import decode_file
+from lookwhere_cli.metrics.passes import evenly
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.segmenter import Segmenter
-from lookwhere_cli.training.compare import Entrant
-from lookwhere_cli.training.compare_report import Cost
-from lookwhere_cli.training.passes import evenly
 
 BATCHES = (1, 8, 32)
 ALONE, TOGETHER = 16, 64  # pictures whose time is taken one by one, and in batches

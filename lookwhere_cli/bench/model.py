@@ -14,9 +14,9 @@ from lookwhere_cli.bench.settings import Settings
 from lookwhere_cli.bench.timing import alternate
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.placement import device_named
-from lookwhere_cli.checkpoints.published import DINOV2
+from lookwhere_cli.checkpoints.published.lookwhere import DINOV2
 from lookwhere_cli.images.frame import grid_for
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Grid
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose, kept

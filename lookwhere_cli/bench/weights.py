@@ -20,7 +20,7 @@ from lookwhere_cli.bench.timing import alternate
 from lookwhere_cli.checkpoints.cache import cached
 from lookwhere_cli.checkpoints.folder import load_model, save_model
 from lookwhere_cli.checkpoints.names import WEIGHTS, HubName, resolve
-from lookwhere_cli.checkpoints.published import LAYOUTS
+from lookwhere_cli.checkpoints.published.lookwhere import LAYOUTS
 from lookwhere_cli.models.lookwhere import LookWhere
 
 NAME = "imagenet-base"

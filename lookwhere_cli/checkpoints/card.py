@@ -8,10 +8,11 @@ from typing import Any
 
 from lookwhere_cli.checkpoints.names import RESULTS, TRAINING
 from lookwhere_cli.images.frame import grid_for
-from lookwhere_cli.models import dvt_macs, macs
+from lookwhere_cli.macs import cascade as dvt_macs
+from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.models.cascade.dvt import shapes_of
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.dvt import shapes_of
-from lookwhere_cli.models.schedule import kept_counts, pruning_of
+from lookwhere_cli.models.pruning.schedule import kept_counts, pruning_of
 from lookwhere_cli.models.selector import kept
 
 SHOWN = 20  # labels that the card names

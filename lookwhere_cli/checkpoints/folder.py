@@ -18,13 +18,13 @@ from lookwhere_cli.checkpoints.names import CARD, CONFIG, RESULTS, TRAINING, WEI
 from lookwhere_cli.checkpoints.placement import device_named, dtype_named
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.errors import ModelError, OutputError, UsageError
-from lookwhere_cli.files import whole_file, writing
 from lookwhere_cli.models.blank import blank
+from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.cropr import check_own
-from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.schedule import pruning_of
+from lookwhere_cli.models.pruning.cropr import check_own
+from lookwhere_cli.models.pruning.schedule import pruning_of
+from lookwhere_cli.output.files import whole_file, writing
 
 REVISION_DIGITS = 12
 Model: TypeAlias = LookWhere | DVT

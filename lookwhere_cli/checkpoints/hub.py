@@ -26,7 +26,7 @@ from lookwhere_cli.checkpoints.folder import read_config
 from lookwhere_cli.checkpoints.names import CARD, CONFIG, MAIN, RESULTS, TRAINING, WEIGHTS, HubName, Place
 from lookwhere_cli.checkpoints.transfer import TIMEOUT, Remote, fetch
 from lookwhere_cli.errors import ModelError
-from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.output.files import whole_file, writing
 
 TAKEN = (CONFIG, CARD, RESULTS, TRAINING, WEIGHTS)
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token of yours"
@@ -91,7 +91,7 @@ def _pull_folder(wanted: HubName, files: Mapping[str, Remote], blobs: Path, fold
 
 
 def _pull_published(wanted: HubName, files: Mapping[str, Remote], root: Path, commit: str, watch: Watch) -> None:
-    from lookwhere_cli.checkpoints.convert import convert_pulled, take_over
+    from lookwhere_cli.checkpoints.published.convert import convert_pulled, take_over
 
     assert wanted.file is not None
     if wanted.file not in files:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lookwhere_cli.checkpoints.names import CONFIG, WEIGHTS
 from lookwhere_cli.errors import ModelError
-from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.output.files import whole_file, writing
 
 SUMS = "SHA256SUMS"
 

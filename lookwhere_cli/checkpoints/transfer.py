@@ -12,7 +12,7 @@ from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_st
 
 from lookwhere_cli.checkpoints.cache import Watch
 from lookwhere_cli.errors import ModelError, OutputError
-from lookwhere_cli.files import writing
+from lookwhere_cli.output.files import writing
 
 ATTEMPTS = 5  # in a row that bring not a single byte
 PAUSE = 1.0  # seconds between attempts

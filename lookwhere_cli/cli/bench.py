@@ -18,7 +18,7 @@ from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check, subj
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.options import OUTPUT
-from lookwhere_cli.files import check_free, whole_file, writing
+from lookwhere_cli.output.files import check_free, whole_file, writing
 
 if TYPE_CHECKING:
     from lookwhere_cli.bench.record import Record

@@ -19,7 +19,7 @@ from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import Reading
 
 if TYPE_CHECKING:
-    from lookwhere_cli.training.calibrate import Calibration
+    from lookwhere_cli.evaluation.calibrate import Calibration
 
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
@@ -72,9 +72,9 @@ def calibrate(
     have(model, quiet)
 
     from lookwhere_cli.adaptive import adaptive
+    from lookwhere_cli.evaluation.calibrate import ask_all, calibration, pictures_of, save_calibrated
     from lookwhere_cli.loading import load
     from lookwhere_cli.staged import StagedPredictor
-    from lookwhere_cli.training.calibrate import ask_all, calibration, pictures_of, save_calibrated
 
     predictor = load(
         model,

@@ -10,7 +10,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lookwhere_cli.rows import Row, on_one_line
+from lookwhere_cli.output.rows import Row, on_one_line
 from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatMap, Legend, label_bars, share_bars
 
 if TYPE_CHECKING:

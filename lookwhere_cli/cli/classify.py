@@ -14,8 +14,8 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import chosen
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.telling import as_rows, in_view, tell
-from lookwhere_cli.files import check_free
 from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.output.files import check_free
 
 
 def classify(

@@ -21,15 +21,15 @@ from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import Tracking, make_folder, say
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.files import check_free, whole_file, writing
+from lookwhere_cli.output.files import check_free, whole_file, writing
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
 
-    from lookwhere_cli.training.compare import Comparison, Entrant
-    from lookwhere_cli.training.compare_report import Cost
+    from lookwhere_cli.evaluation.compare.comparison import Comparison, Entrant
+    from lookwhere_cli.evaluation.compare.report import Cost
 
 TRAIN = "Training"
 METHODS = ("full", "lookwhere", "cropr", "dvt", "pruned", "auto")
@@ -111,12 +111,12 @@ def compare(
     for name in (RESULTS, TABLE, PLOT, PAGE):
         check_free(out / name, overwrite)
 
-    from lookwhere_cli.training.compare import compare as measure
-    from lookwhere_cli.training.compare import judge_for
-    from lookwhere_cli.training.compare_report import as_dict
-    from lookwhere_cli.training.entrants import Settings, entrants
-    from lookwhere_cli.training.examples import read_examples
-    from lookwhere_cli.training.field import part_of
+    from lookwhere_cli.data.examples import read_examples
+    from lookwhere_cli.evaluation.compare.candidates import Settings, entrants
+    from lookwhere_cli.evaluation.compare.comparison import compare as measure
+    from lookwhere_cli.evaluation.compare.comparison import judge_for
+    from lookwhere_cli.evaluation.compare.report import as_dict
+    from lookwhere_cli.metrics.eval_set import part_of
 
     labelled = read_examples(data, classes=classes, label_column=label_column)
     judge_for(labelled)
@@ -190,7 +190,7 @@ def _trained(name: str, data: Path, folder: Path, told: Mapping[str, Any]) -> st
 
 def _costs(taking_part: Sequence[Entrant], comparison: Comparison, timed: bool) -> list[Cost]:
     from lookwhere_cli.bench.contest import costs_of
-    from lookwhere_cli.training.compare_report import Cost
+    from lookwhere_cli.evaluation.compare.report import Cost
 
     if not timed:
         return [Cost()] * len(taking_part)
@@ -231,9 +231,9 @@ def _pictures(results: Mapping[str, Any]) -> dict[str, Image.Image]:
 
 def _classes(results: Mapping[str, Any], comparison: Comparison) -> dict[tuple[str, str], NDArray[np.uint8]]:
     """For masks: what the page shows of each method, asked for once more, and of the truth."""
+    from lookwhere_cli.data.checks import load_mask
+    from lookwhere_cli.evaluation.compare.report import representatives
     from lookwhere_cli.segmenter import Segmenter
-    from lookwhere_cli.training.checked import load_mask
-    from lookwhere_cli.training.compare_report import representatives
 
     if results["kind"] != "masks":
         return {}

@@ -19,12 +19,12 @@ from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import Tracking, say
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.files import check_free, whole_file, writing
 from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.output.files import check_free, whole_file, writing
 
 if TYPE_CHECKING:
+    from lookwhere_cli.evaluation.evaluate import Contest
     from lookwhere_cli.predictor import Predictor
-    from lookwhere_cli.training.evaluate import Contest
 
 RESULTS, TABLE, CURVE, CONFUSION = "results.json", "results.md", "accuracy.png", "confusion.png"
 
@@ -90,10 +90,10 @@ def evaluate(
     how = options.mode(crop, stretch)
     own = {"size": size, "coarse": coarse, "prune": options.pruning(prune)}
 
-    from lookwhere_cli.training.evaluate import evaluate as measure
-    from lookwhere_cli.training.examples import read_examples
-    from lookwhere_cli.training.field import part_of
-    from lookwhere_cli.training.report import as_dict
+    from lookwhere_cli.data.examples import read_examples
+    from lookwhere_cli.evaluation.evaluate import evaluate as measure
+    from lookwhere_cli.evaluation.report import as_dict
+    from lookwhere_cli.metrics.eval_set import part_of
 
     read = {"mode": how, "device": device, "dtype": dtype, "batch_size": batch_size, "workers": workers}
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label)
@@ -138,9 +138,9 @@ def _contest(
     read: dict[str, Any],
 ) -> Contest:
     """read: how all are used; own: how only the model under test is."""
+    from lookwhere_cli.evaluation.evaluate import TIMED, Contest, amounts_for
+    from lookwhere_cli.evaluation.timm_classifier import Full
     from lookwhere_cli.loading import load, possible
-    from lookwhere_cli.training.evaluate import TIMED, Contest, amounts_for
-    from lookwhere_cli.training.full import Full
     from lookwhere_cli.training.timm_models import load_vit
 
     have(model, quiet)

@@ -15,8 +15,8 @@ from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, say, tracked
 from lookwhere_cli.errors import PictureError, UsageError
-from lookwhere_cli.files import check_free, whole_file, writing
 from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.output.files import check_free, whole_file, writing
 
 PAGE_SIDE = 1600  # pixels of a picture's longer side, at most, until the page is written
 

@@ -15,12 +15,12 @@ from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import array_output, say, tracked
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.files import check_free
 from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.output.files import check_free
 
 if TYPE_CHECKING:
     from lookwhere_cli.answers import Features
-    from lookwhere_cli.arrays import Arrays
+    from lookwhere_cli.output.arrays import Arrays
 
 ENDINGS = (".safetensors", ".parquet")
 

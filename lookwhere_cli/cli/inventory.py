@@ -9,12 +9,12 @@ from rich.table import Column, Table
 
 from lookwhere_cli.checkpoints.cache import cached, cached_models
 from lookwhere_cli.checkpoints.card import cost
-from lookwhere_cli.checkpoints.convert import read_origin
 from lookwhere_cli.checkpoints.folder import read_config, read_results
 from lookwhere_cli.checkpoints.names import PUBLISHED_FILES, WEIGHTS, HubName, Place, bundled, resolve
-from lookwhere_cli.checkpoints.published import LAYOUTS
+from lookwhere_cli.checkpoints.published.convert import read_origin
+from lookwhere_cli.checkpoints.published.lookwhere import LAYOUTS
 from lookwhere_cli.errors import ModelError
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.selector import kept
 from lookwhere_cli.models.size import stored_bytes

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from lookwhere_cli.cli.output import make_folder, output
 from lookwhere_cli.errors import PictureError, UsageError
-from lookwhere_cli.files import whole_file, writing
-from lookwhere_cli.masks import coco
-from lookwhere_cli.masks.places import Place, check_files
-from lookwhere_cli.rows import Row, printable
+from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.output.masks import coco
+from lookwhere_cli.output.masks.places import Place, check_files
+from lookwhere_cli.output.rows import Row, printable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ class Asked(NamedTuple):
         if self.format == "rle":
             coco.coco_mask()
         elif self.format == "geojson":
-            from lookwhere_cli.masks.polygons import shapely
+            from lookwhere_cli.output.masks.polygons import shapely
 
             shapely()
         endings = [ENDINGS[self.format]] if self.format in ENDINGS else []
@@ -95,7 +95,7 @@ def mask_output(
     """A function that writes a picture's classes in the format asked for. Ctrl-C leaves what is done whole."""
     if asked.format != "rle":
         if asked.format == "png":
-            from lookwhere_cli.masks.labelmap import labelmap, write_labelmap
+            from lookwhere_cli.output.masks.labelmap import labelmap, write_labelmap
 
             write_labelmap(asked.out, labelmap(labels, colours), asked.overwrite)
         yield _in_files(ENDINGS[asked.format], colours)
@@ -111,8 +111,8 @@ def mask_output(
 
 
 def _in_files(ending: str, colours: NDArray[np.uint8]) -> Keep:
-    from lookwhere_cli.masks.geojson import write_geojson
-    from lookwhere_cli.masks.index_png import write_png
+    from lookwhere_cli.output.masks.geojson import write_geojson
+    from lookwhere_cli.output.masks.index_png import write_png
 
     def keep(place: Place, row: Row, classes: NDArray[np.uint8]) -> Path:
         file = place.file(ending)

@@ -129,7 +129,7 @@ def convert(
         raise UsageError(f"There is no file {str(file)!r}; name one of the authors' files of weights.")
     if not overwrite and any((out / name).exists() for name in (CONFIG, WEIGHTS)):
         raise UsageError(f"{str(out)!r} holds a model already; choose another folder, or replace it with --overwrite.")
-    from lookwhere_cli.checkpoints.convert import convert as convert_file
+    from lookwhere_cli.checkpoints.published.convert import convert as convert_file
 
     layout = convert_file(file, out, half)
     print(f"{out}\t{layout}")

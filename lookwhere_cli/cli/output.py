@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from lookwhere_cli.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.errors import PictureError, UsageError
-from lookwhere_cli.files import whole_file, writing
-from lookwhere_cli.rows import WRITERS, Row, on_one_line
+from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
+from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.output.rows import WRITERS, Row, on_one_line
 
 T = TypeVar("T")
 

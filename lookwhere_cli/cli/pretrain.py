@@ -19,7 +19,7 @@ from lookwhere_cli.cli.runs import made, placed, precision, shares
 from lookwhere_cli.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from lookwhere_cli.training.pretrain import Run
+    from lookwhere_cli.training.distil.pretrain import Run
     from lookwhere_cli.training.timm_models import Source
 
 
@@ -68,12 +68,12 @@ def pretrain(
 
       lookwhere pretrain photos/ --teacher vit_tiny_patch16_224=deit.safetensors --out my-model
     """
-    from lookwhere_cli.training.losses import Weights
-    from lookwhere_cli.training.optimise import Rates
-    from lookwhere_cli.training.pretrain import Pretraining, Run, student_config
-    from lookwhere_cli.training.teacher import MapRecipe
+    from lookwhere_cli.training.distil.losses import Weights
+    from lookwhere_cli.training.distil.pretrain import Pretraining, Run, student_config
+    from lookwhere_cli.training.distil.teacher import MapRecipe
+    from lookwhere_cli.training.distil.views import ViewRecipe
+    from lookwhere_cli.training.optim import Rates
     from lookwhere_cli.training.timm_models import config_of, load_vit
-    from lookwhere_cli.training.views import ViewRecipe
 
     console = Console(stderr=True, quiet=quiet)
     place = placed(device)
@@ -145,7 +145,7 @@ def _counts(text: str) -> tuple[int, int]:
 
 
 def _labels(sources: Sequence[Source], file: Path | None) -> tuple[str, ...]:
-    from lookwhere_cli.training.labels import class_names
+    from lookwhere_cli.training.distil.labels import class_names
 
     counts = {int(source.vit.num_classes) for source in sources}
     if len(counts) > 1:
@@ -157,7 +157,7 @@ def _labels(sources: Sequence[Source], file: Path | None) -> tuple[str, ...]:
 
 def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.training.views import readable
+    from lookwhere_cli.training.distil.views import readable
 
     kept = []
     with console.status("Reading the photographs once"):

@@ -17,9 +17,9 @@ from lookwhere_cli.cli.mask_output import Asked, MaskFormat, before, mask_output
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import make_folder, say
 from lookwhere_cli.cli.telling import as_rows, in_view, tell
-from lookwhere_cli.files import check_free
 from lookwhere_cli.images.frame import Reading
-from lookwhere_cli.rows import WRITERS
+from lookwhere_cli.output.files import check_free
+from lookwhere_cli.output.rows import WRITERS
 
 
 def segment(
@@ -79,7 +79,7 @@ def segment(
     from lookwhere_cli.cli.cards import segmented_card
     from lookwhere_cli.images.find import find_pictures
     from lookwhere_cli.loading import load
-    from lookwhere_cli.masks.places import places
+    from lookwhere_cli.output.masks.places import places
     from lookwhere_cli.segmenter import Segmenter
     from lookwhere_cli.show.colours import class_colours
 

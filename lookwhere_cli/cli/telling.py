@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 
 from lookwhere_cli.cli.output import row_output, say, tracked
 from lookwhere_cli.errors import PictureError
-from lookwhere_cli.rows import Row
+from lookwhere_cli.output.rows import Row
 
 
 class Told(Protocol):

@@ -23,11 +23,11 @@ from lookwhere_cli.errors import UsageError
 
 if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.folder import Loaded
+    from lookwhere_cli.data.examples import Labelled
+    from lookwhere_cli.data.regions import Look
     from lookwhere_cli.models.config import Config
-    from lookwhere_cli.training.examples import Labelled
-    from lookwhere_cli.training.finetune import FineTuning, Moment, Run
-    from lookwhere_cli.training.look import Look
-    from lookwhere_cli.training.objective import Steering
+    from lookwhere_cli.training.finetune.finetune import FineTuning, Moment, Run
+    from lookwhere_cli.training.finetune.objective import Steering
 
 
 def train(
@@ -91,13 +91,13 @@ def train(
     place = placed(device)
     unfinished(out)
 
+    from lookwhere_cli.data.checks import sound
+    from lookwhere_cli.data.examples import read_examples
+    from lookwhere_cli.data.splits import divided, read_split
     from lookwhere_cli.training.augment import Augmentation
-    from lookwhere_cli.training.checked import sound
-    from lookwhere_cli.training.examples import read_examples
-    from lookwhere_cli.training.finetune import FineTuning, Run
-    from lookwhere_cli.training.optimise import Rates
-    from lookwhere_cli.training.splits import divided, read_split
-    from lookwhere_cli.training.start import WHOLE, Shape
+    from lookwhere_cli.training.finetune.finetune import FineTuning, Run
+    from lookwhere_cli.training.finetune.start import WHOLE, Shape
+    from lookwhere_cli.training.optim import Rates
 
     console = Console(stderr=True, quiet=quiet or os.environ.get("RANK", "0") != "0")  # one of accelerate's speaks
     full = method in WHOLE
@@ -172,10 +172,10 @@ def _dropped(method: str, prune: str | None) -> int | float | None:
 
 def _config(base: Loaded, recipe: FineTuning, labelled: Labelled, k: int | float) -> Config:
     """The new model's, for pictures such as these. Raises UsageError, ModelError for what can't be."""
-    from lookwhere_cli.models.cropr import check_own
-    from lookwhere_cli.models.schedule import pruning_of
-    from lookwhere_cli.training.finetune import typical_size
-    from lookwhere_cli.training.start import config_for, with_second_look
+    from lookwhere_cli.models.pruning.cropr import check_own
+    from lookwhere_cli.models.pruning.schedule import pruning_of
+    from lookwhere_cli.training.finetune.finetune import typical_size
+    from lookwhere_cli.training.finetune.start import config_for, with_second_look
 
     try:
         config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
@@ -231,14 +231,14 @@ def _loaded(name: str, quiet: bool) -> Loaded:
 
 
 def _look(source: Path, labelled: Labelled) -> Look:
-    from lookwhere_cli.training.look import read_look
+    from lookwhere_cli.data.regions import read_look
 
     return read_look(source, labelled.root, [example.path for example in labelled.examples])
 
 
 def _train(run: Run, console: Console, start: str) -> None:
+    from lookwhere_cli.data.splits import write_split
     from lookwhere_cli.training.record import finish_fine_tuning
-    from lookwhere_cli.training.splits import write_split
 
     done = run.resume()
     if done:

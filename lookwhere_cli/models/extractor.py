@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.config import Config, Grid
-from lookwhere_cli.models.cropr import Cropr, cropr_of, put_back
+from lookwhere_cli.models.pruning.cropr import Cropr, cropr_of, put_back
 from lookwhere_cli.models.vit import ALL, ViT
 
 

@@ -10,10 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
+from lookwhere_cli.models.cascade.second_look import SecondLook
 from lookwhere_cli.models.config import Config, Grid
 from lookwhere_cli.models.decoder import decoder_of
 from lookwhere_cli.models.extractor import Coarse, Extracted, Extractor
-from lookwhere_cli.models.second_look import SecondLook
 from lookwhere_cli.models.selector import Selection, selector_of
 from lookwhere_cli.models.vit import CLS
 

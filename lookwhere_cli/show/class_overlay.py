@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookwhere_cli.rows import Share, on_one_line
+from lookwhere_cli.output.rows import Share, on_one_line
 from lookwhere_cli.show.legend import BACKGROUND, NARROWEST, class_strip, text_size
 from lookwhere_cli.show.overlay import BAND_PIXELS
 

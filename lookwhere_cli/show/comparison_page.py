@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookwhere_cli.rows import on_one_line
+from lookwhere_cli.output.rows import on_one_line
 from lookwhere_cli.show.colours import class_colours
 from lookwhere_cli.show.comparison import METHODS, Results, caption, columns
 from lookwhere_cli.show.pareto import draw

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lookwhere_cli.rows import on_one_line
+from lookwhere_cli.output.rows import on_one_line
 from lookwhere_cli.show.colours import heat_colours, heat_levels
 from lookwhere_cli.show.geometry import OUTSIDE, Box, Cells, cell_of, cells_along, chosen_mask
 from lookwhere_cli.show.legend import BACKGROUND, NARROWEST, legend_strip, text_size

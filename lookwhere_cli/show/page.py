@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookwhere_cli.rows import Label, on_one_line
+from lookwhere_cli.output.rows import Label, on_one_line
 from lookwhere_cli.show.colours import heat_colours, heat_levels
 from lookwhere_cli.show.geometry import Box
 

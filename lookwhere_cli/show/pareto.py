@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.show.comparison import METHODS, Results
 from lookwhere_cli.show.score_plots import new_figure, plain_ticks
 from lookwhere_cli.show.scores import TITLES

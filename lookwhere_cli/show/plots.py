@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.output.files import whole_file, writing
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.show.scores import TITLES, Results, ordered, short
 
 if TYPE_CHECKING:

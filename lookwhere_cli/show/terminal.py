@@ -15,7 +15,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from lookwhere_cli.rows import Label, Share, on_one_line
+from lookwhere_cli.output.rows import Label, Share, on_one_line
 from lookwhere_cli.show.colours import faded, heat_colours, heat_levels, mixed
 from lookwhere_cli.show.geometry import OUTSIDE, WHOLE, Box, Cells, cells_of_pixels, chosen_mask, fit
 from lookwhere_cli.show.halfblocks import colour_lines, has_colour, mask_lines, shade_lines

@@ -16,12 +16,12 @@ from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.names import CARD
 from lookwhere_cli.checkpoints.names import TRAINING as RECORD
 from lookwhere_cli.checkpoints.sums import write_sums
-from lookwhere_cli.files import whole_file, writing
+from lookwhere_cli.data.examples import SIDES
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.show.plots import epoch_curves, loss_curves
-from lookwhere_cli.training.examples import SIDES
-from lookwhere_cli.training.finetune import Run
+from lookwhere_cli.training.finetune.finetune import Run
 
 CURVES = "curves.png"
 LOG = "epochs.csv"

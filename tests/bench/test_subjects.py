@@ -24,7 +24,7 @@ from lookwhere_cli.bench.record import Limit, Record
 from lookwhere_cli.bench.settings import Settings
 from lookwhere_cli.bench.start import imported, start
 from lookwhere_cli.errors import LookWhereError
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from tests.models.small import KINDS, LABELLED, noise, small
 
 

@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lookwhere_cli.checkpoints import published_cropr
-from lookwhere_cli.checkpoints.convert import convert
 from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.published import cropr as published_cropr
+from lookwhere_cli.checkpoints.published.convert import convert
 from lookwhere_cli.errors import ModelError
-from lookwhere_cli.models.auxiliary import Auxiliaries
-from lookwhere_cli.models.cropr import Cropr
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.pruning.auxiliary import Auxiliaries
+from lookwhere_cli.models.pruning.cropr import Cropr
+from lookwhere_cli.models.pruning.schedule import Pruning
 from tests.models.small import LABELLED, small
 
 CONFIG = replace(

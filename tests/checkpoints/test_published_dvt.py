@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from lookwhere_cli.checkpoints import convert as converting
-from lookwhere_cli.checkpoints import published_dvt
 from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.published import convert as converting
+from lookwhere_cli.checkpoints.published import dvt as published_dvt
 from lookwhere_cli.errors import ModelError
-from lookwhere_cli.models.dvt import PUBLISHED
+from lookwhere_cli.models.cascade.dvt import PUBLISHED
 from tests.models.small import CASCADE, noise, small_cascade
 
 CONFIG = replace(

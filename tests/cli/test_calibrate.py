@@ -12,8 +12,8 @@ from lookwhere_cli.checkpoints.card import what
 from lookwhere_cli.cli.calibrate import amount
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config
+from tests.data.labelled import coloured
 from tests.test_architecture import imported
-from tests.training.labelled import coloured
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import save_model
-from lookwhere_cli.rows import COLUMNS
+from lookwhere_cli.output.rows import COLUMNS
 from tests.models.small import ADDING, small
 
 
@@ -215,7 +215,7 @@ def test_a_full_disk_is_a_sentence(lookwhere, photos, format):
 
 
 def test_a_disk_that_fills_up_leaves_no_file(lookwhere, photos, tmp_path, monkeypatch):
-    from lookwhere_cli import rows
+    from lookwhere_cli.output import rows
 
     class Filling(rows.JsonLinesWriter):
         def write(self, row):

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.labelled import coloured, fields, spotted
 from tests.test_architecture import imported
-from tests.training.labelled import coloured, fields, spotted
 
 FAST = ("--epochs", 2, "--batch-size", 6, "-k", "4-12", "--device", "cpu", "--dtype", "float32", "--workers", 0)
 MADE = {

@@ -12,12 +12,12 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 
-from lookwhere_cli.checkpoints import convert as converting
-from lookwhere_cli.checkpoints import published
-from lookwhere_cli.checkpoints.convert import convert
 from lookwhere_cli.checkpoints.folder import load_model, read_config
 from lookwhere_cli.checkpoints.hub import pull
 from lookwhere_cli.checkpoints.names import PUBLISHED_FILES, PUBLISHED_REPOSITORY, resolve
+from lookwhere_cli.checkpoints.published import convert as converting
+from lookwhere_cli.checkpoints.published import lookwhere as published
+from lookwhere_cli.checkpoints.published.convert import convert
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.loading import load
 from lookwhere_cli.models.selector import choose

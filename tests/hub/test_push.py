@@ -10,7 +10,7 @@ from huggingface_hub import ModelCard
 from lookwhere_cli.checkpoints.card import cost, what
 from lookwhere_cli.checkpoints.folder import load_model, save_model
 from lookwhere_cli.checkpoints.names import RESULTS, TRAINING
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from tests.models.small import LABELLED, small
 
 NAME = "someone/birds"

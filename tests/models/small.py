@@ -7,8 +7,8 @@ from typing import TypeVar
 
 import torch
 
+from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.models.lookwhere import LookWhere
 
 M = TypeVar("M", bound=torch.nn.Module)

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lookwhere_cli.models.cascade import confidence, decide, every, exits_of
-from lookwhere_cli.models.thresholds import LEAST, calibrate
+from lookwhere_cli.models.cascade.stages import confidence, decide, every, exits_of
+from lookwhere_cli.models.cascade.thresholds import LEAST, calibrate
 from tests.models.small import noise
 
 COSTS = (1.0, 3.0, 7.0)

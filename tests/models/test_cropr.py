@@ -11,15 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lookwhere_cli.models.auxiliary import Attending, Auxiliaries
+from lookwhere_cli.macs.blocks import pruned_macs
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.cost import pruned_macs
-from lookwhere_cli.models.cropr import Cropr, PruningModule, put_back
 from lookwhere_cli.models.extractor import Extractor
-from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries
+from lookwhere_cli.models.pruning.cropr import Cropr, PruningModule, put_back
+from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.vit import ALL, CLS
+from tests.macs.test_macs import counted
 from tests.models.small import PUBLISHED, SMALL, noise, small, some_cells
-from tests.models.test_macs import counted
 
 FULL = replace(SMALL, extractor_depth=5, selector_depth=0, prefix="own", k=1.0)
 REGISTERS = replace(FULL, registers=2)

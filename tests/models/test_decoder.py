@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread import overlay, spread
 from lookwhere_cli.models.vit import CLS, ViT, cut
+from tests.macs.test_macs import counted
 from tests.models.small import LABELLED, PUBLISHED, SEGMENTING, noise, small, some_cells
-from tests.models.test_macs import counted
 
 LINEAR = replace(SEGMENTING, decoder_channels=0)
 DECODERS = {

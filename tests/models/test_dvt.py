@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lookwhere_cli.models import dvt_macs
+from lookwhere_cli.macs import cascade as dvt_macs
 from lookwhere_cli.models.blank import blank
-from lookwhere_cli.models.cascade import confidence
+from lookwhere_cli.models.cascade.dvt import DVT, Exit, ExitShape, State, check_growth, exit_shapes, resized
+from lookwhere_cli.models.cascade.reuse import NoReuse, Resize
+from lookwhere_cli.models.cascade.stages import confidence
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.dvt import DVT, Exit, ExitShape, State, check_growth, exit_shapes, resized
-from lookwhere_cli.models.reuse import NoReuse, Resize
 from lookwhere_cli.models.vit import ViT
+from tests.macs.test_macs import counted
 from tests.models.small import LABELLED, filled, noise
-from tests.models.test_macs import counted
 
 GRIDS = ((2, 3), (3, 5), (5, 7))
 KINDS = {

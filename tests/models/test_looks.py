@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lookwhere_cli.models import macs
-from lookwhere_cli.models.cascade import confidence, decide, every
+from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.models.cascade.looks import Seen, Whole, looks_of
+from lookwhere_cli.models.cascade.stages import confidence, decide, every
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.extractor import Coarse
-from lookwhere_cli.models.looks import Seen, Whole, looks_of
 from lookwhere_cli.models.lookwhere import LookWhere
+from tests.macs.test_macs import counted
 from tests.models.small import ADDING, LABELLED, noise, small, some_cells
-from tests.models.test_macs import counted
 
 GRID, THUMBNAIL, KS = (6, 6), (3, 3), (4, 9, 20)
 PUBLISHED = replace(

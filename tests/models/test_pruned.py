@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from lookwhere_cli.models import macs
+from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.cropr import Cropr
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.pruning.cropr import Cropr
+from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.vit import CLS
+from tests.macs.test_macs import counted
 from tests.models.small import LABELLED, PUBLISHED, SEGMENTING, noise, small, some_cells
-from tests.models.test_macs import counted
 
 GRID, K = (5, 7), 20
 DEEP = replace(LABELLED, extractor_depth=5, k=K)

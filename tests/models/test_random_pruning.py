@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import torch
 
-from lookwhere_cli.models.cost import blocks_macs
-from lookwhere_cli.models.cropr import put_back
-from lookwhere_cli.models.random_pruning import random_cropr
-from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.macs.blocks import blocks_macs
+from lookwhere_cli.models.pruning.cropr import put_back
+from lookwhere_cli.models.pruning.random import random_cropr
+from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.vit import CLS
+from tests.macs.test_macs import counted
 from tests.models.small import LABELLED, noise, small
 from tests.models.test_cropr import FULL, FUSIONS, REGISTERS, still, tokens_of
-from tests.models.test_macs import counted
 
 
 @FUSIONS

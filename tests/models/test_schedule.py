@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from lookwhere_cli.macs.blocks import block_macs, pruned_macs
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.cost import block_macs, pruned_macs
-from lookwhere_cli.models.schedule import Pruning, check, eased, kept_counts, modules
+from lookwhere_cli.models.pruning.schedule import Pruning, check, eased, kept_counts, modules
 
 TINY = Config(selector_depth=0, prefix="own")
 LARGE = replace(TINY, dim=1024, heads=16, hidden=4096, extractor_depth=24, grid=(32, 32))

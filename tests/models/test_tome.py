@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lookwhere_cli.macs.blocks import merged_counts, merged_macs
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.cost import merged_counts, merged_macs
-from lookwhere_cli.models.tome import Groups, ToMe, match, merge
+from lookwhere_cli.models.pruning.tome import Groups, ToMe, match, merge
 from lookwhere_cli.models.vit import ALL, CLS
+from tests.macs.test_macs import counted
 from tests.models.small import SEGMENTING, noise, small
 from tests.models.test_cropr import FULL, REGISTERS, tokens_of
-from tests.models.test_macs import counted
 
 CONFIGS = pytest.mark.parametrize("config", [FULL, REGISTERS])
 

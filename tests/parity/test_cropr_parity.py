@@ -12,13 +12,13 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor
 
-from lookwhere_cli.checkpoints import published_cropr
-from lookwhere_cli.checkpoints.convert import check, convert
 from lookwhere_cli.checkpoints.folder import load_model
-from lookwhere_cli.models.auxiliary import Attending, Auxiliaries, Auxiliary
-from lookwhere_cli.models.cropr import PruningModule, put_back
+from lookwhere_cli.checkpoints.published import cropr as published_cropr
+from lookwhere_cli.checkpoints.published.convert import check, convert
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.schedule import Pruning
+from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries, Auxiliary
+from lookwhere_cli.models.pruning.cropr import PruningModule, put_back
+from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.vit import ALL, cut
 from tests.parity.official_checkpoint import checkpoint, pictures, uniform
 

@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lookwhere_cli.checkpoints import published_dvt
+from lookwhere_cli.checkpoints.published import dvt as published_dvt
+from lookwhere_cli.models.cascade.dvt import DVT, PUBLISHED, State
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.dvt import DVT, PUBLISHED, State
 from tests.parity.official_checkpoint import checkpoint, pictures
 from tests.parity.test_lookwhere_parity import expected
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor
 
-from lookwhere_cli.checkpoints import published
+from lookwhere_cli.checkpoints.published import lookwhere as published
 from lookwhere_cli.images.view import alias
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose

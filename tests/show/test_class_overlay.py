@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookwhere_cli.rows import Share
+from lookwhere_cli.output.rows import Share
 from lookwhere_cli.show import class_overlay as module
 from lookwhere_cli.show.class_overlay import class_overlay
 from lookwhere_cli.show.colours import class_colours

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookwhere_cli.rows import Label
+from lookwhere_cli.output.rows import Label
 from lookwhere_cli.show.page import PagePicture, page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
 
-from lookwhere_cli.rows import Label, Share
+from lookwhere_cli.output.rows import Label, Share
 from lookwhere_cli.show.colours import class_colours, heat_colours, heat_levels
 from lookwhere_cli.show.geometry import OUTSIDE, cells_along, cells_of_pixels, fit
 from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatMap, Legend, label_bars, share_bars

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookwhere_cli.training.augment import Augmentation, Sample, augmented, fitted, seeded
+from lookwhere_cli.data.sample import Sample
+from lookwhere_cli.training.augment import Augmentation, augmented, fitted, seeded
 
 CLASS = 7
 

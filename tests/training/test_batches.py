@@ -12,11 +12,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lookwhere_cli.data.examples import Example, Kind
+from lookwhere_cli.data.regions import Look, boundaries, read_look
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.training.augment import Augmentation
-from lookwhere_cli.training.batches import Batch, Batches, K, Serving, load_sample
-from lookwhere_cli.training.examples import Example, Kind
-from lookwhere_cli.training.look import Look, boundaries, read_look
+from lookwhere_cli.training.finetune.batches import Batch, Batches, K, Serving, load_sample
 
 PATCH, COUNT = 8, 10
 STILL = Augmentation(area=(1.0, 1.0), jitter=1.0, flip=False, colour=0.0)

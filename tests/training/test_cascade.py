@@ -10,20 +10,20 @@ import torch
 from torch import nn
 
 from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.data.examples import Kind, Labelled
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.loading import load
+from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.dvt import DVT, shapes_of
 from lookwhere_cli.training.augment import Augmentation
-from lookwhere_cli.training.batches import Batch
-from lookwhere_cli.training.criterion import LabelCriterion, class_loss
-from lookwhere_cli.training.examples import Kind, Labelled
-from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
-from lookwhere_cli.training.objective import CascadeObjective
-from lookwhere_cli.training.optimise import FRESH, Rates, optimizer_of
-from lookwhere_cli.training.start import Shape, config_for, start_of
+from lookwhere_cli.training.finetune.batches import Batch
+from lookwhere_cli.training.finetune.criterion import LabelCriterion, class_loss
+from lookwhere_cli.training.finetune.finetune import FineTuning, Run, typical_size
+from lookwhere_cli.training.finetune.objective import CascadeObjective
+from lookwhere_cli.training.finetune.start import Shape, config_for, start_of
+from lookwhere_cli.training.optim import FRESH, Rates, optimizer_of
+from tests.data.labelled import coloured, start
 from tests.models.small import CASCADE, LABELLED, small, small_cascade
-from tests.training.labelled import coloured, start
 from tests.training.test_finetune import fallen, interrupted_at, without_time
 
 NAMES = ("a", "b")

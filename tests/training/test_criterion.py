@@ -12,19 +12,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lookwhere_cli.checkpoints.folder import Loaded, load_model
+from lookwhere_cli.data.examples import Example, Kind, Labelled
 from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.batches import Batch, normalised
-from lookwhere_cli.training.criterion import TeacherCriterion, cell_loss, teacher_of
-from lookwhere_cli.training.examples import Example, Kind, Labelled
-from lookwhere_cli.training.finetune import FineTuning, Run, typical_size
-from lookwhere_cli.training.objective import CascadeObjective, Objective
-from lookwhere_cli.training.start import Shape, config_for
+from lookwhere_cli.training.finetune.batches import Batch, normalised
+from lookwhere_cli.training.finetune.criterion import TeacherCriterion, cell_loss, teacher_of
+from lookwhere_cli.training.finetune.finetune import FineTuning, Run, typical_size
+from lookwhere_cli.training.finetune.objective import CascadeObjective, Objective
+from lookwhere_cli.training.finetune.start import Shape, config_for
+from tests.data.labelled import COLOURS, coloured, fields, start
 from tests.models.small import LABELLED, SEGMENTING, noise, small, small_cascade
-from tests.training.labelled import COLOURS, coloured, fields, start
 from tests.training.test_finetune import RECIPE, same, without_time
 from tests.training.test_objective import batch_of
 

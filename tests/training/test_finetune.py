@@ -18,17 +18,18 @@ import torch
 from torch import Tensor
 
 from lookwhere_cli.checkpoints.folder import Loaded, load_model, save_model
+from lookwhere_cli.data.examples import Example, Labelled
+from lookwhere_cli.data.regions import Look, covered, read_look
+from lookwhere_cli.data.sample import Sample
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.training import finetune
-from lookwhere_cli.training.augment import Augmentation, Sample, fitted
-from lookwhere_cli.training.batches import load_sample
-from lookwhere_cli.training.examples import Example, Labelled
-from lookwhere_cli.training.finetune import FineTuning, Moment, Run, class_weights, typical_size
-from lookwhere_cli.training.look import Look, covered, read_look
-from lookwhere_cli.training.optimise import Rates
-from lookwhere_cli.training.start import Shape, config_for
-from tests.training.labelled import coloured, fields, spotted, start
+from lookwhere_cli.training.augment import Augmentation, fitted
+from lookwhere_cli.training.finetune import finetune
+from lookwhere_cli.training.finetune.batches import load_sample
+from lookwhere_cli.training.finetune.finetune import FineTuning, Moment, Run, class_weights, typical_size
+from lookwhere_cli.training.finetune.start import Shape, config_for
+from lookwhere_cli.training.optim import Rates
+from tests.data.labelled import coloured, fields, spotted, start
 
 RECIPE = FineTuning(
     epochs=4,

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from lookwhere_cli.errors import DataError
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.training.batches import Batch, Batches
-from lookwhere_cli.training.finetune import FineTuning, Run
-from lookwhere_cli.training.first_queries import LEAST, RIDGE, start_queries
-from lookwhere_cli.training.objective import Objective
-from lookwhere_cli.training.optimise import Rates
+from lookwhere_cli.training.finetune.batches import Batch, Batches
+from lookwhere_cli.training.finetune.finetune import FineTuning, Run
+from lookwhere_cli.training.finetune.first_queries import LEAST, RIDGE, start_queries
+from lookwhere_cli.training.finetune.objective import Objective
+from lookwhere_cli.training.optim import Rates
+from tests.data.labelled import coloured, fields, start
 from tests.models.small import PRUNING
-from tests.training.labelled import coloured, fields, start
 from tests.training.test_finetune import run_of, same
 from tests.training.test_objective import batch_of, objective
 from tests.training.test_pruning import BOTH, CROPR, taught

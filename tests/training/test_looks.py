@@ -11,20 +11,20 @@ from torch import Tensor
 
 from lookwhere_cli.adaptive import adaptive
 from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.data.examples import Example, Labelled
 from lookwhere_cli.loading import load
+from lookwhere_cli.models.cascade.looks import Seen, Whole
 from lookwhere_cli.models.extractor import Coarse
-from lookwhere_cli.models.looks import Seen, Whole
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.batches import K, normalised
-from lookwhere_cli.training.criterion import class_loss
-from lookwhere_cli.training.examples import Example, Labelled
-from lookwhere_cli.training.finetune import Run, typical_size
-from lookwhere_cli.training.optimise import Rates
-from lookwhere_cli.training.start import Shape, config_for, with_second_look
+from lookwhere_cli.training.finetune.batches import K, normalised
+from lookwhere_cli.training.finetune.criterion import class_loss
+from lookwhere_cli.training.finetune.finetune import Run, typical_size
+from lookwhere_cli.training.finetune.start import Shape, config_for, with_second_look
+from lookwhere_cli.training.optim import Rates
+from tests.data.labelled import coloured, start
 from tests.models.small import ADDING, LABELLED, small
 from tests.models.test_looks import masked
-from tests.training.labelled import coloured, start
 from tests.training.test_batches import SERVING, batches, examples  # noqa: F401 (a fixture)
 from tests.training.test_finetune import RECIPE, fallen, interrupted_at, same, without_time
 from tests.training.test_objective import ALIKE, CELLS, batch_of, cells_read, objective

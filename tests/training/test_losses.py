@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lookwhere_cli.models.spread import spread
-from lookwhere_cli.training.losses import logits_loss, map_loss, patch_loss_chosen, patch_loss_spread
+from lookwhere_cli.training.distil.losses import logits_loss, map_loss, patch_loss_chosen, patch_loss_spread
 from tests.models.small import noise, some_cells
 
 

@@ -9,13 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.training.batches import Batch
-from lookwhere_cli.training.criterion import SMOOTHING, LabelCriterion, pixel_loss
-from lookwhere_cli.training.examples import Kind
-from lookwhere_cli.training.objective import Objective, Steering, look_loss
+from lookwhere_cli.training.finetune.batches import Batch
+from lookwhere_cli.training.finetune.criterion import SMOOTHING, LabelCriterion, pixel_loss
+from lookwhere_cli.training.finetune.objective import Objective, Steering, look_loss
 from tests.models.small import LABELLED, SEGMENTING, small
 
 CELLS = 36

@@ -16,12 +16,12 @@ from safetensors.torch import load_file, save_file
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.training.losses import Weights
-from lookwhere_cli.training.optimise import Rates, optimizer_of, set_rates
-from lookwhere_cli.training.pretrain import Pretraining, Run, student_config
-from lookwhere_cli.training.teacher import MapRecipe
+from lookwhere_cli.training.distil.losses import Weights
+from lookwhere_cli.training.distil.pretrain import Pretraining, Run, student_config
+from lookwhere_cli.training.distil.teacher import MapRecipe
+from lookwhere_cli.training.distil.views import ViewRecipe
+from lookwhere_cli.training.optim import Rates, optimizer_of, set_rates
 from lookwhere_cli.training.timm_models import load_vit
-from lookwhere_cli.training.views import ViewRecipe
 from tests.training.tiny import photographs, teacher_file
 
 RECIPE = Pretraining(

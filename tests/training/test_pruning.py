@@ -11,16 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.training.criterion import LabelCriterion, cell_loss, class_shares, pixel_loss
-from lookwhere_cli.training.examples import Kind
-from lookwhere_cli.training.finetune import FineTuning, Run
-from lookwhere_cli.training.objective import Objective
-from lookwhere_cli.training.optimise import Rates, optimizer_of
-from lookwhere_cli.training.start import Shape
+from lookwhere_cli.training.finetune.criterion import LabelCriterion, cell_loss, class_shares, pixel_loss
+from lookwhere_cli.training.finetune.finetune import FineTuning, Run
+from lookwhere_cli.training.finetune.objective import Objective
+from lookwhere_cli.training.finetune.start import Shape
+from lookwhere_cli.training.optim import Rates, optimizer_of
+from tests.data.labelled import coloured, fields, start
 from tests.models.small import PRUNING, SEGMENTING, noise
-from tests.training.labelled import coloured, fields, start
 from tests.training.test_finetune import RECIPE, fallen, run_of, same, without_time
 from tests.training.test_objective import batch_of, objective
 
@@ -178,7 +178,7 @@ def test_masks_are_learnt_with_fusion(tmp_path: Path) -> None:
 
 
 def test_a_model_that_prunes_may_go_on_without_its_modules_and_back() -> None:
-    from lookwhere_cli.training.start import config_for, start_of
+    from lookwhere_cli.training.finetune.start import config_for, start_of
 
     pruning = start(extractor_depth=5, prune=3).model
     for shape, modules in ((Shape(), 0), (Shape(prune=2), 4), (Shape(method="cropr", prune=0.5), 4)):
@@ -190,7 +190,7 @@ def test_a_model_that_prunes_may_go_on_without_its_modules_and_back() -> None:
 
 def test_the_config_says_what_is_dropped_and_masks_get_it_back() -> None:
     def configured(shape: Shape, kind: Kind) -> Config:
-        from lookwhere_cli.training.start import config_for
+        from lookwhere_cli.training.finetune.start import config_for
 
         return config_for(SEGMENTING, shape, kind, ("a", "b"), (24, 24))
 

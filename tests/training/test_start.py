@@ -8,11 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.training.examples import Kind
-from lookwhere_cli.training.start import Shape, config_for, start_of
+from lookwhere_cli.training.finetune.start import Shape, config_for, start_of
 from tests.models.small import GATED, LABELLED, PUBLISHED, SEGMENTING, SMALL, noise, small
 
 BASE = LABELLED  # 6 x 6 cells of 4 px, 3 x 3 patches of thumbnail, 2 of 3 blocks in the selector

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.training.teacher import MapRecipe, Teacher, resized
+from lookwhere_cli.training.distil.teacher import MapRecipe, Teacher, resized
 from lookwhere_cli.training.timm_models import load_vit
 from tests.training.tiny import teacher_file
 

@@ -11,7 +11,7 @@ from lookwhere_cli.checkpoints.timm_package import import_timm
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.distil import student_of
+from lookwhere_cli.training.distil.distillation import student_of
 from lookwhere_cli.training.timm_models import config_of, load_vit
 from tests.training.tiny import teacher_file
 

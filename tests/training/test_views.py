@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookwhere_cli.training.views import ViewRecipe, Views, augment, crop_box, draw_step, readable
+from lookwhere_cli.training.distil.views import ViewRecipe, Views, augment, crop_box, draw_step, readable
 from tests.training.tiny import photographs
 
 RECIPE = ViewRecipe(sizes=(32, 48), patch=8, k=(2, 30), mixed=0.5)

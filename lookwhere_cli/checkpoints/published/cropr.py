@@ -1,0 +1,93 @@
+"""Token Cropr's published layout, read into ours: a ViT in timm's names, its pruning modules and what taught them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.pruning.auxiliary import Auxiliaries
+from lookwhere_cli.models.pruning.cropr import Cropr
+from lookwhere_cli.models.pruning.schedule import Pruning, modules
+from lookwhere_cli.models.vit import ViT
+
+PAPER = 'Bergner et al., "Token Cropr: Faster ViTs for Quite a Few Tasks", arXiv 2412.00965.'
+RATE = 8  # no file says it; it is the published classifiers'
+HEAD_DIM = 64  # of every ViT's attention, from tiny to large
+_MODULE = re.compile(r"cropr\.(\d+)\.(.+)")
+_QUERIES = "cross_attn.queries"
+
+
+def is_cropr(file: Mapping[str, Any]) -> bool:
+    """Whether these are the tensors of a ViT with pruning modules."""
+    return any(_MODULE.match(name) for name in file)
+
+
+def described(file: Mapping[str, Any]) -> tuple[Config, Pruning]:
+    """What the tensors' names and shapes say of a model: a full ViT, whose classes have no names yet.
+
+    Raises ValueError with a sentence where they say nothing of the kind.
+    """
+    dim, _, patch, _ = _shape(file, "patch_embed.proj.weight", 4)
+    cells = _shape(file, "pos_embed", 3)[1] - 1
+    side = round(cells**0.5)
+    classes = _shape(file, "head.weight", 2)[0]
+    config = Config(
+        patch=patch,
+        dim=dim,
+        heads=max(1, dim // HEAD_DIM),
+        extractor_depth=_count(file, r"blocks\.(\d+)\."),
+        selector_depth=0,
+        prefix="own",
+        grid=(side, side),
+        hidden=_shape(file, "blocks.0.mlp.fc1.weight", 2)[0],
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+        crop_share=0.875,
+        labels=tuple(f"class {index}" for index in range(classes)),
+        k=1.0,
+    )
+    count = _count(file, _MODULE.pattern)
+    fusion = count == modules(config, fusion=True)
+    if count != modules(config, fusion):
+        raise ValueError(
+            f"it has {count} pruning modules for {config.extractor_depth} blocks; "
+            f"there must be {modules(config, False)}, or {modules(config, True)} with last-layer fusion"
+        )
+    return config, Pruning(RATE, fusion)
+
+
+def layout(config: Config, pruning: Pruning) -> dict[str, Tensor]:
+    """The tensors that a file of that model has, without values, by its own names."""
+    with torch.device("meta"):
+        vit = ViT(config, config.extractor_depth, config.grid).state_dict()
+        head = torch.nn.Linear(config.dim, len(config.labels)).state_dict(prefix="head.")
+        teachers = Auxiliaries(Cropr(config, pruning), 1, len(config.labels)).state_dict(prefix="cropr.")
+    return {**vit, **head, **teachers}
+
+
+def tensors(file: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Under our names: of the modules only their queries, summed; what taught them is left out."""
+    out: dict[str, Tensor] = {}
+    for name, tensor in file.items():
+        module = _MODULE.match(name)
+        if module is None:
+            out[name if name.startswith("head.") else f"extractor.{name}"] = tensor
+        elif module[2] == _QUERIES:
+            out[f"extractor.cropr.{module[1]}.query"] = tensor.sum((0, 1))
+    return out
+
+
+def _count(file: Mapping[str, Any], numbered: str) -> int:
+    return 1 + max((int(found[1]) for name in file if (found := re.match(numbered, name))), default=-1)
+
+
+def _shape(file: Mapping[str, Any], name: str, axes: int) -> tuple[int, ...]:
+    tensor = file.get(name)
+    if not isinstance(tensor, Tensor) or tensor.ndim != axes:
+        raise ValueError(f"it has no {name} of {axes} axes")
+    return tuple(tensor.shape)

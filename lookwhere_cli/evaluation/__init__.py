@@ -1,0 +1,1 @@
+"""Evaluating, calibrating and comparing models on labelled pictures."""

@@ -1,0 +1,1 @@
+"""Comparing several methods on the same labelled pictures."""

@@ -1,0 +1,1 @@
+"""Multiply-adds by part, counted without torch."""

@@ -1,0 +1,1 @@
+"""Models that answer in stages: growing grids (DVT), or growing numbers of cells (looks)."""

@@ -1,0 +1,1 @@
+"""Token pruning: Token Cropr, and what it is compared with."""

@@ -1,0 +1,1 @@
+"""Pretraining by distillation from timm teachers, without labels."""

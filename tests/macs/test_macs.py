@@ -1,0 +1,74 @@
+"""The counter equals torch's own, for several shapes and k."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from lookwhere_cli.checkpoints.published import lookwhere as published
+from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.models.extractor import Coarse
+from tests.models.small import KINDS, LABELLED, SMALL, noise, small, some_cells
+
+
+def counted(run) -> int:
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH), torch.no_grad():
+        run()
+    return counter.get_total_flops() // 2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("coarse_grid", [None, (4, 3)])
+@pytest.mark.parametrize(("grid", "thumbnail", "k"), [((6, 6), (3, 3), 9), ((5, 7), (2, 4), 1), ((9, 4), (3, 2), 36)])
+def test_counts_what_torch_counts(
+    kind: str, grid: tuple[int, int], thumbnail: tuple[int, int], k: int, coarse_grid: tuple[int, int] | None
+) -> None:
+    config = KINDS[kind]
+    model = small(config)
+    thumbnails = noise(1, 3, thumbnail[0] * config.patch, thumbnail[1] * config.patch)
+    patches, cells = noise(1, k, 3, config.patch, config.patch), some_cells(1, k, grid[0] * grid[1])
+
+    def select() -> torch.Tensor:
+        return model.select(thumbnails, grid).prefix_tokens
+
+    prefix = select()
+    coarse = coarse_grid and Coarse(noise(1, 12, 3, config.patch, config.patch), coarse_grid)
+    also = 12 if coarse else 0
+    ours = macs.count(config, grid, thumbnail, k, also)
+    assert ours.selector == counted(select)
+    assert ours.extractor == counted(lambda: model.extract(patches, cells, grid, prefix, coarse))
+    assert ours.head == (counted(lambda: model.logits(noise(1, config.dim))) if config.labels else 0)
+    dense = macs.count_dense(config, grid, thumbnail, k, config.dim, also)
+    assert dense.extractor == counted(lambda: model.extract_dense(patches, cells, grid, prefix, coarse))
+    assert dense.spread == min(5, k) * grid[0] * grid[1] * config.dim
+    assert dense.total == dense.selector + dense.extractor + dense.spread
+
+
+def test_full_is_timms_forward_pass() -> None:
+    from lookwhere_cli.checkpoints.timm_package import import_timm
+
+    timm = import_timm()
+    vit = timm.models.VisionTransformer(
+        img_size=24, patch_size=4, embed_dim=24, depth=3, num_heads=3, mlp_ratio=2, num_classes=3
+    ).eval()
+    assert macs.full(LABELLED, (6, 6)) == counted(lambda: vit(noise(1, 3, 24, 24)))
+
+
+def test_the_authors_figure_is_ours_plus_what_their_code_computes_in_vain() -> None:
+    config = published.imagenet(tuple(map(str, range(1000))))
+    k, unused = 128, 256 - 128
+    embedded_in_vain = unused * 3 * config.patch**2 * config.dim
+    dense = macs.count_dense(config, (16, 16), (11, 11), k, channels=0)
+    registers = config.registers * (2 * config.dim**2 + 2 * (5 + k) * config.dim + 2 * config.dim * config.hidden)
+    cls = macs.count(config, (16, 16), (11, 11), k)
+    one_token = (cls.extractor - macs._extractor(config, k, returned=0)) + registers
+    assert (cls.selector + cls.head + dense.extractor + one_token + embedded_in_vain) / 1e9 == pytest.approx(
+        14.83, abs=0.005
+    )
+
+
+def test_fewer_cells_cost_less() -> None:
+    costs = [macs.count(SMALL, (6, 6), (3, 3), k).total for k in range(1, 37)]
+    assert costs == sorted(set(costs))

@@ -1,0 +1,87 @@
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.images.find import find_pictures
+from lookwhere_cli.output.masks.places import check_files, places
+
+OUT = Path("masks")
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def make(*names):
+        for name in names:
+            path = tmp_path / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4)).save(path, format="PNG")
+
+    return make
+
+
+def stems(*inputs, out=OUT):
+    found = places(find_pictures(inputs), inputs, out)
+    return {picture: str(place.stem.relative_to(out)) for picture, place in found.items()}
+
+
+def test_sub_folders_of_a_folder_are_mirrored(here):
+    here("photos/1.jpg", "photos/drive/1.jpg", "photos/drive/day 2/1.jpg")
+    assert set(stems("photos").values()) == {"1", "drive/1", "drive/day 2/1"} == set(stems("./photos/").values())
+    os.chdir("photos")
+    assert set(stems(".", out=Path("../masks")).values()) == {"1", "drive/1", "drive/day 2/1"}
+
+
+def test_two_of_a_stem_in_a_folder_keep_their_endings(here):
+    here("photos/a.jpg", "photos/a.png", "photos/b.jpg", "photos/sub/a.jpg", "photos/A.gif")
+    assert set(stems("photos").values()) == {"a.jpg", "a.png", "A.gif", "b", "sub/a"}
+
+
+def test_what_is_named_otherwise_lies_below_the_deepest_folder_that_holds_it_all(here):
+    here("photos/a/1.jpg", "photos/b/1.jpg", "photos/b/2.jpg", "other/x/1.jpg")
+    assert list(stems("photos/a/1.jpg").values()) == ["1"]
+    assert list(stems("photos/a/1.jpg", "photos/b/1.jpg").values()) == ["a/1", "b/1"]
+    assert list(stems("photos/*/1.jpg").values()) == ["a/1", "b/1"]
+    Path("list.txt").write_text("photos/b/1.jpg\nphotos/b/2.jpg\n")
+    assert list(stems("@list.txt").values()) == ["1", "2"]
+    assert list(stems("photos", "other/x/1.jpg").values()) == ["a/1", "b/1", "b/2", "1"]
+
+
+def test_one_place_for_two_pictures_is_refused(here):
+    here("a/1.jpg", "b/1.jpg")
+    with pytest.raises(UsageError, match=r"'a/1.jpg' and 'b/1.jpg' would both be '1.jpg'"):
+        stems("a", "b")
+
+
+def test_an_output_folder_among_the_pictures(here):
+    here("photos/1.jpg", "photos/masks/1.png", "photos/masks/sub/2.png")
+    assert stems("photos", out=Path("photos/masks")) == {"photos/1.jpg": "1"}
+    assert len(stems("photos", "photos/masks/sub/2.png", out=Path("elsewhere"))) == 3
+    with pytest.raises(UsageError, match="is the folder of the pictures themselves"):
+        stems("photos", out=Path("photos/../photos"))
+    Path("photos/1.jpg").unlink()
+    with pytest.raises(UsageError, match="All pictures lie in --out"):
+        stems("photos", out=Path("photos/masks"))
+
+
+def test_files_that_would_stand_in_each_others_way_are_refused(here):
+    here("photos/a.jpg", "photos/a.overlay.jpg", "photos/b.png")
+    found = places(find_pictures(["photos"]), ["photos"], OUT)
+    check_files(found, [".png"])
+    with pytest.raises(UsageError, match=r"a\.overlay\.png"):
+        check_files(found, [".png", ".overlay.png"])
+    beside = places(["photos/b.png"], ["photos/b.png"], Path("photos"))
+    with pytest.raises(UsageError, match=r"'photos/b.png', for 'photos/b.png', would stand in the way"):
+        check_files(beside, [".png"])
+
+
+def test_names_of_any_bytes_and_dots():
+    inputs = ["odd\udce9/.hidden.jpg", "odd\udce9/two.parts.jpg", "odd\udce9/none", "odd\udce9/new\nline.jpg"]
+    found = places(inputs, inputs, OUT)
+    assert [place.file(".png").name for place in found.values()] == [
+        *(".hidden.png", "two.parts.png", "none.png", "new\nline.png")
+    ]
