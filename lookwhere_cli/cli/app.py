@@ -21,7 +21,7 @@ from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.cli.segment import segment
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import LookWhereError, OutputError
-from lookwhere_cli.output.rows import on_one_line
+from lookwhere_cli.text import on_one_line
 
 INTERRUPTED = 130
 

@@ -10,8 +10,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lookwhere_cli.output.rows import Row, on_one_line
+from lookwhere_cli.output.rows import Row
 from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatMap, Legend, label_bars, share_bars
+from lookwhere_cli.text import on_one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

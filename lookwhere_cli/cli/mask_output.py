@@ -13,7 +13,8 @@ from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.output.masks import coco
 from lookwhere_cli.output.masks.places import Place, check_files
-from lookwhere_cli.output.rows import Row, printable
+from lookwhere_cli.output.rows import Row
+from lookwhere_cli.text import printable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -15,7 +15,8 @@ from rich.text import Text
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import whole_file, writing
-from lookwhere_cli.output.rows import WRITERS, Row, on_one_line
+from lookwhere_cli.output.rows import WRITERS, Row
+from lookwhere_cli.text import on_one_line
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ from numpy import ndarray
 from lookwhere_cli.data.matching import matched
 from lookwhere_cli.evaluation.evaluate import ALL, Evaluation, Line
 from lookwhere_cli.metrics.intervals import Score
-from lookwhere_cli.output.rows import printable
+from lookwhere_cli.text import printable
 
 
 def as_dict(evaluation: Evaluation, part: str, command: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.output.rows import Row, printable
+from lookwhere_cli.output.rows import Row
+from lookwhere_cli.text import printable
 
 if TYPE_CHECKING:  # this is imported for --help, too
     import numpy as np

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any, BinaryIO, Protocol
 
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.text import on_one_line, printable
 
 PARQUET_GROUP = 256  # rows held until they become one row group
 
@@ -113,16 +114,6 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 NESTED = ("grid", "cells", "labels", "coarse", "shares")
-
-
-def printable(text: str) -> str:
-    r"""The text with what is not valid Unicode (bytes of a path that are not UTF-8) written out as `\udcff`."""
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def on_one_line(text: str) -> str:
-    r"""The text safe to print on one line of a terminal: control characters and newlines written out as `\n`."""
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in printable(text))
 
 
 class Writer(Protocol):

@@ -6,9 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookwhere_cli.output.rows import Share, on_one_line
+from lookwhere_cli.output.rows import Share
 from lookwhere_cli.show.legend import BACKGROUND, NARROWEST, class_strip, text_size
 from lookwhere_cli.show.overlay import BAND_PIXELS
+from lookwhere_cli.text import on_one_line
 
 TINT = 0.6  # of the class's colour; the rest is the picture's
 

@@ -10,12 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookwhere_cli.output.rows import on_one_line
 from lookwhere_cli.show.colours import class_colours
 from lookwhere_cli.show.comparison import METHODS, Results, caption, columns
 from lookwhere_cli.show.pareto import draw
 from lookwhere_cli.show.scores import TITLES
 from lookwhere_cli.show.tables import significant
+from lookwhere_cli.text import on_one_line
 
 WIDTH = 200  # columns of text: room for all of the table
 SIDE = 384  # pixels of a picture's longer side

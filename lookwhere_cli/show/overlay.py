@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from lookwhere_cli.output.rows import on_one_line
 from lookwhere_cli.show.colours import heat_colours, heat_levels
 from lookwhere_cli.show.geometry import OUTSIDE, Box, Cells, cell_of, cells_along, chosen_mask
 from lookwhere_cli.show.legend import BACKGROUND, NARROWEST, legend_strip, text_size
+from lookwhere_cli.text import on_one_line
 
 SMALLEST_OUTLINED = 6  # pixels of a cell's side; in smaller ones an outline would hide the picture
 BAND_PIXELS = 1 << 20  # worked on at a time, so that memory beyond the two pictures stays bounded

@@ -12,9 +12,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookwhere_cli.output.rows import Label, on_one_line
+from lookwhere_cli.output.rows import Label
 from lookwhere_cli.show.colours import heat_colours, heat_levels
 from lookwhere_cli.show.geometry import Box
+from lookwhere_cli.text import on_one_line
 
 LONGEST_SIDE, SHORTEST_LONG_SIDE = 1600, 480
 PICTURES_AT_FULL_SIDE = 12

@@ -15,10 +15,11 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from lookwhere_cli.output.rows import Label, Share, on_one_line
+from lookwhere_cli.output.rows import Label, Share
 from lookwhere_cli.show.colours import faded, heat_colours, heat_levels, mixed
 from lookwhere_cli.show.geometry import OUTSIDE, WHOLE, Box, Cells, cells_of_pixels, chosen_mask, fit
 from lookwhere_cli.show.halfblocks import colour_lines, has_colour, mask_lines, shade_lines
+from lookwhere_cli.text import on_one_line
 
 MAX_WIDTH, MAX_HEIGHT = 72, 24
 BAR_WIDTH = 28

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.output.rows import COLUMNS, NESTED, PARQUET_GROUP, WRITERS, Label, Row, Share, on_one_line
+from lookwhere_cli.output.rows import COLUMNS, NESTED, PARQUET_GROUP, WRITERS, Label, Row, Share
 
 GOOD = Row(
     path="a b.jpg",
@@ -120,10 +120,6 @@ def test_any_name_gives_valid_json_csv_parquet_and_one_line_of_text(name):
     assert len(text.rstrip("\n").split("\t")) == 2
     assert len(list(csv.reader(io.StringIO(written("csv", [row]).decode(), newline="")))) == 2
     assert pyarrow.parquet.read_table(io.BytesIO(written("parquet", [row]))).num_rows == 1
-
-
-def test_bytes_that_are_not_utf8_and_newlines_are_written_out():
-    assert on_one_line("caf\udce9\n\x1b[31m.jpg") == r"caf\udce9\n\x1b[31m.jpg"
 
 
 def test_parquet_holds_no_more_than_a_group_of_rows():

@@ -10,8 +10,9 @@ from lookwhere_cli.data.examples import Example
 from lookwhere_cli.data.matching import matched
 from lookwhere_cli.evaluation.compare.comparison import Comparison, Point, front
 from lookwhere_cli.metrics.intervals import Score
-from lookwhere_cli.output.rows import Row, printable
+from lookwhere_cli.output.rows import Row
 from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.text import printable
 
 MOST = 60  # pictures that are told of
 TELLING = ("full", "tome", "cropr", "lookwhere", "pruned", "auto", "dvt")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.output.rows import printable
+from lookwhere_cli.text import printable
 
 if TYPE_CHECKING:  # this is imported for --help, too
     import numpy as np

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.output.masks.polygons import outlines, shapely
-from lookwhere_cli.output.rows import Share, printable
+from lookwhere_cli.output.rows import Share
+from lookwhere_cli.text import printable
 
 
 def write_geojson(file: Path, name: str, classes: NDArray[np.uint8], shares: Sequence[Share]) -> None:

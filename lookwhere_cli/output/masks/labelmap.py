@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.output.files import whole_file, writing
-from lookwhere_cli.output.rows import on_one_line
+from lookwhere_cli.text import on_one_line
 
 NAME = "labelmap.txt"
 HEADER = "# label:color_rgb:parts:actions"

@@ -1,0 +1,24 @@
+"""Text from outside, made safe to write and to print."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookwhere_cli.text import on_one_line, printable
+
+
+def test_on_one_line_escapes_control_characters_line_breaks_and_bytes_that_are_not_utf8():
+    assert on_one_line("caf\udce9\n\x1b[31m.jpg") == r"caf\udce9\n\x1b[31m.jpg"
+
+
+@pytest.mark.parametrize("letter", ["\u202e", "\u2028", "\x85", "\x9b", "\x07", "\t"])
+def test_on_one_line_escapes_other_characters_that_move_or_reorder_text(letter):
+    assert on_one_line(f"a{letter}b") == "a" + repr(letter)[1:-1] + "b"
+
+
+@given(st.text(st.characters()))
+def test_any_text_becomes_valid_unicode_and_one_printable_line(text):
+    assert printable(text).encode().decode() == printable(text)
+    assert on_one_line(text).isprintable()
+    if text.isprintable():
+        assert on_one_line(text) == printable(text) == text
