@@ -1,6 +1,5 @@
 """From a model's name and a user's wishes to a predictor; what can't be is refused before any picture is opened."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, TypedDict, get_args
@@ -11,6 +10,7 @@ from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Mode, Reading
+from lookwhere_cli.machine import usable_cpus
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.schedule import Pruning
@@ -84,7 +84,7 @@ def load(
     together = Together(
         top=_at_least_one("top", top),
         batch_size=_at_least_one("batch size", batch_size),
-        workers=_at_least_one("number of workers", os.cpu_count() or 1 if workers is None else workers),
+        workers=_at_least_one("number of workers", usable_cpus() if workers is None else workers),
     )
     if config.exits:
         _check_whole(loaded.name, config, reading, fixed)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from pathlib import Path
+
+from lookwhere_cli.machine import usable_cpus
 
 _CPU_INFO = Path("/proc/cpuinfo")
 
@@ -15,7 +16,7 @@ def describe(device: str) -> dict[str, str | int]:
 
     return {
         "processor": _processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": usable_cpus(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "torch": torch.__version__,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -17,6 +16,7 @@ from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.images.limit import pillow_limit
+from lookwhere_cli.machine import usable_cpus
 
 TOLERATED = 0.1
 """Share of the examples that may be unusable before that looks like a mistake, not like the odd broken file."""
@@ -33,7 +33,7 @@ def sound(labelled: Labelled) -> tuple[Labelled, list[str]]:
     good: list[Example] = []
     broken: list[str] = []
     shown: set[int] = set()
-    workers = os.cpu_count() or 1
+    workers = usable_cpus()
     look = partial(_look, classes=len(labelled.classes))
     with closing(read_ahead(labelled.examples, look, workers, 4 * workers)) as looks:
         for example, seen in zip(labelled.examples, looks, strict=True):
