@@ -11,7 +11,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check, subject
@@ -19,6 +18,7 @@ from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.show.console import make_console
 
 if TYPE_CHECKING:
     from lookwhere_cli.bench.record import Record
@@ -91,7 +91,7 @@ def _with_photographs(settings: Settings, names: Sequence[str], photos: str | No
 
 
 def _measured(names: Sequence[str], settings: Settings, quiet: bool) -> Iterator[Record]:
-    console = Console(stderr=True, quiet=quiet)
+    console = make_console(stderr=True, quiet=quiet)
     with console.status("") as status:
         for name in names:
             status.update(f"Measuring {name}")
@@ -99,7 +99,7 @@ def _measured(names: Sequence[str], settings: Settings, quiet: bool) -> Iterator
 
 
 def _show(table: Table) -> None:
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
         console.width = UNBROKEN
     console.print(table)

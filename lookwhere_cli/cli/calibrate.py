@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
-from lookwhere_cli.cli.output import Tracking, say
+from lookwhere_cli.cli.output import Tracking
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.evaluation.calibrate import Calibration
@@ -92,10 +92,10 @@ def calibrate(
             "choose --looks (12.5%,37.5%), or train one that has several: lookwhere train --method dvt."
         )
     paths, part = pictures_of(data, label_column, split, split_file, cascade.loaded.folder)
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     found = calibration(ask_all(cascade, paths, Tracking(console, quiet)), wanted)
     save_calibrated(cascade.loaded, found, out, shlex.join(["lookwhere", *sys.argv[1:]]))
-    Console().print(_table(found, "all" if part == "all" else f"the split {part}"))
+    make_console().print(_table(found, "all" if part == "all" else f"the split {part}"))
     for sentence in found.failed:
         say(console, f"Error: {sentence}")
     if found.failed:

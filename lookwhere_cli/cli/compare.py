@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
-from lookwhere_cli.cli.output import Tracking, make_folder, say
+from lookwhere_cli.cli.output import Tracking, make_folder
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -131,7 +131,7 @@ def compare(
         elif name not in DECISIVE or labelled.kind != "masks":
             models[name] = _trained(name, data, out / name, read | recipe | {"coarse": coarse})
     labelled, part = part_of(labelled, None, split_file, Path(models["full"]))
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     shown = Tracking(console, quiet)
     taking_part = entrants(models, Settings(**settings), labelled, shown, {"device": device})
     comparison = measure(taking_part, labelled, shown)
@@ -179,7 +179,7 @@ def _shares(option: str, text: str) -> list[float]:
 
 def _trained(name: str, data: Path, folder: Path, told: Mapping[str, Any]) -> str:
     """Train a method's model, or go on with it; the folder that it is in."""
-    say(Console(stderr=True, quiet=told["quiet"]), f"Training {name}.")
+    say(make_console(stderr=True, quiet=told["quiet"]), f"Training {name}.")
     chooses = name in ("lookwhere", "pruned", "auto")
     own: dict[str, Any] = {"method": "lookwhere" if chooses else name, "coarse": told["coarse"] if chooses else 0}
     own |= TWO_LOOKS if name == "auto" else {}
@@ -201,7 +201,7 @@ def _show(results: Mapping[str, Any]) -> None:
     from lookwhere_cli.show.comparison import caption, columns
     from lookwhere_cli.show.tables import terminal_table
 
-    console = Console()
+    console = make_console()
     shown = columns(results, console.width)
     best = "" if any(title == "front" for title, _ in shown) else " Bold: nobody is as good for less."
     console.print(terminal_table(shown, results["points"], "front", caption(results, shown) + best))

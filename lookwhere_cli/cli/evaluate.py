@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
-from lookwhere_cli.cli.output import Tracking, say
+from lookwhere_cli.cli.output import Tracking
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.evaluation.evaluate import Contest
@@ -100,7 +100,7 @@ def evaluate(
     read["max_pixels"] = max_pixels
     contest = _contest(model, full, teacher, amounts, quiet, timed, own, read)
     labelled, part = part_of(labelled, split, split_file, contest.predictor.loaded.folder)
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     evaluation = measure(contest, labelled, Tracking(console, quiet))
     results = as_dict(evaluation, part, shlex.join(["lookwhere", *sys.argv[1:]]))
     _show(results)
@@ -162,7 +162,7 @@ def _show(results: dict[str, Any]) -> None:
     from lookwhere_cli.show.scores import caption, columns, ordered
     from lookwhere_cli.show.tables import terminal_table
 
-    console = Console()
+    console = make_console()
     shown = columns(results, console.width)
     console.print(terminal_table(shown, ordered(results), "headline", caption(results)))
 

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import OUTPUT
-from lookwhere_cli.cli.output import make_folder, say, tracked
+from lookwhere_cli.cli.output import make_folder, tracked
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.show.console import make_console, say
 
 PAGE_SIDE = 1600  # pixels of a picture's longer side, at most, until the page is written
 
@@ -97,7 +97,7 @@ def _explain_all(
     """Show and draw every picture; gives the number of those that failed."""
     from lookwhere_cli.cli.cards import explanation_card
 
-    console, words = Console(), Console(stderr=True)
+    console, words = make_console(), make_console(stderr=True)
     beside = console if console.is_terminal else words
     pages: list[PagePicture] = []
     failed = 0

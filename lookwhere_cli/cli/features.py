@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import OUTPUT
-from lookwhere_cli.cli.output import array_output, say, tracked
+from lookwhere_cli.cli.output import array_output, tracked
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free
+from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.answers import Features
@@ -93,7 +93,7 @@ def features(
 
 def _write(found: Iterator[Features], out: Path, maps: bool, total: int, quiet: bool) -> int:
     """Write all features; gives the number of pictures that failed."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     done = failed = 0
     with array_output(out) as write:
         try:

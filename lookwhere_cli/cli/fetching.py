@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-from lookwhere_cli.cli.output import say
+from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.cache import Watch
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 @contextmanager
 def watched(quiet: bool) -> Iterator[Watch]:
     """A bar for each file on stderr, with rate and time left; nothing where that is no terminal."""
-    console = Console(stderr=True, quiet=quiet)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    console = make_console(stderr=True, quiet=quiet)
+    columns = (PlainTextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     bars: dict[str, object] = {}
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
 
@@ -62,6 +61,7 @@ def chosen(context: typer.Context, task: Task, default: str, quiet: bool) -> str
     if other == task:
         return model
     if not quiet:
-        say(Console(stderr=True), f"LOOKWHERE_MODEL is {model!r}, whose task is {other}; {default} serves instead.")
+        console = make_console(stderr=True)
+        say(console, f"LOOKWHERE_MODEL is {model!r}, whose task is {other}; {default} serves instead.")
     have(default, quiet)
     return default

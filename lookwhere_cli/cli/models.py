@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 
 from lookwhere_cli.cli import options
-from lookwhere_cli.cli.output import say
 from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.show.console import say
 
 if TYPE_CHECKING:
     from rich.table import Table

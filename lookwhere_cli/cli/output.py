@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.output.rows import WRITERS, Row
-from lookwhere_cli.text import on_one_line
+from lookwhere_cli.show.console import PlainTextColumn
 
 T = TypeVar("T")
 
@@ -73,15 +72,16 @@ def make_folder(folder: Path) -> None:
         ) from failure
 
 
-def say(console: Console, sentence: str) -> None:
-    """Print one line, however long, as it is."""
-    console.print(Text(on_one_line(sentence)), soft_wrap=True)
-
-
 def tracked(items: Iterable[T], total: int, console: Console, visible: bool, title: str = "") -> Iterator[T]:
     """The items, with a progress bar on the console once they take more than a second."""
-    named = (TextColumn("{task.description}"),) if title else ()
-    columns = (*named, BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    named = (PlainTextColumn("{task.description}"),) if title else ()
+    columns = (
+        *named,
+        BarColumn(),
+        MofNCompleteColumn(),
+        PlainTextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
     bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
     task = bar.add_task(title, total=total, rate="")
     started = time.monotonic()

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.cli import pretrain_options as asked
 from lookwhere_cli.cli.options import Debug, Quiet
-from lookwhere_cli.cli.output import say
 from lookwhere_cli.cli.runs import made, placed, precision, shares
 from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.training.distil.pretrain import Run
@@ -75,7 +75,7 @@ def pretrain(
     from lookwhere_cli.training.optim import Rates
     from lookwhere_cli.training.timm_models import config_of, load_vit
 
-    console = Console(stderr=True, quiet=quiet)
+    console = make_console(stderr=True, quiet=quiet)
     place = placed(device)
     sources = [load_vit(spec) for spec in teacher]
     shape = config_of(sources[0])
@@ -108,7 +108,7 @@ def _train(run: Run, console: Console, save_every: int, teachers: list[str]) -> 
         console.print(f"Taken up after {done:,} of {recipe.steps:,} steps.")
     console.quiet = console.quiet or not run.accelerator.is_main_process
     started = time.perf_counter()
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (PlainTextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=recipe.steps, completed=done)
         try:

@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lookwhere_cli.checkpoints.names import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import chosen
 from lookwhere_cli.cli.mask_output import Asked, MaskFormat, before, mask_output, todo, written
 from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import make_folder, say
+from lookwhere_cli.cli.output import make_folder
 from lookwhere_cli.cli.telling import as_rows, in_view, tell
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.rows import WRITERS
+from lookwhere_cli.show.console import make_console, say
 
 
 def segment(
@@ -126,4 +126,4 @@ def _format_of(rows: Path | None) -> str:
 def _say_skipped(skipped: int, total: int, quiet: bool) -> None:
     if skipped and not quiet:
         sentence = f"Skipped {skipped} of {total} pictures, whose masks are there already; --overwrite redoes them."
-        say(Console(stderr=True), sentence)
+        say(make_console(stderr=True), sentence)

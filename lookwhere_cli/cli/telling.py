@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Protocol
 
 from rich.console import Console, RenderableType
 
-from lookwhere_cli.cli.output import row_output, say, tracked
+from lookwhere_cli.cli.output import row_output, tracked
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.output.rows import Row
+from lookwhere_cli.show.console import make_console, say
 
 
 class Told(Protocol):
@@ -34,14 +35,14 @@ class Telling(NamedTuple):
 @contextmanager
 def in_view(card: Callable[[Any, Console], RenderableType]) -> Iterator[Telling]:
     """Each answer as a card in the terminal."""
-    console = Console()
+    console = make_console()
     yield Telling(lambda answer: console.print(card(answer, console)), console, bar=True, words=False)
 
 
 @contextmanager
 def as_rows(out: Path | None, format: str) -> Iterator[Telling]:
     """Each answer's row, to a file or to standard output."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     # A bar would be torn apart by rows on the same terminal.
     bar = console.is_terminal and (out is not None or not sys.stdout.isatty())
     with row_output(out, format) as write:

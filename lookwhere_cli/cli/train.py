@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import Debug, Quiet, amount, pruning
-from lookwhere_cli.cli.output import say
 from lookwhere_cli.cli.runs import made, placed, precision, shares, unfinished
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.folder import Loaded
@@ -99,7 +99,7 @@ def train(
     from lookwhere_cli.training.finetune.start import WHOLE, Shape
     from lookwhere_cli.training.optim import Rates
 
-    console = Console(stderr=True, quiet=quiet or os.environ.get("RANK", "0") != "0")  # one of accelerate's speaks
+    console = make_console(stderr=True, quiet=quiet or os.environ.get("RANK", "0") != "0")  # one of accelerate's speaks
     full = method in WHOLE
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label, group=group)
     labelled = read_split(split_file, labelled) if split_file else labelled
@@ -246,7 +246,7 @@ def _train(run: Run, console: Console, start: str) -> None:
     main = run.accelerator.is_main_process
     if main:
         write_split(run.out, run.labelled)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (PlainTextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("starting", total=run.total, completed=done)
         try:
