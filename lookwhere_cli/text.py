@@ -1,5 +1,8 @@
 """Text from outside (file names, labels, model metadata) made safe to write and to print."""
 
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a spreadsheet may take for the beginning of a formula, or skip before one."""
+
 
 def printable(text: str) -> str:
     r"""Return `text` as valid Unicode: bytes of a path that are not UTF-8 (lone surrogates) become `\udcff`."""
@@ -9,3 +12,16 @@ def printable(text: str) -> str:
 def on_one_line(text: str) -> str:
     r"""Return `text` safe for one line of a terminal: control characters and line breaks become escapes like `\n`."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in printable(text))
+
+
+def escape_formula(text: str) -> str:
+    """Return `text` as a CSV cell that no spreadsheet computes: with `'` before what looks like a formula.
+
+    Cells that already begin with `'` before a formula get another one, so that `unescape_formula` is exact.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(FORMULA_STARTS) else text
+
+
+def unescape_formula(cell: str) -> str:
+    """Undo `escape_formula`; return all other cells unchanged."""
+    return cell[1:] if cell.startswith("'") and cell.lstrip("'").startswith(FORMULA_STARTS) else cell

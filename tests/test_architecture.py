@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "lookwhere_cli"
 # Each room may import those of the levels above its own, here from the right end of the line to the left.
 LEVELS = (
     {"errors", "machine", "text"},
+    {"extras"},
     {"output"},
     {"macs", "models", "images"},
     {"checkpoints"},

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookwhere_cli.text import on_one_line, printable
+from lookwhere_cli.text import escape_formula, on_one_line, printable, unescape_formula
 
 
 def test_on_one_line_escapes_control_characters_line_breaks_and_bytes_that_are_not_utf8():
@@ -22,3 +22,16 @@ def test_any_text_becomes_valid_unicode_and_one_printable_line(text):
     assert on_one_line(text).isprintable()
     if text.isprintable():
         assert on_one_line(text) == printable(text) == text
+
+
+@given(st.text(st.sampled_from("'=+-@\t\r\na"), max_size=5) | st.text())
+def test_escaped_text_is_no_formula_and_comes_back(text):
+    cell = escape_formula(text)
+    assert not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n"))
+    assert unescape_formula(cell) == text
+    assert cell == text or cell == "'" + text
+
+
+@pytest.mark.parametrize("cell", ["a.jpg", "'a'.jpg", "-a.jpg", "=1", "", "'"])
+def test_cells_that_were_never_escaped_are_read_unchanged(cell):
+    assert unescape_formula(cell) == cell

@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import whole_file, writing
-from lookwhere_cli.output.rows import WRITERS, Row
+from lookwhere_cli.output.rows import Row
+from lookwhere_cli.output.writers import WRITERS
 from lookwhere_cli.show.console import PlainTextColumn
 
 T = TypeVar("T")

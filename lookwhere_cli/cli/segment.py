@@ -18,7 +18,7 @@ from lookwhere_cli.cli.output import make_folder
 from lookwhere_cli.cli.telling import as_rows, in_view, tell
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free
-from lookwhere_cli.output.rows import WRITERS
+from lookwhere_cli.output.writers import WRITERS
 from lookwhere_cli.show.console import make_console, say
 
 

@@ -15,6 +15,7 @@ from lookwhere_cli.data.examples import Example, Labelled, Split
 from lookwhere_cli.data.table import listed, offer, read_table
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.text import escape_formula, unescape_formula
 
 SPLIT_FILE = "split.csv"
 _ANY = -1
@@ -50,7 +51,9 @@ def write_split(folder: Path, labelled: Labelled) -> None:
     text = StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(("file", "split", "group"))
-    writer.writerows((labelled.name(one), one.split, one.group or "") for one in labelled.examples)
+    writer.writerows(
+        (escape_formula(labelled.name(one)), one.split, escape_formula(one.group or "")) for one in labelled.examples
+    )
     with whole_file(folder / SPLIT_FILE) as stream, writing(folder / SPLIT_FILE):
         stream.write(text.getvalue().encode("utf-8", "backslashreplace"))
 
@@ -60,7 +63,7 @@ def read_split(file: Path, labelled: Labelled) -> Labelled:
 
     Raises UsageError if it can't be read, DataError if it names a picture that the set lacks or is no such file.
     """
-    rows = {row.fields.get("file", ""): row for row in read_table(file).rows}
+    rows = {unescape_formula(row.fields.get("file", "")): row for row in read_table(file).rows}
     known = {labelled.name(example): example for example in labelled.examples}
     if lost := [name for name in rows if name not in known]:
         raise DataError(
@@ -73,7 +76,8 @@ def read_split(file: Path, labelled: Labelled) -> Labelled:
             fields = rows[name].fields
             if fields.get("split") not in sides:
                 raise DataError(f"Line {rows[name].line} of {str(file)!r} has no split; it must be train or val.")
-            examples.append(replace(example, split=sides[fields["split"]], group=fields.get("group") or None))
+            group = unescape_formula(fields.get("group", "")) or None
+            examples.append(replace(example, split=sides[fields["split"]], group=group))
     return replace(labelled, examples=tuple(examples))
 
 

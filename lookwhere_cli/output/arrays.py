@@ -1,44 +1,56 @@
-"""Files of features: safetensors or Parquet, written picture by picture, so that a data set of any size fits."""
+"""Writers of features: safetensors or Parquet, picture by picture, in bounded memory for a data set of any size."""
 
 from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from tempfile import TemporaryFile
-from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from lookwhere_cli.errors import UsageError
+from lookwhere_cli.output.parquet import ParquetGroups, row_types
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.text import printable
 
-if TYPE_CHECKING:  # this is imported for --help, too
+if TYPE_CHECKING:  # --help imports this module, and no NumPy
     import numpy as np
     from numpy.typing import NDArray
 
 Arrays: TypeAlias = "dict[str, NDArray[np.float32]]"
 """A picture's arrays by name."""
 
-PARQUET_BYTES = 32 << 20  # of features held until they become one row group
-COPIED = 1 << 20  # bytes at a time
+PARQUET_BYTES = 32 << 20  # of arrays in a row group
+COPY_BYTES = 1 << 20  # copied at a time
+PARQUET_COLUMNS = (
+    *("path", "model", "revision", "note", "error", "width", "height", "k", "macs", "macs_full"),
+    *("grid", "coarse", "cells", "seconds"),
+)
+"""The fields of a row that Parquet files of features have, in their order."""
 
 
-class ArrayWriter(Protocol):
-    """Takes pictures one by one; `close` completes the file, and leaves the stream open."""
+class ArrayWriter(ABC):
+    """Writes rows and their arrays to a binary stream, which stays open."""
 
+    @abstractmethod
     def write(self, row: Row, arrays: Arrays) -> None:
-        """Add a picture: (dim,) or (rows, columns, ...) by name, the same names each time; none for a failed one."""
+        """Add a picture.
 
+        arrays: by name, of shape (dim,) or (rows, columns, ...); the same names in every call, none if the picture
+        failed.
+        """
+
+    @abstractmethod
     def close(self) -> None:
-        """Write what is still held, and the format's ending."""
+        """Write what is still held, and what completes the format."""
 
 
-class SafetensorsWriter:
-    """Arrays of all pictures, end to end. Pictures that failed are left out.
+class SafetensorsWriter(ArrayWriter):
+    """One tensor for each name, with the arrays of all pictures end to end. Failed pictures are left out.
 
-    An array of (dim,) per picture becomes (pictures, dim); one of (rows, columns, ...) becomes (cells of all pictures,
-    ...), and "grid" (pictures, 2) says how many rows and columns each has: picture i's cells follow those of i - 1, row
-    by row. Metadata: "paths" (a JSON list), "model", "revision".
+    Arrays of shape (dim,) become (pictures, dim). Arrays of shape (rows, columns, ...) become (cells of all pictures,
+    ...), row by row, picture after picture; "grid", (pictures, 2) int32, holds each picture's rows and columns.
+    Metadata: "paths" (a JSON list), "model", "revision".
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -49,7 +61,7 @@ class SafetensorsWriter:
         self._model = {"model": "", "revision": ""}
 
     def write(self, row: Row, arrays: Arrays) -> None:
-        """Add a picture to files of its arrays, which vanish with this process."""
+        """Append the picture's arrays to temporary files, one for each name."""
         import numpy as np
 
         if row.error is not None:
@@ -57,93 +69,72 @@ class SafetensorsWriter:
         self._paths.append(printable(row.path))
         self._model = {"model": printable(row.model), "revision": row.revision}
         for name, array in arrays.items():
-            self._add(name, array.reshape(-1, *array.shape[2:]) if array.ndim > 1 else array[None])
-        self._add("grid", np.array([row.grid], np.int32))
+            self._append(name, array.reshape(-1, *array.shape[2:]) if array.ndim > 1 else array[None])
+        self._append("grid", np.array([row.grid], np.int32))
 
     def close(self) -> None:
-        """Write the header, and the arrays behind it."""
-        header: dict[str, Any] = {"__metadata__": {"format": "pt", **self._model, "paths": json.dumps(self._paths)}}
-        start = 0
-        for name, part in self._parts.items():
-            stop = start + part.tell()
-            kind = "I32" if name == "grid" else "F32"
-            header[name] = {"dtype": kind, "shape": self._shapes[name], "data_offsets": [start, stop]}
-            start = stop
-        text = json.dumps(header).encode()
-        text += b" " * (-len(text) % 8)
-        self._stream.write(struct.pack("<Q", len(text)) + text)
+        """Write the header, then the tensors from their temporary files, which vanish."""
+        header = json.dumps({"__metadata__": self._metadata(), **dict(self._entries())}).encode()
+        header += b" " * (-len(header) % 8)
+        self._stream.write(struct.pack("<Q", len(header)) + header)
         for part in self._parts.values():
             part.seek(0)
-            while piece := part.read(COPIED):
+            while piece := part.read(COPY_BYTES):
                 self._stream.write(piece)
             part.close()
 
-    def _add(self, name: str, array: NDArray[Any]) -> None:
-        """Append to the first axis."""
+    def _append(self, name: str, array: NDArray[Any]) -> None:
+        """Append along the first axis."""
         if name not in self._parts:
-            self._parts[name] = TemporaryFile()  # noqa: SIM115 - closed when all is written
+            self._parts[name] = TemporaryFile()  # noqa: SIM115 - `close` closes it
             self._shapes[name] = [0, *array.shape[1:]]
         self._parts[name].write(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         self._shapes[name][0] += len(array)
 
+    def _metadata(self) -> dict[str, str]:
+        return {"format": "pt", **self._model, "paths": json.dumps(self._paths)}
 
-class ParquetArrayWriter:
-    """A row per picture, failed ones with their error; each array is one list of numbers, cells row by row."""
+    def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield each tensor's name and its entry in the header."""
+        start = 0
+        for name, part in self._parts.items():
+            stop = start + part.tell()
+            dtype = "I32" if name == "grid" else "F32"
+            yield name, {"dtype": dtype, "shape": self._shapes[name], "data_offsets": [start, stop]}
+            start = stop
+
+
+class ParquetArrayWriter(ArrayWriter):
+    """A row for each picture, failed ones with their error; an array is one list of numbers, cells row by row."""
 
     def __init__(self, stream: BinaryIO) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError as missing:
-            raise UsageError(
-                "A .parquet file needs pyarrow, which is not installed; install it with: "
-                "pip install 'lookwhere[parquet]', or write .safetensors."
-            ) from missing
-        self._arrow, self._stream = pyarrow, stream
-        self._held: list[dict[str, Any]] = []
+        """Write nothing yet. Raises UsageError if pyarrow is missing."""
+        self._groups = ParquetGroups(stream, "A .parquet file")
         self._bytes = 0
-        self._file: Any = None
         self._names: list[str] = []
 
     def write(self, row: Row, arrays: Arrays) -> None:
-        """Add a row; it reaches the stream with its group."""
+        """Add a row; once the arrays held exceed 32 MiB, write a row group."""
         self._names = self._names or list(arrays)
-        told = row.to_dict()
-        told.pop("labels", None)
-        self._held.append(told | {name: array.ravel() for name, array in arrays.items()})
+        self._groups.add(row.to_dict() | {name: array.ravel() for name, array in arrays.items()})
         self._bytes += sum(array.nbytes for array in arrays.values())
         if self._bytes > PARQUET_BYTES:
-            self._flush()
+            self._groups.write_group(self._schema())
+            self._bytes = 0
 
     def close(self) -> None:
-        """Write the last group and the file's footer."""
-        self._flush()
-        self._file.close()
-
-    def __del__(self) -> None:
-        # Where writing failed there was no close; pyarrow would try it now, on a stream that is gone, and complain.
-        if getattr(self, "_file", None) is not None:
-            self._file.is_open = False
-
-    def _flush(self) -> None:
-        schema = self._schema()
-        if self._file is None:
-            self._file = self._arrow.parquet.ParquetWriter(self._stream, schema)
-        self._file.write_table(self._arrow.Table.from_pylist(self._held, schema=schema))
-        self._held, self._bytes = [], 0
+        """Write the last row group and the footer."""
+        self._groups.close(self._schema())
 
     def _schema(self) -> Any:
-        text, count, arrow = self._arrow.string(), self._arrow.int64(), self._arrow
-        kinds = dict.fromkeys(("path", "model", "revision", "note", "error"), text)
-        kinds |= dict.fromkeys(("width", "height", "k", "macs", "macs_full"), count)
-        kinds |= dict.fromkeys(("grid", "coarse"), arrow.list_(count))
-        kinds |= {"cells": arrow.list_(arrow.list_(count)), "seconds": arrow.float64()}
-        kinds |= dict.fromkeys(self._names, arrow.list_(arrow.float32()))
-        return arrow.schema(list(kinds.items()))
+        arrow = self._groups.arrow
+        types = row_types(arrow)
+        columns = {name: types[name] for name in PARQUET_COLUMNS}
+        return arrow.schema([*(columns | dict.fromkeys(self._names, arrow.list_(arrow.float32()))).items()])
 
 
 ARRAY_WRITERS: dict[str, Callable[[BinaryIO], ArrayWriter]] = {
     ".safetensors": SafetensorsWriter,
     ".parquet": ParquetArrayWriter,
 }
-"""By the file's ending."""
+"""The writers by the ending of the file's name."""

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all: under a temporary name beside their own, then renamed."""
+"""Files are written completely or not at all: under a temporary name in their folder, then renamed."""
 
 import errno
 import os
@@ -11,69 +11,89 @@ from lookwhere_cli.errors import OutputError, UsageError
 
 
 def check_free(path: Path, overwrite: bool) -> None:
-    """Refuse, before any work is done, an output that is there already or has no folder. Raises UsageError."""
+    """Check, before any work is done, that a file can be created at `path`, or replaced with `overwrite`.
+
+    Raises UsageError if it can't.
+    """
     if path.is_dir():
         raise UsageError(f"{str(path)!r} is a folder; name a file to write to.")
     if path.is_file() and not overwrite:
-        raise UsageError(f"{str(path)!r} is there already; choose another name, or replace it with --overwrite.")
+        raise UsageError(f"{str(path)!r} exists already; choose another name, or replace it with --overwrite.")
     if not path.parent.is_dir():
         raise UsageError(f"{str(path)!r} can't be written: {os.strerror(errno.ENOENT)}; choose another place.")
 
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A stream whose content becomes the file `path` if the block ends well, and vanishes otherwise.
+    """Open a stream whose content becomes the file `path` if the block succeeds, and is discarded otherwise.
 
-    Devices and pipes are written to directly. Raises UsageError where nothing can be written at all,
-    OutputError where the end fails; the block's own writes belong under `writing`.
+    The content reaches the disk before the file gets its name, so that a crash of the machine can't leave a file that
+    is cut. Devices and pipes are written to directly.
+
+    Raises UsageError if the file can't be opened, OutputError if completing it fails. Writes in the block itself belong
+    under `writing`.
     """
     target = path.resolve()
     if target.exists() and not target.is_file():
-        with _opened(target, path) as stream:
+        with _open(target, path) as stream:
             yield stream
         return
     partial = target.with_name(f".{target.name[:200]}.{os.getpid()}.partial")
-    with _removed_unless_renamed(partial), _opened(partial, path) as stream:
+    with _removed_on_failure(partial), _open(partial, path) as stream:
         yield stream
         with writing(path):
+            stream.flush()
+            os.fsync(stream.fileno())
             stream.close()
             partial.replace(target)
+            _sync_folder(target.parent)
 
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
-    """Turn an OSError of the block into an OutputError that names `path`; a closed pipe stays what it is."""
+    """Turn an OSError of the block into an OutputError that names `path`. A BrokenPipeError passes unchanged."""
     try:
         yield
     except BrokenPipeError:
         raise
-    except OSError as failure:
+    except OSError as error:
         raise OutputError(
-            f"Writing {str(path)!r} failed: {failure.strerror or failure}; make room or choose another place."
-        ) from failure
+            f"Writing {str(path)!r} failed: {error.strerror or error}; make room or choose another place."
+        ) from error
 
 
 @contextmanager
-def _opened(target: Path, named: Path) -> Iterator[BinaryIO]:
+def _open(target: Path, path: Path) -> Iterator[BinaryIO]:
+    """Open `target` for writing; errors name `path`."""
     try:
         stream = target.open("wb")
-    except OSError as failure:
-        raise UsageError(f"{str(named)!r} can't be written: {failure.strerror}; choose another place.") from failure
+    except OSError as error:
+        raise UsageError(f"{str(path)!r} can't be written: {error.strerror}; choose another place.") from error
     try:
         yield stream
     except BaseException:
-        with suppress(OSError):  # what it still holds does not matter any more, and must not hide the reason
+        with suppress(OSError):  # an error while closing must not hide the first one
             stream.close()
         raise
-    with writing(named):
+    with writing(path):
         stream.close()
 
 
 @contextmanager
-def _removed_unless_renamed(partial: Path) -> Iterator[None]:
-    """To be entered before the file is made: Ctrl-C may come as soon as it is there."""
+def _removed_on_failure(partial: Path) -> Iterator[None]:
+    """Remove the file at the end, if it was not renamed. Entered before the file exists: Ctrl-C may come at once."""
     try:
         yield
     finally:
-        with suppress(OSError):  # it is renamed, or could not be made, of which more is told elsewhere
+        with suppress(OSError):
             partial.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    """Write the folder's entries to the disk, on platforms where folders can be opened."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

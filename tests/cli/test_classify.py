@@ -215,15 +215,15 @@ def test_a_full_disk_is_a_sentence(lookwhere, photos, format):
 
 
 def test_a_disk_that_fills_up_leaves_no_file(lookwhere, photos, tmp_path, monkeypatch):
-    from lookwhere_cli.output import rows
+    from lookwhere_cli.output import writers
 
-    class Filling(rows.JsonLinesWriter):
+    class Filling(writers.JsonLinesWriter):
         def write(self, row):
             if row.path.endswith("/3.png"):
                 raise OSError(28, "No space left on device")
             super().write(row)
 
-    monkeypatch.setitem(rows.WRITERS, "jsonl", Filling)
+    monkeypatch.setitem(writers.WRITERS, "jsonl", Filling)
     ran = lookwhere("classify", photos, "--format", "jsonl", "--out", tmp_path / "rows.jsonl")
     assert ran.code == 1 and "No space left" in ran.err
     assert list(tmp_path.iterdir()) == []

@@ -164,12 +164,12 @@ def test_masks_of_one_class() -> None:
     assert "There is one class only, 'road'" in sentence(DataError, data)
 
 
-NAMES = ("a.jpg", "sub/b, c.jpg", ' "q".jpg ', "line\r\nend\r.jpg", "\udcff.jpg")
+NAMES = ("a.jpg", "sub/b, c.jpg", ' "q".jpg ', "line\r\nend\r.jpg", "\udcff.jpg", "-a.jpg", "'=b.jpg", "'c'.jpg")
 
 
 def test_a_split_comes_back_from_its_file(tmp_path: Path) -> None:
     examples = tuple(
-        Example(str(tmp_path / name), (index % 2,), group=f"g{index}" if index else None)
+        Example(str(tmp_path / name), (index % 2,), group=f"={index}" if index else None)
         for index, name in enumerate(NAMES)
     )
     data = Labelled("single", ("x", "y"), examples, tmp_path)
@@ -178,6 +178,15 @@ def test_a_split_comes_back_from_its_file(tmp_path: Path) -> None:
     assert (tmp_path / "split.csv").read_bytes().startswith(b"file,split,group\r\na.jpg,")
     groupless = replace(data, examples=tuple(replace(one, group=None) for one in examples))
     assert read_split(tmp_path / "split.csv", groupless) == result
+
+
+def test_no_cell_of_a_split_s_file_is_a_formula_and_files_of_before_can_be_read(tmp_path: Path) -> None:
+    examples = tuple(Example(str(tmp_path / name), (index,), group="+g") for index, name in enumerate(("-a", "=b")))
+    data = Labelled("single", ("x", "y"), tuple(replace(one, split="train") for one in examples), tmp_path)
+    write_split(tmp_path, data)
+    assert (tmp_path / "split.csv").read_text().splitlines()[1:] == ["'-a,train,'+g", "'=b,train,'+g"]
+    (tmp_path / "split.csv").write_text("file,split,group\n-a,train,+g\n=b,train,+g\n")
+    assert read_split(tmp_path / "split.csv", data) == data
 
 
 def test_a_split_s_file_leaves_out_what_it_does_not_name(tmp_path: Path) -> None:

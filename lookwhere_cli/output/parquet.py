@@ -1,0 +1,57 @@
+"""What Parquet files of rows and of features share: the types of a row's columns, and writing by row group."""
+
+from typing import Any, BinaryIO
+
+from lookwhere_cli.extras import require
+from lookwhere_cli.output.rows import COLUMNS
+
+
+class ParquetGroups:
+    """A Parquet file on a stream, for records that are collected into row groups.
+
+    Raises UsageError, which names the extra to install and `purpose`, if pyarrow is missing.
+    """
+
+    def __init__(self, stream: BinaryIO, purpose: str) -> None:
+        self.arrow = require("pyarrow", "parquet", purpose)
+        self._parquet = require("pyarrow.parquet", "parquet", purpose)
+        self._stream = stream
+        self._records: list[dict[str, Any]] = []
+        self._file: Any = None
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __del__(self) -> None:
+        # After a failed write, pyarrow's own destructor would write to the closed stream and print an error.
+        if getattr(self, "_file", None) is not None:
+            self._file.is_open = False
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Add a record to the current row group."""
+        self._records.append(record)
+
+    def write_group(self, schema: Any) -> None:
+        """Write the current row group, if it has records. The schema is the same in every call."""
+        if self._file is None:
+            self._file = self._parquet.ParquetWriter(self._stream, schema)
+        if self._records:
+            self._file.write_table(self.arrow.Table.from_pylist(self._records, schema=schema))
+        self._records = []
+
+    def close(self, schema: Any) -> None:
+        """Write the last row group and the footer."""
+        self.write_group(schema)
+        self._file.close()
+
+
+def row_types(arrow: Any) -> dict[str, Any]:
+    """Return pyarrow's type for each column of a row."""
+    text, integer, number = arrow.string(), arrow.int64(), arrow.float64()
+    types = dict.fromkeys(COLUMNS, integer)
+    types |= dict.fromkeys(("path", "model", "revision", "mask", "note", "error"), text)
+    types |= dict.fromkeys(("grid", "coarse"), arrow.list_(integer))
+    types |= {"cells": arrow.list_(arrow.list_(integer)), "seconds": number}
+    for column, value in (("labels", "probability"), ("shares", "share")):
+        types[column] = arrow.list_(arrow.struct([("label", text), ("index", integer), (value, number)]))
+    return types
