@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookwhere_cli.errors import PictureError
+from lookwhere_cli.images.names import in_message
 
 
 def picture_of(array: NDArray[Any], name: str) -> tuple[Image.Image, tuple[str, ...]]:
@@ -15,7 +16,7 @@ def picture_of(array: NDArray[Any], name: str) -> tuple[Image.Image, tuple[str, 
     pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:
         raise PictureError(
-            f"{_called(name)} has shape {array.shape}; a picture is (height, width), (height, width, 3) or "
+            f"{in_message(name)} has shape {array.shape}; a picture is (height, width), (height, width, 3) or "
             "(height, width, 4), with at least one pixel."
         )
     levels, notes = _levels(pixels, name)
@@ -32,7 +33,7 @@ def _levels(pixels: NDArray[Any], name: str) -> tuple[NDArray[np.uint8], tuple[s
     if np.issubdtype(pixels.dtype, np.floating):
         return _float_levels(pixels.astype(np.float64))
     raise PictureError(
-        f"{_called(name)} holds {pixels.dtype}; a picture holds bool, uint8, uint16 or floating-point values."
+        f"{in_message(name)} holds {pixels.dtype}; a picture holds bool, uint8, uint16 or floating-point values."
     )
 
 
@@ -45,7 +46,3 @@ def _float_levels(pixels: NDArray[np.float64]) -> tuple[NDArray[np.uint8], tuple
     scale = 255.0 / (high - low) if high > low else 0.0
     levels = (np.clip(np.nan_to_num(pixels, nan=low, posinf=high, neginf=low), low, high) - low) * scale
     return np.rint(levels).astype(np.uint8), notes
-
-
-def _called(name: str) -> str:
-    return repr(name) if name else "The array"

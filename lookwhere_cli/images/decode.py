@@ -1,10 +1,11 @@
 """Opening a picture file and decoding it, at the smallest scale that is enough."""
 
+import os
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, TextIOBase
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +16,7 @@ from lookwhere_cli.images.colour import to_eight_bits, to_srgb
 from lookwhere_cli.images.formats import FORMATS, brand_of
 from lookwhere_cli.images.frame import Box, Grid, Reading, frame_for
 from lookwhere_cli.images.limit import pillow_limit
+from lookwhere_cli.images.names import EncodedPicture, StandardInput, in_message, picture_name
 
 _ORIENTATION = 274
 _TURNS = {
@@ -57,11 +59,12 @@ class _Plan:
     room: float
 
 
-def decode_file(path: str, reading: Reading) -> Decoded:
-    """Decode the file at `path`. Raises PictureError with a sentence that names the file."""
-    with _failures(path), pillow_limit(reading.max_pixels), _opened(path) as file:
-        picture = _identify(file, path)
-        _refuse_giants(picture, path, reading.max_pixels)
+def decode_file(file: EncodedPicture, reading: Reading) -> Decoded:
+    """Decode a picture file. Raises PictureError with a sentence that names the file."""
+    name = picture_name(file)
+    with _failures(name), pillow_limit(reading.max_pixels), _opened(file) as stream:
+        picture = _identify(stream, name)
+        _refuse_giants(picture, name, reading.max_pixels)
         plan = _plan(picture, reading)
         notes = _frames(picture)
         return _decode(picture, plan, _draft(picture, plan.room), reading.background, notes)
@@ -134,52 +137,52 @@ def _refuse_giants(picture: Image.Image, name: str, max_pixels: int) -> None:
     width, height = picture.size
     if width * height > max_pixels:
         raise PictureError(
-            f"{name!r} is {width} x {height} = {width * height:,} pixels, more than the {max_pixels:,} that are read; "
-            "raise --max-pixels if you trust the file."
+            f"{in_message(name)} is {width} x {height} = {width * height:,} pixels, more than the {max_pixels:,} "
+            "that are read; raise --max-pixels if you trust the file."
         )
 
 
-def _identify(file: IO[bytes], path: str) -> ImageFile.ImageFile:
+def _identify(stream: IO[bytes], name: str) -> ImageFile.ImageFile:
     """Find the decoder by content, as PIL.Image.open does, but among the formats that are read here only."""
-    start = file.read(32)
+    start = stream.read(32)
     if not start:
-        raise PictureError(f"{path!r} is empty (0 bytes).")
+        raise PictureError(f"{in_message(name)} is empty (0 bytes).")
     if brand_of(start) == "HEIF":
         _register_heif()
     for register in (Image.preinit, Image.init):
         register()
         for kind in FORMATS:
-            if (picture := _try(kind, file, start[:16], path)) is not None:
+            if (picture := _try(kind, stream, start[:16], name)) is not None:
                 return picture
-    raise PictureError(_unknown(start[:16], path))
+    raise PictureError(_unknown(start[:16], name))
 
 
-def _try(kind: str, file: IO[bytes], start: bytes, path: str) -> ImageFile.ImageFile | None:
+def _try(kind: str, stream: IO[bytes], start: bytes, name: str) -> ImageFile.ImageFile | None:
     try:
         if not _accepts(kind, start):
             return None
-        file.seek(0)
-        return Image.OPEN[kind][0](file, path)
+        stream.seek(0)
+        return Image.OPEN[kind][0](stream, name)
     except (SyntaxError, IndexError, TypeError, struct.error):
         return None
 
 
 def _accepts(kind: str, start: bytes) -> bool:
-    """Tell whether Pillow has a decoder that wants to try these first bytes."""
+    """Return True if Pillow has a decoder that can try a file with these first bytes."""
     if kind not in Image.OPEN:
         return False
     accept = Image.OPEN[kind][1]
-    # One that answers with a string would read the file, had it been built with its library.
+    # A string says that Pillow was built without the library that this format needs.
     return accept is None or accept(start) is True
 
 
-def _unknown(start: bytes, path: str) -> str:
+def _unknown(start: bytes, name: str) -> str:
     brand = brand_of(start)
     if brand == "HEIF" and not _accepts(brand, start):
-        return f"{path!r} is HEIC or HEIF, which needs one more package: pip install 'lookwhere[heif]'."
+        return f"{in_message(name)} is HEIC or HEIF, which needs one more package: pip install 'lookwhere[heif]'."
     if brand == "AVIF" and not _accepts(brand, start):
-        return f"{path!r} is AVIF, which needs a newer Pillow: pip install -U pillow."
-    return f"{path!r} is not a picture of a known format, or its header is damaged."
+        return f"{in_message(name)} is AVIF, which needs a newer Pillow: pip install -U pillow."
+    return f"{in_message(name)} is not a picture of a known format, or its header is damaged."
 
 
 def _register_heif() -> None:
@@ -191,30 +194,48 @@ def _register_heif() -> None:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[IO[bytes]]:
-    with Path(path).open("rb") as file:
-        yield file if file.seekable() else BytesIO(file.read())
+def _opened(file: EncodedPicture) -> Iterator[IO[bytes]]:
+    """Open a picture file as a seekable stream at its start. An open file is read whole, and stays open."""
+    if isinstance(file, StandardInput):
+        yield BytesIO(file.content)
+    elif isinstance(file, bytes):
+        yield BytesIO(file)
+    elif isinstance(file, str | os.PathLike):
+        with Path(os.fsdecode(file)).open("rb") as stream:
+            yield stream if stream.seekable() else BytesIO(stream.read())
+    else:
+        yield BytesIO(_content_of(file))
+
+
+def _content_of(file: IO[bytes] | TextIOBase) -> bytes:
+    if isinstance(file, TextIOBase):
+        subject = in_message(picture_name(file))
+        raise PictureError(f"{subject} is open as text; open it in binary mode: open(path, 'rb').")
+    if file.seekable():  # as Pillow does: what was written into a BytesIO is read from its start
+        file.seek(0)
+    return file.read()
 
 
 @contextmanager
 def _failures(name: str) -> Iterator[None]:
-    """Turn whatever the system and Pillow's decoders raise into a PictureError."""
+    """Turn the exceptions of the system and of Pillow's decoders into a PictureError that names the picture."""
+    subject = in_message(name)
     try:
         yield
     except PictureError:
         raise
     except FileNotFoundError as error:
-        raise PictureError(f"{name!r} is not there.") from error
+        raise PictureError(f"{subject} is not there.") from error
     except IsADirectoryError as error:
-        raise PictureError(f"{name!r} is a folder, not a picture.") from error
+        raise PictureError(f"{subject} is a folder, not a picture.") from error
     except PermissionError as error:
-        raise PictureError(f"{name!r} may not be read: permission denied.") from error
+        raise PictureError(f"{subject} may not be read: permission denied.") from error
     except Image.DecompressionBombError as error:
-        raise PictureError(f"{name!r} holds more pixels than are read; raise --max-pixels if you trust it.") from error
+        raise PictureError(f"{subject} holds more pixels than are read; raise --max-pixels if you trust it.") from error
     except MemoryError as error:
-        raise PictureError(f"{name!r} does not fit in memory.") from error
+        raise PictureError(f"{subject} does not fit in memory.") from error
     except OSError as error:  # Pillow raises it for damaged data too, but without a number
         reason = f"can't be opened: {error.strerror}" if error.errno else f"is damaged or cut short: {error}"
-        raise PictureError(f"{name!r} {reason}.") from error
+        raise PictureError(f"{subject} {reason}.") from error
     except Exception as error:  # a damaged file can make a decoder raise anything
-        raise PictureError(f"{name!r} is damaged or cut short: {error}.") from error
+        raise PictureError(f"{subject} is damaged or cut short: {error}.") from error

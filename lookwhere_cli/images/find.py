@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.images.formats import looks_like_picture, named_like_picture
+from lookwhere_cli.images.formats import is_picture_bytes, looks_like_picture, named_like_picture
+from lookwhere_cli.images.names import StandardInput
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -28,8 +29,9 @@ def find_pictures(inputs: Sequence[str], stdin: TextIO | BinaryIO | None = None)
 
     An input is a file (always taken), a folder (searched to any depth, in natural order: 2 before 10; hidden names and
     what is no picture are passed over), a pattern such as "photos/**/*.jpg", "@list.txt" (a path per line, or
-    separated by zero bytes), or "-": such a list on `stdin` (default: sys.stdin). Bytes in names that are not
-    UTF-8 are kept as surrogates. Raises UsageError for what is not there and for what holds no picture.
+    separated by zero bytes), or "-": a picture (then its item is a StandardInput) or such a list on `stdin` (default:
+    sys.stdin). Bytes in names that are not UTF-8 are kept as surrogates. Raises UsageError for what is not there and
+    for what holds no picture.
     """
     found: dict[str, str] = {}
     for given in inputs:
@@ -40,11 +42,20 @@ def find_pictures(inputs: Sequence[str], stdin: TextIO | BinaryIO | None = None)
 
 def _expand(given: str, stdin: TextIO | BinaryIO | None) -> Iterator[_Found]:
     if given == "-":
-        yield from _listed(_read(stdin or sys.stdin), "standard input")
+        yield from _on_standard_input(_read(stdin or sys.stdin))
     elif given.startswith("@") and not os.path.lexists(given):
         yield from _listed(_read_file(given[1:]), repr(given[1:]))
     else:
         yield from _named(given)
+
+
+def _on_standard_input(content: bytes) -> Iterator[_Found]:
+    """Yield the picture that these bytes are, or those that they list; a list may begin like a picture: "GIF89a"."""
+    first_lines = {content.partition(separator)[0].removesuffix(b"\r") for separator in (b"\n", b"\0")}
+    if is_picture_bytes(content) and not any(os.path.lexists(line) for line in first_lines):
+        yield _Found(StandardInput(content), "-")
+    else:
+        yield from _listed(content, "standard input")
 
 
 def _named(given: str) -> Iterator[_Found]:

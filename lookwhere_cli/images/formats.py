@@ -1,4 +1,4 @@
-"""Which files are pictures: by the ending of their name, or by their first bytes."""
+"""Which files are pictures: by their file name extension, or by their first bytes."""
 
 import re
 
@@ -16,7 +16,8 @@ ENDINGS = (
 _SIGNATURE = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|II\+\0|MM\0\+"
     rb"|BM....\0\0\0\0....[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0"
-    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|qoif|DDS \x7c|8BPS\0\x01|icns\0",
+    rb"|\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51|qoif|DDS \x7c|8BPS\0\x01|icns\0"
+    rb"|P[1-6f][ \t\r\n]+(?:#|\d+[ \t\r\n]+\d+[ \t\r\n])",
     re.DOTALL,
 )
 _BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
@@ -29,10 +30,18 @@ def brand_of(start: bytes) -> str | None:
     return _BRANDS.get(start[8:12]) if start[4:8] == b"ftyp" else None
 
 
-def looks_like_picture(path: str) -> bool:
-    """Tell whether a file's name ends like a picture's, or else its first 32 bytes are a picture's.
+def is_picture_bytes(first_bytes: bytes) -> bool:
+    """Return True if a file that starts with these bytes, 32 or more, is of a known picture format.
 
-    A file that can't be opened and has no such ending is no picture.
+    Formats without a signature (TGA) or with a weak one (ICO, PCX, SGI) are not recognised.
+    """
+    return _SIGNATURE.match(first_bytes) is not None or brand_of(first_bytes) is not None
+
+
+def looks_like_picture(path: str) -> bool:
+    """Return True if a file has a picture's file name extension or, failing that, a picture's first bytes.
+
+    A file without such an extension that can't be opened is not a picture.
     """
     if named_like_picture(path):
         return True
@@ -41,9 +50,9 @@ def looks_like_picture(path: str) -> bool:
             start = file.read(32)
     except OSError:
         return False
-    return _SIGNATURE.match(start) is not None or brand_of(start) is not None
+    return is_picture_bytes(start)
 
 
 def named_like_picture(path: str) -> bool:
-    """Tell whether a name ends like a picture's, in upper or lower case."""
+    """Return True if a name has a picture's file name extension, in upper or lower case."""
     return path.lower().endswith(ENDINGS)

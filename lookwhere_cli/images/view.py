@@ -1,7 +1,6 @@
 """A picture as the models ask for it: a thumbnail of all of it, and the patches of some cells."""
 
 import math
-import os
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 from lookwhere_cli.images.array import picture_of
 from lookwhere_cli.images.decode import Decoded, decode_file, decode_picture
 from lookwhere_cli.images.frame import Box, Grid, Reading
+from lookwhere_cli.images.names import EncodedPicture, picture_name
 
 
 class View(Protocol):
@@ -41,10 +41,9 @@ class View(Protocol):
         ...
 
 
-def open_view(path: str | os.PathLike[str], reading: Reading) -> View:
+def open_view(file: EncodedPicture, reading: Reading) -> View:
     """Open and decode a picture file. Raises PictureError if it can't be read."""
-    name = os.fsdecode(path)
-    return _DecodedView(name, decode_file(name, reading), reading)
+    return _DecodedView(picture_name(file), decode_file(file, reading), reading)
 
 
 def view_of(picture: Image.Image | NDArray[Any], reading: Reading, name: str = "") -> View:

@@ -1,3 +1,4 @@
+import io
 import itertools
 import os
 import warnings
@@ -213,6 +214,42 @@ def test_content_counts_not_the_ending(tmp_path, kind):
     Image.fromarray(smooth(16, 16)).save(tmp_path / "none", "JPEG")
     assert open_view(tmp_path / "a.jpg", READING).size == ((1, 1) if kind == "PSD" else (16, 16))
     assert open_view(tmp_path / "none", READING).size == (16, 16)
+
+
+class Pipe(io.RawIOBase):
+    """An open file that can't be rewound."""
+
+    def __init__(self, content):
+        self.content = io.BytesIO(content)
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        return self.content.readinto(buffer)
+
+
+def test_bytes_and_open_files_are_read_like_paths(tmp_path):
+    Image.fromarray(noise(20, 30)).save(tmp_path / "a.png")
+    content = (tmp_path / "a.png").read_bytes()
+    written = io.BytesIO()
+    written.write(content)
+    with (tmp_path / "a.png").open("rb") as file:
+        for encoded in (content, io.BytesIO(content), written, file, Pipe(content)):
+            view = open_view(encoded, READING)
+            np.testing.assert_array_equal(pixels_of(view), noise(20, 30))
+            assert view.path == (str(tmp_path / "a.png") if encoded is file else "")
+        assert not file.closed
+
+
+def test_bytes_that_can_not_be_read_get_a_sentence(tmp_path):
+    with pytest.raises(PictureError, match=r"^The picture is empty \(0 bytes\)\.$"):
+        open_view(b"", READING)
+    with pytest.raises(PictureError, match=r"^The picture is not a picture of a known format"):
+        open_view(io.BytesIO(b"text"), READING)
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff")
+    with (tmp_path / "a.jpg").open() as file, pytest.raises(PictureError, match=r"a.jpg' is open as text; open it in"):
+        open_view(file, READING)
 
 
 def sentence(path, reading=READING):

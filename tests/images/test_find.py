@@ -1,10 +1,16 @@
 import io
 import os
+import pickle
 
 import pytest
+from PIL import Image
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.find import find_pictures
+from lookwhere_cli.images.formats import is_picture_bytes
+from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.images.names import StandardInput
+from lookwhere_cli.images.view import open_view
 
 PNG_START = b"\x89PNG\r\n\x1a\n" + bytes(24)
 
@@ -47,6 +53,23 @@ def test_in_a_folder_only_pictures_count_by_ending_or_first_bytes(folder):
 def test_first_bytes_of_each_kind_are_known(folder, start):
     put(folder, "d/x", content=start + bytes(32))
     assert find_pictures(["d"]) == ["d/x"]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "DDS", "DIB"],
+)
+def test_the_first_bytes_of_a_picture_are_a_pictures(kind):
+    stream = io.BytesIO()
+    Image.new("RGB", (5, 4)).save(stream, kind)
+    assert is_picture_bytes(stream.getvalue()[:32]) == (kind != "DIB")  # DIB has no signature
+
+
+@pytest.mark.parametrize(
+    "text", [b"", b"photos/a.jpg\n", b"BM is no bitmap", b"P1 is no bitmap either", b"RIFF\x10\0\0\0WAVEfmt "]
+)
+def test_other_first_bytes_are_not(text):
+    assert not is_picture_bytes(text.ljust(32, b" "))
 
 
 def test_a_file_named_by_itself_is_always_taken(folder):
@@ -115,6 +138,36 @@ def test_a_list_on_standard_input(folder, kind):
     put(folder, "a.jpg", "new\nline.jpg")
     assert find_pictures(["-"], kind(b"a.jpg\n")) == ["a.jpg"]
     assert find_pictures(["-"], kind(b"a.jpg\0new\nline.jpg\0")) == ["a.jpg", "new\nline.jpg"]
+
+
+def png(*size):
+    stream = io.BytesIO()
+    Image.new("RGB", size).save(stream, "PNG")
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("copied", [lambda item: item, lambda item: pickle.loads(pickle.dumps(item))])
+def test_a_picture_on_standard_input(folder, copied):
+    put(folder, "a.jpg")
+    pictures = find_pictures(["a.jpg", "-"], io.BytesIO(png(6, 4)))
+    assert pictures == ["a.jpg", "-"]
+    picture = copied(pictures[1])
+    assert isinstance(picture, StandardInput)
+    assert (picture.content, picture.stem) == (png(6, 4), "stdin")
+    view = open_view(picture, Reading(16, 224))
+    assert (view.path, view.size) == ("-", (4, 6))
+    assert type(view.path) is str  # so that a row does not keep the bytes
+
+
+@pytest.mark.parametrize("content", [b"GIF89a\nb.jpg\n", b"GIF89a\r\nb.jpg", b"GIF89a\0b.jpg\0"])
+def test_a_list_on_standard_input_may_begin_like_a_picture(folder, content):
+    put(folder, "GIF89a", "b.jpg")
+    assert find_pictures(["-"], io.BytesIO(content)) == ["GIF89a", "b.jpg"]
+
+
+def test_standard_input_that_is_neither_is_a_list(folder):
+    with pytest.raises(UsageError, match=r"Line 1 of standard input: 'gone\.jpg' is not there"):
+        find_pictures(["-"], io.BytesIO(b"gone.jpg\n"))
 
 
 def test_standard_input_is_the_default(folder, monkeypatch):
