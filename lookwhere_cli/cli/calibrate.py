@@ -13,7 +13,7 @@ from rich.table import Table
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
-from lookwhere_cli.cli.output import Tracking
+from lookwhere_cli.cli.output import ProgressBars
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.show.console import make_console, say
@@ -93,7 +93,7 @@ def calibrate(
         )
     paths, part = pictures_of(data, label_column, split, split_file, cascade.loaded.folder)
     console = make_console(stderr=True)
-    found = calibration(ask_all(cascade, paths, Tracking(console, quiet)), wanted)
+    found = calibration(ask_all(cascade, paths, ProgressBars(console, quiet)), wanted)
     save_calibrated(cascade.loaded, found, out, shlex.join(["lookwhere", *sys.argv[1:]]))
     make_console().print(_table(found, "all" if part == "all" else f"the split {part}"))
     for sentence in found.failed:

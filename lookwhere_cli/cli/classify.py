@@ -13,7 +13,7 @@ from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import chosen
 from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.telling import as_rows, in_view, tell
+from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free
 
@@ -84,8 +84,9 @@ def classify(
         background=behind,
     )
     seen = format is None and out is None and sys.stdout.isatty()
-    telling = in_view(partial(answer_card, with_map=not no_map)) if seen else as_rows(out, format or "text")
+    card = partial(answer_card, with_map=not no_map)
+    telling = terminal_output(card) if seen else rows_output(out, format or "text")
     with telling as where:
-        failed = tell(predictor.answers(pictures), where, len(pictures), quiet, fail_fast)
+        failed = write_results(predictor.answers(pictures), where, len(pictures), quiet, fail_fast)
     if failed:
         raise typer.Exit(1)

@@ -17,7 +17,7 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
-from lookwhere_cli.cli.output import Tracking, make_folder
+from lookwhere_cli.cli.output import ProgressBars, make_folder
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.output.files import check_free, whole_file, writing
@@ -132,7 +132,7 @@ def compare(
             models[name] = _trained(name, data, out / name, read | recipe | {"coarse": coarse})
     labelled, part = part_of(labelled, None, split_file, Path(models["full"]))
     console = make_console(stderr=True)
-    shown = Tracking(console, quiet)
+    shown = ProgressBars(console, quiet)
     taking_part = entrants(models, Settings(**settings), labelled, shown, {"device": device})
     comparison = measure(taking_part, labelled, shown)
     costs = _costs(taking_part, comparison, timed)

@@ -16,7 +16,7 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
-from lookwhere_cli.cli.output import Tracking
+from lookwhere_cli.cli.output import ProgressBars
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free, whole_file, writing
@@ -101,7 +101,7 @@ def evaluate(
     contest = _contest(model, full, teacher, amounts, quiet, timed, own, read)
     labelled, part = part_of(labelled, split, split_file, contest.predictor.loaded.folder)
     console = make_console(stderr=True)
-    evaluation = measure(contest, labelled, Tracking(console, quiet))
+    evaluation = measure(contest, labelled, ProgressBars(console, quiet))
     results = as_dict(evaluation, part, shlex.join(["lookwhere", *sys.argv[1:]]))
     _show(results)
     if json_file is not None:

@@ -12,7 +12,7 @@ from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import OUTPUT
-from lookwhere_cli.cli.output import make_folder, tracked
+from lookwhere_cli.cli.output import make_folder, track
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free, whole_file, writing
@@ -102,7 +102,7 @@ def _explain_all(
     pages: list[PagePicture] = []
     failed = 0
     try:
-        for path in tracked(pictures, len(pictures), beside, beside.is_terminal and not quiet):
+        for path in track(pictures, len(pictures), beside, beside.is_terminal and not quiet):
             try:
                 explanation = predictor.explain(path)
             except PictureError as failure:

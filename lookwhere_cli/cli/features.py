@@ -12,7 +12,7 @@ from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import have
 from lookwhere_cli.cli.options import OUTPUT
-from lookwhere_cli.cli.output import array_output, tracked
+from lookwhere_cli.cli.output import array_output, track
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free
@@ -97,7 +97,7 @@ def _write(found: Iterator[Features], out: Path, maps: bool, total: int, quiet: 
     done = failed = 0
     with array_output(out) as write:
         try:
-            for one in tracked(found, total, console, console.is_terminal and not quiet):
+            for one in track(found, total, console, console.is_terminal and not quiet):
                 write(one.row, _arrays(one, maps))
                 done += 1
                 if one.row.error is not None:

@@ -1,162 +1,226 @@
-"""What `segment` writes of each picture, where, and for which pictures it still has to."""
+"""The files that `segment` writes for each picture: which ones are missing, and how each format is written."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
-from lookwhere_cli.cli.output import make_folder, output
+from lookwhere_cli.cli.output import make_folder, open_writer
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.output.masks import coco
-from lookwhere_cli.output.masks.places import Place, check_files
+from lookwhere_cli.output.masks.paths import OutputPath, check_no_clash
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.text import printable
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from jaxtyping import UInt8
 
     from lookwhere_cli.segmenter import Segmented, Segmenter
 
 MaskFormat = Literal["png", "rle", "geojson"]
 OVERLAY = ".overlay.png"
-ENDINGS = {"png": ".png", "geojson": ".geojson"}
-"""Of the formats with a file per picture."""
 
-Keep = Callable[[Place, Row, "NDArray[np.uint8]"], Path]
-"""Writes a picture's classes; gives the file that they are in."""
+WriteMask = Callable[[OutputPath, Row, "UInt8[np.ndarray, 'height width']"], Path]
+"""Writes a picture's class indices and returns the file that holds them."""
 
 
-class Asked(NamedTuple):
-    """What the user asked to be written."""
+class MaskFiles(ABC):
+    """The mask files of one format in the output folder."""
 
-    out: Path
-    format: MaskFormat
-    overlay: bool
-    overwrite: bool
+    ending = ""
+    """Of the file for each picture; empty if one file holds all masks."""
 
-    def check(self, places: Mapping[str, Place]) -> None:
-        """Raises UsageError for a library that is missing, and for files that would stand in each other's way."""
-        if self.format == "rle":
-            coco.coco_mask()
-        elif self.format == "geojson":
-            from lookwhere_cli.output.masks.polygons import shapely
+    def __init__(self, out: Path, overwrite: bool) -> None:
+        self.out, self.overwrite = out, overwrite
 
-            shapely()
-        endings = [ENDINGS[self.format]] if self.format in ENDINGS else []
-        check_files(places, [*endings, *[OVERLAY] * self.overlay])
+    def check_library(self) -> None:  # noqa: B027 - PNG needs none
+        """Raise UsageError, which names the extra to install, if the format's library is missing."""
+
+    def read_existing(  # noqa: B027 - with a file for each picture there is nothing to extend
+        self, paths: Mapping[str, OutputPath], labels: Sequence[str]
+    ) -> None:
+        """Read the masks of earlier runs, if they are in one file. Raises UsageError if it has other classes."""
+
+    def exists(self, path: OutputPath) -> bool:
+        """Return True if the picture's mask has been written, by an earlier run too."""
+        return path.file(self.ending).exists()
+
+    @abstractmethod
+    def open(self, labels: Sequence[str], colours: UInt8[np.ndarray, "classes 3"]) -> AbstractContextManager[WriteMask]:
+        """Return a context manager whose value writes masks. Raises UsageError if files of other classes exist."""
 
 
-class Todo(NamedTuple):
-    """What is still to be written of a picture."""
+class PngFiles(MaskFiles):
+    """An indexed PNG for each picture, and one labelmap.txt."""
 
-    place: Place
+    ending = ".png"
+
+    def open(self, labels: Sequence[str], colours: UInt8[np.ndarray, "classes 3"]) -> AbstractContextManager[WriteMask]:
+        """Write labelmap.txt; the value writes a PNG."""
+        from lookwhere_cli.output.masks.index_png import write_png
+        from lookwhere_cli.output.masks.labelmap import labelmap, write_labelmap
+
+        def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
+            file = path.file(self.ending)
+            make_folder(file.parent)
+            write_png(file, classes, colours)
+            return file
+
+        write_labelmap(self.out, labelmap(labels, colours), self.overwrite)
+        return nullcontext(write)
+
+
+class GeoJsonFiles(MaskFiles):
+    """A GeoJSON file for each picture."""
+
+    ending = ".geojson"
+
+    def check_library(self) -> None:
+        """Raise UsageError if shapely is missing."""
+        from lookwhere_cli.output.masks.polygons import require_shapely
+
+        require_shapely()
+
+    def open(self, labels: Sequence[str], colours: UInt8[np.ndarray, "classes 3"]) -> AbstractContextManager[WriteMask]:
+        """The value writes a GeoJSON file."""
+        from lookwhere_cli.output.masks.geojson import write_geojson
+
+        def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
+            file = path.file(self.ending)
+            make_folder(file.parent)
+            write_geojson(file, path.relative, classes, row.shares)
+            return file
+
+        return nullcontext(write)
+
+
+class CocoFile(MaskFiles):
+    """One annotations.json with run lengths, which grows with each run."""
+
+    def __init__(self, out: Path, overwrite: bool) -> None:
+        super().__init__(out, overwrite)
+        self._file = out / coco.NAME
+        self._existing = coco.Annotations()
+        self._names: set[str] = set()
+
+    def check_library(self) -> None:
+        """Raise UsageError if pycocotools is missing."""
+        coco.require_coco()
+
+    def read_existing(self, paths: Mapping[str, OutputPath], labels: Sequence[str]) -> None:
+        """Read the annotations of earlier runs; with `overwrite`, only those of other pictures.
+
+        Raises UsageError if the file has other classes, unless it is to be overwritten.
+        """
+        try:
+            self._existing = coco.read_annotations(self._file, labels)
+        except UsageError:
+            if not self.overwrite:
+                raise
+        if self.overwrite:
+            self._existing = self._existing.without({printable(path.relative) for path in paths.values()})
+        self._names = self._existing.names
+
+    def exists(self, path: OutputPath) -> bool:
+        """Return True if the file had annotations of the picture."""
+        return printable(path.relative) in self._names
+
+    @contextmanager
+    def open(self, labels: Sequence[str], colours: UInt8[np.ndarray, "classes 3"]) -> Iterator[WriteMask]:
+        """The value adds annotations. Ctrl-C leaves a complete file."""
+
+        def writer(stream: BinaryIO) -> coco.CocoWriter:
+            return coco.CocoWriter(stream, labels, self._existing)
+
+        with open_writer(whole_file(self._file), writer, self._file) as write_annotations:
+
+            def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
+                write_annotations(path.relative, row, classes)
+                return self._file
+
+            yield write
+
+
+MASK_FILES: dict[MaskFormat, type[MaskFiles]] = {"png": PngFiles, "rle": CocoFile, "geojson": GeoJsonFiles}
+
+
+class PendingFiles(NamedTuple):
+    """The files of a picture that are to be written."""
+
+    path: OutputPath
     mask: bool
     overlay: bool
 
 
-def before(asked: Asked, places: Mapping[str, Place], labels: Sequence[str]) -> coco.Annotations:
-    """What COCO's file holds and is to hold on: of other pictures and, unless it is to be overwritten, of these.
+class MaskRequest(NamedTuple):
+    """What the user asked to be written."""
 
-    Raises UsageError for a file of other classes, unless it is to be overwritten.
-    """
-    if asked.format != "rle":
-        return coco.Annotations()
-    try:
-        found = coco.read_annotations(asked.out / coco.NAME, labels)
-    except UsageError:
-        if not asked.overwrite:
-            raise
-        return coco.Annotations()
-    return found.without({printable(place.relative) for place in places.values()}) if asked.overwrite else found
+    masks: MaskFiles
+    overlay: bool
+    overwrite: bool
 
+    def check(self, paths: Mapping[str, OutputPath]) -> None:
+        """Raise UsageError if a library is missing, or if a file would replace a picture or another file."""
+        self.masks.check_library()
+        endings = [self.masks.ending] if self.masks.ending else []
+        check_no_clash(paths, [*endings, *[OVERLAY] * self.overlay])
 
-def todo(asked: Asked, places: Mapping[str, Place], before: coco.Annotations) -> dict[str, Todo]:
-    """By picture, in their order; pictures of which all is there are left out."""
-    names = before.names
-    found = {}
-    for picture, place in places.items():
-        ending = ENDINGS.get(asked.format)
-        there = place.file(ending).exists() if ending else printable(place.relative) in names
-        mask = asked.overwrite or not there
-        overlay = asked.overlay and (asked.overwrite or not place.file(OVERLAY).exists())
-        if mask or overlay:
-            found[picture] = Todo(place, mask, overlay)
-    return found
+    def pending(self, paths: Mapping[str, OutputPath], labels: Sequence[str]) -> dict[str, PendingFiles]:
+        """Return the files to be written, by picture; pictures whose files all exist are left out.
+
+        Raises UsageError if a file of an earlier run has other classes.
+        """
+        self.masks.read_existing(paths, labels)
+        pending = {picture: self._pending_of(path) for picture, path in paths.items()}
+        return {picture: files for picture, files in pending.items() if files.mask or files.overlay}
+
+    def _pending_of(self, path: OutputPath) -> PendingFiles:
+        mask = self.overwrite or not self.masks.exists(path)
+        overlay = self.overlay and (self.overwrite or not path.file(OVERLAY).exists())
+        return PendingFiles(path, mask, overlay)
 
 
-@contextmanager
-def mask_output(
-    asked: Asked, labels: Sequence[str], colours: NDArray[np.uint8], before: coco.Annotations
-) -> Iterator[Keep]:
-    """A function that writes a picture's classes in the format asked for. Ctrl-C leaves what is done whole."""
-    if asked.format != "rle":
-        if asked.format == "png":
-            from lookwhere_cli.output.masks.labelmap import labelmap, write_labelmap
-
-            write_labelmap(asked.out, labelmap(labels, colours), asked.overwrite)
-        yield _in_files(ENDINGS[asked.format], colours)
-        return
-    file = asked.out / coco.NAME
-    with output(whole_file(file), lambda stream: coco.CocoWriter(stream, labels, before), file) as write:
-
-        def keep(place: Place, row: Row, classes: NDArray[np.uint8]) -> Path:
-            write(place.relative, row, classes)
-            return file
-
-        yield keep
-
-
-def _in_files(ending: str, colours: NDArray[np.uint8]) -> Keep:
-    from lookwhere_cli.output.masks.geojson import write_geojson
-    from lookwhere_cli.output.masks.index_png import write_png
-
-    def keep(place: Place, row: Row, classes: NDArray[np.uint8]) -> Path:
-        file = place.file(ending)
-        make_folder(file.parent)
-        if ending == ".png":
-            write_png(file, classes, colours)
-        else:
-            write_geojson(file, place.relative, classes, row.shares)
-        return file
-
-    return keep
-
-
-def written(
-    segmenter: Segmenter, todo: Mapping[str, Todo], keep: Keep, colours: NDArray[np.uint8]
+def write_files(
+    segmenter: Segmenter,
+    pending: Mapping[str, PendingFiles],
+    write_mask: WriteMask,
+    colours: UInt8[np.ndarray, "classes 3"],
 ) -> Iterator[Segmented]:
-    """The pictures' classes, in their order, once what is to be written of them is; their rows name the masks."""
-    for found in segmenter.segment(todo):
-        if found.classes is None:
-            yield found
+    """Segment the pictures and write their files; yield each result, its row with the path of its mask, once done."""
+    for result in segmenter.segment(pending):
+        if result.classes is None:
+            yield result
             continue
-        job, row = todo[found.row.path], found.row
+        files, row = pending[result.row.path], result.row
         try:
-            if job.mask:
-                row = replace(row, mask=str(keep(job.place, row, found.classes)))
-            if job.overlay:
-                _draw(segmenter, found, job.place.file(OVERLAY), colours)
-        except PictureError as failure:  # the picture, read once more for its full resolution, has gone
-            yield found._replace(row=Row(row.path, error=str(failure)), classes=None, view=None)
+            if files.mask:
+                row = replace(row, mask=str(write_mask(files.path, row, result.classes)))
+            if files.overlay:
+                _write_overlay(segmenter, result, files.path.file(OVERLAY), colours)
+        except PictureError as error:  # an overlay reads the picture again, at full resolution: it may be gone
+            yield result._replace(row=Row(row.path, error=str(error)), classes=None, view=None)
         else:
-            yield found._replace(row=row)
+            yield result._replace(row=row)
 
 
-def _draw(segmenter: Segmenter, found: Segmented, file: Path, colours: NDArray[np.uint8]) -> None:
+def _write_overlay(
+    segmenter: Segmenter, result: Segmented, file: Path, colours: UInt8[np.ndarray, "classes 3"]
+) -> None:
     from PIL import Image
 
     from lookwhere_cli.show.class_overlay import class_overlay
 
-    row, classes = found.row, found.classes
+    row, classes = result.row, result.classes
     assert classes is not None
     picture = Image.fromarray(segmenter.predictor.displayed(row.path, *classes.shape))
     caption = f"{row.model}, {row.k} of {row.grid[0] * row.grid[1]} cells read"
-    drawn = class_overlay(picture, classes, row.shares, colours, caption)
+    overlay = class_overlay(picture, classes, row.shares, colours, caption)
     make_folder(file.parent)
     with whole_file(file) as stream, writing(file):
-        drawn.save(stream, format="PNG")
+        overlay.save(stream, format="PNG")

@@ -1,4 +1,4 @@
-"""Where rows go, whole, also when Ctrl-C comes; and the progress bar beside them."""
+"""Output that Ctrl-C leaves complete, and progress bars."""
 
 import signal
 import sys
@@ -20,70 +20,66 @@ from lookwhere_cli.show.console import PlainTextColumn
 
 T = TypeVar("T")
 
-PATIENCE = 1.0  # seconds without a progress bar
+PROGRESS_AFTER = 1.0  # seconds until a progress bar appears
 
 
 def row_output(out: Path | None, format: str) -> AbstractContextManager[Callable[[Row], None]]:
-    """A function that writes rows to a file or to standard output; see `output`."""
-    return output(_stream(out, format), WRITERS[format], out or "standard output")
+    """Return a context manager whose value writes rows to the file `out`, or to standard output; see `open_writer`."""
+    return open_writer(_open_stream(out, format), WRITERS[format], out or "standard output")
 
 
 def array_output(out: Path) -> AbstractContextManager[Callable[[Row, Arrays], None]]:
-    """A function that writes rows with arrays by name to a file of the ending's format; see `output`."""
-    return output(whole_file(out), ARRAY_WRITERS[out.suffix.lower()], out)
+    """Return a context manager whose value writes rows and arrays to a file; see `open_writer`.
+
+    The ending of the file's name, .safetensors or .parquet, decides the format.
+    """
+    return open_writer(whole_file(out), ARRAY_WRITERS[out.suffix.lower()], out)
 
 
 @contextmanager
-def output(
-    opened: AbstractContextManager[BinaryIO], format: Callable[[BinaryIO], Any], name: Path | str
+def open_writer(
+    opened: AbstractContextManager[BinaryIO], make_writer: Callable[[BinaryIO], Any], name: Path | str
 ) -> Iterator[Callable[..., None]]:
-    """A function that writes to the opened stream in some format.
+    """Make a writer for the opened stream, and yield a function that calls its `write`.
 
-    Ctrl-C, or a PictureError that ends the work early, completes the output with the rows that are done and goes on.
-    Raises UsageError where nothing can be written, OutputError where writing fails midway.
+    If Ctrl-C or a PictureError ends the block, the output is completed with what was written, then the exception is
+    raised again. A single write is never interrupted.
+
+    name: of the stream, for error messages. Raises UsageError if the stream can't be opened, OutputError if a write
+    fails.
     """
-    stopped: KeyboardInterrupt | PictureError | None = None
+    interruption: KeyboardInterrupt | PictureError | None = None
     with opened as stream:
         with writing(name):
-            writer = format(stream)
+            writer = make_writer(stream)
 
-        def write(*given: Any) -> None:
-            with _uninterrupted(), writing(name):
-                writer.write(*given)
+        def write(*values: Any) -> None:
+            with _delayed_interrupt(), writing(name):
+                writer.write(*values)
                 stream.flush()
 
         try:
             yield write
-        except (KeyboardInterrupt, PictureError) as reason:
-            stopped = reason
-        with _uninterrupted(), writing(name):
+        except (KeyboardInterrupt, PictureError) as error:
+            interruption = error
+        with _delayed_interrupt(), writing(name):
             writer.close()
             stream.flush()
-    if stopped is not None:
-        raise stopped
+    if interruption is not None:
+        raise interruption
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder that `--out` names, or one in it, where it is missing. Raises UsageError."""
+    """Make the folder `--out`, or one in it, and its parents. Raises UsageError if it can't be made."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as failure:
-        raise UsageError(
-            f"--out {str(folder)!r} can't be made ({failure.strerror}); choose another place."
-        ) from failure
+    except OSError as error:
+        raise UsageError(f"--out {str(folder)!r} can't be made ({error.strerror}); choose another place.") from error
 
 
-def tracked(items: Iterable[T], total: int, console: Console, visible: bool, title: str = "") -> Iterator[T]:
-    """The items, with a progress bar on the console once they take more than a second."""
-    named = (PlainTextColumn("{task.description}"),) if title else ()
-    columns = (
-        *named,
-        BarColumn(),
-        MofNCompleteColumn(),
-        PlainTextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
+def track(items: Iterable[T], total: int, console: Console, visible: bool, title: str = "") -> Iterator[T]:
+    """Yield the items; if `visible`, show a progress bar on the console once they take more than a second."""
+    bar = _progress_bar(console, title)
     task = bar.add_task(title, total=total, rate="")
     started = time.monotonic()
     try:
@@ -91,26 +87,37 @@ def tracked(items: Iterable[T], total: int, console: Console, visible: bool, tit
             yield item
             elapsed = time.monotonic() - started
             bar.update(task, completed=done, rate=f"{done / elapsed:.1f}/s")
-            if visible and elapsed > PATIENCE and not bar.live.is_started:
+            if visible and elapsed > PROGRESS_AFTER and not bar.live.is_started:
                 bar.start()
     finally:
         if bar.live.is_started:
             bar.stop()
 
 
-class Tracking:
-    """A progress bar for each pass through pictures, with the pass's title."""
+class ProgressBars:
+    """A progress bar for each of several passes over pictures, on a terminal and unless `quiet`."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
-        self._console, self._quiet = console, quiet
+        self._console, self._visible = console, console.is_terminal and not quiet
 
     def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]:
-        """The items, as they are drawn."""
-        return tracked(items, total, self._console, self._console.is_terminal and not self._quiet, title)
+        """Yield the items, with a progress bar titled `title`; see `track`."""
+        return track(items, total, self._console, self._visible, title)
+
+
+def _progress_bar(console: Console, title: str) -> Progress:
+    columns = (
+        *((PlainTextColumn("{task.description}"),) if title else ()),
+        BarColumn(),
+        MofNCompleteColumn(),
+        PlainTextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False)
 
 
 @contextmanager
-def _stream(out: Path | None, format: str) -> Iterator[BinaryIO]:
+def _open_stream(out: Path | None, format: str) -> Iterator[BinaryIO]:
     if out is not None:
         with whole_file(out) as stream:
             yield stream
@@ -121,13 +128,13 @@ def _stream(out: Path | None, format: str) -> Iterator[BinaryIO]:
 
 
 @contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done, so that what it writes is whole."""
-    held: list[bool] = []
-    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+def _delayed_interrupt() -> Iterator[None]:
+    """Delay Ctrl-C until the block ends, so that what it writes is complete."""
+    interrupts: list[bool] = []
+    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if held:
+    if interrupts:
         raise KeyboardInterrupt

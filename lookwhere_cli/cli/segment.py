@@ -12,10 +12,10 @@ import typer
 from lookwhere_cli.checkpoints.names import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import chosen
-from lookwhere_cli.cli.mask_output import Asked, MaskFormat, before, mask_output, todo, written
+from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import make_folder
-from lookwhere_cli.cli.telling import as_rows, in_view, tell
+from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.writers import WRITERS
@@ -79,11 +79,12 @@ def segment(
     from lookwhere_cli.cli.cards import segmented_card
     from lookwhere_cli.images.find import find_pictures
     from lookwhere_cli.loading import load
-    from lookwhere_cli.output.masks.places import places
+    from lookwhere_cli.output.masks.paths import output_paths
     from lookwhere_cli.segmenter import Segmenter
     from lookwhere_cli.show.colours import class_colours
 
-    found, asked = places(find_pictures(paths), paths, out), Asked(out, format, overlay, overwrite)
+    found = output_paths(find_pictures(paths), paths, out)
+    asked = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
     asked.check(found)
     segmenter = Segmenter(
         load(
@@ -102,17 +103,17 @@ def segment(
         )
     )
     labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
-    there = before(asked, found, labels)
-    left = todo(asked, found, there)
+    left = asked.pending(found, labels)
     _say_skipped(len(found) - len(left), len(found), quiet)
     if not left:
         return
     make_folder(out)
     seen = rows is None and rows_format is None and sys.stdout.isatty()
     card = partial(segmented_card, colours=colours, with_map=not no_map)
-    telling = in_view(card) if seen else as_rows(rows, rows_format or _format_of(rows))
-    with mask_output(asked, labels, colours, there) as keep, telling as where:
-        failed = tell(written(segmenter, left, keep, colours), where, len(left), quiet, fail_fast)
+    telling = terminal_output(card) if seen else rows_output(rows, rows_format or _format_of(rows))
+    with asked.masks.open(labels, colours) as write_mask, telling as where:
+        files = write_files(segmenter, left, write_mask, colours)
+        failed = write_results(files, where, len(left), quiet, fail_fast)
     if failed:
         raise typer.Exit(1)
 

@@ -1,4 +1,4 @@
-"""Masks to write and read back."""
+"""Masks to write, and Hypothesis strategies for them."""
 
 import numpy as np
 from hypothesis import strategies as st
@@ -14,8 +14,8 @@ ANY_MASK = st.tuples(st.integers(1, 12), st.integers(1, 12)).flatmap(
 
 def shares_of(classes):
     indices, counts = np.unique(classes, return_counts=True)
-    found = zip(indices.tolist(), counts.tolist(), strict=True)
-    return tuple(Share(LABELS[index], index, count / classes.size) for index, count in found)
+    pairs = zip(indices.tolist(), counts.tolist(), strict=True)
+    return tuple(Share(LABELS[index], index, count / classes.size) for index, count in pairs)
 
 
 def row_of(classes, path="a.jpg"):
@@ -23,7 +23,7 @@ def row_of(classes, path="a.jpg"):
 
 
 def large(height=90, width=120):
-    """Blobs of all classes, with holes and corners that touch."""
+    """Return blocks of all classes, with holes and with blocks that share only a corner."""
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, len(LABELS), (height // 10, width // 10), dtype=np.uint8)
     return coarse.repeat(10, axis=0).repeat(10, axis=1)

@@ -12,20 +12,20 @@ from lookwhere_cli.errors import UsageError
 from lookwhere_cli.output.masks.coco import Annotations, CocoWriter, read_annotations
 from tests.output.masks import ANY_MASK, LABELS, large, row_of
 
-# of pycocotools itself
+# raised by pycocotools itself
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 
-def written(file, masks, before=None):
+def written(file, masks, existing=None):
     with file.open("wb") as stream:
-        writer = CocoWriter(stream, LABELS, before or Annotations())
+        writer = CocoWriter(stream, LABELS, existing or Annotations())
         for name, classes in masks.items():
             writer.write(name, row_of(classes), classes)
         writer.close()
 
 
 def read(file):
-    """The masks by name, as pycocotools reads them; each pixel belongs to exactly one annotation."""
+    """Return the masks by name, as pycocotools reads them; each pixel must belong to exactly one annotation."""
     with redirect_stdout(io.StringIO()):
         coco = COCO(str(file))
     masks = {}
@@ -39,13 +39,13 @@ def read(file):
 
 @settings(deadline=None)  # the first one loads libraries
 @given(ANY_MASK)
-def test_pycocotools_gets_the_mask_back(tmp_path_factory, classes):
+def test_pycocotools_reads_the_same_mask(tmp_path_factory, classes):
     file = tmp_path_factory.getbasetemp() / "one.json"
     written(file, {"a.jpg": classes})
     assert np.array_equal(read(file)["a.jpg"], classes)
 
 
-def test_the_file_is_as_coco_has_it(tmp_path):
+def test_ids_areas_and_boxes_follow_the_coco_format(tmp_path):
     classes = large()
     written(tmp_path / "a.json", {"drive/caf\udce9.jpg": classes, "b.jpg": classes[:1, :1]})
     content = json.loads((tmp_path / "a.json").read_bytes())
@@ -58,18 +58,18 @@ def test_the_file_is_as_coco_has_it(tmp_path):
     assert first["bbox"] == [columns.min(), rows.min(), np.ptp(columns) + 1, np.ptp(rows) + 1]
 
 
-def test_no_pictures_are_whole_as_well(tmp_path):
+def test_a_file_without_pictures_is_valid(tmp_path):
     written(tmp_path / "none.json", {})
     assert read(tmp_path / "none.json") == {}
 
 
-def test_what_was_there_before_stays(tmp_path):
+def test_annotations_of_an_earlier_run_stay_with_new_ids(tmp_path):
     first, both = tmp_path / "first.json", tmp_path / "both.json"
     assert read_annotations(first, LABELS) == Annotations()
     written(first, {"a.jpg": large(), "b.jpg": large(20, 30)})
-    before = read_annotations(first, LABELS)
-    assert before.names == {"a.jpg", "b.jpg"}
-    written(both, {"c.jpg": large(30, 20)}, before.without({"a.jpg"}))
+    existing = read_annotations(first, LABELS)
+    assert existing.names == {"a.jpg", "b.jpg"}
+    written(both, {"c.jpg": large(30, 20)}, existing.without({"a.jpg"}))
     masks = read(both)
     assert list(masks) == ["b.jpg", "c.jpg"]
     assert np.array_equal(masks["b.jpg"], large(20, 30)) and np.array_equal(masks["c.jpg"], large(30, 20))
@@ -80,16 +80,16 @@ def test_what_was_there_before_stays(tmp_path):
 @pytest.mark.parametrize(
     "content", ["", "[]", "{}", '{"images": 1, "annotations": [], "categories": []}', '{"images": [{}]}']
 )
-def test_what_is_something_else_is_refused(tmp_path, content):
+def test_other_files_and_other_classes_are_refused(tmp_path, content):
     (tmp_path / "a.json").write_text(content)
-    with pytest.raises(UsageError, match="holds something else than this model's classes"):
+    with pytest.raises(UsageError, match="does not hold annotations of this model's classes"):
         read_annotations(tmp_path / "a.json", LABELS)
     written(tmp_path / "b.json", {})
-    with pytest.raises(UsageError, match="something else"):
+    with pytest.raises(UsageError, match="does not hold annotations"):
         read_annotations(tmp_path / "b.json", ("other", "classes"))
 
 
-def test_without_pycocotools_the_extra_is_named(monkeypatch):
+def test_without_pycocotools_the_error_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "pycocotools", None)
     with pytest.raises(UsageError, match=r"pip install 'lookwhere\[segment\]'"):
         CocoWriter(io.BytesIO(), LABELS, Annotations())

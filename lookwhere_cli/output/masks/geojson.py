@@ -5,26 +5,28 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 
 from lookwhere_cli.output.files import whole_file, writing
-from lookwhere_cli.output.masks.polygons import outlines, shapely
+from lookwhere_cli.output.masks.polygons import outlines, require_shapely
 from lookwhere_cli.output.rows import Share
 from lookwhere_cli.text import printable
 
 
-def write_geojson(file: Path, name: str, classes: NDArray[np.uint8], shares: Sequence[Share]) -> None:
-    """Write class indices (height, width) as a FeatureCollection, whole or not at all: a feature for each share.
+def write_geojson(file: Path, name: str, classes: UInt8[np.ndarray, "height width"], shares: Sequence[Share]) -> None:
+    """Write a mask as a FeatureCollection with a feature for each share, completely or not at all.
 
-    Coordinates are `outlines`' own; `file_name`, the picture's `name`, `width` and `height` stand beside the features.
-    Raises UsageError where shapely is missing; UsageError or OutputError where the file can't be written.
+    name: the picture's `file_name`. classes: class indices. shares: of the classes that occur.
+    Coordinates are those of `outlines`. The collection also has `file_name`, `width` and `height`.
+
+    Raises UsageError if shapely is missing; UsageError or OutputError if the file can't be written.
     """
-    library, shapes = shapely(), outlines(classes)
+    shapely, shapes = require_shapely(), outlines(classes)
     height, width = classes.shape
     picture = {"file_name": printable(name), "width": width, "height": height}
     features = [
         f'{{"type": "Feature", "properties": {_json(share.to_dict())}, '
-        f'"geometry": {library.to_geojson(shapes[share.index])}}}'
+        f'"geometry": {shapely.to_geojson(shapes[share.index])}}}'
         for share in shares
     ]
     head = f'{{"type": "FeatureCollection", {_json(picture)[1:-1]}, "features": [\n'

@@ -1,71 +1,65 @@
-"""The exact outlines of what a mask shows: along the edges of its pixels, holes included."""
+"""The exact outlines of the classes in a mask, along the edges of its pixels, with holes."""
 
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Int, UInt8
 
-from lookwhere_cli.errors import UsageError
-
-
-def shapely() -> ModuleType:
-    """The library. Raises UsageError, which names what to install, where it is missing."""
-    try:
-        import shapely
-    except ImportError as missing:
-        raise UsageError(
-            "--format geojson needs shapely, which is not installed; install it with: pip install 'lookwhere[segment]'."
-        ) from missing
-    return shapely
+from lookwhere_cli.extras import require
 
 
-def outlines(classes: NDArray[np.uint8]) -> dict[int, Any]:
-    """For each class that occurs in (height, width) indices, by index: a shapely MultiPolygon of its regions.
+def require_shapely() -> Any:
+    """Return the module `shapely`. Raises UsageError, which names the extra to install, if it is missing."""
+    return require("shapely", "segment", "--format geojson")
 
-    Coordinates are x to the right and y down, in pixels, whole numbers; (0, 0) is the picture's top left corner, and
-    the pixel in its first row and column covers 0..1 in both. Regions hang together along edges, not at corners.
-    The polygons neither overlap nor leave gaps: together they cover the picture.
+
+def outlines(classes: UInt8[np.ndarray, "height width"]) -> dict[int, Any]:
+    """Return a shapely MultiPolygon for each class that occurs, by class index.
+
+    Coordinates are whole pixels, x to the right and y down; (0, 0) is the picture's top left corner, and its first
+    pixel covers 0..1 in both. Pixels belong to one region if they share an edge; a corner is not enough. The polygons
+    do not overlap, and together they cover the picture.
     """
-    library = shapely()
-    lines = library.linestrings(np.concatenate(list(_lines(classes))))
-    regions = library.get_parts(library.polygonize(lines))
-    inside = library.get_coordinates(library.point_on_surface(regions)).astype(np.intp)
-    found = classes[inside[:, 1], inside[:, 0]]
-    regions = library.orient_polygons(regions)
-    return {int(index): library.multipolygons(regions[found == index]) for index in np.unique(found)}
+    shapely = require_shapely()
+    lines = shapely.linestrings(np.concatenate(list(_lines(classes))))
+    regions = shapely.get_parts(shapely.polygonize(lines))
+    inside = shapely.get_coordinates(shapely.point_on_surface(regions)).astype(np.intp)
+    indices = classes[inside[:, 1], inside[:, 0]]
+    regions = shapely.orient_polygons(regions)
+    return {int(index): shapely.multipolygons(regions[indices == index]) for index in np.unique(indices)}
 
 
-def _lines(classes: NDArray[np.uint8]) -> Iterator[NDArray[np.intp]]:
-    """Lines between pixels of different classes and around the picture, cut wherever lines of the two ways meet.
-
-    Each is its two ends as (x, y), of shape (lines, 2, 2): first all that run across, then all that run down.
+def _lines(classes: UInt8[np.ndarray, "height width"]) -> Iterator[Int[np.ndarray, "lines 2 2"]]:
+    """Yield the lines between pixels of different classes and around the picture, as pairs of (x, y): all horizontal
+    ones, then all vertical ones, cut at every point where the two kinds meet.
     """
-    across, down = _borders(classes), _borders(classes.T)
-    yield _cut(across, _touched(down.T))[..., ::-1]
-    yield _cut(down, _touched(across.T))
+    horizontal, vertical = _borders(classes), _borders(classes.T)
+    yield _cut(horizontal, _touched(vertical.T))[..., ::-1]
+    yield _cut(vertical, _touched(horizontal.T))
 
 
-def _borders(classes: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Whether a border runs above each pixel, and below those of the last row: (height + 1, width)."""
+def _borders(classes: UInt8[np.ndarray, "height width"]) -> Bool[np.ndarray, "height+1 width"]:
+    """Mark each edge above a pixel, and below the last row, that separates classes or bounds the picture."""
     borders = np.ones((len(classes) + 1, classes.shape[1]), np.bool_)
     np.not_equal(classes[1:], classes[:-1], out=borders[1:-1])
     return borders
 
 
-def _touched(borders: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Whether each corner of a pixel, (height + 1, width + 1), ends one of the upright borders (height, width + 1)."""
+def _touched(borders: Bool[np.ndarray, "height edges"]) -> Bool[np.ndarray, "height+1 edges"]:
+    """Mark each corner of a pixel that is the end of a vertical border."""
     touched = np.zeros((len(borders) + 1, borders.shape[1]), np.bool_)
     touched[1:] = borders
     touched[:-1] |= borders
     return touched
 
 
-def _cut(borders: NDArray[np.bool_], touched: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Level borders (height + 1, width) as straight lines, (lines, 2, 2): the row and column of either end.
+def _cut(
+    borders: Bool[np.ndarray, "edges width"], touched: Bool[np.ndarray, "edges width+1"]
+) -> Int[np.ndarray, "lines 2 2"]:
+    """Join horizontal borders to straight lines between touched corners: (row, column) of both ends.
 
-    No border ends but at another one: going around a corner, classes change twice or more, or not at all.
+    A border always ends at a vertical one, because around a corner the class changes twice or more, or not at all.
     """
     starts, stops = np.nonzero(borders & touched[:, :-1]), np.nonzero(borders & touched[:, 1:])
     ends = (np.stack(starts, axis=-1), np.stack((stops[0], stops[1] + 1), axis=-1))

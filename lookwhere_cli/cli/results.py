@@ -1,0 +1,85 @@
+"""Results of pictures, one by one: cards in the terminal or rows in a file or pipe, with progress, errors and notes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from rich.console import Console, RenderableType
+
+from lookwhere_cli.cli.output import row_output, track
+from lookwhere_cli.errors import PictureError
+from lookwhere_cli.output.rows import Row
+from lookwhere_cli.show.console import make_console, say
+
+
+class Result(Protocol):
+    """A result of any command: it has the picture's row."""
+
+    @property
+    def row(self) -> Row: ...  # noqa: D102
+
+
+class ResultOutput(NamedTuple):
+    """Where results go.
+
+    write: writes or prints a result.
+    console: for the progress bar and messages.
+    progress: whether a progress bar may be shown.
+    messages: whether errors and notes are printed here, because `write` does not show them.
+    """
+
+    write: Callable[[Any], None]
+    console: Console
+    progress: bool
+    messages: bool
+
+
+@contextmanager
+def terminal_output(card: Callable[[Any, Console], RenderableType]) -> Iterator[ResultOutput]:
+    """Print each result as a card."""
+    console = make_console()
+    yield ResultOutput(lambda result: console.print(card(result, console)), console, progress=True, messages=False)
+
+
+@contextmanager
+def rows_output(out: Path | None, format: str) -> Iterator[ResultOutput]:
+    """Write each result's row to the file `out`, or to standard output."""
+    console = make_console(stderr=True)
+    # Rows on the same terminal would break the progress bar.
+    progress = console.is_terminal and (out is not None or not sys.stdout.isatty())
+    with row_output(out, format) as write:
+        yield ResultOutput(lambda result: write(result.row), console, progress, messages=True)
+
+
+def write_results(results: Iterator[Result], output: ResultOutput, total: int, quiet: bool, fail_fast: bool) -> int:
+    """Write all results, and return the number of pictures that failed.
+
+    total: the number of pictures. quiet: no progress and no notes. fail_fast: raise PictureError at the first failure.
+    """
+    done = failed = 0
+    try:
+        for result in track(results, total, output.console, output.progress and not quiet):
+            done += 1
+            failed += result.row.error is not None
+            output.write(result)
+            if result.row.error is not None and fail_fast:
+                raise PictureError(result.row.error)
+            if output.messages:
+                _say_error_or_note(result.row, output.console, quiet)
+    except KeyboardInterrupt:
+        say(output.console, f"Stopped: {done} of {total} pictures are done.")
+        raise
+    if failed and total > 1:
+        say(output.console, f"{failed} of {total} pictures failed.")
+    return failed
+
+
+def _say_error_or_note(row: Row, console: Console, quiet: bool) -> None:
+    if row.error is not None:
+        say(console, f"Error: {row.error}")
+    elif row.note and not quiet:
+        say(console, f"{row.path}: {row.note}")
