@@ -29,7 +29,6 @@ from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Grid, Mode, Reading
 from lookwhere_cli.metrics.choosers import CHOOSERS, Chooser, seed_of
 from lookwhere_cli.metrics.intervals import wilson
-from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Glimpse, Predictor
 from lookwhere_cli.training.timm_models import config_of, load_vit
 
@@ -95,7 +94,7 @@ def answers(predictor: Predictor, chooser: Chooser, paths: Sequence[str]) -> tup
     found, spent = np.zeros(len(paths), dtype=np.int64), 0
     for places, glimpses in batches(predictor, paths):
         grid = glimpses[0].view.grid
-        k = kept(predictor.k, grid[0] * grid[1])
+        k = predictor.k.resolve(grid[0] * grid[1])
         selection = predictor.select([glimpse.thumbnail for glimpse in glimpses], grid)
         cells = chooser(selection.map, grid, [seed_of(glimpse.thumbnail) for glimpse in glimpses])[:, :k]
         patches = [one.view.patches(chosen) for one, chosen in zip(glimpses, cells.numpy(), strict=True)]

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lookwhere_cli.amounts import Amount, AmountLike
 from lookwhere_cli.answers import Explanation
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.errors import ModelError, UsageError
@@ -20,7 +21,7 @@ from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.cascade.looks import Seen, looks_of
 from lookwhere_cli.models.cascade.stages import Decided, decide, every
-from lookwhere_cli.models.selector import choose, kept
+from lookwhere_cli.models.selector import choose
 from lookwhere_cli.predictor import Glimpse, Picture, Predictor
 from lookwhere_cli.staged import StagedPredictor
 
@@ -66,7 +67,7 @@ class AdaptivePredictor(StagedPredictor):
 
     def ks(self, grid: Grid) -> tuple[int, ...]:
         """How many cells of `grid` have been read after each look."""
-        return tuple(kept(k, grid[0] * grid[1]) for k in self.looks)
+        return tuple(k.resolve(grid[0] * grid[1]) for k in self.looks)
 
     def every_stage(self, glimpses: Sequence[Glimpse]) -> Float[Tensor, "looks batch labels"]:
         """The logits of all looks for all pictures of one grid."""
@@ -113,15 +114,15 @@ class _Views(NamedTuple):
         return self.normalised([view.patches(one) for view, one in chosen])
 
 
-def adaptive(predictor: Predictor, looks: Sequence[int | float] = ()) -> AdaptivePredictor:
+def adaptive(predictor: Predictor, looks: Sequence[AmountLike] = ()) -> AdaptivePredictor:
     """The predictor's model with these looks, or its config's, and without thresholds: to be calibrated.
 
     Raises UsageError for looks that can't be or that the model can't take, ModelError where there are none.
     """
     loaded = predictor.loaded
     try:
-        looks = tuple(looks) or loaded.config.looks
-        config = replace(loaded.config, looks=looks, thresholds=(), expected_macs=0)
+        chosen = tuple(map(Amount.parse, looks)) or loaded.config.looks
+        config = replace(loaded.config, looks=chosen, thresholds=(), expected_macs=0)
     except ValueError as failure:
         raise UsageError(f"{failure}.") from failure
     return AdaptivePredictor(
@@ -142,7 +143,7 @@ def check_calibrated(loaded: Loaded) -> None:
         )
 
 
-def _looks(loaded: Loaded) -> tuple[int | float, ...]:
+def _looks(loaded: Loaded) -> tuple[Amount, ...]:
     if not loaded.config.looks:
         raise ModelError(
             f"The model {loaded.name!r} has no looks to choose from; choose some: "

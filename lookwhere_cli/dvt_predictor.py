@@ -13,6 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lookwhere_cli.amounts import ALL_CELLS
 from lookwhere_cli.checkpoints.folder import Loaded, only_classifies
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View
@@ -58,7 +59,7 @@ class DVTPredictor(StagedPredictor):
 
     def __init__(self, loaded: Loaded, reading: Reading, *, top: int, batch_size: int, workers: int) -> None:
         stages = len(loaded.config.exits)
-        super().__init__(loaded, reading, k=1.0, stages=stages, top=top, batch_size=batch_size, workers=workers)
+        super().__init__(loaded, reading, k=ALL_CELLS, stages=stages, top=top, batch_size=batch_size, workers=workers)
         assert isinstance(loaded.model, DVT)
         self.cascade = loaded.model
 

@@ -1,10 +1,13 @@
 """From a model's name and a user's wishes to a predictor; what can't be is refused before any picture is opened."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, TypedDict, get_args
 
 from lookwhere_cli.adaptive import AdaptivePredictor, check_calibrated
+from lookwhere_cli.amounts import Amount, AmountLike, PruneAmount, PruneLike
 from lookwhere_cli.checkpoints.folder import Loaded, load_model
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.dvt_predictor import DVTPredictor
@@ -14,17 +17,16 @@ from lookwhere_cli.machine import usable_cpus
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.schedule import Pruning
-from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Predictor
 
 
 def load(
     model: str = DEFAULT_CLASSIFIER,
     *,
-    k: int | float | Literal["auto"] | None = None,
+    k: AmountLike | None = None,
     size: int | None = None,
     coarse: int | None = None,
-    prune: int | float | None = None,
+    prune: PruneLike | None = None,
     mode: Mode = "whole",
     thumbnail: Literal["antialias", "alias"] | None = None,
     top: int = 5,
@@ -62,14 +64,12 @@ def load(
     """
     _check_one_of("mode", mode, get_args(Mode))
     _check_one_of("thumbnail", thumbnail, (None, "antialias", "alias"))
-    if isinstance(k, str):
-        _check_one_of("k", k, ("auto",))
     loaded = load_model(model, device, dtype)
     config = loaded.config
     size = _whole_patches("size", config.size if size is None else size, config.patch)
-    fixed = config.k if k is None or isinstance(k, str) else possible(k, size, config.patch)
+    fixed = config.k if k is None or k == "auto" else possible(parsed(k), size, config.patch)
     if prune is not None:
-        loaded = _pruned(loaded, prune, config.prefix_tokens + kept(fixed, (size // config.patch) ** 2))
+        loaded = _pruned(loaded, prune, config.prefix_tokens + fixed.resolve((size // config.patch) ** 2))
     coarse = config.coarse_size if coarse is None else _coarse(coarse, config)
     reading = Reading(
         config.patch,
@@ -109,9 +109,9 @@ def _looking_closer(loaded: Loaded, reading: Reading, together: Together) -> Ada
     return predictor
 
 
-def _check_whole(name: str, config: Config, reading: Reading, k: int | float) -> None:
+def _check_whole(name: str, config: Config, reading: Reading, k: Amount) -> None:
     """Raise UsageError for what a cascade over grids can't do: read in part, or on grids without room to grow."""
-    if reading.coarse_size or not isinstance(k, float) or k != 1:
+    if reading.coarse_size or not k.is_all:
         raise UsageError(
             f"The model {name!r} is a cascade that reads all cells of each grid; leave -k and --coarse out."
         )
@@ -127,19 +127,23 @@ def _check_one_of(what: str, value: str | None, known: Sequence[str | None]) -> 
         raise UsageError(f"There is no {what} {value!r}; choose one of {', '.join(filter(None, known))}.")
 
 
-def possible(k: int | float, size: int, patch: int) -> int | float:
+def parsed(k: AmountLike) -> Amount:
+    """The amount. Raises UsageError for none."""
+    try:
+        return Amount.parse(k)
+    except ValueError as failure:
+        raise UsageError(f"k: {failure}.") from failure
+
+
+def possible(k: Amount, size: int, patch: int) -> Amount:
     """The k as given. Raises UsageError for one that no picture of this size can be read with."""
     cells = (size // patch) ** 2
-    try:
-        kept(k, cells)
-    except ValueError as failure:
-        raise UsageError(f"{failure}.") from failure
-    if k > cells:
+    if not k.is_share and k.value > cells:
         raise UsageError(f"k = {k} is more than the {cells} cells of {size} x {size} pixels; give at most {cells}.")
     return k
 
 
-def _pruned(loaded: Loaded, amount: int | float, tokens: int) -> Loaded:
+def _pruned(loaded: Loaded, amount: PruneLike, tokens: int) -> Loaded:
     """The model, that drops another amount of so many tokens. Raises UsageError where it can't."""
     cropr = loaded.model.extractor.cropr if isinstance(loaded.model, LookWhere) else None
     if cropr is None:
@@ -147,9 +151,10 @@ def _pruned(loaded: Loaded, amount: int | float, tokens: int) -> Loaded:
             f"The model {loaded.name!r} was never taught which cells to drop; leave --prune out, or teach one: "
             "lookwhere train --prune."
         )
-    config = replace(loaded.config, prune=amount)
     try:
-        cropr.prune(Pruning(amount, config.prune_fusion, config.prune_norm), tokens)
+        config = replace(loaded.config, prune=PruneAmount.parse(amount))
+        assert config.prune is not None
+        cropr.prune(Pruning(config.prune, config.prune_fusion, config.prune_norm), tokens)
     except ValueError as failure:
         raise UsageError(f"{failure}.") from failure
     loaded.model.config = config

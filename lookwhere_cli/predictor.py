@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.answers import Answer, Explanation, Features, Laps
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.errors import ModelError, PictureError, UsageError
@@ -28,7 +29,7 @@ from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.cropr import surviving
-from lookwhere_cli.models.selector import Selection, choose, kept
+from lookwhere_cli.models.selector import Selection, choose
 from lookwhere_cli.models.spread import spread
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.output.rows import Label, Row
@@ -70,9 +71,7 @@ class Predictor:
     k is a count of cells (int) or a share of a picture's grid (float); `top` labels are kept of each answer.
     """
 
-    def __init__(
-        self, loaded: Loaded, reading: Reading, *, k: int | float, top: int, batch_size: int, workers: int
-    ) -> None:
+    def __init__(self, loaded: Loaded, reading: Reading, *, k: Amount, top: int, batch_size: int, workers: int) -> None:
         self.loaded, self.reading, self.k, self.top = loaded, reading, k, top
         self.batch_size, self.workers = batch_size, workers
         self.config = loaded.config
@@ -118,7 +117,7 @@ class Predictor:
             selection = self.select([thumbnail], view.grid)
             order = choose(selection.map, selection.map.shape[1])
             laps.end("select")
-            read = order[0, : kept(self.k, order.shape[1])].cpu().numpy()
+            read = order[0, : self.k.resolve(order.shape[1])].cpu().numpy()
             patches = view.patches(read)
             laps.end("patches")
             coarse = self.coarse([second])
@@ -141,7 +140,7 @@ class Predictor:
         self, view: View, order: Tensor, prefix_tokens: Tensor, coarse: Coarse | None
     ) -> dict[int, tuple[Label, ...]]:
         patches = view.patches(order[0].cpu().numpy())
-        several = {kept(share, len(patches)) for share in SHARES}
+        several = {Amount.share(share).resolve(len(patches)) for share in SHARES}
         if not self._labels:
             return dict.fromkeys(several, ())
         return {k: self.extract([patches[:k]], order[:, :k], view.grid, prefix_tokens, coarse)[0] for k in several}
@@ -208,7 +207,7 @@ class Predictor:
         started = time.perf_counter()
         grid = glimpses[0].view.grid
         selection = self.select([glimpse.thumbnail for glimpse in glimpses], grid)
-        cells = choose(selection.map, kept(self.k, grid[0] * grid[1]))
+        cells = choose(selection.map, self.k.resolve(grid[0] * grid[1]))
         chosen = cells.cpu().numpy()
         patches = [glimpse.view.patches(one) for glimpse, one in zip(glimpses, chosen, strict=True)]
         coarse = self.coarse([glimpse.coarse for glimpse in glimpses])

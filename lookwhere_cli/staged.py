@@ -14,6 +14,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.answers import Answer
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.images.frame import Grid, Reading
@@ -37,7 +38,7 @@ class StagedPredictor(Predictor):
     """A cascade and how it is to be used. Without thresholds in the config its last stage answers all."""
 
     def __init__(
-        self, loaded: Loaded, reading: Reading, *, k: int | float, stages: int, top: int, batch_size: int, workers: int
+        self, loaded: Loaded, reading: Reading, *, k: Amount, stages: int, top: int, batch_size: int, workers: int
     ) -> None:
         super().__init__(loaded, reading, k=k, top=top, batch_size=batch_size, workers=workers)
         self.thresholds = self.config.thresholds or (NEVER,) * (stages - 1)

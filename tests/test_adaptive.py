@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.view import _DecodedView
@@ -117,7 +118,7 @@ def test_a_model_that_was_never_calibrated_is_refused_with_what_to_do(saved: Sav
         used(saved(LABELLED))
     with pytest.raises(ModelError, match=r"never calibrated, .* lookwhere calibrate"):
         used(saved(RESTARTING))
-    with pytest.raises(UsageError, match="no k 'much'; choose one of auto"):
+    with pytest.raises(UsageError, match="much is not an amount to read"):
         load(saved(RESTARTING), k="much")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="k = 30 is more than the 16 cells"):
         used(saved(replace(LABELLED, looks=(4, 30), thresholds=(0.5,))), size=16)
@@ -125,15 +126,15 @@ def test_a_model_that_was_never_calibrated_is_refused_with_what_to_do(saved: Sav
 
 def test_looks_may_be_chosen_before_there_are_thresholds(saved: Saved, files: list[str]) -> None:
     predictor = adaptive(load(saved(LABELLED), device="cpu", top=2), (4, 9))
-    assert predictor.looks == predictor.config.looks == (4, 9) and predictor.top == 2
+    assert predictor.looks == predictor.config.looks == (Amount.cells(4), Amount.cells(9)) and predictor.top == 2
     assert predictor.stage_macs((6, 6)) == macs.count_looks(LABELLED, (6, 6), (3, 3), (4, 9))
     assert {row.exit for row in predictor.classify(files)} == {2}
     calibrated = replace(RESTARTING, thresholds=(0.5, 0.5), expected_macs=5)
     again = adaptive(load(saved(calibrated), device="cpu"))
     assert (again.looks, again.config.thresholds, again.config.expected_macs) == (RESTARTING.looks, (), 0)
-    with pytest.raises(UsageError, match=r"looks is \[9, 4\]; .* that grow"):
+    with pytest.raises(UsageError, match=r"looks is 9, 4; .* each above the one before"):
         adaptive(load(saved(LABELLED), device="cpu"), (9, 4))
-    with pytest.raises(UsageError, match="sure of one class"):
+    with pytest.raises(UsageError, match="one label per picture"):
         adaptive(load(saved(SEGMENTING), device="cpu"), (4, 9))
 
 

@@ -11,7 +11,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lookwhere_cli"
 # Each room may import those of the levels above its own, here from the right end of the line to the left.
 LEVELS = (
-    {"errors", "machine", "text"},
+    {"errors", "machine", "text", "amounts"},
     {"extras"},
     {"output"},
     {"macs", "models", "images"},

@@ -200,7 +200,7 @@ def test_features_with_it_are_of_the_cells(model_folder, files):
     [
         ({"k": 37}, "more than the 36 cells of 24 x 24 pixels"),
         ({"k": 0}, "at least 1"),
-        ({"k": 1.5}, "up to 1.0"),
+        ({"k": 1.5}, "at most 1.0"),
         ({"size": 30}, "take 28 or 32"),
         ({"size": 2}, "take 4"),
         ({"size": 0}, "take 4"),

@@ -107,9 +107,9 @@ def test_what_is_asked_for_on_the_command_line(lookwhere, pruning_folder, model_
     assert rows()["macs"] == rows("--prune", "3")["macs"] > rows("--prune", "40%")["macs"]
     assert rows("--prune", "0")["macs"] > rows("--prune", "3", "-k", "60%")["macs"] > rows("--prune", "3")["macs"]
     for options, words in (
-        (("--prune", "some"), "--prune some is no amount to drop"),
-        (("--prune", "150%"), "--prune 150% is no amount"),
-        (("--prune", "-1"), "--prune -1 is no amount"),
+        (("--prune", "some"), "--prune some is not an amount to drop"),
+        (("--prune", "150%"), "--prune 150% is not an amount"),
+        (("--prune", "-1"), "--prune -1 is not an amount"),
         (("--prune", "9"), "a rate of 9 drops"),
         (("--prune", "3", "--model", str(model_folder)), "never taught which cells to drop"),
     ):

@@ -8,7 +8,8 @@ from typing import Any
 from torch import nn
 
 from lookwhere_cli.checkpoints.timm_package import import_timm
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 
 
 def full_vit(config: Config, grid: Grid) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.bench.full import full_vit
 from lookwhere_cli.bench.record import Limit, Record
 from lookwhere_cli.bench.settings import Settings
@@ -17,12 +18,12 @@ from lookwhere_cli.checkpoints.placement import device_named
 from lookwhere_cli.checkpoints.published.lookwhere import DINOV2
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.macs import passes as macs
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.selector import choose, kept
+from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread import spread
 
-HIGH, HIGH_SHARE = 384, 0.25  # pixels, and the share of the cells that is read there
+HIGH, HIGH_SHARE = 384, Amount.share(0.25)  # pixels, and the share of the cells that is read there
 MANY = 8  # pictures at a time of the published layout
 AT_518 = {0.1: 9.3}
 AT_994 = {0.1: 18.0, 0.05: 31.0, 0.02: 57.0}
@@ -75,19 +76,21 @@ def published(settings: Settings) -> Iterator[Record]:
     vit_b = LookWhere(DINOV2).eval().requires_grad_(False).to(device_named(settings.device))
     for size, batch, least in ((518, 1, AT_518), (518, MANY, AT_518), (994, 1, AT_994)):
         contest = Contest("published", "ViT-B/14", vit_b, size, batch)
-        limits = {share: Limit("at least", bound) for share, bound in least.items()}
+        limits: dict[Amount, Limit | None] = {
+            Amount.share(share): Limit("at least", bound) for share, bound in least.items()
+        }
         yield from image_level(contest, limits, settings.rounds)
     yield dense(Contest("published", "ViT-B/14", vit_b, 994), 0.1, settings.rounds)
 
 
 @torch.inference_mode()
-def image_level(contest: Contest, limits: Mapping[int | float, Limit | None], rounds: int) -> Iterator[Record]:
+def image_level(contest: Contest, limits: Mapping[Amount, Limit | None], rounds: int) -> Iterator[Record]:
     """The full ViT's time, then ours for each k (a count or a share of the cells) with how many times less it is."""
     config, grid = contest.model.config, contest.grid
     vit = full_vit(config, grid).to(_device(contest))
     pictures = torch.randn(contest.batch, 3, contest.size, contest.size, device=_device(contest))
     runs: dict[str, Callable[[], object]] = {"full": lambda: vit(pictures).cpu()}
-    counts = {k: kept(k, grid[0] * grid[1]) for k in limits}
+    counts = {k: k.resolve(grid[0] * grid[1]) for k in limits}
     runs |= {str(k): classifying(contest, count) for k, count in counts.items()}
     seconds = alternate(runs, rounds)
     whole = contest.label("the full ViT")
@@ -109,7 +112,7 @@ def image_level(contest: Contest, limits: Mapping[int | float, Limit | None], ro
 def dense(contest: Contest, share: float, rounds: int) -> Record:
     """Tokens for all cells, spread from the chosen ones, against the image level: how many times as long."""
     config, grid = contest.model.config, contest.grid
-    count = kept(share, grid[0] * grid[1])
+    count = Amount.share(share).resolve(grid[0] * grid[1])
     seconds = alternate({"image": classifying(contest, count), "dense": spreading(contest, count)}, rounds)
     arguments = (config, grid, contest.thumbnail_grid, count)
     return Record(

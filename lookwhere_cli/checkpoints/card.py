@@ -13,7 +13,6 @@ from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.cascade.dvt import shapes_of
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.schedule import kept_counts, pruning_of
-from lookwhere_cli.models.selector import kept
 
 SHOWN = 20  # labels that the card names
 TOLD = {"teachers", "photographs", "views", "seconds", "device", "command"}  # what a training record must say
@@ -24,7 +23,7 @@ def what(config: Config) -> str:
     """One paragraph: task, shape, cost."""
     rows, columns = config.grid
     cells = rows * columns
-    k = kept(config.k, cells)
+    k = config.k.resolve(cells)
     spent, full = cost(config), macs.full(config, config.grid)
     beside = f" and all of the picture at {config.coarse_size} px" if config.coarse_size else ""
     licence = f"Licence of the teacher's weights: {config.license or 'not stated'}."
@@ -49,7 +48,7 @@ def _dropped(config: Config) -> str:
     pruning = pruning_of(config)
     if pruning is None:
         return ""
-    tokens = config.prefix_tokens + kept(config.k, math.prod(config.grid))
+    tokens = config.prefix_tokens + config.k.resolve(config.cells)
     back = ", and come back for the last one" if pruning.fusion else ""
     return (
         f"Its blocks drop cells on the way, from {tokens} tokens to {kept_counts(pruning, config, tokens)[-1]}{back}: "
@@ -62,7 +61,7 @@ def _looks(config: Config) -> str:
     if not config.looks:
         return ""
     cells = math.prod(config.grid)
-    ks = [kept(k, cells) for k in config.looks]
+    ks = [k.resolve(cells) for k in config.looks]
     spent = macs.count_looks(config, config.grid, config.thumbnail_grid, ks, _coarse_patches(config))
     how = "adds to what it saw" if config.second_look == "add" else "starts anew"
     told = (
@@ -97,7 +96,7 @@ def cost(config: Config) -> int:
         return config.expected_macs or dvt_macs.costs(config, shapes_of(config))[-1]
     coarse = _coarse_patches(config)
     count = macs.count_segment if config.task == "segment" else macs.count
-    k = kept(config.k, math.prod(config.grid))
+    k = config.k.resolve(config.cells)
     return count(config, config.grid, config.thumbnail_grid, k, coarse).total
 
 

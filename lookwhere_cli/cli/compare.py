@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
@@ -170,11 +171,13 @@ def _given(pairs: Sequence[str]) -> dict[str, str]:
 
 def _shares(option: str, text: str) -> list[float]:
     """Shares, as users write them: 25%,0.5. Raises UsageError."""
-    found = [options.number(part.strip().lower()) for part in text.split(",")]
-    shares = {one for one in found if isinstance(one, float) and 0 < one <= 1}
-    if not shares.issuperset(found):
-        raise UsageError(f"--{option} {text} are no shares; write, for instance, 25%,50%.")
-    return sorted(shares)
+    try:
+        found = [Amount.parse(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--{option} {error}.") from error
+    if not all(one.is_share for one in found):
+        raise UsageError(f"--{option} {text} must be shares; write, for instance, 25%,50%.")
+    return sorted({float(one.value) for one in found})
 
 
 def _trained(name: str, data: Path, folder: Path, told: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from lookwhere_cli.amounts import ALL_CELLS, Amount
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
@@ -131,7 +132,7 @@ def _contest(
     model: str,
     full: str | None,
     teacher: str | None,
-    amounts: Sequence[int | float] | Literal["auto"],
+    amounts: Sequence[Amount] | Literal["auto"],
     quiet: bool,
     timed: bool,
     own: dict[str, Any],
@@ -152,7 +153,7 @@ def _contest(
     return Contest(
         predictor,
         () if amounts == "auto" else amounts_for(predictor, amounts),
-        None if full is None else load(full, k=1.0, **read),
+        None if full is None else load(full, k=ALL_CELLS, **read),
         None if teacher is None else Full(load_vit(teacher), device=str(predictor.loaded.device)),
         TIMED if timed else 0,
     )

@@ -16,7 +16,6 @@ from lookwhere_cli.checkpoints.published.lookwhere import LAYOUTS
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.selector import kept
 from lookwhere_cli.models.size import stored_bytes
 
 COLUMNS = ("Where", "MB", "Task", "Labels", "Pixels", "k", "GMACs", "Results")
@@ -79,7 +78,7 @@ def _of_config(config: Config) -> Iterator[tuple[str, str]]:
         yield "thresholds", ", ".join(f"{one:.4g}" for one in config.thresholds) or "none: the last exit answers all"
     if config.looks:
         cells = config.grid[0] * config.grid[1]
-        yield "looks", f"{', '.join(f'{kept(k, cells)}' for k in config.looks)} cells, with -k auto"
+        yield "looks", f"{', '.join(f'{k.resolve(cells)}' for k in config.looks)} cells, with -k auto"
         yield "thresholds", ", ".join(f"{one:.4g}" for one in config.thresholds) or "none; see lookwhere calibrate"
     yield "GMACs", gmacs
     yield "licence", config.license or "not stated"
@@ -99,7 +98,7 @@ def _line(folder: Path) -> list[str]:
 
 def _shape(config: Config) -> tuple[str, str, str, str, str]:
     cells = config.grid[0] * config.grid[1]
-    k = kept(config.k, cells)
+    k = config.k.resolve(cells)
     gmacs = f"{cost(config) / 1e9:.2f} of {macs.full(config, config.grid) / 1e9:.2f}"
     return config.task, f"{len(config.labels)}", f"{config.size}", f"{k} of {cells}", gmacs
 

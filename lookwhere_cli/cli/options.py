@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from lookwhere_cli.amounts import Amount, PruneAmount
 from lookwhere_cli.errors import UsageError
 
 if TYPE_CHECKING:
@@ -12,62 +13,48 @@ if TYPE_CHECKING:
 READING, MODEL, OUTPUT = "How to read", "Model", "Output"
 
 
-def amount_or_auto(text: str | None) -> int | float | Literal["auto"] | None:
-    """The same as `amount`, and `auto`: as much as each picture needs."""
+def amount_or_auto(text: str | None) -> Amount | Literal["auto"] | None:
+    """Read `auto`, or an amount as `amount` does."""
     return "auto" if text is not None and text.strip().lower() == "auto" else amount(text)
 
 
-def amounts(text: str, option: str = "-k") -> list[int | float]:
-    """The same, of several with commas between."""
+def amounts(text: str, option: str = "-k") -> list[Amount]:
+    """Read several amounts with commas between them."""
     found = [amount(part, option) for part in text.split(",")]
     return [one for one in found if one is not None]
 
 
-def amounts_or_auto(text: str | None) -> list[int | float] | Literal["auto"]:
-    """The same, of none for None; or `auto`."""
+def amounts_or_auto(text: str | None) -> list[Amount] | Literal["auto"]:
+    """Read `auto`, or several amounts; none for None."""
     return "auto" if amount_or_auto(text and text.partition(",")[0]) == "auto" else amounts(text) if text else []
 
 
-def amount(text: str | None, option: str = "-k") -> int | float | None:
-    """How much to read, as users write it: N (cells), 0.25 or 25% (a share), `all`; 1 is one cell, 1.0 is all.
-
-    Gives an int for a count, a float for a share, None for None. Raises UsageError for anything else.
-    """
+def amount(text: str | None, option: str = "-k") -> Amount | None:
+    """Read how many cells to read: N (a count), 0.25 or 25% (a share), `all`; None for None. Raises UsageError."""
     if text is None:
         return None
-    wanted = number(text.strip().lower())
-    if wanted is None or not (0 < wanted <= 1 if isinstance(wanted, float) else wanted >= 1):
-        no = "is for classify, explain and evaluate; here give" if text == "auto" else "is not an amount to read; give"
-        raise UsageError(f"{option} {text} {no} a number of cells (94), a share of them (0.25 or 25%), or all.")
-    return wanted
-
-
-def number(text: str) -> int | float | None:
-    """A count as int; a share as float, from 25%, 0.25 or all; None for anything else."""
-    if text == "all":
-        return 1.0
     try:
-        if text.endswith("%"):
-            return float(text[:-1]) / 100
-        return float(text) if "." in text else int(text)
-    except ValueError:
-        return None
+        return Amount.parse(text)
+    except ValueError as error:
+        if text.strip().lower() == "auto":
+            raise UsageError(
+                f"{option} auto is for classify, explain and evaluate; here give a number of cells (94), a share of "
+                "them (0.25 or 25%), or all."
+            ) from error
+        raise UsageError(f"{option} {error}.") from error
 
 
-def pruning(text: str | None) -> int | float | None:
-    """What to drop, as users write it: N (tokens after each block; 0 for none), 0.5 or 50% (the MACs to keep to).
+def pruning(text: str | None) -> PruneAmount | None:
+    """Read what to drop: N (tokens after each block), 0.5 or 50% (a share of the MACs to keep to); None for None.
 
-    Gives an int for a rate, a float for a share, None for None. Raises UsageError for anything else.
+    Raises UsageError.
     """
     if text is None:
         return None
-    wanted = None if text.strip().lower() == "all" else number(text.strip())
-    if wanted is None or not (0 < wanted <= 1 if isinstance(wanted, float) else wanted >= 0):
-        raise UsageError(
-            f"--prune {text} is no amount to drop; give a share of the blocks' MACs to keep to (50%), or how many "
-            "tokens to drop after each block (8)."
-        )
-    return wanted
+    try:
+        return PruneAmount.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--prune {error}.") from error
 
 
 def colour(text: str) -> tuple[int, int, int]:

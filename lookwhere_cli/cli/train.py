@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from lookwhere_cli.amounts import ALL_CELLS, Amount, PruneAmount
 from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import have
@@ -110,7 +111,7 @@ def train(
     recipe = FineTuning(
         epochs=epochs,
         batch=batch_size,
-        k=(1.0, 1.0) if full else k,
+        k=(ALL_CELLS, ALL_CELLS) if full else k,
         added=added,
         shape=Shape(
             method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, prune_fusion or None, grids
@@ -129,24 +130,22 @@ def train(
     for sentence in broken:
         say(console, f"Passed over: {sentence}")
     labelled = divided(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
-    config = _config(base, recipe, labelled, 1.0 if full else own)
+    config = _config(base, recipe, labelled, ALL_CELLS if full else own)
     run = Run(recipe, base, config, labelled, where, out, workers, place, teaching)
     made(out)
     _train(run, console, base.name)
 
 
-def _range_of(text: str, option: str = "--patches") -> tuple[int | float, int | float]:
+def _range_of(text: str, option: str = "--patches") -> tuple[Amount, Amount]:
     """The least and the most to read, from 25%, 94, all or a range of two such, 10%-50%. Raises UsageError."""
     low, dash, high = text.partition("-")
     first, last = amount(low, option), amount(high if dash else low, option)
-    if first is None or last is None or type(first) is not type(last) or first > last:
+    if first is None or last is None or first.is_share != last.is_share or first.value > last.value:
         raise UsageError(f"{option} {text} is no range; write two counts or two shares that grow, as in 10%-50%.")
     return first, last
 
 
-def _added(
-    text: str | None, before: Sequence[int | float], method: str, blind: bool
-) -> tuple[int | float, int | float] | None:
+def _added(text: str | None, before: Sequence[Amount], method: str, blind: bool) -> tuple[Amount, Amount] | None:
     """The least and the most that a second look adds to what was read `before` it. Raises UsageError."""
     if text is None:
         return None
@@ -154,14 +153,15 @@ def _added(
         what = "--train-selector without --look" if blind else f"--method {method}"
         raise UsageError(f"--second-look and {what} exclude each other; leave one of them out.")
     least, most = _range_of(text, "--second-look")
-    if any(type(one) is not type(most) for one in before):
+    if any(one.is_share != most.is_share for one in before):
         raise UsageError(f"--second-look {text} and what -k says must both be counts, or both shares.")
-    if isinstance(most, float) and max(before) + most > 1:
-        raise UsageError(f"--second-look {text} and the {max(before):.0%} before it are more than all cells.")
+    largest = max(one.value for one in before)
+    if most.is_share and largest + most.value > 1:
+        raise UsageError(f"--second-look {text} and the {largest:.0%} before it are more than all cells.")
     return least, most
 
 
-def _dropped(method: str, prune: str | None) -> int | float | None:
+def _dropped(method: str, prune: str | None) -> PruneAmount | None:
     """What is to be dropped; of the method that is about it, half of the MACs. Raises UsageError."""
     if prune is not None and method in ("full", "dvt"):
         raise UsageError(
@@ -170,7 +170,7 @@ def _dropped(method: str, prune: str | None) -> int | float | None:
     return pruning("50%" if prune is None and method == "cropr" else prune)
 
 
-def _config(base: Loaded, recipe: FineTuning, labelled: Labelled, k: int | float) -> Config:
+def _config(base: Loaded, recipe: FineTuning, labelled: Labelled, k: Amount) -> Config:
     """The new model's, for pictures such as these. Raises UsageError, ModelError for what can't be."""
     from lookwhere_cli.models.pruning.cropr import check_own
     from lookwhere_cli.models.pruning.schedule import pruning_of
@@ -201,14 +201,14 @@ def _grids(text: str | None, method: str) -> tuple[int | tuple[int, int], ...]:
     return tuple(int(one[0]) if len(one) == 1 else (int(one[0]), int(one[1])) for one in sides)
 
 
-def _possible(k: int | float, config: Config) -> int | float:
-    cells = config.grid[0] * config.grid[1]
-    if k > cells:
+def _possible(k: Amount, config: Config) -> Amount:
+    cells = config.cells
+    if not k.is_share and k.value > cells:
         raise UsageError(f"k = {k} is more than the {cells} cells of the model's {config.grid[0]} x {config.grid[1]}.")
     return k
 
 
-def _steering(labelled: Labelled, look: Path | None, train_selector: bool, dropped: int | float | None) -> Steering:
+def _steering(labelled: Labelled, look: Path | None, train_selector: bool, dropped: PruneAmount | None) -> Steering:
     """Masks themselves tell where classes meet; without masks or a word, the extractor's attention has to.
 
     Raises UsageError where that would see only what has not been dropped.

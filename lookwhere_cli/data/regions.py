@@ -22,7 +22,7 @@ from lookwhere_cli.data.table import Row, Table, listed, read_table
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.images.frame import Box
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.chosen import Grid
 
 EDGES = ("left", "top", "right", "bottom")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 
+from lookwhere_cli.amounts import ALL_CELLS, Amount
 from lookwhere_cli.data.checks import sound
 from lookwhere_cli.data.examples import Labelled
 from lookwhere_cli.errors import ModelError, UsageError
@@ -27,12 +28,10 @@ from lookwhere_cli.metrics.passes import (
     size_of_equal_macs,
 )
 from lookwhere_cli.metrics.scores import Scores
-from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.staged import StagedPredictor
 
-ALL = 1.0
-SHARES = (0.1, 0.25, 0.5, ALL)
+SHARES = tuple(map(Amount.share, (0.1, 0.25, 0.5, 1.0)))
 TIMED = 16  # pictures whose time is taken
 Lap = Callable[[str], float]
 
@@ -50,7 +49,7 @@ class Line:
     """
 
     by: str
-    k: int | float | None
+    k: Amount | None
     model: str
     size: int
     coarse: int
@@ -69,7 +68,7 @@ class Contest:
     """
 
     predictor: Predictor
-    amounts: Sequence[int | float]
+    amounts: Sequence[Amount]
     full: Predictor | None = None
     teacher: Full | None = None
     timed: int = TIMED
@@ -96,20 +95,20 @@ class Evaluation:
         return self.lines[0]
 
 
-def amounts_for(predictor: Predictor, asked: Sequence[int | float]) -> list[int | float]:
+def amounts_for(predictor: Predictor, asked: Sequence[Amount]) -> list[Amount]:
     """What is asked for, else the model's own k and a few shares; each amount once, the model's own first.
 
     Raises UsageError for an amount that a model without a selector would have to choose.
     """
     if not predictor.config.selector_depth:
-        if any(amount != ALL for amount in asked):
+        if not all(amount.is_all for amount in asked):
             raise UsageError(f"The model {predictor.loaded.name!r} has no selector and reads all cells; leave -k out.")
-        return [ALL]
+        return [ALL_CELLS]
     cells = (predictor.reading.size // predictor.config.patch) ** 2
     wanted = sorted(asked or (predictor.k, *SHARES), key=lambda amount: amount != predictor.k)
-    different: dict[int, int | float] = {}
+    different: dict[int, Amount] = {}
     for amount in wanted:
-        different.setdefault(kept(amount, cells), amount)
+        different.setdefault(amount.resolve(cells), amount)
     return list(different.values())
 
 
@@ -159,10 +158,10 @@ def _chosen(contest: Contest, field: Field) -> list[_Entry]:
     """Every amount by every chooser; all cells once."""
     predictor = contest.predictor
     task = task_for(field.labelled, predictor.config, predictor.loaded.name)
-    looks = [Look(by, k) for k in contest.amounts for by in CHOOSERS if k != ALL or by == "selector"]
+    looks = [Look(by, k) for k in contest.amounts for by in CHOOSERS if not k.is_all or by == "selector"]
     scores = field.scores(predictor, looks, task, "chosen cells")
     return [
-        _entry("all" if look.k == ALL else look.by, look.k, predictor, look, task, one, field)
+        _entry("all" if look.k.is_all else look.by, look.k, predictor, look, task, one, field)
         for look, one in zip(looks, scores, strict=True)
     ]
 
@@ -188,7 +187,7 @@ def _downscaled(contest: Contest, field: Field) -> list[_Entry]:
     """For every amount, all cells of a smaller picture at equal MACs, by the full ViT where there is one."""
     reader = contest.full or contest.predictor
     task = task_for(field.labelled, reader.config, reader.loaded.name)
-    sizes, look = list(field.sizes.values()), Look("selector", ALL)
+    sizes, look = list(field.sizes.values()), Look("selector", ALL_CELLS)
     entries = []
     for k in contest.amounts:
         size = size_of_equal_macs(reader, mean_macs(contest.predictor, k, sizes), sizes)
@@ -200,7 +199,7 @@ def _downscaled(contest: Contest, field: Field) -> list[_Entry]:
 
 
 def _entry(
-    by: str, k: int | float | None, predictor: Predictor, look: Look, task: Task, scores: Scores, field: Field
+    by: str, k: Amount | None, predictor: Predictor, look: Look, task: Task, scores: Scores, field: Field
 ) -> _Entry:
     grids = grids_of(predictor, list(field.sizes.values()))
     line = Line(
@@ -209,7 +208,7 @@ def _entry(
         predictor.loaded.name,
         predictor.reading.size,
         predictor.reading.coarse_size,
-        sum(times * kept(look.k, rows * columns) for (rows, columns), times in grids.items()) / grids.total(),
+        sum(times * look.k.resolve(rows * columns) for (rows, columns), times in grids.items()) / grids.total(),
         mean_macs(predictor, look.k, list(field.sizes.values())),
         sum(times * macs.full(predictor.config, grid) for grid, times in grids.items()) / grids.total(),
         scores,
@@ -222,7 +221,7 @@ def _full(contest: Contest, field: Field) -> list[_Entry]:
     entries = []
     if contest.full is not None:
         task = task_for(field.labelled, contest.full.config, contest.full.loaded.name)
-        look = Look("selector", ALL)
+        look = Look("selector", ALL_CELLS)
         scores = field.scores(contest.full, [look], task, "full ViT")[0]
         entries.append(_entry("full", None, contest.full, look, task, scores, field))
     if contest.teacher is not None:

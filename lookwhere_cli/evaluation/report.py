@@ -10,7 +10,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from lookwhere_cli.data.matching import matched
-from lookwhere_cli.evaluation.evaluate import ALL, Evaluation, Line
+from lookwhere_cli.evaluation.evaluate import Evaluation, Line
 from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.text import printable
 
@@ -53,17 +53,10 @@ def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def told(k: int | float) -> str:
-    """An amount of cells as users write it."""
-    if isinstance(k, int):
-        return str(k)
-    return "all" if k == ALL else f"{100 * k:.4g}%"
-
-
 def _row(line: Line, classes: tuple[str, ...], headline: bool) -> dict[str, Any]:
     return {
         "chosen_by": line.by,
-        "patches": None if line.k is None else told(line.k),
+        "patches": None if line.k is None else str(line.k),
         "headline": headline,
         "model": printable(line.model),
         "size": line.size,

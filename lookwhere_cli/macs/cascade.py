@@ -9,7 +9,8 @@ from itertools import accumulate, pairwise
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.cascade.dvt import ExitShape
 from lookwhere_cli.models.cascade.reuse import EXPANSION, HIDDEN, REUSED
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 
 
 def costs(config: Config, shapes: Sequence[ExitShape], grids: Sequence[Grid] | None = None) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from lookwhere_cli.macs.blocks import block_macs, merged_counts, merged_macs, pruned_macs
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.decoder import REACH
 from lookwhere_cli.models.pruning.schedule import Counts, kept_counts, pruning_of
 from lookwhere_cli.models.spread import NEAREST

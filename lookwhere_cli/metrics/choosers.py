@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.selector import choose
 
 Chooser = Callable[[Float32[Tensor, "batch cells"], Grid, Sequence[int]], Int64[Tensor, "batch cells"]]

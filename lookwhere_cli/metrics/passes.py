@@ -17,11 +17,11 @@ from jaxtyping import Float, Int64, UInt8
 from numpy import ndarray
 from torch import Tensor
 
+from lookwhere_cli.amounts import ALL_CELLS, Amount, AmountLike
 from lookwhere_cli.images.frame import Grid, frame_for
 from lookwhere_cli.images.view import View
 from lookwhere_cli.metrics.choosers import CHOOSERS, seed_of
 from lookwhere_cli.models.extractor import Coarse
-from lookwhere_cli.models.selector import kept
 from lookwhere_cli.predictor import Glimpse, Predictor
 from lookwhere_cli.segmenter import classes_at
 
@@ -34,7 +34,11 @@ class Look:
     """A way to look: who chooses (a name of CHOOSERS), and how many cells: a count (int) or a share (float)."""
 
     by: str
-    k: int | float
+    k: Amount
+
+    def __post_init__(self) -> None:
+        """Read an amount that was given as a plain number."""
+        object.__setattr__(self, "k", Amount.parse(self.k))
 
 
 class Read(NamedTuple):
@@ -93,7 +97,7 @@ def _look(predictor: Predictor, looks: Sequence[Look], judge: Judge, glimpses: S
     coarse = predictor.coarse([glimpse.coarse for glimpse in glimpses])
     outcomes: list[list[Tensor]] = []
     for look in looks:
-        chosen = orders[look.by][:, : kept(look.k, cells)]
+        chosen = orders[look.by][:, : look.k.resolve(cells)]
         read = np.take_along_axis(patches, chosen.cpu().numpy()[..., None, None, None], axis=1)
         given = Read(read, chosen, grid, selection.prefix_tokens, coarse, views)
         outcomes.append([one for part in _parts(given) for one in judge(predictor, part)])
@@ -119,7 +123,7 @@ def at_size(predictor: Predictor, size: int) -> Predictor:
     """The same model, that reads all cells of a grid of about size x size pixels, and nothing beside them."""
     reading = replace(predictor.reading, size=size, coarse_size=0)
     batch_size, workers = predictor.batch_size, predictor.workers
-    return Predictor(predictor.loaded, reading, k=1.0, top=predictor.top, batch_size=batch_size, workers=workers)
+    return Predictor(predictor.loaded, reading, k=ALL_CELLS, top=predictor.top, batch_size=batch_size, workers=workers)
 
 
 def grids_of(predictor: Predictor, sizes: Iterable[tuple[int, int]]) -> Counter[Grid]:
@@ -127,11 +131,12 @@ def grids_of(predictor: Predictor, sizes: Iterable[tuple[int, int]]) -> Counter[
     return Counter(frame_for(*size, predictor.reading)[0] for size in sizes)
 
 
-def mean_macs(predictor: Predictor, k: int | float, sizes: Iterable[tuple[int, int]]) -> float:
+def mean_macs(predictor: Predictor, k: AmountLike, sizes: Iterable[tuple[int, int]]) -> float:
     """Multiply-adds per picture, over pictures of these (height, width), with k of each one's cells read."""
     grids = grids_of(predictor, sizes)
     return (
-        sum(times * predictor.macs(grid, kept(k, grid[0] * grid[1])) for grid, times in grids.items()) / grids.total()
+        sum(times * predictor.macs(grid, Amount.parse(k).resolve(grid[0] * grid[1])) for grid, times in grids.items())
+        / grids.total()
     )
 
 
@@ -140,7 +145,7 @@ def size_of_equal_macs(predictor: Predictor, macs: float, sizes: Sequence[tuple[
     patch = predictor.config.patch
 
     def spent(side: int) -> float:
-        return mean_macs(at_size(predictor, side * patch), 1.0, sizes)
+        return mean_macs(at_size(predictor, side * patch), ALL_CELLS, sizes)
 
     sides = range(1, predictor.reading.size // patch + 1)
     above = min(bisect_left(sides, macs, key=spent), len(sides) - 1)
@@ -172,7 +177,7 @@ def lap(predictor: Predictor, look: Look, answer: Judge, path: str) -> float:
     selection = predictor.select([thumbnail], view.grid)
     coarse = predictor.coarse([predictor.coarse_thumbnail(view)])
     order = CHOOSERS[look.by](selection.map, view.grid, [seed_of(thumbnail)])
-    cells = order[:, : kept(look.k, order.shape[1])]
+    cells = order[:, : look.k.resolve(order.shape[1])]
     patches = view.patches(cells[0].cpu().numpy())
     answer(predictor, Read(patches[None], cells, view.grid, selection.prefix_tokens, coarse, [view]))[0].cpu()
     return time.perf_counter() - started

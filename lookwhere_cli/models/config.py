@@ -1,13 +1,19 @@
-"""The one description of a model: everything that `config.json` holds."""
+"""The description of a model: everything that `config.json` holds."""
 
 from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from operator import lt
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
+
+import msgspec
+
+from lookwhere_cli.amounts import Amount, PruneAmount
+from lookwhere_cli.models.chosen import Grid
 
 FeedForward = Literal["gelu", "swiglu"]
 Prefix = Literal["replace", "add", "own"]
@@ -15,261 +21,311 @@ ThumbnailFilter = Literal["antialias", "alias"]
 Pool = Literal["cls", "max"]
 Task = Literal["classify", "segment", "features"]
 SecondLook = Literal["restart", "add"]
-Grid = tuple[int, int]
 Exit = tuple[int, int, int, int]
-_ITEMS: dict[str, Any] = {"thresholds": 0.0, "exits": (0, 0, 0, 0), "looks": 0.0}
-"""What an item of a list looks like that is empty by default and does not hold text."""
+A = TypeVar("A", Amount, PruneAmount)
+HALF = Amount(0.5)
 
 
 @dataclass(frozen=True)
 class Config:
-    """Shapes and conventions of a LookWhere model. The defaults are those of a ViT-Ti/16 at 224 px.
+    """Shapes and conventions of a model. The defaults are those of a ViT-Ti/16 at 224 px.
 
-    Sizes are (rows, columns) of patches; `mean` and `std` belong to pixels in 0..1.
-    `from_dict` raises ValueError with a sentence when a value is impossible or a key is unknown.
+    Grids are (rows, columns) of cells; `mean` and `std` apply to pixels in 0..1. `k`, `looks` and `prune` may be given
+    as plain numbers (an int is a count, a float a share) or in the form of `config.json`.
+    Raises ValueError with a sentence for an impossible value.
     """
 
     patch: int = 16
-    """Side of a patch, in pixels; the same for thumbnail and picture."""
+    """Side of a patch in pixels, the same for thumbnail and picture."""
     dim: int = 192
     heads: int = 3
     extractor_depth: int = 12
+    """Blocks of the extractor."""
     selector_depth: int = 3
-    """Blocks of the selector; 0 for a model without one, which reads all cells: the full ViT."""
+    """Blocks of the selector; 0 for a full ViT, which has no selector and reads all cells."""
     registers: int = 0
-    """Prefix tokens beside CLS."""
+    """Register tokens; the prefix tokens are CLS and these."""
     grid: Grid = (14, 14)
-    """Cells that the extractor's position table holds: the picture's grid at the model's own size."""
+    """Grid of the extractor's position table: the picture's grid at the model's own size."""
     thumbnail_grid: Grid = (7, 7)
-    """Patches that the selector's position table holds."""
+    """Grid of the selector's position table."""
     map_scale: int = 2
-    """Each thumbnail patch predicts a map_scale x map_scale piece of the map."""
+    """Each thumbnail patch predicts map_scale x map_scale scores of the selector map."""
     feed_forward: FeedForward = "gelu"
     hidden: int = 768
-    """Rows of a block's first feed-forward matrix; SwiGLU's gate and value lie in it together."""
+    """Output channels of a block's first feed-forward layer; SwiGLU's gate and value are packed in it."""
     layer_scale: bool = False
     eps: float = 1e-6
+    """Epsilon of the layer norms."""
     prefix: Prefix = "add"
-    """How the selector's prefix tokens reach the extractor: in place of its own, added through a linear layer, or not
-    at all (own), where there is no selector."""
+    """How the selector's prefix tokens reach the extractor: replace its own, are added to them through a linear layer,
+    or not at all (own), which is for a model without a selector."""
     prefix_positions: bool = True
-    """Whether the position tables hold rows for the prefix tokens, too (first, as in timm's plain ViT)."""
+    """True if the position tables begin with rows for the prefix tokens, as in timm's plain ViT."""
     thumbnail_filter: ThumbnailFilter = "antialias"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
     crop_share: float = 0.9
-    """Share of the shorter side that the classic centre crop keeps."""
+    """Share of the shorter side that a centre crop keeps."""
     task: Task = "classify"
     multi_label: bool = False
+    """True if a picture may have several labels; each probability is then a sigmoid."""
     labels: tuple[str, ...] = ()
-    """Names of the classes, in the order of the logits; empty for a model without a head."""
+    """Names of the classes in the order of the logits; empty for a model without a head."""
     pool: Pool = "cls"
-    """What the head sees: CLS, or each channel's maximum over the cells read, for small things in large pictures."""
+    """What the classification head reads: CLS, or each channel's maximum over the cells."""
     decoder_channels: int = 0
-    """For segmentation: channels of the decoder's convolution; 0 makes it a linear layer on each token."""
+    """Segmentation: channels of the decoder's convolution; 0 for a linear decoder."""
     decoder_scale: int = 4
-    """For segmentation: each cell becomes decoder_scale x decoder_scale logits per class."""
-    k: int | float = 0.5
-    """Cells kept by default: a count (int), or a share of the grid (float)."""
+    """Segmentation: each cell gets decoder_scale x decoder_scale logits per class."""
+    k: Amount = HALF
+    """Cells that are read by default."""
     coarse_size: int = 0
-    """Side, in pixels, of a thumbnail that the extractor reads whole beside the cells by default; 0 for none."""
-    prune: int | float | tuple[int, ...] | None = None
-    """What is dropped between the extractor's blocks: a rate (int), a share of their MACs to keep to (float), or the
-    tokens left after each (counts), as in `schedule.Pruning`; None for an extractor without pruning modules."""
+    """Side in pixels of the coarse thumbnail that the extractor reads beside the cells by default; 0 for none."""
+    prune: PruneAmount | None = None
+    """Tokens that are dropped between the extractor's blocks; None for an extractor without pruning modules."""
     prune_fusion: bool = False
-    """Whether what was dropped comes back for the last block."""
+    """True if dropped tokens return for the last block."""
     prune_norm: bool = False
-    """Whether tokens are normalised before they are scored."""
+    """True if tokens are normalised before pruning modules score them."""
     exits: tuple[Exit, ...] = ()
-    """Of a cascade over growing grids (DVT), each exit's rows and columns of cells, the side of one in pixels, and the
-    zeros around the picture in pixels; the last has `grid` and `patch`. Empty for every other model."""
-    looks: tuple[int | float, ...] = ()
-    """Of a cascade in k, the cells that have been read after each look: counts (int) that grow, or shares (float);
-    empty: there is one look, at k cells."""
+    """DVT, a cascade over growing grids: each exit's rows and columns of cells, side of a patch in pixels, and padding
+    around the picture in pixels; the last exit has `grid` and `patch`. Empty for every other model."""
+    looks: tuple[Amount, ...] = ()
+    """`-k auto`: cells that have been read after each look, rising counts or rising shares. Empty: no looks."""
     second_look: SecondLook = "restart"
-    """How a further look goes on: with all its cells anew (restart), or with those alone that it adds, attending to
-    what was kept of the looks before (add), which has to be learnt."""
+    """What a further look computes: all cells so far once more (restart), or only the new ones, which attend to the
+    stored keys and values of the earlier looks (add; needs training)."""
     thresholds: tuple[float, ...] = ()
-    """Confidences from which a cascade's stages but the last answer; empty: never calibrated."""
+    """Confidence from which each exit or look but the last answers. Empty: not calibrated."""
     expected_macs: int = 0
-    """Multiply-adds per picture that the thresholds came to on the pictures that they were calibrated on; 0: never
-    calibrated."""
+    """Mean multiply-adds per calibration picture with these thresholds; 0: not calibrated."""
     license: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("patch", "dim", "heads", "extractor_depth", "map_scale", "hidden", "decoder_scale"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
-        for name in ("grid", "thumbnail_grid"):
-            if min(getattr(self, name)) < 1:
-                raise ValueError(f"{name} is {list(getattr(self, name))}; it must have at least 1 row and 1 column")
-        for name in ("registers", "selector_depth", "decoder_channels"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 0")
-        if self.coarse_size < 0 or self.coarse_size % self.patch:
-            raise ValueError(f"coarse_size is {self.coarse_size}; it must be 0 or a multiple of patch, {self.patch}")
-        if self.coarse_size and self.drops and (self.task == "segment" or self.pool == "max"):
-            raise ValueError(
-                f"coarse_size is {self.coarse_size} and prune is {self.prune}, which drops coarse patches that the "
-                "answer is made of; choose 0 for the one, None for the other, or set prune_fusion"
-            )
-        if (self.selector_depth == 0) != (self.prefix == "own"):
-            raise ValueError(
-                f"selector_depth is {self.selector_depth} and prefix is {self.prefix!r}; "
-                "a model without a selector (0) has its own prefix (own), every other one add or replace"
-            )
-        if self.task == "segment" and not self.labels:
-            raise ValueError("task is 'segment' and labels is empty; it must name the classes")
-        if not (self.eps > 0 and min(self.std) > 0):
-            raise ValueError(f"eps is {self.eps} and std is {list(self.std)}; both must be above 0")
-        if not 0 < self.crop_share <= 1:
-            raise ValueError(f"crop_share is {self.crop_share}; it must lie above 0 and up to 1.0")
-        if self.dim % self.heads:
-            raise ValueError(f"dim {self.dim} does not divide into {self.heads} heads")
-        for name, kind in _CHOICES.items():
-            if getattr(self, name) not in get_args(kind):
-                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(get_args(kind))}")
-        if self.thumbnail_filter not in get_args(ThumbnailFilter):
-            raise ValueError(f"thumbnail_filter is {self.thumbnail_filter!r}; it must be antialias or alias")
-        if (isinstance(self.k, float) and not 0 < self.k <= 1) or self.k <= 0:
-            raise ValueError(f"k is {self.k}; a share lies above 0 and up to 1.0, a count is at least 1")
-        if self.expected_macs < 0 or not all(0 <= one < math.inf for one in self.thresholds):
-            raise ValueError(
-                f"thresholds is {list(self.thresholds)} and expected_macs is {self.expected_macs}; "
-                "no number may be below 0, and one above 1 stands for a threshold that nobody reaches"
-            )
+        self._read_amounts()
+        self._check_ranges()
+        self._check_choices()
+        self._check_combinations()
         if self.exits:
             self._check_exits()
         if self.looks or self.second_look == "add":
             self._check_looks()
 
+    def _read_amounts(self) -> None:
+        """Turn plain numbers, and the forms of `config.json`, into amounts."""
+        object.__setattr__(self, "k", _read("k", Amount.from_json, self.k))
+        object.__setattr__(self, "looks", tuple(_read("looks", Amount.from_json, look) for look in self.looks))
+        if self.prune is not None:
+            object.__setattr__(self, "prune", _read("prune", PruneAmount.from_json, self.prune))
+
+    def _check_ranges(self) -> None:
+        for least, names in _LEAST.items():
+            for name in names:
+                if getattr(self, name) < least:
+                    raise ValueError(f"{name} is {getattr(self, name)}; it must be at least {least}")
+        for name in ("grid", "thumbnail_grid"):
+            if min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} is {list(getattr(self, name))}; it must have at least 1 row and 1 column")
+        if self.coarse_size < 0 or self.coarse_size % self.patch:
+            raise ValueError(f"coarse_size is {self.coarse_size}; it must be 0 or a multiple of patch, {self.patch}")
+        if not (self.eps > 0 and min(self.std) > 0):
+            raise ValueError(f"eps is {self.eps} and std is {list(self.std)}; both must be above 0")
+        if not 0 < self.crop_share <= 1:
+            raise ValueError(f"crop_share is {self.crop_share}; it must be above 0 and at most 1.0")
+        if self.dim % self.heads:
+            raise ValueError(f"dim is {self.dim}; it must be a multiple of heads, {self.heads}")
+        if self.expected_macs < 0 or not all(0 <= one < math.inf for one in self.thresholds):
+            raise ValueError(
+                f"thresholds is {list(self.thresholds)} and expected_macs is {self.expected_macs}; no number may be "
+                "below 0, and a threshold above 1 disables its exit"
+            )
+
+    def _check_choices(self) -> None:
+        for name, kind in _CHOICES.items():
+            if getattr(self, name) not in get_args(kind):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(get_args(kind))}")
+
+    def _check_combinations(self) -> None:
+        if self.coarse_size and self.drops and (self.task == "segment" or self.pool == "max"):
+            raise ValueError(
+                f"coarse_size is {self.coarse_size} and prune is {self.prune}, which would drop coarse patches that "
+                "the answer needs; set coarse_size to 0, prune to null, or prune_fusion to true"
+            )
+        if (self.selector_depth == 0) != (self.prefix == "own"):
+            raise ValueError(
+                f"selector_depth is {self.selector_depth} and prefix is {self.prefix!r}; a model without a selector "
+                "(0) must have prefix 'own', every other model 'add' or 'replace'"
+            )
+        if self.task == "segment" and not self.labels:
+            raise ValueError("task is 'segment' and labels is empty; it must name the classes")
+
     def _check_exits(self) -> None:
-        """Whether the grids grow, the cascade itself says."""
+        """Check everything but that the grids grow, which the cascade itself checks."""
         exits = [list(one) for one in self.exits]
         last = [*self.grid, self.patch, 0]
         if any(min(one[:3]) < 1 or one[3] < 0 for one in exits) or exits[-1] != last:
             raise ValueError(
-                f"exits is {exits}; each must be [rows, columns, patch, padding], from 1 and padding from 0, "
-                f"and the last that of grid and patch, {last}"
+                f"exits is {exits}; each must be [rows, columns, patch, padding], with rows, columns and patch at "
+                f"least 1 and padding at least 0, and the last must match grid and patch: {last}"
             )
         if self.selector_depth:
-            raise ValueError(
-                f"exits is {exits} and selector_depth {self.selector_depth}; it must be 0, for all is read"
-            )
+            raise ValueError(f"exits is {exits} and selector_depth is {self.selector_depth}; it must be 0 for exits")
         if self.prune is not None:
-            raise ValueError(
-                f"exits is {exits} and prune is {self.prune}; it must be None, for no exit drops any cells"
-            )
-        if self.thresholds and len(self.thresholds) != len(exits) - 1:
-            raise ValueError(
-                f"thresholds is {list(self.thresholds)}; {len(exits)} exits need one for each but the last, or none"
-            )
+            raise ValueError(f"exits is {exits} and prune is {self.prune}; it must be null for exits")
+        self._check_threshold_count("exits", len(exits))
 
     def _check_looks(self) -> None:
-        looks = list(self.looks)
-        if looks and not _grow(looks):
+        shown = ", ".join(map(str, self.looks))
+        if self.looks and not _are_rising(self.looks):
             raise ValueError(
-                f"looks is {looks}; it must be two counts of cells or more (32, 96), or as many shares (0.125, 0.375), "
-                "that grow"
+                f"looks is {shown}; it must be at least two counts of cells (32, 96) or two shares (12.5%, 37.5%), "
+                "each above the one before"
             )
         decides = self.task == "classify" and not self.multi_label and bool(self.labels)
         if not (self.selector_depth and decides and (self.pool == "cls" or self.second_look == "restart")):
             raise ValueError(
-                f"looks is {looks} and second_look {self.second_look!r}; who looks again needs a selector, must be "
-                f"sure of one class and, to add, read it from CLS: here selector_depth is {self.selector_depth}, task "
+                f"looks is {shown or 'empty'} and second_look is {self.second_look!r}; looks require a selector, one "
+                f"label per picture and, to add, pool 'cls': here selector_depth is {self.selector_depth}, task "
                 f"{self.task!r}, multi_label {self.multi_label}, pool {self.pool!r}, with {len(self.labels)} labels"
             )
         if self.second_look == "add" and self.prune is not None:
             raise ValueError(
-                f"second_look is 'add' and prune is {self.prune}; what was kept of a look can't be dropped, so choose "
-                "'restart' for the one or None for the other"
+                f"second_look is 'add' and prune is {self.prune}; tokens that a look stored can't be dropped: set "
+                "second_look to 'restart' or prune to null"
             )
-        if looks and self.thresholds and len(self.thresholds) != len(looks) - 1:
+        if self.looks:
+            self._check_threshold_count("looks", len(self.looks))
+
+    def _check_threshold_count(self, name: str, stages: int) -> None:
+        if self.thresholds and len(self.thresholds) != stages - 1:
             raise ValueError(
-                f"thresholds is {list(self.thresholds)}; {len(looks)} looks need one for each but the last, or none"
+                f"thresholds is {list(self.thresholds)}; {stages} {name} need one for each but the last, or none"
             )
 
     @property
+    def has_selector(self) -> bool:
+        """True if the model chooses cells; False for a full ViT and for a cascade over grids."""
+        return self.selector_depth > 0
+
+    @property
     def prefix_tokens(self) -> int:
-        """CLS and the registers."""
+        """Number of prefix tokens: CLS and the registers."""
         return 1 + self.registers
 
     @property
     def drops(self) -> bool:
-        """Whether some of the cells that are read have no token in the end."""
+        """True if some of the cells that are read have no token after the last block."""
         return self.prune is not None and not self.prune_fusion
 
     @property
+    def cells(self) -> int:
+        """Number of cells of the model's own grid."""
+        return self.grid[0] * self.grid[1]
+
+    @property
     def size(self) -> int:
-        """Side of the least square of whole patches that holds the model's own grid's cells, in pixels."""
+        """Side in pixels of the smallest square of whole patches that holds as many cells as the model's own grid."""
         return self.patch * _side(self.grid)
 
     @property
     def thumbnail_size(self) -> int:
-        """The same for the thumbnail."""
+        """The same for the thumbnail's grid."""
         return self.patch * _side(self.thumbnail_grid)
 
     def to_dict(self) -> dict[str, Any]:
-        """What `config.json` holds; tuples become lists."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: _listed(value) for name, value in values.items()}
+        """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
-        """The inverse of `to_dict`. Raises ValueError on an unknown key (offering the near one) or a wrong type."""
-        known = {field.name: field for field in fields(cls)}
+        """Read what `to_dict` returns. Raises ValueError for an unknown key, a wrong type or an impossible value."""
+        known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
                 raise ValueError(f"unknown key {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
-        return cls(**{name: _checked(name, value, known[name].default) for name, value in values.items()})
+        try:
+            return msgspec.convert(values, cls, dec_hook=_decode)
+        except msgspec.ValidationError as error:
+            raise ValueError(_sentence(error, values)) from error
 
 
-_SEVERAL: dict[str, tuple[type, ...]] = {
-    "k": (int, float),
-    "prune": (int, float, type(None)),
-    "license": (str, type(None)),
+_LEAST = {
+    1: ("patch", "dim", "heads", "extractor_depth", "map_scale", "hidden", "decoder_scale"),
+    0: ("registers", "selector_depth", "decoder_channels"),
 }
-"""Fields whose value may be of a type that their default does not have."""
-
-
-def _listed(value: Any) -> Any:
-    return [_listed(item) for item in value] if isinstance(value, tuple) else value
-
-
+"""Least values, and the fields that they apply to."""
 _CHOICES = {
     "feed_forward": FeedForward,
     "prefix": Prefix,
+    "thumbnail_filter": ThumbnailFilter,
     "task": Task,
     "pool": Pool,
     "second_look": SecondLook,
 }
 """Fields that have one of a few values."""
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "array": "a list",
+}
+"""Types as msgspec calls them, in words."""
 
 
-def _grow(looks: list[int | float]) -> bool:
-    """Whether these are two counts or more, or two shares, each above the one before."""
-    most = 1.0 if all(isinstance(one, float) for one in looks) else math.inf
-    alike = len({type(one) for one in looks}) == 1
-    return len(looks) > 1 and alike and looks[0] > 0 and looks[-1] <= most and all(map(lt, looks, looks[1:]))
+def _read(name: str, read: Callable[[Any], A], value: Any) -> A:
+    if isinstance(value, Amount | PruneAmount):
+        return cast(A, value)
+    try:
+        return read(value)
+    except ValueError as error:
+        raise ValueError(f"{name} is {value!r}: {error}") from error
+
+
+def _decode(kind: type, value: Any) -> Any:
+    """Read the two types that msgspec does not know."""
+    return Amount.from_json(value) if kind is Amount else PruneAmount.from_json(value)
+
+
+def _sentence(error: msgspec.ValidationError, values: Mapping[str, Any]) -> str:
+    """Say what is wrong in our own words: the field, its value, and what it must be."""
+    name, value = _located(str(error), values)
+    if isinstance(error.__cause__, ValueError):  # raised by a check of ours, inside of msgspec
+        return f"{name} is {value!r}: {error.__cause__}" if name else str(error.__cause__)
+    if name in _CHOICES:
+        return f"{name} is {value!r}; it must be one of {', '.join(get_args(_CHOICES[name]))}"
+    expected = re.match(r"Expected `(\w+)[^`]*`( of length \d+)?", str(error))
+    return (
+        f"{name} is {value!r}; it must be {_KINDS.get(expected[1], expected[1]) + (expected[2] or '')}"
+        if expected
+        else str(error)
+    )
+
+
+def _located(message: str, values: Mapping[str, Any]) -> tuple[str, Any]:
+    """Find the field that a message of msgspec ends with, as in "... - at `$.labels[0]`", and the value there."""
+    path = re.search(r"`\$\.(\w+)((?:\[\d+\])*)", message)
+    if path is None:
+        return "", None
+    value = values[path[1]]
+    for index in re.findall(r"\d+", path[2]):
+        value = value[int(index)]
+    return path[1], value
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Amount | PruneAmount):
+        return value.to_json()
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _are_rising(looks: tuple[Amount, ...]) -> bool:
+    """Return True for two or more counts, or two or more shares, each above the one before."""
+    values = [look.value for look in looks]
+    return len(looks) > 1 and len({look.is_share for look in looks}) == 1 and all(map(lt, values, values[1:]))
 
 
 def _side(grid: Grid) -> int:
     return math.isqrt(grid[0] * grid[1] - 1) + 1
-
-
-def _checked(name: str, value: Any, default: Any) -> Any:
-    """The value as the field's default has it: lists as tuples, whole numbers as int. Raises ValueError."""
-    if name == "prune" and isinstance(value, list | tuple):
-        return tuple(_checked("a count of prune", item, 0) for item in value)
-    if isinstance(default, tuple):
-        if not isinstance(value, list | tuple) or (default and len(value) != len(default)):
-            raise ValueError(f"{name} is {value!r}; it must be a list like {list(default)}")
-        item = default[0] if default else _ITEMS.get(name, "")
-        if type(item) is not tuple and all(type(one) is type(item) for one in value):
-            return tuple(value)  # a thousand labels take a while one by one
-        return tuple(_checked(name, one, item) for one in value)
-    accepted = _SEVERAL.get(name, (int, float) if isinstance(default, float) else (type(default),))
-    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
-        raise ValueError(f"{name} is {value!r}; it must be a {' or '.join(kind.__name__ for kind in accepted)}")
-    return value

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.cropr import Cropr, cropr_of, put_back
 from lookwhere_cli.models.vit import ALL, ViT
 

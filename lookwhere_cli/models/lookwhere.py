@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.cascade.second_look import SecondLook
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.decoder import decoder_of
 from lookwhere_cli.models.extractor import Coarse, Extracted, Extractor
 from lookwhere_cli.models.selector import Selection, selector_of

@@ -10,7 +10,8 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.vit import ViT, cut
 
 
@@ -78,20 +79,6 @@ class NoSelector(nn.Module):
 def selector_of(config: Config) -> Selector:
     """The selector that a config asks for, or what answers in its place."""
     return Selector(config) if config.selector_depth else cast(Selector, NoSelector(config))
-
-
-def kept(k: int | float, cells: int) -> int:
-    """How many of a picture's `cells` are kept: a count (int) up to all of them, or a share (float), at least 1.
-
-    Raises ValueError for a count below 1 or a share outside 0 < k <= 1.
-    """
-    if isinstance(k, float):
-        if not 0 < k <= 1:
-            raise ValueError(f"k = {k} is no share of the cells; it must lie above 0 and up to 1.0")
-        return max(1, int(k * cells))
-    if k < 1:
-        raise ValueError(f"k = {k} cells is too few; it must be at least 1")
-    return min(k, cells)
 
 
 def choose(map: Float[Tensor, "batch cells"], k: int) -> Int64[Tensor, "batch {k}"]:

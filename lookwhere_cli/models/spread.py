@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.chosen import Grid
 
 NEAREST = 5
 _CHUNK = 1 << 22  # distances held at once

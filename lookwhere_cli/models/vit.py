@@ -14,7 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Conv2d, LayerNorm, Linear
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 
 ALL = slice(None)
 CLS = slice(0, 1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lookwhere_cli.amounts import DropRate
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.published import cropr as published_cropr
 from lookwhere_cli.checkpoints.published.convert import convert
@@ -56,7 +57,7 @@ def test_a_file_becomes_a_model_that_prunes_as_it_did(published, tmp_path) -> No
     torch.save(published, tmp_path / "theirs.pth")
     assert convert(tmp_path / "theirs.pth", tmp_path / "ours", half=True) == "cropr"
     loaded = load_model(str(tmp_path / "ours"), "cpu")
-    assert (loaded.config.prune, loaded.config.prune_fusion) == (8, True)
+    assert (loaded.config.prune, loaded.config.prune_fusion) == (DropRate(8), True)
     assert loaded.config.labels == ("class 0", "class 1", "class 2")
     assert loaded.model.extractor.cropr.pruning == PRUNING
     card = (tmp_path / "ours" / "README.md").read_text()

@@ -74,7 +74,7 @@ def test_from_a_model_with_a_selector_to_one_that_looks_closer_within_a_budget(
     ran = lookwhere("calibrate", labelled, "--looks", "12.5%,50%", "--budget", "70%", "--out", out)
     assert (ran.code, ran.err) == (0, "")
     config = json.loads((out / "config.json").read_text())
-    assert config["looks"] == [0.125, 0.5] and len(config["thresholds"]) == 1
+    assert config["looks"] == [{"share": 0.125}, {"share": 0.5}] and len(config["thresholds"]) == 1
     rows = json.loads(lookwhere("classify", labelled, "-k", "auto", "-m", out, "--format", "json").out)
     assert {row["exit"] for row in rows} == {1, 2}
     assert round(sum(row["macs"] for row in rows) / len(rows)) == config["expected_macs"]
@@ -82,7 +82,7 @@ def test_from_a_model_with_a_selector_to_one_that_looks_closer_within_a_budget(
     assert "4, 18 cells, with -k auto" in lookwhere("models", "show", out).out
     ran = lookwhere("calibrate", labelled, "-m", out, "--budget", "50%", "--out", tmp_path / "less")
     less = json.loads((tmp_path / "less" / "config.json").read_text())
-    assert less["looks"] == [0.125, 0.5] and less["expected_macs"] < config["expected_macs"]
+    assert less["looks"] == [{"share": 0.125}, {"share": 0.5}] and less["expected_macs"] < config["expected_macs"]
 
     rows = json.loads(lookwhere("classify", labelled, "-m", out, "-k", "auto", "--format", "json").out)
     ran = lookwhere("evaluate", labelled, "-m", out, "-k", "auto", "--json", tmp_path / "r.json")
@@ -98,9 +98,9 @@ def test_from_a_model_with_a_selector_to_one_that_looks_closer_within_a_budget(
 @pytest.mark.parametrize(
     ("looks", "sentence"),
     [
-        ("50%,12.5%", "looks is [0.5, 0.125]; it must be two counts of cells or more"),
+        ("50%,12.5%", "looks is 50%, 12.5%; it must be at least two counts of cells"),
         ("some", "--looks some is not an amount to read"),
-        ("25%,8", "looks is [0.25, 8]"),
+        ("25%,8", "looks is 25%, 8"),
     ],
 )
 def test_looks_that_can_not_be_are_refused(lookwhere, model_folder, labelled, tmp_path, looks, sentence):

@@ -72,8 +72,8 @@ def test_masks(lookwhere, masked, tmp_path):  # noqa: F811
         (["--methods", "lookwhere"], "leaves out full"),
         (["--use", "full"], "is no method with its model"),
         (["--use", "magic=model"], "is no method with its model"),
-        (["--patches", "10%,0"], "--patches 10%,0 are no shares"),
-        (["--budget", "half"], "--budget half are no shares"),
+        (["--patches", "10%,0"], "--patches 0 is not an amount"),
+        (["--budget", "half"], "--budget half is not an amount"),
     ],
 )
 def test_wrong_use_ends_in_a_sentence(lookwhere, folders, tmp_path, arguments, words):  # noqa: F811

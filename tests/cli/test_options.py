@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.cli.options import amount, colour, mode
 from lookwhere_cli.errors import UsageError
 
@@ -11,7 +12,7 @@ from lookwhere_cli.errors import UsageError
     [("1", 1), ("94", 94), ("0.25", 0.25), ("25%", 0.25), ("1.0", 1.0), ("all", 1.0), ("ALL", 1.0), ("12.5%", 0.125)],
 )
 def test_the_ways_to_write_how_much(text, expected):
-    assert amount(text) == expected and type(amount(text)) is type(expected)
+    assert amount(text) == Amount.parse(expected)
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "0.0", "1.5", "150%", "0%", "abc", "", "nan", "nan%", "inf%", "1e3", "%"])
@@ -26,7 +27,7 @@ def test_any_text_is_an_amount_or_a_sentence(text):
         k = amount(text)
     except UsageError:
         return
-    assert k >= 1 if isinstance(k, int) else 0 < k <= 1
+    assert 0 < k.value <= 1 if k.is_share else k.value >= 1
 
 
 def test_colours():

@@ -85,7 +85,7 @@ def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, model_fol
     assert re.search(rf"The model is in {out}, as of epoch [12]: [\d.]+% on the pictures held back\.", told)
     assert {file.name for file in out.iterdir()} == MADE
     config = json.loads((out / "config.json").read_text())
-    assert (config["labels"], config["multi_label"], config["k"]) == (["blue", "green", "red"], False, 12)
+    assert (config["labels"], config["multi_label"], config["k"]) == (["blue", "green", "red"], False, {"cells": 12})
     record = json.loads((out / "training.json").read_text())
     assert record["pictures"] == {"train": 19, "val": 5} and record["recipe"]["epochs"] == 2
     assert record["command"].startswith("lookwhere train ") and record["best"]["epoch"] in (1, 2)
@@ -130,7 +130,7 @@ def test_masks_become_a_model_that_segments(lookwhere, masked, tmp_path):
     assert "mIoU" in ran.err
     config = json.loads((out / "config.json").read_text())
     assert (config["task"], config["labels"], config["decoder_channels"], config["k"]) == (
-        *("segment", ["left", "right"], 4, 0.25),
+        *("segment", ["left", "right"], 4, {"share": 0.25}),
     )
     ran = lookwhere("segment", masked / "images", "--model", out, "--out", tmp_path / "answers")
     assert ran.code == 0, ran.err
@@ -176,7 +176,7 @@ def test_the_full_vit_has_no_selector(lookwhere, folders, tmp_path):
     ran = lookwhere("train", folders, "--out", tmp_path / "out", "--method", "full", *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert (config["selector_depth"], config["prefix"], config["k"]) == (0, "own", 1.0)
+    assert (config["selector_depth"], config["prefix"], config["k"]) == (0, "own", {"share": 1.0})
     assert lookwhere("classify", folders / "red", "--model", tmp_path / "out").code == 0
 
 
@@ -185,7 +185,12 @@ def test_what_was_trained_to_drop_cells_drops_as_many_as_is_asked_for(lookwhere,
     ran = lookwhere("train", folders, "--out", out, "--method", "cropr", *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
     config = json.loads((out / "config.json").read_text())
-    assert (config["selector_depth"], config["k"], config["prune"], config["prune_fusion"]) == (0, 1.0, 0.5, False)
+    assert (config["selector_depth"], config["k"], config["prune"], config["prune_fusion"]) == (
+        0,
+        {"share": 1.0},
+        {"share": 0.5},
+        False,
+    )
     assert "Its blocks drop cells on the way, from 37 tokens to" in (out / "README.md").read_text()
     assert {"auxiliary", "task"} <= set((out / "epochs.csv").read_text().splitlines()[0].split(","))
     spent = [
@@ -212,7 +217,7 @@ def test_masks_are_trained_and_given_by_a_model_that_drops_cells_on_the_way(look
     ran = lookwhere(*arguments, "--prune", 3, "--train-selector")
     assert ran.code == 0, ran.err
     config = json.loads((tmp_path / "out" / "config.json").read_text())
-    assert (config["selector_depth"], config["prune"], config["prune_fusion"]) == (2, 3, True)
+    assert (config["selector_depth"], config["prune"], config["prune_fusion"]) == (2, {"rate": 3}, True)
     ran = lookwhere("segment", masked / "images", "-m", tmp_path / "out", "--out", tmp_path / "masks", "--prune", "80%")
     assert ran.code == 0 and len(list((tmp_path / "masks").glob("*.png"))) == 12
 
@@ -245,7 +250,11 @@ def test_a_second_look_is_judged_beside_the_first(lookwhere, folders, tmp_path):
     assert ran.code == 0, ran.err
     assert re.search(r"^epoch 2 .* top-1 [\d.]+% .*exit 1 [\d.]+%  exit 2 [\d.]+% ", ran.err, re.MULTILINE)
     config = json.loads((out / "config.json").read_text())
-    assert (config["k"], config["looks"], config["second_look"]) == (12, [12, 24], "add")
+    assert (config["k"], config["looks"], config["second_look"]) == (
+        {"cells": 12},
+        [{"cells": 12}, {"cells": 24}],
+        "add",
+    )
     assert "12, then 24" in (out / "README.md").read_text()
 
 
@@ -352,7 +361,7 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["--method", "half"], 2, "half"),
         (["--method", "dvt", "--prune", "50%"], 2, "--method dvt computes all cells in all blocks"),
         (["--method", "full", "--prune", "8"], 2, "leave --prune out, or take --method cropr"),
-        (["--method", "cropr", "--prune", "some"], 2, "--prune some is no amount to drop"),
+        (["--method", "cropr", "--prune", "some"], 2, "--prune some is not an amount to drop"),
         (["--method", "cropr", "--prune", "5%"], 2, "with 37 tokens, the least possible is"),
         (["--prune", "8"], 2, "a rate of 8 drops 17 of 13 tokens in 2 steps"),
         (["--prune", "50%", "--train-selector"], 2, "which does not see what --prune dropped"),
@@ -363,7 +372,7 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["-k", "10%-50%", "--second-look", "60%"], 2, "60% and the 50% before it are more than all cells"),
         (["--second-look", "25%"], 2, "must both be counts, or both shares"),
         (["--second-look", "30"], 2, "k = 42 is more than the 36 cells"),
-        (["--second-look", "8", "--pool", "max"], 2, "read it from CLS"),
+        (["--second-look", "8", "--pool", "max"], 2, "to add, pool 'cls'"),
         (["--second-look", "8", "--prune", "1"], 2, "'add' and prune is 1"),
         (["--second-look", "8", "--method", "full"], 2, "--second-look and --method full exclude each other"),
         (["--second-look", "8", "--train-selector"], 2, "--train-selector without --look exclude each other"),

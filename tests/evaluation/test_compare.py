@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookwhere_cli.adaptive import AdaptivePredictor
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.data.examples import Example, Labelled
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import DataError, ModelError
@@ -21,7 +22,7 @@ from lookwhere_cli.evaluation.compare.comparison import Comparison, Entrant, Poi
 from lookwhere_cli.evaluation.compare.report import Cost, as_dict
 from lookwhere_cli.loading import load
 from lookwhere_cli.metrics.intervals import Score
-from tests.evaluation.test_evaluate import FULL, SEGMENTS, SEGMENTS_FULL, folder_of, masks, single, untold
+from tests.evaluation.test_evaluate import FULL, SEGMENTS, SEGMENTS_FULL, amounts, folder_of, masks, single, untold
 from tests.models.small import CASCADE, LABELLED, PRUNING
 
 
@@ -81,7 +82,9 @@ def test_masks_are_scored_as_evaluate_scores_them(tmp_path: Path, models: dict[s
     labelled = masks(tmp_path)
     mine, full = load(models["segments"], k=0.5), load(models["segments-full"])
     point = entered(labelled, Entrant("full", "", [full]), Entrant("lookwhere", "", [mine])).points[1]
-    line = next(one for one in evaluate(Contest(mine, [0.5], timed=0), labelled, untold).lines if one.by == "selector")
+    line = next(
+        one for one in evaluate(Contest(mine, amounts(0.5), timed=0), labelled, untold).lines if one.by == "selector"
+    )
     assert point.score.value == pytest.approx(line.scores.figures["miou"].value, abs=1e-9)
     assert point.macs == pytest.approx(line.macs)
 
@@ -178,7 +181,7 @@ def test_looking_again_is_from_the_least_share_to_the_largest(tmp_path: Path) ->
     mine = [one for one in found if one.method == "auto"]
     assert [one.setting for one in mine] == ["again, budget 50%", "again, budget 90%", "again, all stages"]
     for predictor in (predictor for one in mine for predictor in one.predictors):
-        assert isinstance(predictor, AdaptivePredictor) and predictor.looks == (0.25, 0.75)
+        assert isinstance(predictor, AdaptivePredictor) and predictor.looks == (Amount(0.25), Amount(0.75))
 
 
 def test_a_cascade_is_asked_once_and_each_half_has_the_thresholds_of_the_other(

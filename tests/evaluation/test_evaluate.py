@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.data.examples import Example, Labelled, read_examples
 from lookwhere_cli.data.splits import divided, write_split
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.evaluation.evaluate import Contest, Evaluation, amounts_for, evaluate
-from lookwhere_cli.evaluation.report import as_dict, told
+from lookwhere_cli.evaluation.report import as_dict
 from lookwhere_cli.evaluation.timm_classifier import Full
 from lookwhere_cli.loading import load
 from lookwhere_cli.metrics.eval_set import part_of, task_for
@@ -29,6 +30,13 @@ SEVERAL = replace(LABELLED, multi_label=True)
 FULL = replace(LABELLED, selector_depth=0, prefix="own")
 SEGMENTS = replace(LABELLED, task="segment", decoder_scale=2)
 SEGMENTS_FULL = replace(FULL, task="segment", decoder_scale=2)
+
+
+def amounts(*values: int | float) -> list[Amount]:
+    return [Amount.parse(value) for value in values]
+
+
+AMOUNTS = amounts(0.25, 1.0)
 
 
 def untold(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
@@ -69,13 +77,13 @@ def masks(root: Path) -> Labelled:
 
 
 def kinds(evaluation: Evaluation) -> list[tuple[str, int | float | None]]:
-    return [(line.by, line.k) for line in evaluation.lines]
+    return [(line.by, line.k and line.k.value) for line in evaluation.lines]
 
 
 def test_every_amount_by_every_chooser_and_downscaled_and_all_once(tmp_path: Path) -> None:
     predictor = load(folder_of(tmp_path / "model", LABELLED), size=48)
     labelled = single(tmp_path / "data")
-    found = evaluate(Contest(predictor, [0.25, 1.0], timed=2), labelled, untold)
+    found = evaluate(Contest(predictor, AMOUNTS, timed=2), labelled, untold)
     assert kinds(found) == [
         *(("selector", 0.25), ("random", 0.25), ("centre", 0.25)),
         *(("all", 1.0), ("downscaled", 0.25)),
@@ -100,7 +108,7 @@ def test_every_amount_by_every_chooser_and_downscaled_and_all_once(tmp_path: Pat
 
 def test_what_is_read_coarsely_is_told_of_the_lines_that_read_it(tmp_path: Path) -> None:
     predictor = load(folder_of(tmp_path / "model", LABELLED), size=48, coarse=16)
-    found = evaluate(Contest(predictor, [0.25, 1.0], timed=1), single(tmp_path / "data"), untold)
+    found = evaluate(Contest(predictor, AMOUNTS, timed=1), single(tmp_path / "data"), untold)
     told = {row["chosen_by"]: row["coarse"] for row in as_dict(found, "all", "")["rows"]}
     assert told == {"selector": 16, "random": 16, "centre": 16, "all": 16, "downscaled": 0}
     rows = list(load(str(tmp_path / "model"), size=48, coarse=16, k=0.25).classify(pictures(tmp_path / "data")))
@@ -113,7 +121,7 @@ def test_the_full_vit_and_a_teacher_stand_beside(tmp_path: Path) -> None:
     predictor = load(folder_of(tmp_path / "model", replace(LABELLED, labels=labels)))
     full = load(folder_of(tmp_path / "full", replace(FULL, labels=labels[::-1])), k=1.0)
     teacher = Full(load_vit(str(teacher_file(tmp_path))))
-    found = evaluate(Contest(predictor, [0.25], full, teacher, timed=1), single(tmp_path / "data", labels), untold)
+    found = evaluate(Contest(predictor, AMOUNTS[:1], full, teacher, timed=1), single(tmp_path / "data", labels), untold)
     assert kinds(found)[3:] == [("downscaled", 0.25), ("full", None), ("teacher", None)]
     smaller, whole, other = found.lines[3:]
     assert smaller.model == whole.model == str(tmp_path / "full")
@@ -124,7 +132,7 @@ def test_the_full_vit_and_a_teacher_stand_beside(tmp_path: Path) -> None:
 
 def test_a_teacher_must_have_the_same_classes(tmp_path: Path) -> None:
     predictor = load(folder_of(tmp_path / "model", LABELLED))
-    contest = Contest(predictor, [1.0], teacher=Full(load_vit(str(teacher_file(tmp_path)))), timed=0)
+    contest = Contest(predictor, AMOUNTS[1:], teacher=Full(load_vit(str(teacher_file(tmp_path)))), timed=0)
     with pytest.raises(ModelError, match=r"has 4 classes, but '.*' has 3 labels"):
         evaluate(contest, single(tmp_path / "data"), untold)
 
@@ -134,7 +142,7 @@ def test_several_labels(tmp_path: Path) -> None:
     examples = tuple(Example(path, ((), (0,), (0, 1))[place % 3]) for place, path in enumerate(paths))
     labelled = Labelled("multi", ("dog", "cat"), examples, tmp_path / "data")
     predictor = load(folder_of(tmp_path / "model", SEVERAL))
-    found = evaluate(Contest(predictor, [0.5], timed=0), labelled, untold)
+    found = evaluate(Contest(predictor, amounts(0.5), timed=0), labelled, untold)
     scores = found.headline.scores
     assert list(scores.figures) == ["map", "f1"]
     assert scores.support.tolist() == [6, 3]
@@ -146,7 +154,7 @@ def test_masks_are_counted_at_their_own_resolution(tmp_path: Path) -> None:
     predictor = load(folder_of(tmp_path / "model", SEGMENTS))
     full = load(folder_of(tmp_path / "full", SEGMENTS_FULL), k=1.0)
     labelled = masks(tmp_path / "data")
-    found = evaluate(Contest(predictor, [0.5, 1.0], full, timed=1), labelled, untold)
+    found = evaluate(Contest(predictor, amounts(0.5, 1.0), full, timed=1), labelled, untold)
     counted = sum(int((np.asarray(Image.open(str(one.mask))) != 255).sum()) for one in labelled.examples)
     for line in found.lines:
         assert list(line.scores.figures) == ["miou", "pixel_accuracy"]
@@ -167,7 +175,7 @@ def test_masks_are_compared_with_what_segment_gives(tmp_path: Path) -> None:
         truth = np.asarray(Image.open(str(one.mask)))
         names = np.array([1, 0])[truth.clip(0, 1)]  # dog is the model's second label, cat its first
         np.add.at(counts, (names[truth != 255], answer.classes[truth != 255]), 1)
-    found = evaluate(Contest(predictor, [0.5], timed=0), labelled, untold)
+    found = evaluate(Contest(predictor, amounts(0.5), timed=0), labelled, untold)
     assert found.headline.scores.confusion is not None
     assert found.headline.scores.confusion.tolist() == counts.tolist()
 
@@ -176,14 +184,14 @@ def test_what_cant_be_read_is_told_and_left_out(tmp_path: Path) -> None:
     labelled = single(tmp_path / "data")
     Path(labelled.examples[4].path).write_bytes(b"no picture")
     predictor = load(folder_of(tmp_path / "model", LABELLED))
-    found = evaluate(Contest(predictor, [0.5], timed=0), labelled, untold)
+    found = evaluate(Contest(predictor, amounts(0.5), timed=0), labelled, untold)
     assert found.pictures == 8
     assert len(found.failed) == 1
     assert "4.png" in found.failed[0]
     for example in labelled.examples:
         Path(example.path).write_bytes(b"no picture")
     with pytest.raises(DataError, match="None of the 9 pictures"):
-        evaluate(Contest(predictor, [0.5], timed=0), labelled, untold)
+        evaluate(Contest(predictor, amounts(0.5), timed=0), labelled, untold)
 
 
 @pytest.mark.parametrize(
@@ -204,13 +212,13 @@ def test_a_model_of_another_task(config: Config, kind: Any, sentence: str) -> No
 
 def test_amounts_are_the_models_own_and_some_shares_each_once(tmp_path: Path) -> None:
     predictor = load(folder_of(tmp_path / "model", LABELLED))
-    assert amounts_for(predictor, []) == [0.5, 0.1, 0.25, 1.0]
-    assert amounts_for(predictor, [9, 0.25, 1.0, 36]) == [9, 1.0]  # 9 are 25 % of 36
-    assert amounts_for(predictor, [0.25, 0.5]) == [0.5, 0.25]
+    assert amounts_for(predictor, []) == amounts(0.5, 0.1, 0.25, 1.0)
+    assert amounts_for(predictor, amounts(9, 0.25, 1.0, 36)) == amounts(9, 1.0)  # 9 are 25 % of 36
+    assert amounts_for(predictor, amounts(0.25, 0.5)) == amounts(0.5, 0.25)
     full = load(folder_of(tmp_path / "full", FULL))
-    assert amounts_for(full, []) == [1.0]
+    assert amounts_for(full, []) == amounts(1.0)
     with pytest.raises(UsageError, match="no selector"):
-        amounts_for(full, [0.5])
+        amounts_for(full, amounts(0.5))
 
 
 def test_the_part_that_is_measured(tmp_path: Path) -> None:
@@ -235,13 +243,14 @@ def test_the_part_that_is_measured(tmp_path: Path) -> None:
 def test_the_record_has_all_figures(tmp_path: Path) -> None:
     predictor = load(folder_of(tmp_path / "model", LABELLED))
     found = as_dict(
-        evaluate(Contest(predictor, [0.5, 3, 1.0], timed=0), single(tmp_path / "data"), untold), "all", "the command"
+        evaluate(Contest(predictor, amounts(0.5, 3, 1.0), timed=0), single(tmp_path / "data"), untold),
+        "all",
+        "the command",
     )
     assert found["command"] == "the command"
     assert [row["patches"] for row in found["rows"] if row["chosen_by"] in ("selector", "all")] == ["50%", "3", "all"]
     assert [row["headline"] for row in found["rows"]].count(True) == 1
     assert sum(count for _, _, count in found["confusion"]["counts"]) == found["pictures"] == 9
-    assert told(0.375) == "37.5%"
 
 
 def test_data_on_disk(tmp_path: Path) -> None:
@@ -250,4 +259,4 @@ def test_data_on_disk(tmp_path: Path) -> None:
         home.mkdir(parents=True, exist_ok=True)
         Path(path).rename(home / Path(path).name)
     predictor = load(folder_of(tmp_path / "model", LABELLED))
-    assert evaluate(Contest(predictor, [0.5], timed=0), read_examples(tmp_path / "data"), untold).pictures == 9
+    assert evaluate(Contest(predictor, amounts(0.5), timed=0), read_examples(tmp_path / "data"), untold).pictures == 9

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.selector import choose, kept
+from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut
 from tests.models.small import KINDS, LABELLED, SMALL, noise, small, some_cells
 
@@ -160,20 +160,6 @@ def test_a_labelled_model_gives_a_logit_per_label() -> None:
 @given(st.integers(1, 40), st.integers(1, 30))
 def test_choose_takes_the_highest_scores_best_first(cells: int, k: int) -> None:
     scores = noise(2, cells, seed=cells)
-    k = kept(k, cells)
+    k = min(k, cells)
     picked = torch.take_along_dim(scores, choose(scores, k), 1)
     assert picked.equal(scores.sort(dim=1, descending=True).values[:, :k])
-
-
-@pytest.mark.parametrize(
-    ("k", "cells", "count"),
-    [(1, 196, 1), (1.0, 196, 196), (0.25, 196, 49), (0.001, 196, 1), (500, 196, 196), (0.5, 1, 1)],
-)
-def test_k_counts_or_is_a_share(k: int | float, cells: int, count: int) -> None:
-    assert kept(k, cells) == count
-
-
-@pytest.mark.parametrize("k", [0, -3, 0.0, -0.5, 1.5])
-def test_an_impossible_k_is_refused_by_value(k: int | float) -> None:
-    with pytest.raises(ValueError, match=str(k)):
-        kept(k, 196)

@@ -43,9 +43,9 @@ def test_a_share_is_met_and_hardly_undercut(share: float, fusion: bool, tokens: 
     pruning = Pruning(0.1 + 0.9 * share if fusion else share, fusion)
     check(pruning, TINY, tokens)
     counts = kept_counts(pruning, TINY, tokens)
-    assert share_of(counts, tokens, fusion) <= pruning.amount
+    assert share_of(counts, tokens, fusion) <= pruning.amount.share
     # Each module by itself goes in steps of 8; attention makes the first tokens dropped cost up to a third more.
-    assert share_of(counts, tokens, fusion) > pruning.amount - 1.3 * 8 / tokens / TINY.extractor_depth
+    assert share_of(counts, tokens, fusion) > pruning.amount.share - 1.3 * 8 / tokens / TINY.extractor_depth
     assert all(after <= before for before, after in pairwise((tokens, *counts)))
     assert all(count % 8 == 0 or count == tokens for count in counts)
 

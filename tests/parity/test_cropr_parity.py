@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from safetensors import safe_open
 from torch import Tensor
 
+from lookwhere_cli.amounts import DropRate
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.published import cropr as published_cropr
 from lookwhere_cli.checkpoints.published.convert import check, convert
@@ -89,7 +90,11 @@ def test_a_converted_file_answers_as_the_authors_code(case: str, tmp_path: Path)
     assert convert(tmp_path / "theirs.pt", tmp_path / "ours") == "cropr"
     loaded = load_model(str(tmp_path / "ours"), "cpu")
     model, config = loaded.model, loaded.config
-    assert (config.prune, config.prune_fusion, config.labels[207]) == (8, case == "cropr_fusion", "golden retriever")
+    assert (config.prune, config.prune_fusion, config.labels[207]) == (
+        DropRate(8),
+        case == "cropr_fusion",
+        "golden retriever",
+    )
     assert not any("cross_attn" in name for name in model.state_dict())
     patches = cut(pictures(int(metadata["pictures"]), int(metadata["size"])), config.patch)
     cells, nothing = torch.arange(196).expand(len(patches), -1), torch.zeros(len(patches), 1, config.dim)

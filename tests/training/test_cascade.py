@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from lookwhere_cli.amounts import ALL_CELLS
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.data.examples import Kind, Labelled
 from lookwhere_cli.errors import ModelError, UsageError
@@ -55,7 +56,7 @@ def test_the_exits_are_the_published_shares_of_the_models_grid_unless_told() -> 
     wide = config(Shape(size=56), picture=(300, 400))
     assert wide.exits == ((6, 8, 4, 0), (9, 11, 4, 0), (12, 16, 4, 0)) and wide.grid == (12, 16)
     assert config(Shape(exits=(5, (6, 6)))).exits == ((5, 5, 4, 0), (6, 6, 4, 0))
-    assert (wide.selector_depth, wide.prefix, wide.k, wide.coarse_size) == (0, "own", 1.0, 0)
+    assert (wide.selector_depth, wide.prefix, wide.k, wide.coarse_size) == (0, "own", ALL_CELLS, 0)
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def found(model: LookWhere, labelled: Labelled, look: Look) -> float:
             small = fitted(Sample(sample.picture), (low, low)).picture
             scores = model.select((small[None].float() / 255 - 0.5) / 0.5, config.grid).map[0]
             there = covered(sample, config.grid, config.patch) > 0
-            hits.append(bool(there[scores.topk(int(config.k)).indices].any()))
+            hits.append(bool(there[scores.topk(config.k.resolve(config.cells)).indices].any()))
     return float(np.mean(hits))
 
 

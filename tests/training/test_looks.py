@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lookwhere_cli.adaptive import adaptive
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.data.examples import Example, Labelled
 from lookwhere_cli.loading import load
@@ -96,7 +97,10 @@ def test_a_model_learns_to_look_twice_and_both_looks_are_judged(tmp_path: Path) 
     assert last["score"] == last["top1"] == last["exit 2"] > 0.6 and "exit 1" in last
 
     loaded = load_model(str(tmp_path / "out"))
-    assert loaded.config == run.model.config and (loaded.config.looks, loaded.config.second_look) == ((6, 14), "add")
+    assert loaded.config == run.model.config and (loaded.config.looks, loaded.config.second_look) == (
+        (Amount.cells(6), Amount.cells(14)),
+        "add",
+    )
     token = loaded.lookwhere.second_look
     assert token is not None and token.token.any()
     held_back = run.labelled.of("val")
@@ -123,4 +127,4 @@ def test_what_was_calibrated_is_forgotten_by_another_model() -> None:
     config = config_for(base, Shape(), "multi", LABELLED.labels, (9, 9))
     assert (config.looks, config.second_look, config.thresholds, config.expected_macs) == ((), "restart", (), 0)
     again = with_second_look(replace(LABELLED, k=0.1), 0.2)
-    assert again.looks == (0.1, 0.3)
+    assert again.looks == (Amount.share(0.1), Amount.share(0.3))

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lookwhere_cli.amounts import ALL_CELLS, MacsShare, PruneAmount
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.models.config import Config
@@ -146,7 +147,7 @@ def test_a_run_teaches_the_modules_and_saves_their_averaged_queries_alone(recipe
     assert {name for name in saved.model.state_dict() if "cropr" in name} == {
         f"extractor.cropr.{place}.query" for place in range(4)
     }
-    assert saved.config == run.averaged.config and saved.config.prune == recipe.shape.prune
+    assert saved.config == run.averaged.config and saved.config.prune == PruneAmount.parse(recipe.shape.prune)
 
 
 @pytest.mark.parametrize(("kind", "recipe"), [("single", BOTH), ("masks", CROPR)], ids=["lookwhere", "cropr"])
@@ -198,5 +199,5 @@ def test_the_config_says_what_is_dropped_and_masks_get_it_back() -> None:
     assert configured(Shape(prune=0.5), "masks").prune_fusion
     assert not configured(Shape(prune=0.5, prune_fusion=False), "masks").prune_fusion
     cropr = configured(Shape(method="cropr", prune=0.5), "single")
-    assert (cropr.prune, cropr.prune_fusion, cropr.prefix, cropr.k) == (0.5, False, "own", 1.0)
+    assert (cropr.prune, cropr.prune_fusion, cropr.prefix, cropr.k) == (MacsShare(0.5), False, "own", ALL_CELLS)
     assert isinstance(LookWhere(configured(Shape(prune=0.8, prune_fusion=True), "single")), LookWhere)

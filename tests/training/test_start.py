@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from lookwhere_cli.amounts import ALL_CELLS
 from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.models.config import Config
@@ -127,7 +128,7 @@ def test_a_selector_grows_by_the_extractors_blocks_and_shrinks_from_its_end() ->
 
 def test_full_is_the_extractor_alone_on_all_cells() -> None:
     base, asked = small(BASE), config(Shape(method="full", size=32))
-    assert (asked.selector_depth, asked.prefix, asked.k) == (0, "own", 1.0)
+    assert (asked.selector_depth, asked.prefix, asked.k) == (0, "own", ALL_CELLS)
     model = start_of(base, asked)
     assert {name.partition(".")[0] for name in model.state_dict()} == {"extractor", "head"}
     for ours, theirs in zip(model.extractor.blocks.parameters(), base.extractor.blocks.parameters(), strict=True):

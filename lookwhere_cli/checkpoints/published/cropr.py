@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lookwhere_cli.amounts import ALL_CELLS, DropRate
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.auxiliary import Auxiliaries
 from lookwhere_cli.models.pruning.cropr import Cropr
@@ -49,7 +50,7 @@ def described(file: Mapping[str, Any]) -> tuple[Config, Pruning]:
         std=(0.229, 0.224, 0.225),
         crop_share=0.875,
         labels=tuple(f"class {index}" for index in range(classes)),
-        k=1.0,
+        k=ALL_CELLS,
     )
     count = _count(file, _MODULE.pattern)
     fusion = count == modules(config, fusion=True)
@@ -58,7 +59,7 @@ def described(file: Mapping[str, Any]) -> tuple[Config, Pruning]:
             f"it has {count} pruning modules for {config.extractor_depth} blocks; "
             f"there must be {modules(config, False)}, or {modules(config, True)} with last-layer fusion"
         )
-    return config, Pruning(RATE, fusion)
+    return config, Pruning(DropRate(RATE), fusion)
 
 
 def layout(config: Config, pruning: Pruning) -> dict[str, Tensor]:

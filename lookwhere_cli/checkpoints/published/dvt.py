@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lookwhere_cli.amounts import ALL_CELLS
 from lookwhere_cli.checkpoints.published.lookwhere import flat
 from lookwhere_cli.models.config import Config
 
@@ -55,7 +56,7 @@ def described(file: Mapping[str, Any]) -> Config:
         std=(0.229, 0.224, 0.225),
         crop_share=0.875,
         labels=tuple(f"class {index}" for index in range(_shape(named, "exits.0.head.weight", 2)[0])),
-        k=1.0,
+        k=ALL_CELLS,
         exits=tuple((side, side, kernel, max(0, (side * kernel - size) // 2)) for side, kernel in seen),
     )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.models.config import Config
 
 PAPER = (
@@ -36,7 +37,7 @@ DINOV2 = Config(
     feed_forward="gelu",
     hidden=3072,
     task="features",
-    k=0.1,
+    k=Amount.share(0.1),
 )
 FRANCA = Config(
     **_SHARED,  # type: ignore[arg-type]
@@ -45,7 +46,7 @@ FRANCA = Config(
     feed_forward="swiglu",
     hidden=4096,
     task="features",
-    k=0.1,
+    k=Amount.share(0.1),
 )
 _RENAMED = {"selector.model.": "selector.backbone.", "extractor.model.": "extractor."}
 
@@ -59,7 +60,7 @@ def imagenet(labels: tuple[str, ...]) -> Config:
         feed_forward="gelu",
         hidden=3072,
         labels=labels,
-        k=128,
+        k=Amount.cells(128),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
+from lookwhere_cli.amounts import ALL_CELLS, Amount, MacsShare
 from lookwhere_cli.data.examples import Labelled
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import ModelError, UsageError
@@ -93,8 +94,9 @@ def _baselines(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterat
 
 def _lookwhere(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
     own = load(model, **how).k
-    amounts = sorted({own, *settings.amounts}) if isinstance(own, float) else [*settings.amounts, own]
-    yield from (_entrant("lookwhere", _told(k), model, {**how, "k": k}) for k in amounts)
+    shares = list(map(Amount.share, settings.amounts))
+    amounts = sorted({own, *shares}, key=lambda k: k.value) if own.is_share else [*shares, own]
+    yield from (_entrant("lookwhere", str(k), model, {**how, "k": k.value}) for k in amounts)
 
 
 def _pruned(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
@@ -117,8 +119,8 @@ def _entrant(method: str, setting: str, model: str, options: Mapping[str, Any]) 
     return Entrant(method, setting, [predictor], options)
 
 
-def _told(k: int | float) -> str:
-    return str(k) if isinstance(k, int) else f"{100 * k:.4g}%"
+def _told(k: float) -> str:
+    return f"{100 * k:.4g}%"
 
 
 def _may_look_again(settings: Settings, labelled: Labelled) -> bool:
@@ -174,9 +176,9 @@ def _by_chance(predictor: Predictor, share: float) -> Predictor:
     """The full ViT, that drops cells by chance and keeps to a share of the blocks' MACs; scoring is counted with."""
     model, segments = predictor.loaded.model, predictor.config.task == "segment"
     assert isinstance(model, LookWhere)
-    config = replace(predictor.config, prune=share, prune_fusion=segments)
+    config = replace(predictor.config, prune=MacsShare(share), prune_fusion=segments)
     try:
-        model.extractor.cropr = random_cropr(config, Pruning(share, segments), SEED)
+        model.extractor.cropr = random_cropr(config, Pruning(MacsShare(share), segments), SEED)
     except ValueError as failure:
         raise UsageError(f"{failure}; give larger shares with --prune.") from failure
     model.config = config
@@ -199,7 +201,7 @@ def _merging(predictor: Predictor, share: float) -> Merging | None:
     merging = Merging(
         predictor.loaded,
         reading,
-        k=1.0,
+        k=ALL_CELLS,
         top=predictor.top,
         batch_size=predictor.batch_size,
         workers=predictor.workers,

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from lookwhere_cli.models.blank import LayerNorm, Linear
 from lookwhere_cli.models.cascade.reuse import Former, NoReuse, Reuse, Reused
 from lookwhere_cli.models.cascade.stages import Decided, decide, every
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.vit import ALL, CLS, Attention, Block, ViT, cut
 
 

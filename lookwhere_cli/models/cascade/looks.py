@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lookwhere_cli.models.cascade.second_look import Memory, SecondLook
 from lookwhere_cli.models.cascade.stages import Stage
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 

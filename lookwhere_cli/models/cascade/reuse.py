@@ -11,7 +11,8 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Conv2d, LayerNorm, Linear
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 
 HIDDEN, REUSED = 128, 48
 """Channels inside of the features' MLP, and those that come out of it."""

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.extractor import Coarse, Extractor
 from lookwhere_cli.models.vit import ALL, CLS, Block
 

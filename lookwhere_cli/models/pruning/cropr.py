@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.schedule import Counts, Pruning, check, eased, kept_counts, modules, pruning_of
-from lookwhere_cli.models.selector import kept
 from lookwhere_cli.models.vit import ALL
 
 EPS = 1e-6  # of the modules' norms, whatever the backbone's
@@ -118,7 +117,7 @@ class Cropr(nn.ModuleList):
 def check_own(config: Config, pruning: Pruning | None) -> None:
     """Raise ValueError where the schedule can't be kept to with the model's own grid and k."""
     if pruning is not None:
-        check(pruning, config, config.prefix_tokens + kept(config.k, config.grid[0] * config.grid[1]))
+        check(pruning, config, config.prefix_tokens + config.k.resolve(config.cells))
 
 
 def cropr_of(config: Config) -> Cropr | None:

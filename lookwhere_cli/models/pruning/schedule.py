@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, pairwise
 
+from lookwhere_cli.amounts import DropRate, MacsShare, PruneAmount, RemainingTokens
 from lookwhere_cli.macs.blocks import block_macs, read
 from lookwhere_cli.models.config import Config
 
@@ -23,13 +24,17 @@ Counts = tuple[int, ...]
 class Pruning:
     """A schedule. All counts are of tokens, the prefix included."""
 
-    amount: int | float | Counts
+    amount: PruneAmount
     """What is dropped: so many after each block (int; after the first one more); all but so many after each (counts);
     as many as leave a share (float) of the MACs that the blocks have on all tokens, the most over the first modules."""
     fusion: bool = False
     """Whether the dropped tokens come back for the last block, so that each cell has an output."""
     norm: bool = False
     """Whether tokens are normalised before they are scored, as in one of the paper's variants."""
+
+    def __post_init__(self) -> None:
+        """Read an amount that was given as plain numbers."""
+        object.__setattr__(self, "amount", PruneAmount.parse(self.amount))
 
 
 def pruning_of(config: Config) -> Pruning | None:
@@ -51,12 +56,13 @@ def check(pruning: Pruning, config: Config, tokens: int) -> None:
         raise ValueError(
             f"a ViT of {blocks} has no place for pruning{more}; it takes at least {3 if more else 2} blocks"
         )
-    if isinstance(pruning.amount, tuple):
-        _check_counts(pruning.amount, count, _least(config), tokens)
-    elif isinstance(pruning.amount, float):
-        _check_share(pruning.amount, config, tokens, pruning.fusion)
-    else:
-        _check_rate(pruning.amount, count, _least(config), tokens)
+    match pruning.amount:
+        case RemainingTokens(counts=counts):
+            _check_counts(counts, count, _least(config), tokens)
+        case MacsShare(share=share):
+            _check_share(share, config, tokens, pruning.fusion)
+        case DropRate(tokens=rate):
+            _check_rate(rate, count, _least(config), tokens)
 
 
 @lru_cache
@@ -67,12 +73,14 @@ def kept_counts(pruning: Pruning, config: Config, tokens: int) -> Counts:
     prefix and one cell.
     """
     count, amount = modules(config, pruning.fusion), pruning.amount
-    if isinstance(amount, tuple):
-        wanted = amount
-    elif isinstance(amount, float):
-        wanted = _of_share(amount, config, tokens, pruning.fusion)
-    else:
-        wanted = tuple(tokens - bool(amount) - amount * module for module in range(1, count + 1))
+    wanted: Counts = ()
+    match amount:
+        case RemainingTokens(counts=counts):
+            wanted = counts
+        case MacsShare(share=share):
+            wanted = _of_share(share, config, tokens, pruning.fusion)
+        case DropRate(tokens=rate):
+            wanted = tuple(tokens - bool(rate) - rate * module for module in range(1, count + 1))
     return tuple(min(tokens, max(_least(config), each)) for each in wanted)
 
 

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut

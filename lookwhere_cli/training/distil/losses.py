@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.spread import spread
 
 PatchLoss = Literal["spread", "chosen"]

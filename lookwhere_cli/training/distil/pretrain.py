@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
+from lookwhere_cli.amounts import Amount, AmountLike
 from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
@@ -60,7 +61,7 @@ class Pretraining:
         return plain
 
 
-def student_config(source: Source, recipe: Pretraining, labels: tuple[str, ...], k: int | float) -> Config:
+def student_config(source: Source, recipe: Pretraining, labels: tuple[str, ...], k: AmountLike) -> Config:
     """The teacher's shapes at the first size of the recipe, with a selector for its thumbnail."""
     teacher = config_of(source)
     patch = teacher.patch
@@ -78,7 +79,7 @@ def student_config(source: Source, recipe: Pretraining, labels: tuple[str, ...],
         prefix=recipe.prefix,
         labels=labels,
         task="classify" if labels else "features",
-        k=k,
+        k=Amount.parse(k),
     )
 
 

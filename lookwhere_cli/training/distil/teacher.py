@@ -11,7 +11,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.training.timm_models import Source
 
 Queries = Literal["cls", "patches", "registers"]

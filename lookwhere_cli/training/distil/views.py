@@ -20,7 +20,7 @@ from lookwhere_cli.checkpoints.timm_package import import_timm
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading, grid_for
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.training.augment import rand_augment, seeded
 
 ASPECTS = (2 / 3, 3 / 2)

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lookwhere_cli.amounts import Amount, AmountLike
 from lookwhere_cli.data.checks import load_mask
 from lookwhere_cli.data.examples import Example, Kind
 from lookwhere_cli.data.regions import Look, boundaries, covered
@@ -20,10 +21,9 @@ from lookwhere_cli.data.sample import Sample
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.selector import kept
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted
 
-K = tuple[int | float, int | float]
+K = tuple[AmountLike, AmountLike]
 
 
 class Batch(NamedTuple):
@@ -135,7 +135,7 @@ class Batches(Dataset[Batch]):
         return list(np.resize(order, max(size, len(order)))[place * size : (place + 1) * size])
 
     def _drawn(self, k: K, cells: int, rng: np.random.Generator) -> int:
-        return int(rng.integers(kept(k[0], cells), kept(k[1], cells) + 1))
+        return int(rng.integers(Amount.parse(k[0]).resolve(cells), Amount.parse(k[1]).resolve(cells) + 1))
 
     def _grid(self, member: int) -> Grid:
         """The first picture's shape is the whole batch's: whole pictures are seldom square."""

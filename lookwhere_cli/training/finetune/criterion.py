@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.models.config import Config, Grid
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.finetune.batches import Batch, grid_of, normalised

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
+from lookwhere_cli.amounts import plain_number
 from lookwhere_cli.checkpoints.folder import Loaded, Model, save_model
 from lookwhere_cli.data.checks import load_mask
 from lookwhere_cli.data.examples import Labelled
@@ -78,7 +79,7 @@ class FineTuning:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, as JSON gives them back."""
-        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=plain_number))
         return plain
 
 

@@ -17,7 +17,7 @@ from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.models.cascade.dvt import DVT
 from lookwhere_cli.models.cascade.looks import Seen, Whole, looks_of
 from lookwhere_cli.models.cascade.stages import every
-from lookwhere_cli.models.config import Grid
+from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries

@@ -9,12 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lookwhere_cli.amounts import ALL_CELLS, Amount, AmountLike, PruneAmount, PruneLike
 from lookwhere_cli.checkpoints.folder import Model
 from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.models.cascade.dvt import DVT, check_growth, shapes_of
-from lookwhere_cli.models.config import Config, Grid, Pool, Task
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config, Pool, Task
 from lookwhere_cli.models.lookwhere import LookWhere
 
 Method = Literal["lookwhere", "cropr", "dvt", "full"]
@@ -42,7 +44,7 @@ class Shape:
     """What a head on whole pictures sees: CLS, or each channel's maximum over the cells."""
     decoder_channels: int = 64
     """Segmentation's; 0 for the linear decoder."""
-    prune: int | float | None = None
+    prune: PruneLike | None = None
     """What is dropped between the extractor's blocks, as the config's `prune`; None: nothing is."""
     prune_fusion: bool | None = None
     """Whether what was dropped comes back for the last block; None: for masks."""
@@ -72,11 +74,11 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         second_look="restart",
         thresholds=(),  # what was calibrated was another model
         expected_macs=0,
-        prune=shape.prune,
+        prune=None if shape.prune is None else PruneAmount.parse(shape.prune),
         prune_fusion=_fusion(shape, kind),
     )
     if shape.method in WHOLE:
-        config = replace(config, selector_depth=0, prefix="own", k=1.0)
+        config = replace(config, selector_depth=0, prefix="own", k=ALL_CELLS)
         return _with_exits(config, shape, kind, shape.size or base.size) if shape.method == "dvt" else config
     if not base.selector_depth:
         raise ModelError("The model to start from has no selector; choose another one, or --method full.")
@@ -89,9 +91,16 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
     return replace(config, thumbnail_grid=thumbnail, selector_depth=depth, map_scale=-(-grid[0] // thumbnail[0]))
 
 
-def with_second_look(config: Config, added: int | float) -> Config:
+def with_second_look(config: Config, added: AmountLike) -> Config:
     """The config of a model that reads its k cells and, where it is unsure, so many more. Raises ValueError."""
-    return replace(config, looks=(config.k, round(config.k + added, 6)), second_look="add")
+    step = Amount.parse(added)
+    if step.is_share != config.k.is_share:
+        raise ValueError(f"a second look can't add {step} to {config.k}; give two counts or two shares")
+    return replace(config, looks=(config.k, Amount(_rounded(config.k.value + step.value))), second_look="add")
+
+
+def _rounded(value: int | float) -> int | float:
+    return round(value, 6) if isinstance(value, float) else value
 
 
 def _fusion(shape: Shape, kind: Kind) -> bool:
