@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.evaluation.timm_classifier import Full
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Grid, Mode, Reading

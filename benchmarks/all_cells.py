@@ -11,7 +11,8 @@ from pathlib import Path
 
 import torch
 
-from lookwhere_cli.checkpoints.folder import load_model, save_model
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.training.finetune.start import start_of
 
 

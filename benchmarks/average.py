@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lookwhere_cli.checkpoints.folder import load_model, save_model
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.models.lookwhere import LookWhere
 
 FRESH = ("selector.head.", "extractor.handover.")

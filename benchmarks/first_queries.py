@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.cli.options import pruning
 from lookwhere_cli.data.examples import Labelled, read_examples
 from lookwhere_cli.models.lookwhere import LookWhere

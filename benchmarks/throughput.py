@@ -14,8 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from lookwhere_cli.checkpoints.folder import load_model
-from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.cli.train import amounts
 from lookwhere_cli.data.examples import Labelled, read_examples
 from lookwhere_cli.data.splits import divided

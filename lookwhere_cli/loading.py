@@ -8,8 +8,10 @@ from typing import Literal, TypedDict, get_args
 
 from lookwhere_cli.adaptive import AdaptivePredictor, check_calibrated
 from lookwhere_cli.amounts import Amount, AmountLike, PruneAmount, PruneLike
-from lookwhere_cli.checkpoints.folder import Loaded, load_model
-from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.card import describe
+from lookwhere_cli.checkpoints.folder import Loaded
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.frame import Mode, Reading
@@ -64,7 +66,7 @@ def load(
     """
     _check_one_of("mode", mode, get_args(Mode))
     _check_one_of("thumbnail", thumbnail, (None, "antialias", "alias"))
-    loaded = load_model(model, device, dtype)
+    loaded = load_model(model, device, dtype, describe)
     config = loaded.config
     size = _whole_patches("size", config.size if size is None else size, config.patch)
     fixed = config.k if k is None or k == "auto" else possible(parsed(k), size, config.patch)

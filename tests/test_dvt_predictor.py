@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from lookwhere_cli.checkpoints.folder import load_model, save_model
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.cli.cards import answer_card
 from lookwhere_cli.dvt_predictor import DVTPredictor, grids_for
 from lookwhere_cli.errors import ModelError, UsageError

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 
 from lookwhere_cli import load
-from lookwhere_cli.checkpoints.folder import load_model, save_model
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.macs import passes as macs
 from tests.models.small import PRUNING, SEGMENTING, small

@@ -13,9 +13,9 @@ from lookwhere_cli.bench.full import full_vit
 from lookwhere_cli.bench.record import Limit, Record
 from lookwhere_cli.bench.settings import Settings
 from lookwhere_cli.bench.timing import alternate
-from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.placement import device_named
 from lookwhere_cli.checkpoints.published.lookwhere import DINOV2
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.chosen import Grid

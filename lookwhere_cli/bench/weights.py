@@ -17,10 +17,12 @@ from lookwhere_cli.bench.process import run
 from lookwhere_cli.bench.record import Limit, Record
 from lookwhere_cli.bench.settings import Settings
 from lookwhere_cli.bench.timing import alternate
-from lookwhere_cli.checkpoints.cache import cached
-from lookwhere_cli.checkpoints.folder import load_model, save_model
-from lookwhere_cli.checkpoints.names import WEIGHTS, HubName, resolve
+from lookwhere_cli.checkpoints.cache import find_cached
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.layout import WEIGHTS
+from lookwhere_cli.checkpoints.names import HubName
 from lookwhere_cli.checkpoints.published.lookwhere import LAYOUTS
+from lookwhere_cli.checkpoints.resolve import load_model, resolve
 from lookwhere_cli.models.lookwhere import LookWhere
 
 NAME = "imagenet-base"
@@ -73,7 +75,7 @@ def _peak(name: str, photograph: Path, size: float) -> Record:
 def _model() -> Iterator[tuple[str, Path]]:
     """The name and folder of the published model, if it is cached; else of one of its layout with random weights."""
     wanted = resolve(NAME)
-    place = cached(wanted) if isinstance(wanted, HubName) else wanted
+    place = find_cached(wanted) if isinstance(wanted, HubName) else wanted
     if place is not None:
         yield NAME, place.folder
         return

@@ -1,1 +1,1 @@
-"""From a model's name to a folder, and from a folder to a model."""
+"""Models on disk and on the Hub: names, folders, the cache, downloads, uploads."""

@@ -1,4 +1,6 @@
-"""A model's folder: config.json, model.safetensors, README.md. Reading and writing it."""
+"""A model's folder: reading and writing its config.json, model.safetensors and README.md."""
+
+from __future__ import annotations
 
 import hashlib
 import json
@@ -7,15 +9,17 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lookwhere_cli.checkpoints.names import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS, find
+from lookwhere_cli.checkpoints.layout import CARD, CONFIG, WEIGHTS
+from lookwhere_cli.checkpoints.names import ModelLocation
 from lookwhere_cli.checkpoints.placement import device_named, dtype_named
+from lookwhere_cli.checkpoints.records import read_json
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.errors import ModelError, OutputError, UsageError
 from lookwhere_cli.models.blank import blank
@@ -26,13 +30,17 @@ from lookwhere_cli.models.pruning.cropr import check_own
 from lookwhere_cli.models.pruning.schedule import pruning_of
 from lookwhere_cli.output.files import whole_file, writing
 
-REVISION_DIGITS = 12
+REVISION_DIGITS = 12  # of the hash that identifies weights which did not come from the Hub
 Model: TypeAlias = LookWhere | DVT
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model ready for use: in evaluation mode, without gradients, on its device and in its dtype."""
+    """A model ready for use: in evaluation mode, without gradients, on its device and in its dtype.
+
+    Attributes:
+        revision: the commit of a model from the Hub, else the short hash of its weights.
+    """
 
     model: Model
     config: Config
@@ -44,63 +52,53 @@ class Loaded:
 
     @property
     def lookwhere(self) -> LookWhere:
-        """The model, for all that a cascade over grids can't do. Raises ModelError where it is one."""
+        """The model, for what a cascade over grids can't do. Raises ModelError for such a cascade."""
         if isinstance(self.model, DVT):
             raise only_classifies(self.name)
         return self.model
 
 
 def only_classifies(name: str) -> ModelError:
-    """What is said of a cascade over grids that is asked for anything else."""
+    """Return the error for a cascade over grids that is used for anything but classification."""
     return ModelError(
-        f"The model {name!r} is a cascade over grids (DVT), which reads all of a picture and only classifies it; "
-        "choose another one."
+        f"The model {name!r} is a cascade over grids (DVT), which reads the whole picture and only classifies it; "
+        "choose another model."
     )
 
 
-def load_model(name: str, device: str = "auto", dtype: str = "float32") -> Loaded:
-    """Load a model by any name that `names` knows, fetched from the Hub first where it has to be.
+def load_folder(location: ModelLocation, device: str = "auto", dtype: str = "float32") -> Loaded:
+    """Load the model in a folder.
 
-    The weights are mapped from the file, not copied, where they are on the CPU in the `dtype` that it holds; else they
-    are cast. `revision` is the commit of a model that was pulled, else the short hash of the weights as saved.
-    Raises ModelError where the model is missing or broken, UsageError for an unknown device or dtype.
+    The weights are mapped from the file without a copy if they stay on the CPU in the dtype of the file; otherwise they
+    are cast. Raises ModelError if the model is damaged, UsageError for an unknown device or dtype.
     """
-    where, kind = device_named(device), dtype_named(dtype)
-    place = find(name)
-    folder = place.folder
+    torch_device, torch_dtype = device_named(device), dtype_named(dtype)
+    folder = location.folder
     config = read_config(folder)
-    tensors, revision = _read_tensors(folder / WEIGHTS, place.commit)
+    tensors, revision = _read_tensors(folder / WEIGHTS, location.commit)
     with blank():  # every tensor comes from the file
-        model = _described(config, folder)
-    expected = _assign(model, {key: tensor.to(where, kind) for key, tensor in tensors.items()})
-    _check(expected, tensors, folder / WEIGHTS)
-    return Loaded(model, config, place.name, revision, folder, where, kind)
-
-
-def _described(config: Config, folder: Path) -> Model:
-    if not config.exits:
-        return LookWhere(config)
-    try:
-        return DVT(config, shapes_of(config))
-    except ValueError as failure:
-        raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
+        model = _build(config, folder)
+    expected = _assign(model, {key: tensor.to(torch_device, torch_dtype) for key, tensor in tensors.items()})
+    _check_tensors(expected, tensors, folder / WEIGHTS)
+    return Loaded(model, config, location.name, revision, folder, torch_device, torch_dtype)
 
 
 def save_model(folder: Path, model: Model, card: str | None = None) -> str:
-    """Write the model's folder, made where it is missing, each file whole; gives the revision.
+    """Write the model's folder, created if it is missing; return the revision (the short hash of the weights).
 
-    Weights come last, but for the hashes.
+    Each file is written whole or not at all, weights and their SHA256SUMS last. The weights keep the model's dtype.
+    card: the text of README.md; None leaves that file as it is.
 
-    The weights are stored in the model's own dtype. Raises UsageError or OutputError where it can't be written.
+    Raises UsageError if the folder can't be created, OutputError if writing fails.
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
     revision = _hash(tensors)
-    _make(folder)
+    _create(folder)
     write_config(folder, model.config)
     if card is not None:
         with whole_file(folder / CARD) as stream, writing(folder / CARD):
             stream.write(card.encode())
-    _save(tensors, folder / WEIGHTS, revision)
+    _write_tensors(tensors, folder / WEIGHTS, revision)
     write_sums(folder)
     return revision
 
@@ -112,8 +110,8 @@ def write_config(folder: Path, config: Config) -> None:
 
 
 def read_config(folder: Path) -> Config:
-    """The folder's config. Raises ModelError with the file's name and what is wrong in it."""
-    values = _read_json(folder / CONFIG)
+    """Return the folder's config. Raises ModelError with the file's name and what is wrong in it."""
+    values = read_json(folder / CONFIG)
     try:
         config = Config.from_dict(values)
         check_own(config, pruning_of(config))
@@ -122,32 +120,10 @@ def read_config(folder: Path) -> Config:
     return config
 
 
-def read_results(folder: Path) -> dict[str, Any]:
-    """What was measured of a model (results.json), empty where there is none; "accuracy" holds shares by data set."""
-    return _read_json(folder / RESULTS) if (folder / RESULTS).is_file() else {}
+def weights_match_header(folder: Path) -> bool | None:
+    """Return True if the hash of all tensors equals the one in the file's header; None if the header has none.
 
-
-def read_training(folder: Path) -> dict[str, Any]:
-    """How a model was trained (training.json), empty where that is not on record."""
-    return _read_json(folder / TRAINING) if (folder / TRAINING).is_file() else {}
-
-
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as failure:
-        raise ModelError(f"{str(file)!r} can't be read: {failure.strerror}.") from failure
-    except ValueError as failure:
-        raise ModelError(f"{str(file)!r} is not valid JSON: {failure}.") from failure
-    if not isinstance(values, dict):
-        raise ModelError(f"{str(file)!r} holds a {type(values).__name__}; it must be a JSON object.")
-    return values
-
-
-def weights_as_saved(folder: Path) -> bool | None:
-    """Whether the weights have the hash in their own header, once read whole; None where it holds none.
-
-    Raises ModelError for a file that is broken.
+    Raises ModelError for a damaged file.
     """
     file = folder / WEIGHTS
     tensors, revision = _read_tensors(file, None)
@@ -156,18 +132,28 @@ def weights_as_saved(folder: Path) -> bool | None:
     return None if recorded is None else _hash(tensors) == revision
 
 
+def _build(config: Config, folder: Path) -> Model:
+    if not config.exits:
+        return LookWhere(config)
+    try:
+        return DVT(config, shapes_of(config))
+    except ValueError as failure:
+        raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
+
+
 def _read_tensors(file: Path, commit: str | None) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors, mapped from the file, and the revision: the commit, else the hash in the header."""
     try:
         with safe_open(file, framework="pt") as stored:
-            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (it is no dict)
+            tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (it is not a dict)
             revision = commit or (stored.metadata() or {}).get("revision") or _hash(tensors)
     except (OSError, SafetensorError) as failure:
         raise ModelError(f"{str(file)!r} is broken or truncated ({failure}); fetch it again.") from failure
     return tensors, revision
 
 
-def _save(tensors: dict[str, Tensor], file: Path, revision: str) -> None:
-    """Write the tensors from where they lie: through the stream they would all be copied first."""
+def _write_tensors(tensors: dict[str, Tensor], file: Path, revision: str) -> None:
+    """Write the tensors directly from memory; through the stream they would all be copied first."""
     with whole_file(file) as stream:
         mode = stat.S_IMODE(os.fstat(stream.fileno()).st_mode)
         try:
@@ -176,11 +162,11 @@ def _save(tensors: dict[str, Tensor], file: Path, revision: str) -> None:
             raise OutputError(
                 f"Writing {str(file)!r} failed: {failure}; make room or choose another place."
             ) from failure
-        Path(stream.name).chmod(mode)  # safetensors puts a file of its own there, for its owner's eyes only
+        Path(stream.name).chmod(mode)  # safetensors replaces the file by one that only its owner may read
 
 
 def _hash(tensors: Mapping[str, Tensor]) -> str:
-    """Of names, dtypes, shapes and bytes: the same however a file orders its tensors."""
+    """Return the short hash of names, dtypes, shapes and bytes; it does not depend on the tensors' order."""
     digest = hashlib.sha256()
     for key in sorted(tensors):
         tensor = tensors[key]
@@ -189,41 +175,41 @@ def _hash(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()[:REVISION_DIGITS]
 
 
-def _check(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], file: Path) -> None:
-    """Raise ModelError where names or shapes differ from what the config describes."""
-    for key in expected.keys() & found.keys():
-        if expected[key].shape != found[key].shape:
+def _check_tensors(expected: Mapping[str, Tensor], stored: Mapping[str, Tensor], file: Path) -> None:
+    """Raise ModelError if names or shapes differ from those that the config describes."""
+    for key in expected.keys() & stored.keys():
+        if expected[key].shape != stored[key].shape:
             raise ModelError(
-                f"In {str(file)!r} the tensor {key!r} has the shape {list(found[key].shape)}, "
+                f"In {str(file)!r} the tensor {key!r} has the shape {list(stored[key].shape)}, "
                 f"but {CONFIG} describes one of {list(expected[key].shape)}."
             )
-    for what, keys in (("lacks", expected.keys() - found.keys()), ("has unexpected", found.keys() - expected.keys())):
+    for what, keys in (("lacks", expected.keys() - stored.keys()), ("has unexpected", stored.keys() - expected.keys())):
         if keys:
             raise ModelError(
                 f"{str(file)!r} {what} {len(keys)} tensor{'s' * (len(keys) > 1)}, {min(keys)!r} first; "
-                f"it does not belong to the {CONFIG} beside it."
+                f"it does not belong to the {CONFIG} in that folder."
             )
 
 
 def _assign(model: Model, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Let the model have these tensors as its own, frozen, in evaluation mode; gives those that it had before.
+    """Make these tensors the model's parameters, frozen, in evaluation mode; return the parameters they replace.
 
-    What load_state_dict(assign=True) and eval() do, in a fraction of their time.
+    The same as load_state_dict(assign=True) and eval(), in a fraction of their time.
     """
-    before: dict[str, Tensor] = {}
+    replaced: dict[str, Tensor] = {}
     for path, module in model.named_modules():
         module.training = False
         for key, parameter in module._parameters.items():
             name = f"{path}.{key}" if path else key
             if parameter is not None:
-                before[name] = parameter
+                replaced[name] = parameter
             if parameter is not None and name in tensors:
                 module._parameters[key] = nn.Parameter(tensors[name], requires_grad=False)
-    return before
+    return replaced
 
 
-def _make(folder: Path) -> None:
+def _create(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as failure:
-        raise UsageError(f"The folder {str(folder)!r} can't be made: {failure.strerror}.") from failure
+        raise UsageError(f"The folder {str(folder)!r} can't be created: {failure.strerror}.") from failure

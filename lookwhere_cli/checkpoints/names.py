@@ -1,156 +1,92 @@
-"""From a model's name to the folder that holds it.
+"""Names of models: parsing and checking them, without reading a disk or opening a connection.
 
-A name is, in this order: a bundled model's; an alias of a published model; a folder; owner/name on the Hub. The last
-and the aliases may end in @revision: a branch, a tag or a commit. docs/models.md tells it to users.
+An alias or a repository on the Hub (owner/name) may end in @revision: a branch, a tag or a commit. docs/models.md
+documents all kinds of names; `resolve` decides between them.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lookwhere_cli.errors import ModelError
+from lookwhere_cli.checkpoints.layout import PUBLISHED_FILES, PUBLISHED_REPOSITORY
 
-CONFIG = "config.json"
-WEIGHTS = "model.safetensors"
-CARD = "README.md"
-RESULTS = "results.json"
-TRAINING = "training.json"
-DEFAULT_CLASSIFIER = "lookwhere-tiny-in1k"
-DEFAULT_SEGMENTER = "lookwhere-tiny-streets"
 MAIN = "main"
-
-PUBLISHED_REPOSITORY = "antofuller/lookwhere"
-PUBLISHED_FILES = {
-    "imagenet-base": "is_LW=True_K=128_LR=1e-05_E=30.pt",
-    "dinov2-base": "lookwhere_dinov2.pt",
-    "franca-base": "lookwhere_franca.pt",
-}
-"""By alias: the authors' files of weights."""
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-_SHELVES = (_PACKAGE / "weights", _PACKAGE.parent / "weights")  # installed, then checked out
+MAX_LENGTH = 200  # of a repository's name or a revision, so that the file system takes the paths made of it
 _REPOSITORY = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
-_REVISION = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)  # no part begins with a dot: none leads upwards
-
-
-@dataclass(frozen=True)
-class Bundled:
-    """A model that ships with the tool."""
-
-    name: str
-    folder: Path
+_REVISION = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)  # no part begins with a dot: no path leads upwards
+_COMMIT = re.compile("[0-9a-f]{40}")
+_DIGEST = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
 class HubName:
-    """A model on the Hub: a folder's worth of files in a repository, or one published file that we convert."""
+    """A model on the Hub: a repository with a model's folder, or one published file that we convert.
+
+    Attributes:
+        name: what the user calls it, without the revision: owner/name or an alias.
+        repository: owner/name.
+        revision: a branch, a tag or a commit.
+        file: the published file; None for a repository that holds a model's folder.
+
+    Raises ValueError for a repository or a revision that could lead outside the cache when it becomes a path.
+    """
 
     name: str
     repository: str
     revision: str = MAIN
     file: str | None = None
-    """The published file; None for a repository that holds a model as we save it."""
+
+    def __post_init__(self) -> None:
+        for text, pattern in ((self.repository, _REPOSITORY), (self.revision, _REVISION)):
+            if len(text) > MAX_LENGTH or not pattern.fullmatch(text):
+                raise ValueError(f"{text!r} is not a repository or revision on the Hub")
 
     def __str__(self) -> str:
         return self.name if self.revision == MAIN else f"{self.name}@{self.revision}"
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a model lies: its name without a revision, its folder, and the commit that it was pulled at, if it was."""
+class ModelLocation:
+    """A model on this machine: its name without a revision, its folder, and its commit if it came from the Hub."""
 
     name: str
     folder: Path
     commit: str | None = None
 
 
-def bundled() -> list[Bundled]:
-    """The models that ship with the tool, by name."""
-    found: dict[str, Path] = {}
-    for folder in _shelved():
-        found.setdefault(folder.name, folder)
-    return [Bundled(name, found[name]) for name in sorted(found)]
-
-
-def find(name: str) -> Place:
-    """Where the model of that name lies, fetched from the Hub first where it has to be (./NAME is always a folder).
-
-    Raises ModelError for a name that is nothing, offering near ones, for a folder that holds no model, and for a model
-    that can't be fetched.
-    """
-    wanted = resolve(name)
-    if isinstance(wanted, Place):
-        return wanted
-    from lookwhere_cli.checkpoints.cache import obtain  # only here: what is local needs nothing of the Hub's client
-
-    return obtain(wanted)
-
-
-def resolve(name: str) -> Place | HubName:
-    """What a name means, without a look at the Hub. Raises ModelError as `find` does."""
-    for model in bundled():
-        if model.name == name:
-            return Place(name, model.folder)
-    alias = _alias(name)
-    if alias is not None:
-        return alias
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return Place(name, _checked(folder, name))
-    on_hub = _repository(name)
-    if on_hub is None:
-        raise ModelError(unknown(name))
-    return on_hub
-
-
-def unknown(name: str) -> str:
-    """The sentence for a name that is nothing, with near ones."""
-    from lookwhere_cli.checkpoints.cache import cached_names
-
-    known = [*(model.name for model in bundled()), *PUBLISHED_FILES, *cached_names()]
-    near = difflib.get_close_matches(name, known, n=3)
-    offer = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"There are: {', '.join(known)}."
-    return (
-        f"There is no model {name!r}: it is neither bundled, nor an alias, nor a folder, nor owner/name on the Hub. "
-        f"{offer} See: lookwhere models list."
-    )
-
-
-def _alias(name: str) -> HubName | None:
-    alias, revision = _split(name)
-    if alias not in PUBLISHED_FILES or revision is None:
+def parse_alias(name: str) -> HubName | None:
+    """Return the published model that `name` (alias or alias@revision) stands for; None if it is not an alias."""
+    alias, revision = _split_revision(name)
+    if alias not in PUBLISHED_FILES:
         return None
-    return HubName(alias, PUBLISHED_REPOSITORY, revision, PUBLISHED_FILES[alias])
+    return _hub_name(alias, PUBLISHED_REPOSITORY, revision, PUBLISHED_FILES[alias])
 
 
-def _repository(name: str) -> HubName | None:
-    repository, revision = _split(name)
-    if not _REPOSITORY.fullmatch(repository) or revision is None:
+def parse_repository(name: str) -> HubName | None:
+    """Return the repository that `name` (owner/name or owner/name@revision) stands for; None if it is malformed."""
+    repository, revision = _split_revision(name)
+    return _hub_name(repository, repository, revision)
+
+
+def is_commit(value: object) -> bool:
+    """Return True for the 40 hexadecimal digits of a commit."""
+    return isinstance(value, str) and _COMMIT.fullmatch(value) is not None
+
+
+def is_digest(value: object) -> bool:
+    """Return True for the hexadecimal digits of a SHA-256 (64) or of git's SHA-1 of a file (40)."""
+    return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+def _split_revision(name: str) -> tuple[str, str]:
+    stem, separator, revision = name.partition("@")
+    return stem, revision if separator else MAIN
+
+
+def _hub_name(name: str, repository: str, revision: str, file: str | None = None) -> HubName | None:
+    try:
+        return HubName(name, repository, revision, file)
+    except ValueError:
         return None
-    return HubName(repository, repository, revision)
-
-
-def _split(name: str) -> tuple[str, str | None]:
-    """A name and its revision: `main` where it says none, None where it says an impossible one."""
-    stem, mark, revision = name.partition("@")
-    if not mark:
-        return stem, MAIN
-    return stem, revision if _REVISION.fullmatch(revision) else None
-
-
-def _checked(folder: Path, name: str) -> Path:
-    for file in (CONFIG, WEIGHTS):
-        if not (folder / file).is_file():
-            raise ModelError(f"The folder {name!r} has no {file}; a model's folder holds {CONFIG} and {WEIGHTS}.")
-    return folder
-
-
-def _shelved() -> Iterator[Path]:
-    for shelf in _SHELVES:
-        for config in shelf.glob(f"*/{CONFIG}"):
-            if (config.parent / WEIGHTS).is_file():
-                yield config.parent

@@ -1,4 +1,4 @@
-"""A model's folder goes to the Hub, with a card written from what is on record of it."""
+"""Upload of a model's folder to the Hub."""
 
 from __future__ import annotations
 
@@ -11,40 +11,42 @@ from huggingface_hub import CommitOperationAdd, HfApi, ModelCardData, constants,
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import disable_progress_bars
 
-from lookwhere_cli.checkpoints.card import full_card
-from lookwhere_cli.checkpoints.folder import load_model, read_config, read_results, read_training
-from lookwhere_cli.checkpoints.hub import LOG_IN, sentences
-from lookwhere_cli.checkpoints.names import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS, HubName
-from lookwhere_cli.checkpoints.sums import differing
+from lookwhere_cli.checkpoints.folder import load_folder, read_config
+from lookwhere_cli.checkpoints.hub import LOG_IN, hub_errors
+from lookwhere_cli.checkpoints.layout import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS
+from lookwhere_cli.checkpoints.names import HubName, ModelLocation
+from lookwhere_cli.checkpoints.sums import changed_files
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.config import Config
 
-SENT = (CONFIG, WEIGHTS, RESULTS, TRAINING)
+UPLOADED = (CONFIG, WEIGHTS, RESULTS, TRAINING)
 TAGS = ["lookwhere", "vision-transformer", "token-selection", "adaptive-computation"]
 
 
-def push(folder: Path, wanted: HubName) -> str:
-    """Upload the model, with a card of its own, to a repository that is made where it is missing; gives the commit.
+def push(folder: Path, model: HubName, card: str) -> str:
+    """Upload the folder's model to a repository, which is created if it is missing; return the commit.
 
-    Raises ModelError for a model that is broken or without a licence, and where the Hub refuses.
+    card: the text of README.md, without the Hub's metadata, which is put in front of it.
+
+    Raises ModelError for a model that is damaged or has no licence, and if the Hub refuses.
     """
-    config = _publishable(folder)
+    config = _checked_config(folder)
     if get_token() is None:
-        raise ModelError(f"Uploading to {wanted.repository!r} needs to know who you are; {LOG_IN}.")
-    operations = [CommitOperationAdd(name, str(folder / name)) for name in SENT if (folder / name).is_file()]
-    operations.append(CommitOperationAdd(CARD, card(folder, wanted.repository, config).encode()))
+        raise ModelError(f"Uploading to {model.repository!r} requires a login; {LOG_IN}.")
+    operations = [CommitOperationAdd(name, str(folder / name)) for name in UPLOADED if (folder / name).is_file()]
+    operations.append(CommitOperationAdd(CARD, f"{_metadata(config)}\n\n{card}".encode()))
     if not sys.stderr.isatty():
         disable_progress_bars()
-    with sentences(wanted):
+    with hub_errors(model):
         api = HfApi(library_name="lookwhere")
-        api.create_repo(wanted.repository, exist_ok=True)
+        api.create_repo(model.repository, exist_ok=True)
         try:
-            return _commit(api, wanted.repository, operations)
+            return _commit(api, model.repository, operations)
         except OfflineModeIsEnabled:
             raise
         except ConnectionError:
-            with _plain_uploads():
-                return _commit(api, wanted.repository, operations)
+            with _xet_disabled():
+                return _commit(api, model.repository, operations)
 
 
 def _commit(api: HfApi, repository: str, operations: Sequence[CommitOperationAdd]) -> str:
@@ -52,8 +54,8 @@ def _commit(api: HfApi, repository: str, operations: Sequence[CommitOperationAdd
 
 
 @contextmanager
-def _plain_uploads() -> Iterator[None]:
-    """Without Xet, which the client takes for granted where it is installed: a Hub of one's own need not have it."""
+def _xet_disabled() -> Iterator[None]:
+    """Upload without Xet, which the client uses wherever it is installed: a self-hosted Hub may not support it."""
     before = constants.HF_HUB_DISABLE_XET
     constants.HF_HUB_DISABLE_XET = True
     try:
@@ -62,26 +64,28 @@ def _plain_uploads() -> Iterator[None]:
         constants.HF_HUB_DISABLE_XET = before
 
 
-def card(folder: Path, name: str, config: Config) -> str:
-    """The card with the Hub's metadata in front."""
+def _metadata(config: Config) -> str:
+    """Return the card's YAML header, which the Hub reads."""
     data = ModelCardData(
         license=config.license,
         library_name="lookwhere",
         pipeline_tag="image-classification" if config.labels else "image-feature-extraction",
         tags=TAGS,
     )
-    return f"---\n{data.to_yaml()}\n---\n\n{full_card(name, config, read_training(folder), read_results(folder))}"
+    return f"---\n{data.to_yaml()}\n---"
 
 
-def _publishable(folder: Path) -> Config:
+def _checked_config(folder: Path) -> Config:
+    """Return the config of a model that may be uploaded. Raises ModelError for any other."""
     config = read_config(folder)
     if not config.license:
         raise ModelError(
-            f"The model in {str(folder)!r} has no licence, so nobody could use it; say under which one it may be used, "
-            f'in {CONFIG}: "license": "mit".'
+            f"The model in {str(folder)!r} has no licence, so nobody may use it; name its licence in {CONFIG}, for "
+            'instance "license": "mit".'
         )
-    changed = differing(folder)
-    if WEIGHTS in changed:
-        raise ModelError(f"{str(folder / WEIGHTS)!r} is not what it was when it was saved; it is not uploaded.")
-    load_model(str(folder.resolve()), "cpu")
+    if WEIGHTS in changed_files(folder):
+        raise ModelError(
+            f"{str(folder / WEIGHTS)!r} has changed since it was saved, and is not uploaded; save or copy it again."
+        )
+    load_folder(ModelLocation(folder.name, folder), "cpu")
     return config

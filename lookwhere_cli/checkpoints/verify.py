@@ -1,49 +1,61 @@
-"""Whether a model's files are still what they were: each against the hash that was taken when it came."""
+"""Check of a model's files against the hashes that were stored when they were written or downloaded."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from lookwhere_cli.checkpoints.cache import BLOBS, cached
-from lookwhere_cli.checkpoints.folder import weights_as_saved
-from lookwhere_cli.checkpoints.names import WEIGHTS, HubName, Place, resolve
+from lookwhere_cli.checkpoints.cache import BLOBS, cache_root, find_cached
+from lookwhere_cli.checkpoints.folder import weights_match_header
+from lookwhere_cli.checkpoints.layout import WEIGHTS
+from lookwhere_cli.checkpoints.names import HubName, ModelLocation
 from lookwhere_cli.checkpoints.sums import read_sums, sha256
 from lookwhere_cli.errors import ModelError
 
 
-def verify(name: str) -> dict[str, bool]:
-    """By file: whether its bytes have the hash that was kept. Raises ModelError for a model that is not here."""
-    wanted = resolve(name)
-    if isinstance(wanted, Place):
-        return _folder(wanted.folder)
-    place = cached(wanted)
-    if place is None:
-        raise ModelError(f"{name!r} is not in the cache, so there is nothing to verify; lookwhere models pull {name}")
-    return _folder(place.folder) if wanted.file else _snapshot(wanted, place)
+def verify(model: ModelLocation | HubName) -> dict[str, bool]:
+    """Read all of a model's files; return by name whether each still has its stored hash.
+
+    Raises ModelError for a model that is not here, or whose hashes are missing or damaged.
+    """
+    if isinstance(model, ModelLocation):
+        return _verify_folder(model.folder)
+    location = find_cached(model)
+    if location is None:
+        raise ModelError(f"{str(model)!r} is not in the cache; fetch it first: lookwhere models pull {model}")
+    return _verify_folder(location.folder) if model.file else _verify_snapshot(model, location)
 
 
-def _folder(folder: Path) -> dict[str, bool]:
+def _verify_folder(folder: Path) -> dict[str, bool]:
     sums = read_sums(folder)
     if sums:
         return {file: sha256(folder / file) == digest for file, digest in sums.items()}
-    as_saved = weights_as_saved(folder)
-    if as_saved is None:
-        raise ModelError(f"No hash was kept of the model in {str(folder)!r}; nothing can be said of its bytes.")
-    return {WEIGHTS: as_saved}
+    matches = weights_match_header(folder)
+    if matches is None:
+        raise ModelError(f"No hashes are stored with the model in {str(folder)!r}, so it can't be verified.")
+    return {WEIGHTS: matches}
 
 
-def _snapshot(wanted: HubName, place: Place) -> dict[str, bool]:
-    """A blob's name is its hash; where the system has no links, the Hub's client asks the Hub for the hashes."""
-    from lookwhere_cli.checkpoints.transfer import matches
+def _verify_snapshot(model: HubName, location: ModelLocation) -> dict[str, bool]:
+    """Compare each blob with the hash in its name; copies of blobs (no links) with the hashes that the Hub lists."""
+    from lookwhere_cli.checkpoints.transfer import has_digest
 
-    files = sorted(file for file in place.folder.iterdir() if file.is_file())
-    if all(file.resolve().parent.name == BLOBS for file in files):
-        return {file.name: matches(file, file.resolve().name) for file in files}
+    files = sorted(file for file in location.folder.iterdir() if file.is_file())
+    digests = {file: _blob_name(file, cache_root(model) / BLOBS) for file in files}
+    if None not in digests.values():
+        return {file.name: has_digest(file, digest or "") for file, digest in digests.items()}
     from huggingface_hub import HfApi
 
-    from lookwhere_cli.checkpoints.hub import sentences
+    from lookwhere_cli.checkpoints.hub import hub_errors
 
-    with sentences(wanted):
-        found = HfApi().verify_repo_checksums(wanted.repository, revision=place.commit)
-    differing = {mismatch["path"] for mismatch in found.mismatches}
-    return {file.name: file.name not in differing for file in files}
+    with hub_errors(model):
+        result = HfApi().verify_repo_checksums(model.repository, revision=location.commit)
+    mismatched = {mismatch["path"] for mismatch in result.mismatches}
+    return {file.name: file.name not in mismatched for file in files}
+
+
+def _blob_name(file: Path, blobs: Path) -> str | None:
+    """Return the name of the blob that a snapshot's file links to; None if it is not a link to a blob."""
+    if not file.is_symlink():
+        return None
+    target = file.parent / file.readlink()  # one step only: the blob may itself be a link, to the client's shared store
+    return target.name if target.parent.resolve() == blobs.resolve() else None

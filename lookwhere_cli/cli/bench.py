@@ -14,7 +14,7 @@ import typer
 from rich.table import Table
 
 from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check, subject
-from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.output.files import check_free, whole_file, writing

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
-from lookwhere_cli.cli.fetching import have
+from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.output import ProgressBars
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import Reading
@@ -69,7 +69,7 @@ def calibrate(
     reach = options.amounts(looks, "--looks") if looks else []
     wanted, how = amount(budget), options.mode(crop, stretch)
     _check_free(out, overwrite)
-    have(model, quiet)
+    ensure_downloaded(model, quiet)
 
     from lookwhere_cli.adaptive import adaptive
     from lookwhere_cli.evaluation.calibrate import ask_all, calibration, pictures_of, save_calibrated

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
-from lookwhere_cli.cli.fetching import chosen
+from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.images.frame import Reading
@@ -68,7 +68,7 @@ def classify(
 
     pictures = find_pictures(paths)
     predictor = load(
-        chosen(context, "classify", DEFAULT_CLASSIFIER, quiet),
+        model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet),
         k=amount,
         size=size,
         coarse=coarse,

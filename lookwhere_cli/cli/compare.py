@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookwhere_cli.amounts import Amount
-from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
-from lookwhere_cli.cli.fetching import have
+from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
 from lookwhere_cli.cli.train import train
@@ -128,7 +128,7 @@ def compare(
     models = {name: given[name] for name in wanted if name in given}
     for name in wanted:
         if name in models:
-            have(models[name], quiet)
+            ensure_downloaded(models[name], quiet)
         elif name not in DECISIVE or labelled.kind != "masks":
             models[name] = _trained(name, data, out / name, read | recipe | {"coarse": coarse})
     labelled, part = part_of(labelled, None, split_file, Path(models["full"]))

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from lookwhere_cli.amounts import ALL_CELLS, Amount
-from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
-from lookwhere_cli.cli.fetching import have
+from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars
 from lookwhere_cli.errors import UsageError
@@ -144,12 +144,12 @@ def _contest(
     from lookwhere_cli.loading import load, possible
     from lookwhere_cli.training.timm_models import load_vit
 
-    have(model, quiet)
+    ensure_downloaded(model, quiet)
     predictor: Predictor = load(model, k="auto" if amounts == "auto" else None, **own, **read)
     for amount in () if amounts == "auto" else amounts:
         possible(amount, predictor.reading.size, predictor.config.patch)
     if full is not None:
-        have(full, quiet)
+        ensure_downloaded(full, quiet)
     return Contest(
         predictor,
         () if amounts == "auto" else amounts_for(predictor, amounts),

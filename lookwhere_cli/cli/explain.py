@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
-from lookwhere_cli.cli.fetching import have
+from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, track
 from lookwhere_cli.errors import PictureError, UsageError
@@ -71,7 +71,7 @@ def explain(
     pictures = find_pictures(paths)
     if html is not None:
         check_free(html, overwrite)
-    have(model, quiet)
+    ensure_downloaded(model, quiet)
     predictor = load(
         model,
         k=amount,

@@ -1,4 +1,4 @@
-"""A download's progress, and the download that a first use needs."""
+"""Downloads that a command needs, with a progress bar."""
 
 from __future__ import annotations
 
@@ -12,56 +12,57 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 
 if TYPE_CHECKING:
-    from lookwhere_cli.checkpoints.cache import Watch
+    from lookwhere_cli.checkpoints.progress import OnProgress
     from lookwhere_cli.models.config import Task
 
 
 @contextmanager
-def watched(quiet: bool) -> Iterator[Watch]:
-    """A bar for each file on stderr, with rate and time left; nothing where that is no terminal."""
+def download_progress(quiet: bool) -> Iterator[OnProgress]:
+    """Show a bar for each file on stderr, with rate and time left; show nothing if stderr is not a terminal."""
     console = make_console(stderr=True, quiet=quiet)
     columns = (PlainTextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     bars: dict[str, object] = {}
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
 
-        def watch(file: str, here: int, total: int) -> None:
+        def update(file: str, downloaded: int, total: int) -> None:
             if file not in bars:
                 bars[file] = progress.add_task(file, total=total)
-            progress.update(bars[file], completed=here)  # type: ignore[arg-type]
+            progress.update(bars[file], completed=downloaded)  # type: ignore[arg-type]
 
-        yield watch
-
-
-def have(model: str, quiet: bool) -> None:
-    """Fetch a model that is not here yet, showing progress. Raises ModelError."""
-    from lookwhere_cli.checkpoints.names import Place, resolve
-
-    wanted = resolve(model)
-    if not isinstance(wanted, Place):
-        from lookwhere_cli.checkpoints.cache import obtain
-
-        with watched(quiet) as watch:
-            obtain(wanted, watch)
+        yield update
 
 
-def chosen(context: typer.Context, task: Task, default: str, quiet: bool) -> str:
-    """The name of the command's model, fetched if it is not here yet: `--model`, LOOKWHERE_MODEL or the default.
+def ensure_downloaded(model: str, quiet: bool) -> None:
+    """Fetch a model that is not on this machine yet, with a progress bar. Raises ModelError."""
+    from lookwhere_cli.checkpoints.names import HubName
+    from lookwhere_cli.checkpoints.resolve import obtain, resolve
 
-    The environment's gives way to the default where its task is another. Raises ModelError.
+    resolved = resolve(model)
+    if isinstance(resolved, HubName):
+        from lookwhere_cli.checkpoints.card import describe
+
+        with download_progress(quiet) as update:
+            obtain(resolved, update, describe)
+
+
+def model_from_option(context: typer.Context, task: Task, default: str, quiet: bool) -> str:
+    """Return the name of the command's model: `--model`, LOOKWHERE_MODEL or `default`; fetch it if it is not here.
+
+    A model from LOOKWHERE_MODEL that has another task is replaced by `default`. Raises ModelError.
     """
     model: str = context.params["model"]
-    have(model, quiet)
+    ensure_downloaded(model, quiet)
     source = context.get_parameter_source("model")
     if source is None or source.name != "ENVIRONMENT":
         return model
     from lookwhere_cli.checkpoints.folder import read_config
-    from lookwhere_cli.checkpoints.names import find
+    from lookwhere_cli.checkpoints.resolve import find
 
     other = read_config(find(model).folder).task
     if other == task:
         return model
     if not quiet:
-        console = make_console(stderr=True)
-        say(console, f"LOOKWHERE_MODEL is {model!r}, whose task is {other}; {default} serves instead.")
-    have(default, quiet)
+        message = f"LOOKWHERE_MODEL is {model!r}, a model for {other}; using {default} instead."
+        say(make_console(stderr=True), message)
+    ensure_downloaded(default, quiet)
     return default

@@ -1,18 +1,20 @@
-"""What `lookwhere models` tells of the models that there are."""
+"""The tables of `lookwhere models`: all models, and all facts about one."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rich.table import Column, Table
 
-from lookwhere_cli.checkpoints.cache import cached, cached_models
+from lookwhere_cli.checkpoints.cache import cached_models, find_cached
 from lookwhere_cli.checkpoints.card import cost
-from lookwhere_cli.checkpoints.folder import read_config, read_results
-from lookwhere_cli.checkpoints.names import PUBLISHED_FILES, WEIGHTS, HubName, Place, bundled, resolve
-from lookwhere_cli.checkpoints.published.convert import read_origin
+from lookwhere_cli.checkpoints.folder import read_config
+from lookwhere_cli.checkpoints.layout import PUBLISHED_FILES, WEIGHTS
+from lookwhere_cli.checkpoints.names import HubName, ModelLocation
 from lookwhere_cli.checkpoints.published.lookwhere import LAYOUTS
+from lookwhere_cli.checkpoints.records import read_origin, read_results
+from lookwhere_cli.checkpoints.resolve import bundled_models, resolve
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Config
@@ -21,53 +23,57 @@ from lookwhere_cli.models.size import stored_bytes
 COLUMNS = ("Where", "MB", "Task", "Labels", "Pixels", "k", "GMACs", "Results")
 
 
-def table() -> Table:
-    """A line for each model: bundled ones first, then aliases, then what else is cached."""
+def list_models() -> tuple[Table, list[ModelError]]:
+    """Return a row for each model (bundled models, then aliases, then the rest of the cache), and what is damaged."""
+    problems: list[ModelError] = []
     # A name is there to be typed, so it stays in one piece.
     others = (Column(name, overflow="fold") for name in COLUMNS)
-    lines = Table(Column("Model", no_wrap=True), *others, box=None, pad_edge=False)
-    for model in bundled():
-        lines.add_row(model.name, "bundled", *_line(model.folder))
-    seen = {str(wanted): cached(wanted) for wanted in cached_models()}
+    table = Table(Column("Model", no_wrap=True), *others, box=None, pad_edge=False)
+    for model in bundled_models():
+        table.add_row(model.name, "bundled", *_row(model.folder, problems))
+    cached = {str(model): find_cached(model) for model in _cached_models(problems)}
     for alias in PUBLISHED_FILES:
-        if alias not in seen:
+        if alias not in cached:
             config = LAYOUTS[alias]
-            lines.add_row(alias, "on the Hub", f"{stored_bytes(config) / 1e6:.1f}", *_shape(config), "not recorded")
-    for name, place in seen.items():
-        if place is not None:
-            lines.add_row(name, f"cached {(place.commit or '')[:8]}", *_line(place.folder))
-    return lines
+            table.add_row(alias, "on the Hub", f"{stored_bytes(config) / 1e6:.1f}", *_shape(config), "not recorded")
+    for name, location in cached.items():
+        if location is not None:
+            table.add_row(name, f"cached {(location.commit or '')[:8]}", *_row(location.folder, problems))
+    return table, problems
 
 
-def details(name: str) -> Table:
-    """All that is known of one model, a line for each fact; of one that was not pulled, what its layout says."""
-    wanted = resolve(name)
-    place = wanted if isinstance(wanted, Place) else cached(wanted)
-    facts = Table.grid(padding=(0, 2))
-    for fact, value in _facts(name, wanted, place):
-        facts.add_row(fact, value)
-    return facts
+def model_facts(name: str) -> Table:
+    """Return all that is known of one model, a row for each fact; a model that is not here is described by its layout.
+
+    Raises ModelError.
+    """
+    model = resolve(name)
+    location = model if isinstance(model, ModelLocation) else find_cached(model)
+    table = Table.grid(padding=(0, 2))
+    for fact, value in _facts(name, model, location):
+        table.add_row(fact, value)
+    return table
 
 
-def _facts(name: str, wanted: Place | HubName, place: Place | None) -> Iterator[tuple[str, str]]:
+def _facts(name: str, model: ModelLocation | HubName, location: ModelLocation | None) -> Iterator[tuple[str, str]]:
     yield "model", name
-    if place is None:
+    if location is None:
         yield "where", f"on the Hub; to fetch it: lookwhere models pull {name}"
-        yield from _of_config(_known_config(wanted))
+        yield from _facts_of_config(_published_config(model))
         return
-    config = read_config(place.folder)
-    yield "where", str(place.folder)
-    if place.commit is not None:
-        yield "commit", place.commit
-    origin = read_origin(place.folder)
+    config = read_config(location.folder)
+    yield "where", str(location.folder)
+    if location.commit is not None:
+        yield "commit", location.commit
+    origin = read_origin(location.folder)
     if origin:
         yield "converted from", f"{origin['repository']}, {origin['file']}, SHA-256 {origin['sha256']}"
-    yield "size", f"{_megabytes(place.folder)} MB"
-    yield from _of_config(config)
-    yield "results", _results(place.folder)
+    yield "size", f"{_megabytes(location.folder)} MB"
+    yield from _facts_of_config(config)
+    yield "results", _results(location.folder)
 
 
-def _of_config(config: Config) -> Iterator[tuple[str, str]]:
+def _facts_of_config(config: Config) -> Iterator[tuple[str, str]]:
     task, labels, pixels, k, gmacs = _shape(config)
     yield "task", task
     yield "labels", f"{labels}{': ' + ', '.join(config.labels[:5]) + ', ...' if config.labels else ''}"
@@ -75,25 +81,41 @@ def _of_config(config: Config) -> Iterator[tuple[str, str]]:
     yield "cells read", k + (f", and all of it at {config.coarse_size} pixels" if config.coarse_size else "")
     if config.exits:
         yield "exits", ", ".join(f"{rows} x {columns}" for rows, columns, *_ in config.exits)
-        yield "thresholds", ", ".join(f"{one:.4g}" for one in config.thresholds) or "none: the last exit answers all"
+        yield "thresholds", _listed(config.thresholds) or "none: the last exit answers all"
     if config.looks:
         cells = config.grid[0] * config.grid[1]
         yield "looks", f"{', '.join(f'{k.resolve(cells)}' for k in config.looks)} cells, with -k auto"
-        yield "thresholds", ", ".join(f"{one:.4g}" for one in config.thresholds) or "none; see lookwhere calibrate"
+        yield "thresholds", _listed(config.thresholds) or "none; see lookwhere calibrate"
     yield "GMACs", gmacs
     yield "licence", config.license or "not stated"
 
 
-def _known_config(wanted: Place | HubName) -> Config:
-    if wanted.name not in LAYOUTS:
-        raise ModelError(
-            f"{wanted.name!r} is not in the cache, so only the Hub knows it; lookwhere models pull {wanted}"
-        )
-    return LAYOUTS[wanted.name]
+def _published_config(model: ModelLocation | HubName) -> Config:
+    if model.name not in LAYOUTS:
+        raise ModelError(f"{model.name!r} is not in the cache; fetch it to see more: lookwhere models pull {model}")
+    return LAYOUTS[model.name]
 
 
-def _line(folder: Path) -> list[str]:
-    return [_megabytes(folder), *_shape(read_config(folder)), _results(folder)]
+def _cached_models(problems: list[ModelError]) -> Sequence[HubName]:
+    try:
+        return cached_models()
+    except ModelError as problem:
+        problems.append(problem)
+        return ()
+
+
+def _row(folder: Path, problems: list[ModelError]) -> list[str]:
+    """Return a table's cells from the size on; add to `problems` what is damaged in the folder."""
+    try:
+        cells = [_megabytes(folder), *_shape(read_config(folder))]
+    except ModelError as problem:
+        problems.append(problem)
+        return ["damaged"]
+    try:
+        return [*cells, _results(folder)]
+    except ModelError as problem:
+        problems.append(problem)
+        return [*cells, "damaged"]
 
 
 def _shape(config: Config) -> tuple[str, str, str, str, str]:
@@ -110,3 +132,7 @@ def _results(folder: Path) -> str:
 
 def _megabytes(folder: Path) -> str:
     return f"{(folder / WEIGHTS).stat().st_size / 1e6:.1f}"
+
+
+def _listed(thresholds: Sequence[float]) -> str:
+    return ", ".join(f"{threshold:.4g}" for threshold in thresholds)

@@ -1,4 +1,4 @@
-"""`lookwhere models`: what there is, and how it comes, goes and is checked."""
+"""`lookwhere models`: list, show, pull, verify, convert, push and remove models."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from lookwhere_cli.cli import options
 from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.show.console import say
+from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import on_one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Models: bundled, published, on the Hub, your own.", no_args_is_help=True)
 
-WHOLE = 10_000  # columns: more than any line has
+UNWRAPPED = 10_000  # columns, more than any line has
 
 Name = Annotated[
     str,
@@ -42,9 +42,12 @@ def list_models(debug: options.Debug = False) -> None:
 
       lookwhere classify photos/ --model lookwhere-tiny-in1k
     """
-    from lookwhere_cli.cli.inventory import table
+    from lookwhere_cli.cli import inventory
 
-    _print(table())
+    table, problems = inventory.list_models()
+    _print(table)
+    if problems:
+        raise ModelError(" ".join(map(str, problems)))
 
 
 @app.command()
@@ -57,16 +60,16 @@ def show(name: Name, debug: options.Debug = False) -> None:
 
       lookwhere models show owner/name@v1
     """
-    from lookwhere_cli.cli.inventory import details
+    from lookwhere_cli.cli.inventory import model_facts
 
-    _print(details(name))
+    _print(model_facts(name))
 
 
 @app.command()
 def pull(name: Name, quiet: options.Quiet = False, debug: options.Debug = False) -> None:
     """Fetch a model from the Hub into the cache, or bring the cache up to date.
 
-    What broke off goes on where it ended; what is cached is checked by its hash.
+    A download that broke off continues; cached files are checked by their hashes.
 
     Examples:
 
@@ -74,18 +77,19 @@ def pull(name: Name, quiet: options.Quiet = False, debug: options.Debug = False)
 
       lookwhere models pull owner/name@v1
     """
-    from lookwhere_cli.checkpoints import hub
-    from lookwhere_cli.cli.fetching import watched
+    from lookwhere_cli.checkpoints import resolve
+    from lookwhere_cli.checkpoints.card import describe
+    from lookwhere_cli.cli.fetching import download_progress
 
-    wanted = _on_hub(name, "pulled")
-    with watched(quiet) as watch:
-        place = hub.pull(wanted, watch)
-    print(f"{place.name}\t{place.commit}")
+    model = _hub_name(name, "pulled")
+    with download_progress(quiet) as update:
+        location = resolve.pull(model, update, describe)
+    _print_fields(location.name, location.commit)
 
 
 @app.command()
 def verify(name: Name, debug: options.Debug = False) -> None:
-    """Read a model's files again, and compare them with the hashes kept.
+    """Read a model's files and compare them with their stored hashes.
 
     Examples:
 
@@ -93,29 +97,31 @@ def verify(name: Name, debug: options.Debug = False) -> None:
 
       lookwhere models verify my-model/
     """
-    from lookwhere_cli.checkpoints.names import Place, resolve
-    from lookwhere_cli.checkpoints.verify import verify as check
+    from lookwhere_cli.checkpoints.names import HubName
+    from lookwhere_cli.checkpoints.resolve import resolve
+    from lookwhere_cli.checkpoints.verify import verify as verify_files
 
-    results = check(name)
-    for file, sound in results.items():
-        print(f"{file}\t{'as it was' if sound else 'CHANGED'}")
+    model = resolve(name)
+    results = verify_files(model)
+    for file, matches in results.items():
+        _print_fields(file, "as it was" if matches else "CHANGED")
     if not all(results.values()):
-        local = isinstance(resolve(name), Place)
-        remedy = "copy it again from where it came" if local else f"fetch it anew: lookwhere models pull {name}"
+        on_hub = isinstance(model, HubName)
+        remedy = f"fetch it again: lookwhere models pull {name}" if on_hub else "copy it again from its source"
         raise ModelError(f"{name!r} is damaged or was edited; {remedy}.")
 
 
 @app.command()
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="One of the authors' files (.pt).", show_default=False)],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to make.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The new folder.", show_default=False)],
     half: Annotated[bool, typer.Option("--half", help="Store float16: half the bytes.")] = False,
     overwrite: options.Overwrite = False,
     debug: options.Debug = False,
 ) -> None:
-    """Turn a file of published weights into a model's folder.
+    """Convert a file of published weights to a model's folder.
 
-    Only tensors are read from it; a pickle that asks for more is refused.
+    Only tensors are read from it; a pickle that holds anything else is refused.
 
     Examples:
 
@@ -123,27 +129,28 @@ def convert(
 
       lookwhere models convert lookwhere_dinov2.pt dinov2-half/ --half
     """
-    from lookwhere_cli.checkpoints.names import CONFIG, WEIGHTS
+    from lookwhere_cli.checkpoints.layout import CONFIG, WEIGHTS
 
     if not file.is_file():
         raise UsageError(f"There is no file {str(file)!r}; name one of the authors' files of weights.")
     if not overwrite and any((out / name).exists() for name in (CONFIG, WEIGHTS)):
         raise UsageError(f"{str(out)!r} holds a model already; choose another folder, or replace it with --overwrite.")
+    from lookwhere_cli.checkpoints.card import describe
     from lookwhere_cli.checkpoints.published.convert import convert as convert_file
 
-    layout = convert_file(file, out, half)
-    print(f"{out}\t{layout}")
+    layout = convert_file(file, out, half, card=describe)
+    _print_fields(out, layout)
 
 
 @app.command()
 def push(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder.", show_default=False)],
-    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="Where to.", show_default=False)],
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository.", show_default=False)],
     debug: options.Debug = False,
 ) -> None:
-    """Upload a model to the Hub, with a card made from what is on record.
+    """Upload a model to the Hub, with a card written from its records.
 
-    Your token is taken from HF_TOKEN or from `hf auth login`.
+    The token comes from HF_TOKEN or from `hf auth login`.
 
     Examples:
 
@@ -151,15 +158,20 @@ def push(
 
       lookwhere models push runs/signs me/signs
     """
-    from lookwhere_cli.checkpoints.names import HubName
+    from lookwhere_cli.checkpoints.names import parse_repository
 
-    if repository.count("/") != 1 or not all(repository.split("/")):
-        raise UsageError(f"{repository!r} is no repository's name; give owner/name.")
+    model = parse_repository(repository)
+    if model is None or "@" in repository:
+        raise UsageError(f"{repository!r} is not a repository's name; give owner/name.")
     if not folder.is_dir():
         raise UsageError(f"There is no folder {str(folder)!r}; name one that holds a model.")
+    from lookwhere_cli.checkpoints.card import full_card
+    from lookwhere_cli.checkpoints.folder import read_config
     from lookwhere_cli.checkpoints.push import push as upload
+    from lookwhere_cli.checkpoints.records import read_results, read_training
 
-    print(f"{repository}\t{upload(folder, HubName(repository, repository))}")
+    card = full_card(repository, read_config(folder), read_training(folder), read_results(folder))
+    _print_fields(repository, upload(folder, model, card))
 
 
 @app.command()
@@ -172,23 +184,29 @@ def remove(name: Name, debug: options.Debug = False) -> None:
 
       lookwhere models remove owner/name@v1
     """
-    from lookwhere_cli.checkpoints.cache import remove as delete
+    from lookwhere_cli.checkpoints.cache import remove as remove_cached
 
-    freed = delete(_on_hub(name, "removed"))
-    say(Console(stderr=True), f"{name} is removed; {freed / 1e6:.1f} MB became free.")
+    freed = remove_cached(_hub_name(name, "removed"))
+    say(make_console(stderr=True), f"Removed {name}; freed {freed / 1e6:.1f} MB.")
 
 
 def _print(table: Table) -> None:
-    """Fitted into a terminal; else each line whole, however long."""
-    console = Console()
-    (console if console.is_terminal else Console(width=WHOLE)).print(table)
+    """Fit the table into a terminal; print it unwrapped to anything else."""
+    console = make_console()
+    (console if console.is_terminal else make_console(width=UNWRAPPED)).print(table)
 
 
-def _on_hub(name: str, done: str) -> HubName:
-    """The name, if it is one of the Hub's. Raises UsageError for what lies here anyway."""
-    from lookwhere_cli.checkpoints.names import Place, resolve
+def _print_fields(*fields: object) -> None:
+    """Print the fields on one line, separated by tabs, with control characters escaped."""
+    print("\t".join(on_one_line(str(field)) for field in fields))
 
-    wanted = resolve(name)
-    if isinstance(wanted, Place):
-        raise UsageError(f"{name!r} is not from the Hub but lies in {str(wanted.folder)!r}; it can't be {done}.")
-    return wanted
+
+def _hub_name(name: str, done: str) -> HubName:
+    """Return the model on the Hub that `name` stands for. Raises UsageError for a bundled model or a folder."""
+    from lookwhere_cli.checkpoints.names import HubName
+    from lookwhere_cli.checkpoints.resolve import resolve
+
+    model = resolve(name)
+    if not isinstance(model, HubName):
+        raise UsageError(f"{name!r} is not from the Hub but lies in {str(model.folder)!r}; it can't be {done}.")
+    return model

@@ -192,8 +192,7 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_he
 
 
 def known_names() -> list[str]:
-    """Names of models that a shell may complete: bundled, aliases, cached."""
-    from lookwhere_cli.checkpoints.cache import cached_names
-    from lookwhere_cli.checkpoints.names import PUBLISHED_FILES, bundled
+    """Return the names of models that a shell may complete: bundled models, aliases, cached repositories."""
+    from lookwhere_cli.checkpoints import resolve
 
-    return [*(model.name for model in bundled()), *PUBLISHED_FILES, *cached_names()]
+    return resolve.known_names()

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lookwhere_cli.checkpoints.names import WEIGHTS
+from lookwhere_cli.checkpoints.layout import WEIGHTS
 from lookwhere_cli.errors import UsageError
 
 

@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from lookwhere_cli.checkpoints.names import DEFAULT_SEGMENTER
+from lookwhere_cli.checkpoints.layout import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
-from lookwhere_cli.cli.fetching import chosen
+from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import make_folder
@@ -88,7 +88,7 @@ def segment(
     asked.check(found)
     segmenter = Segmenter(
         load(
-            chosen(context, "segment", DEFAULT_SEGMENTER, quiet),
+            model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet),
             k=amount,
             size=size,
             coarse=coarse,

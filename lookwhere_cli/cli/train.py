@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.amounts import ALL_CELLS, Amount, PruneAmount
-from lookwhere_cli.checkpoints.names import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import train_options as asked
-from lookwhere_cli.cli.fetching import have
+from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import Debug, Quiet, amount, pruning
 from lookwhere_cli.cli.runs import made, placed, precision, shares, unfinished
 from lookwhere_cli.errors import UsageError
@@ -224,9 +224,9 @@ def _steering(labelled: Labelled, look: Path | None, train_selector: bool, dropp
 
 
 def _loaded(name: str, quiet: bool) -> Loaded:
-    from lookwhere_cli.checkpoints.folder import load_model
+    from lookwhere_cli.checkpoints.resolve import load_model
 
-    have(name, quiet)
+    ensure_downloaded(name, quiet)
     return load_model(name, device="cpu")
 
 

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lookwhere_cli.checkpoints.card import what
+from lookwhere_cli.checkpoints.card import describe
 from lookwhere_cli.checkpoints.folder import Loaded, write_config
-from lookwhere_cli.checkpoints.names import CARD, RESULTS, TRAINING, WEIGHTS
+from lookwhere_cli.checkpoints.layout import CARD, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.data.examples import read_examples
 from lookwhere_cli.data.splits import SPLIT_FILE
@@ -139,7 +139,7 @@ def save_calibrated(loaded: Loaded, found: Calibration, out: Path, command: str)
                 if (loaded.folder / name).is_file():
                     shutil.copyfile(loaded.folder / name, unfinished / name)
         write_config(unfinished, config)
-        _write_card(loaded, what(config), _told(found, command), unfinished)
+        _write_card(loaded, describe(config), _told(found, command), unfinished)
         write_sums(unfinished)
         with writing(out):
             _put(unfinished, out.resolve())
@@ -159,8 +159,8 @@ def _put(new: Path, out: Path) -> None:
 def _write_card(loaded: Loaded, described: str, told: str, folder: Path) -> None:
     """The model's own, but for its description, and for what an earlier calibration said."""
     file = loaded.folder / CARD
-    before = file.read_text(encoding="utf-8") if file.is_file() else f"# {loaded.name}\n\n{what(loaded.config)}\n"
-    kept = before.partition(SECTION)[0].replace(what(loaded.config), described)
+    before = file.read_text(encoding="utf-8") if file.is_file() else f"# {loaded.name}\n\n{describe(loaded.config)}\n"
+    kept = before.partition(SECTION)[0].replace(describe(loaded.config), described)
     with whole_file(folder / CARD) as stream, writing(folder / CARD):
         stream.write(f"{kept.rstrip()}\n{SECTION}\n{told}\n".encode())
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import torch
 
-from lookwhere_cli.checkpoints.card import full_card, made, what
+from lookwhere_cli.checkpoints.card import describe, describe_pretraining, full_card
 from lookwhere_cli.checkpoints.folder import save_model
-from lookwhere_cli.checkpoints.names import CARD
-from lookwhere_cli.checkpoints.names import TRAINING as RECORD
+from lookwhere_cli.checkpoints.layout import CARD
+from lookwhere_cli.checkpoints.layout import TRAINING as RECORD
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.data.examples import SIDES
 from lookwhere_cli.models.config import Config
@@ -80,4 +80,5 @@ def _write_log(file: Path, epochs: Sequence[Mapping[str, float]]) -> None:
 def card(name: str, config: Config, record: Mapping[str, Any]) -> str:
     """The model's card, in Markdown: what it is, and how it was made."""
     where = f"The whole recipe is in `{RECORD}`, the losses in `{CURVES}`."
-    return "\n".join([f"# {name}", "", what(config), "", "## How it was made", "", made(record), "", where, ""])
+    parts = [f"# {name}", describe(config), "## How it was made", describe_pretraining(record), where]
+    return "\n\n".join(parts) + "\n"

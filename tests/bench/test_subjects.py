@@ -173,7 +173,7 @@ def test_photographs_are_made_alike_each_time(tmp_path: Path, photos: Path) -> N
 
 def test_weights(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "LAYOUTS", {weights.NAME: LABELLED})
-    monkeypatch.setattr(weights, "cached", lambda wanted: None)
+    monkeypatch.setattr(weights, "find_cached", lambda wanted: None)
     records = list(weights.weights(settings))
     well_formed(records, "weights")
     whole, ready, touched, peak = records

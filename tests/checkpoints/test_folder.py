@@ -8,7 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lookwhere_cli.checkpoints import folder as folders
-from lookwhere_cli.checkpoints.folder import load_model, read_results, save_model
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.records import read_results
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError, OutputError, UsageError
 from tests.models.small import KINDS, LABELLED, small
 
@@ -78,7 +80,7 @@ def test_a_full_disk_leaves_the_old_weights(copy, monkeypatch):
 
 def test_a_folder_that_can_not_be_made(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="can't be made"):
+    with pytest.raises(UsageError, match="can't be created"):
         save_model(tmp_path / "file" / "model", small(LABELLED))
 
 

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from lookwhere_cli.amounts import DropRate
-from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.card import describe
 from lookwhere_cli.checkpoints.published import cropr as published_cropr
 from lookwhere_cli.checkpoints.published.convert import convert
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.auxiliary import Auxiliaries
@@ -42,10 +43,10 @@ def published() -> dict[str, torch.Tensor]:
 
 
 def test_shapes_say_what_a_file_holds(published) -> None:
-    config, pruning = published_cropr.described(published)
+    config, pruning = published_cropr.infer_config(published)
     assert replace(config, labels=CONFIG.labels, thumbnail_grid=CONFIG.thumbnail_grid) == CONFIG
     assert pruning == PRUNING and len(config.labels) == 3
-    layout = published_cropr.layout(config, pruning)
+    layout = published_cropr.expected_tensors(config, pruning)
     assert {name: tensor.shape for name, tensor in layout.items()} == {
         name: tensor.shape for name, tensor in published.items()
     }
@@ -55,7 +56,7 @@ def test_shapes_say_what_a_file_holds(published) -> None:
 
 def test_a_file_becomes_a_model_that_prunes_as_it_did(published, tmp_path) -> None:
     torch.save(published, tmp_path / "theirs.pth")
-    assert convert(tmp_path / "theirs.pth", tmp_path / "ours", half=True) == "cropr"
+    assert convert(tmp_path / "theirs.pth", tmp_path / "ours", half=True, card=describe) == "cropr"
     loaded = load_model(str(tmp_path / "ours"), "cpu")
     assert (loaded.config.prune, loaded.config.prune_fusion) == (DropRate(8), True)
     assert loaded.config.labels == ("class 0", "class 1", "class 2")
@@ -82,7 +83,7 @@ def test_a_file_that_cannot_be_converted_is_told_why(published, tmp_path, change
 
 def test_only_the_summed_queries_are_taken_over_from_what_taught_them(published) -> None:
     many = published | {"cropr.0.cross_attn.queries": torch.ones(1, 7, CONFIG.dim)}
-    ours = published_cropr.tensors(many)
+    ours = published_cropr.rename_tensors(many)
     model = LookWhere(replace(CONFIG, prune=8, prune_fusion=True))
     model.load_state_dict(ours, strict=True)
     assert torch.equal(ours["extractor.cropr.0.query"], torch.full((CONFIG.dim,), 7.0))
@@ -95,10 +96,10 @@ def test_only_the_summed_queries_are_taken_over_from_what_taught_them(published)
 def test_a_file_that_lacks_what_tells_its_shape_is_told_so(published, lacking: str) -> None:
     del published[lacking]
     with pytest.raises(ValueError, match=f"it has no {lacking}"):
-        published_cropr.described(published)
+        published_cropr.infer_config(published)
 
 
 def test_a_file_with_too_few_modules_is_told_so(published) -> None:
     few = {name: tensor for name, tensor in published.items() if not name.startswith("cropr.2.")}
     with pytest.raises(ValueError, match="2 pruning modules for 5 blocks; there must be 4, or 3 with"):
-        published_cropr.described(few)
+        published_cropr.infer_config(few)

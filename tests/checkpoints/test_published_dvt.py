@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.published import convert as converting
 from lookwhere_cli.checkpoints.published import dvt as published_dvt
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.cascade.dvt import PUBLISHED
 from tests.models.small import CASCADE, noise, small_cascade
@@ -84,7 +84,7 @@ def test_shapes_say_what_the_published_exits_see() -> None:
         file[f"{name}.pos_embed"] = empty(1, tokens, 192)
         file[f"{name}.patch_embed.proj.weight"] = empty(192, 3, kernel, kernel)
         file[f"{name}.blocks.11.mlp.fc1.weight"] = file[f"{name}.blocks.0.mlp.fc1.weight"] = empty(768, 192)
-    config = published_dvt.described(file)
+    config = published_dvt.infer_config(file)
     assert config.exits == tuple((*shape.grid, shape.patch, shape.padding) for shape in PUBLISHED)
     assert (config.dim, config.heads, config.extractor_depth, config.hidden, config.size) == (192, 3, 12, 768, 224)
 

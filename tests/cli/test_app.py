@@ -13,7 +13,7 @@ import time
 import pyarrow.parquet
 import pytest
 
-from lookwhere_cli.checkpoints import names
+from lookwhere_cli.checkpoints import resolve
 
 LOOKWHERE = [sys.executable, "-m", "lookwhere_cli"]
 
@@ -54,13 +54,13 @@ def test_models_list_shows_size_labels_and_results(lookwhere, model_folder, tmp_
     shelf = tmp_path / "weights"
     shutil.copytree(model_folder, shelf / "small-birds")
     (shelf / "small-birds" / "results.json").write_text(json.dumps({"accuracy": {"birds": 0.875}}))
-    monkeypatch.setattr(names, "_SHELVES", (shelf,))
+    monkeypatch.setattr(resolve, "_BUNDLES", (shelf,))
     ran = lookwhere("models", "list")
     (line,) = [line for line in ran.out.splitlines() if line.startswith("small-birds")]
     assert "birds 87.5%" in line and "classify" in line and " 18 of 36 " in line
     monkeypatch.setenv("COLUMNS", "40")
     assert "small-birds" in lookwhere("models", "list").out, "a name is there to be typed"
-    monkeypatch.setattr(names, "_SHELVES", ())
+    monkeypatch.setattr(resolve, "_BUNDLES", ())
     assert "birds" not in lookwhere("models", "list").out
 
 

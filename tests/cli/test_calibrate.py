@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookwhere_cli.checkpoints.card import what
+from lookwhere_cli.checkpoints.card import describe
 from lookwhere_cli.cli.calibrate import amount
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config
@@ -78,7 +78,7 @@ def test_from_a_model_with_a_selector_to_one_that_looks_closer_within_a_budget(
     rows = json.loads(lookwhere("classify", labelled, "-k", "auto", "-m", out, "--format", "json").out)
     assert {row["exit"] for row in rows} == {1, 2}
     assert round(sum(row["macs"] for row in rows) / len(rows)) == config["expected_macs"]
-    assert "reads 4, then 18 cells where it is unsure, and starts anew" in what(Config.from_dict(config))
+    assert "reads 4, then 18 cells where it is unsure, and starts anew" in describe(Config.from_dict(config))
     assert "4, 18 cells, with -k auto" in lookwhere("models", "show", out).out
     ran = lookwhere("calibrate", labelled, "-m", out, "--budget", "50%", "--out", tmp_path / "less")
     less = json.loads((tmp_path / "less" / "config.json").read_text())

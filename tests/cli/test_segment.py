@@ -16,8 +16,8 @@ from pycocotools.coco import COCO
 from shapely import contains_xy
 from shapely.geometry import shape
 
-from lookwhere_cli.checkpoints import names
-from lookwhere_cli.checkpoints.names import DEFAULT_SEGMENTER
+from lookwhere_cli.checkpoints import resolve
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER, DEFAULT_SEGMENTER
 from lookwhere_cli.loading import load
 from lookwhere_cli.segmenter import Segmenter
 from tests.cli.test_app import in_terminal
@@ -284,9 +284,9 @@ def test_a_model_of_another_task_is_refused(lookwhere, nested, tmp_path, model_f
 def shelf(tmp_path, model_folder, segmenting_folder, monkeypatch):
     """The tiny models as those that the tool ships with."""
     shelf = tmp_path / "weights"
-    shutil.copytree(model_folder, shelf / names.DEFAULT_CLASSIFIER)
+    shutil.copytree(model_folder, shelf / DEFAULT_CLASSIFIER)
     shutil.copytree(segmenting_folder, shelf / DEFAULT_SEGMENTER)
-    monkeypatch.setattr(names, "_SHELVES", (shelf,))
+    monkeypatch.setattr(resolve, "_BUNDLES", (shelf,))
 
 
 def test_the_environments_model_serves_the_commands_of_its_task(
@@ -300,13 +300,13 @@ def test_the_environments_model_serves_the_commands_of_its_task(
     segmenting = ("segment", nested, "--out", tmp_path / "masks", "--overwrite", "--rows-format", "jsonl")
     classifying = ("classify", nested, "--format", "jsonl")
     used, notes = models_of(*segmenting)
-    assert used == {DEFAULT_SEGMENTER} and "whose task is classify; lookwhere-tiny-streets serves instead" in notes
+    assert used == {DEFAULT_SEGMENTER} and "a model for classify; using lookwhere-tiny-streets instead" in notes
     assert models_of(*classifying) == ({str(model_folder)}, "")
     assert models_of(*segmenting, "--quiet") == ({DEFAULT_SEGMENTER}, "")
     monkeypatch.setenv("LOOKWHERE_MODEL", str(segmenting_folder))
     assert models_of(*segmenting) == ({str(segmenting_folder)}, "")
     used, notes = models_of(*classifying)
-    assert used == {names.DEFAULT_CLASSIFIER} and "whose task is segment" in notes
+    assert used == {DEFAULT_CLASSIFIER} and "a model for segment" in notes
     monkeypatch.delenv("LOOKWHERE_MODEL")
     assert models_of(*segmenting) == ({DEFAULT_SEGMENTER}, "")
 

@@ -97,7 +97,7 @@ def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, model_fol
     card = (out / "README.md").read_text()
     assert all(
         words in card
-        for words in ("# out\n", "19 pictures", "5 pictures held back", "blue, green, red", record["command"])
+        for words in ("# out\n", "19 pictures", "5 validation pictures", "blue, green, red", record["command"])
     )
 
     ran = lookwhere("classify", folders, "--model", out, "--format", "json")
@@ -206,7 +206,7 @@ def test_a_teacher_is_learnt_from_and_told_of(lookwhere, folders, tmp_path):
     ran = lookwhere("train", folders, "--out", out, "--method", "cropr", "--teacher", wise, *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
     assert json.loads((out / "training.json").read_text())["teacher"] == str(wise)
-    assert f"not their labels, but what `{wise}` says of them" in (out / "README.md").read_text()
+    assert f"not the labels, but the answers of `{wise}`" in (out / "README.md").read_text()
     chooses = lookwhere("train", folders, "--out", tmp_path / "no", "--teacher", "lookwhere-tiny-in1k", *FAST)
     assert chooses.code == 2 and "take one that was trained with --method full" in " ".join(chooses.err.split())
     assert not (tmp_path / "no").exists()

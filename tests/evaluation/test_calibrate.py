@@ -12,8 +12,9 @@ import pytest
 import torch
 from PIL import Image
 
-from lookwhere_cli.checkpoints.folder import load_model, save_model
-from lookwhere_cli.checkpoints.sums import differing
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.resolve import load_model
+from lookwhere_cli.checkpoints.sums import changed_files
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.evaluation.calibrate import Sure, ask_all, calibration, pictures_of, save_calibrated
@@ -74,7 +75,7 @@ def test_the_folder_is_the_model_with_thresholds(cascade_folder: Path, pictures:
         assert sorted(file.name for file in folder.iterdir()) == [
             *("README.md", "SHA256SUMS", "config.json", "model.safetensors")
         ]
-        assert not differing(folder) and load_model(str(folder)).revision == base.loaded.revision
+        assert not changed_files(folder) and load_model(str(folder)).revision == base.loaded.revision
         assert replace(load_model(str(folder)).config, thresholds=(), expected_macs=0) == CASCADE
     card = (again / "README.md").read_text()
     assert card.startswith("# cascade\n") and card.count("## Calibrated") == 1
@@ -83,7 +84,7 @@ def test_the_folder_is_the_model_with_thresholds(cascade_folder: Path, pictures:
 
 
 def test_a_card_of_our_own_tells_the_new_cost(pictures: Path, tmp_path: Path) -> None:
-    from lookwhere_cli.checkpoints.card import full_card, what
+    from lookwhere_cli.checkpoints.card import describe, full_card
 
     model = small_cascade()
     save_model(tmp_path / "base", model, full_card("base", CASCADE, {}, {}))
@@ -95,7 +96,7 @@ def test_a_card_of_our_own_tells_the_new_cost(pictures: Path, tmp_path: Path) ->
         (tmp_path / "out" / name).write_text("{}")
     save_calibrated(base.loaded, found, tmp_path / "out", "...")
     card = (tmp_path / "out" / "README.md").read_text()
-    assert what(load_model(str(tmp_path / "out")).config) in card and what(CASCADE) not in card
+    assert describe(load_model(str(tmp_path / "out")).config) in card and describe(CASCADE) not in card
     assert (tmp_path / "out" / "notes.txt").exists() and not (tmp_path / "out" / "results.json").exists()
 
 

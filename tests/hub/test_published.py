@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors.torch import load_file
 
-from lookwhere_cli.checkpoints.folder import load_model, read_config
+from lookwhere_cli.checkpoints.folder import read_config
 from lookwhere_cli.checkpoints.hub import pull
-from lookwhere_cli.checkpoints.names import PUBLISHED_FILES, PUBLISHED_REPOSITORY, resolve
+from lookwhere_cli.checkpoints.layout import PUBLISHED_FILES, PUBLISHED_REPOSITORY
 from lookwhere_cli.checkpoints.published import convert as converting
 from lookwhere_cli.checkpoints.published import lookwhere as published
 from lookwhere_cli.checkpoints.published.convert import convert
+from lookwhere_cli.checkpoints.resolve import load_model, resolve
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.loading import load
 from lookwhere_cli.models.selector import choose
@@ -164,7 +165,7 @@ def test_the_wrong_file_under_an_alias(hub, here, small_layouts):
     with pytest.raises(ModelError, match="does not have the layout of imagenet-base: it lacks"):
         load_model("imagenet-base")
     hub.publish(PUBLISHED_REPOSITORY, {"README.md": b"moved"})
-    with pytest.raises(ModelError, match=r"has no file 'lookwhere_franca.pt' .* it holds: README.md"):
+    with pytest.raises(ModelError, match=r"has no file 'lookwhere_franca.pt' .* it has: README.md"):
         load_model("franca-base")
 
 

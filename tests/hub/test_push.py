@@ -7,9 +7,10 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from lookwhere_cli.checkpoints.card import cost, what
-from lookwhere_cli.checkpoints.folder import load_model, save_model
-from lookwhere_cli.checkpoints.names import RESULTS, TRAINING
+from lookwhere_cli.checkpoints.card import cost, describe
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.layout import RESULTS, TRAINING
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.macs import passes as macs
 from tests.models.small import LABELLED, small
 
@@ -68,7 +69,7 @@ def test_the_card_tells_what_is_on_record(hub, here, lookwhere, licensed, token)
 def test_the_card_counts_what_is_read_coarsely():
     plain, coarse = (replace(LABELLED, coarse_size=size) for size in (0, 8))
     assert cost(coarse) == macs.count(LABELLED, (6, 6), (3, 3), 18, coarse=4).total > cost(plain)
-    assert "and all of the picture at 8 px" in what(coarse) and "and all of" not in what(plain)
+    assert "and all of the picture at 8 px" in describe(coarse) and "and all of" not in describe(plain)
 
 
 def test_without_a_licence_nothing_is_sent(hub, here, lookwhere, model_folder, token):
@@ -95,5 +96,5 @@ def test_damaged_weights_and_wrong_names_are_not_sent(hub, here, lookwhere, lice
     file = licensed / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
     ran = lookwhere("models", "push", licensed, NAME)
-    assert ran.code == 3 and "is not what it was" in ran.err
+    assert ran.code == 3 and "has changed since it was saved" in ran.err
     assert not hub.requests

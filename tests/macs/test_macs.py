@@ -57,7 +57,7 @@ def test_full_is_timms_forward_pass() -> None:
 
 
 def test_the_authors_figure_is_ours_plus_what_their_code_computes_in_vain() -> None:
-    config = published.imagenet(tuple(map(str, range(1000))))
+    config = published.imagenet_config(tuple(map(str, range(1000))))
     k, unused = 128, 256 - 128
     embedded_in_vain = unused * 3 * config.patch**2 * config.dim
     dense = macs.count_dense(config, (16, 16), (11, 11), k, channels=0)

@@ -13,9 +13,9 @@ from safetensors import safe_open
 from torch import Tensor
 
 from lookwhere_cli.amounts import DropRate
-from lookwhere_cli.checkpoints.folder import load_model
 from lookwhere_cli.checkpoints.published import cropr as published_cropr
-from lookwhere_cli.checkpoints.published.convert import check, convert
+from lookwhere_cli.checkpoints.published.convert import check_layout, convert
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries, Auxiliary
 from lookwhere_cli.models.pruning.cropr import PruningModule, put_back
@@ -41,10 +41,10 @@ def passed(model: LookWhere, high: Tensor, returned: slice = ALL) -> tuple[Tenso
 def model_of(case: str) -> tuple[LookWhere, Auxiliaries]:
     """The model as it is converted, and its teachers as the file has them."""
     state = checkpoint(case)
-    config, pruning = published_cropr.described(state)
-    check(state, published_cropr.layout(config, pruning), HERE / case, case)
+    config, pruning = published_cropr.infer_config(state)
+    check_layout(state, published_cropr.expected_tensors(config, pruning), HERE / case, case)
     model = LookWhere(replace(config, prune=pruning.amount, prune_fusion=pruning.fusion))
-    model.load_state_dict(published_cropr.tensors(state), strict=True)
+    model.load_state_dict(published_cropr.rename_tensors(state), strict=True)
     teachers = Auxiliaries(model.extractor.cropr, 1, len(config.labels))
     theirs = {name.removeprefix("cropr."): tensor for name, tensor in state.items() if name.startswith("cropr.")}
     teachers.load_state_dict(theirs, strict=True)
@@ -125,7 +125,7 @@ def test_training_equals_the_authors_code(case: str) -> None:
 def test_a_dense_module_equals_the_authors_code() -> None:
     metadata, theirs = expected("cropr_dense_module")
     count, classes, rate = (int(metadata[name]) for name in ("queries", "classes", "pruning_rate"))
-    config = published_cropr.described(checkpoint("cropr"))[0]
+    config = published_cropr.infer_config(checkpoint("cropr"))[0]
     teacher = Auxiliary(config, count, classes, Attending())
     teacher.load_state_dict(checkpoint("cropr_dense"), strict=True)
     module = PruningModule(config, norm=False)

@@ -25,7 +25,7 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 @torch.inference_mode()
 def test_equals_the_authors_code() -> None:
     model = DVT(TINY, PUBLISHED).eval()
-    model.load_state_dict(published_dvt.tensors(checkpoint("dvt")), strict=True)
+    model.load_state_dict(published_dvt.rename_tensors(checkpoint("dvt")), strict=True)
     metadata, theirs = expected("dvt")
     shown = pictures(int(metadata["pictures"]), int(metadata["size"]))
     for ours, name in zip(model(shown), LOGITS, strict=True):

@@ -23,7 +23,7 @@ HERE = Path(__file__).parent
 CONFIGS = {
     "dinov2": published.DINOV2,
     "franca": published.FRANCA,
-    "imagenet": published.imagenet(tuple(f"class {index}" for index in range(1000))),
+    "imagenet": published.imagenet_config(tuple(f"class {index}" for index in range(1000))),
 }
 CASES = ["dinov2_518", "franca_518", "imagenet_224", pytest.param("dinov2_994", marks=pytest.mark.slow)]
 
@@ -31,7 +31,7 @@ CASES = ["dinov2_518", "franca_518", "imagenet_224", pytest.param("dinov2_994", 
 @cache
 def model_of(kind: str) -> LookWhere:
     model = LookWhere(CONFIGS[kind])
-    missing, unexpected = model.load_state_dict(published.tensors(checkpoint(kind)), strict=True)
+    missing, unexpected = model.load_state_dict(published.rename_tensors(checkpoint(kind)), strict=True)
     assert not missing and not unexpected
     return model.eval()
 

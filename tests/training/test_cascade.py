@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from lookwhere_cli.amounts import ALL_CELLS
-from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Kind, Labelled
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.loading import load

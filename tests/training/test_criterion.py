@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lookwhere_cli.checkpoints.folder import Loaded, load_model
+from lookwhere_cli.checkpoints.folder import Loaded
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, Kind, Labelled
 from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.errors import UsageError

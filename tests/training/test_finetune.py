@@ -17,7 +17,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lookwhere_cli.checkpoints.folder import Loaded, load_model, save_model
+from lookwhere_cli.checkpoints.folder import Loaded, save_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, Labelled
 from lookwhere_cli.data.regions import Look, covered, read_look
 from lookwhere_cli.data.sample import Sample

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lookwhere_cli.adaptive import adaptive
 from lookwhere_cli.amounts import Amount
-from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, Labelled
 from lookwhere_cli.loading import load
 from lookwhere_cli.models.cascade.looks import Seen, Whole

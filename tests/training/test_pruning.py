@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lookwhere_cli.amounts import ALL_CELLS, MacsShare, PruneAmount
-from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere

@@ -1,1 +1,1 @@
-"""The authors' published files, read into our layout."""
+"""The authors' published files of weights, converted to our layout."""

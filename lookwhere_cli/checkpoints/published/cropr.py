@@ -1,4 +1,4 @@
-"""Token Cropr's published layout, read into ours: a ViT in timm's names, its pruning modules and what taught them."""
+"""Token Cropr's published layout: a ViT with timm's names, its pruning modules, and their auxiliary heads."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from lookwhere_cli.models.pruning.schedule import Pruning, modules
 from lookwhere_cli.models.vit import ViT
 
 PAPER = 'Bergner et al., "Token Cropr: Faster ViTs for Quite a Few Tasks", arXiv 2412.00965.'
-RATE = 8  # no file says it; it is the published classifiers'
-HEAD_DIM = 64  # of every ViT's attention, from tiny to large
+RATE = 8  # tokens dropped per block by the published classifiers; the files do not store it
+HEAD_DIM = 64  # channels per attention head, of every ViT from tiny to large
 _MODULE = re.compile(r"cropr\.(\d+)\.(.+)")
 _QUERIES = "cross_attn.queries"
 
 
 def is_cropr(file: Mapping[str, Any]) -> bool:
-    """Whether these are the tensors of a ViT with pruning modules."""
+    """Return True if the names are those of a ViT with pruning modules."""
     return any(_MODULE.match(name) for name in file)
 
 
-def described(file: Mapping[str, Any]) -> tuple[Config, Pruning]:
-    """What the tensors' names and shapes say of a model: a full ViT, whose classes have no names yet.
+def infer_config(file: Mapping[str, Any]) -> tuple[Config, Pruning]:
+    """Return the model that the tensors' names and shapes describe: a full ViT, its labels placeholders.
 
-    Raises ValueError with a sentence where they say nothing of the kind.
+    Raises ValueError with a sentence if they describe no such model.
     """
     dim, _, patch, _ = _shape(file, "patch_embed.proj.weight", 4)
     cells = _shape(file, "pos_embed", 3)[1] - 1
@@ -62,29 +62,29 @@ def described(file: Mapping[str, Any]) -> tuple[Config, Pruning]:
     return config, Pruning(DropRate(RATE), fusion)
 
 
-def layout(config: Config, pruning: Pruning) -> dict[str, Tensor]:
-    """The tensors that a file of that model has, without values, by its own names."""
+def expected_tensors(config: Config, pruning: Pruning) -> dict[str, Tensor]:
+    """Return the tensors of such a model's file by their names in the file, on the meta device."""
     with torch.device("meta"):
         vit = ViT(config, config.extractor_depth, config.grid).state_dict()
         head = torch.nn.Linear(config.dim, len(config.labels)).state_dict(prefix="head.")
-        teachers = Auxiliaries(Cropr(config, pruning), 1, len(config.labels)).state_dict(prefix="cropr.")
-    return {**vit, **head, **teachers}
+        auxiliaries = Auxiliaries(Cropr(config, pruning), 1, len(config.labels)).state_dict(prefix="cropr.")
+    return {**vit, **head, **auxiliaries}
 
 
-def tensors(file: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Under our names: of the modules only their queries, summed; what taught them is left out."""
-    out: dict[str, Tensor] = {}
+def rename_tensors(file: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors by our names: of the pruning modules only the queries, summed; auxiliary heads are dropped."""
+    ours: dict[str, Tensor] = {}
     for name, tensor in file.items():
         module = _MODULE.match(name)
         if module is None:
-            out[name if name.startswith("head.") else f"extractor.{name}"] = tensor
+            ours[name if name.startswith("head.") else f"extractor.{name}"] = tensor
         elif module[2] == _QUERIES:
-            out[f"extractor.cropr.{module[1]}.query"] = tensor.sum((0, 1))
-    return out
+            ours[f"extractor.cropr.{module[1]}.query"] = tensor.sum((0, 1))
+    return ours
 
 
 def _count(file: Mapping[str, Any], numbered: str) -> int:
-    return 1 + max((int(found[1]) for name in file if (found := re.match(numbered, name))), default=-1)
+    return 1 + max((int(match[1]) for name in file if (match := re.match(numbered, name))), default=-1)
 
 
 def _shape(file: Mapping[str, Any], name: str, axes: int) -> tuple[int, ...]:

@@ -1,4 +1,4 @@
-"""The authors' published layouts, read into ours. Theirs and ours share timm's names inside each backbone."""
+"""LookWhere's published layouts. Inside each backbone, both they and we use timm's names."""
 
 from __future__ import annotations
 
@@ -48,11 +48,12 @@ FRANCA = Config(
     task="features",
     k=Amount.share(0.1),
 )
-_RENAMED = {"selector.model.": "selector.backbone.", "extractor.model.": "extractor."}
+_OUR_PREFIXES = {"selector.model.": "selector.backbone.", "extractor.model.": "extractor."}
+"""Our prefix for each prefix of the fine-tuned file's names."""
 
 
-def imagenet(labels: tuple[str, ...]) -> Config:
-    """The fine-tuned ImageNet file's config: 224 px, 128 of 256 cells."""
+def imagenet_config(labels: tuple[str, ...]) -> Config:
+    """Return the config of the file fine-tuned on ImageNet: 224 px, 128 of 256 cells."""
     return Config(
         **_SHARED,  # type: ignore[arg-type]
         registers=4,
@@ -65,37 +66,38 @@ def imagenet(labels: tuple[str, ...]) -> Config:
 
 
 LAYOUTS = {
-    "imagenet-base": imagenet(tuple(f"class {index}" for index in range(1000))),
+    "imagenet-base": imagenet_config(tuple(f"class {index}" for index in range(1000))),
     "dinov2-base": DINOV2,
     "franca-base": FRANCA,
 }
-"""By alias; the classes' names are not known here."""
+"""The config of each published file, by alias. The labels are placeholders: the names of the classes come from timm."""
 
 
-def tensors(published: Mapping[str, Any]) -> dict[str, Tensor]:
-    """A published state dict, nested (pretrained) or flat (ImageNet), under our names; no tensor is copied."""
-    return {_our_name(name): value for name, value in flat(published).items()}
+def rename_tensors(file: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return a published file's tensors, nested (pretrained) or flat (fine-tuned), by our names, without copies."""
+    return {_our_name(name): value for name, value in flatten(file).items()}
 
 
-def flat(nested: Mapping[str, Any]) -> dict[str, Any]:
-    """All values by name; nested names are joined by dots."""
-    out: dict[str, Any] = {}
+def flatten(nested: Mapping[str, Any]) -> dict[str, Any]:
+    """Return all values by name, nested names joined by dots."""
+    flat: dict[str, Any] = {}
     for name, value in nested.items():
         if isinstance(value, Mapping):
-            out |= {f"{name}.{inner}": deeper for inner, deeper in flat(value).items()}
+            flat |= {f"{name}.{inner}": deeper for inner, deeper in flatten(value).items()}
         else:
-            out[str(name)] = value
-    return out
+            flat[str(name)] = value
+    return flat
 
 
-def name_in_file(ours: str, file: Mapping[str, Any]) -> str:
-    """What one of our tensors is called in a published file, given by its flat names: pretrained or fine-tuned."""
-    if not any(name.startswith(tuple(_RENAMED)) for name in file):
-        return ours
-    theirs, prefix = next(((old, new) for old, new in _RENAMED.items() if ours.startswith(new)), ("", ""))
-    return theirs + ours.removeprefix(prefix)
+def name_in_file(our_name: str, file: Mapping[str, Any]) -> str:
+    """Return what the tensor that we call `our_name` is called in a published file, given by its flat names."""
+    if not any(name.startswith(tuple(_OUR_PREFIXES)) for name in file):
+        return our_name
+    renamed = ((theirs, ours) for theirs, ours in _OUR_PREFIXES.items() if our_name.startswith(ours))
+    theirs, ours = next(renamed, ("", ""))
+    return theirs + our_name.removeprefix(ours)
 
 
 def _our_name(name: str) -> str:
-    old = next((prefix for prefix in _RENAMED if name.startswith(prefix)), None)
-    return _RENAMED[old] + name.removeprefix(old) if old else name
+    theirs = next((prefix for prefix in _OUR_PREFIXES if name.startswith(prefix)), None)
+    return _OUR_PREFIXES[theirs] + name.removeprefix(theirs) if theirs else name

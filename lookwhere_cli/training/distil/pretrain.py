@@ -18,7 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Subset
 
 from lookwhere_cli.amounts import Amount, AmountLike
-from lookwhere_cli.checkpoints.folder import load_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.models.config import Config, Prefix

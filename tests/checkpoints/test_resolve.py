@@ -2,8 +2,8 @@ import shutil
 
 import pytest
 
-from lookwhere_cli.checkpoints import names
-from lookwhere_cli.checkpoints.names import bundled, find
+from lookwhere_cli.checkpoints import resolve
+from lookwhere_cli.checkpoints.resolve import bundled_models, find
 from lookwhere_cli.errors import ModelError
 
 
@@ -13,13 +13,13 @@ def shelves(model_folder, tmp_path, monkeypatch):
     first, second = tmp_path / "first", tmp_path / "second"
     for place in (first / "near", first / "shared", second / "far", second / "shared"):
         shutil.copytree(model_folder, place)
-    monkeypatch.setattr(names, "_SHELVES", (first, second))
+    monkeypatch.setattr(resolve, "_BUNDLES", (first, second))
     return first, second
 
 
 def test_models_beside_the_package_come_before_those_of_the_tree(shelves):
     first, second = shelves
-    assert [model.name for model in bundled()] == ["far", "near", "shared"]
+    assert [model.name for model in bundled_models()] == ["far", "near", "shared"]
     assert find("shared").folder == first / "shared" and find("far").folder == second / "far"
 
 
@@ -32,7 +32,7 @@ def test_a_bundled_name_comes_before_a_folder_of_that_name(shelves, model_folder
 
 def test_a_half_written_model_is_not_bundled(shelves):
     (shelves[0] / "near" / "model.safetensors").unlink()
-    assert "near" not in [model.name for model in bundled()]
+    assert "near" not in [model.name for model in bundled_models()]
 
 
 def test_unknown_names_offer_near_ones(shelves):

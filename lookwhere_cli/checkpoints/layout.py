@@ -1,0 +1,20 @@
+"""File names of a model's folder, and names of the models that the package knows."""
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+CARD = "README.md"
+RESULTS = "results.json"
+TRAINING = "training.json"
+SUMS = "SHA256SUMS"
+ORIGIN = "origin.json"
+
+DEFAULT_CLASSIFIER = "lookwhere-tiny-in1k"
+DEFAULT_SEGMENTER = "lookwhere-tiny-streets"
+
+PUBLISHED_REPOSITORY = "antofuller/lookwhere"
+PUBLISHED_FILES = {
+    "imagenet-base": "is_LW=True_K=128_LR=1e-05_E=30.pt",
+    "dinov2-base": "lookwhere_dinov2.pt",
+    "franca-base": "lookwhere_franca.pt",
+}
+"""The authors' files of weights, by alias."""
