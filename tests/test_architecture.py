@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1] / "lookwhere_cli"
 # Each room may import those of the levels above its own, here from the right end of the line to the left.
 LEVELS = (
     {"errors", "machine", "text", "amounts"},
-    {"extras"},
+    {"extras", "sizes"},
     {"output"},
     {"macs", "models", "images"},
     {"checkpoints"},

@@ -40,7 +40,7 @@ def test_a_finished_model_is_not_overwritten(run, model_folder, tmp_path):
     ("arguments", "code", "sentence"),
     [
         (["-k", "0-5"], 2, "--patches 0-5"),
-        (["--size", 33], 2, "try 32 or 40"),
+        (["--size", 33], 2, "use 32 or 40"),
         (["--area", 2, 3], 2, "--area 2 3"),
         (["--map-layers", 99], 2, "last 99 blocks"),
         (["--map-queries", "registers"], 2, "no registers"),

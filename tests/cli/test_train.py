@@ -348,7 +348,7 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["--patches", "10%-20"], 2, "--patches 10%-20 is no range"),
         (["-k", "some"], 2, "--patches some is not an amount"),
         (["--default-k", "400"], 2, "k = 400 is more than the 36 cells of the model's 6 x 6"),
-        (["--size", "30"], 2, "try 28 or 32"),
+        (["--size", "30"], 2, "use 28 or 32"),
         (["--selector-depth", 9], 2, "deeper than the extractor, which has 3"),
         (["--area", 0.5, 0.2], 2, "--area 0.5 0.2"),
         (["--val-share", 1], 2, "share for validation is 1"),

@@ -18,8 +18,9 @@ from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.finetune.batches import Batch, normalised
+from lookwhere_cli.training.finetune.batches import Batch
 from lookwhere_cli.training.finetune.criterion import TeacherCriterion, cell_loss, teacher_of
 from lookwhere_cli.training.finetune.finetune import FineTuning, Run, typical_size
 from lookwhere_cli.training.finetune.objective import CascadeObjective, Objective
@@ -42,7 +43,7 @@ def teacher_for(kind: Kind) -> LookWhere:
 
 def said(model: LookWhere, batch: Batch) -> Tensor:
     """What a model without a selector says of all cells: its logits."""
-    patches = cut(normalised(batch.pictures, model.config), model.config.patch)
+    patches = cut(Normaliser(model.config)(batch.pictures), model.config.patch)
     count = patches.shape[1]
     cells = torch.arange(count).expand(len(patches), count)
     given = (patches, cells, (6, 6), patches.new_zeros(len(patches), 1, model.config.dim))
@@ -108,7 +109,7 @@ def test_models_that_choose_and_each_exit_of_a_cascade_are_taught(model: str) ->
         cascade = small_cascade()
         teacher = small(replace(LABELLED, labels=cascade.config.labels, **WHOLE))  # type: ignore[arg-type]
         criterion = TeacherCriterion(teacher)
-        pictures = normalised(batch.pictures, cascade.config)
+        pictures = Normaliser(cascade.config)(batch.pictures)
         answers = cascade(pictures, grids_for(cascade.config, (6, 6)))
         loss = CascadeObjective(cascade, criterion)(batch)["task"]
     else:

@@ -16,9 +16,10 @@ from lookwhere_cli.data.examples import Example, Labelled
 from lookwhere_cli.loading import load
 from lookwhere_cli.models.cascade.looks import Seen, Whole
 from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.finetune.batches import K, normalised
+from lookwhere_cli.training.finetune.batches import K
 from lookwhere_cli.training.finetune.criterion import class_loss
 from lookwhere_cli.training.finetune.finetune import Run, typical_size
 from lookwhere_cli.training.finetune.start import Shape, config_for, with_second_look
@@ -46,13 +47,13 @@ def test_the_loss_is_the_sum_of_both_looks_which_are_those_of_one_pass_behind_a_
     if coarsely:
         batch = batch._replace(coarse=batch.thumbnails)
     model, config = small(ADDING), ADDING
-    selection = model.select(normalised(batch.thumbnails, config), (6, 6))
+    selection = model.select(Normaliser(config)(batch.thumbnails), (6, 6))
     state = Seen(
-        Whole(cut(normalised(batch.pictures, config), config.patch)),
+        Whole(cut(Normaliser(config)(batch.pictures), config.patch)),
         (6, 6),
         choose(selection.map, 13),
         selection.prefix_tokens,
-        Coarse(cut(normalised(batch.thumbnails, config), config.patch), (3, 3)) if coarsely else None,
+        Coarse(cut(Normaliser(config)(batch.thumbnails), config.patch), (3, 3)) if coarsely else None,
     )
     losses = made(batch)
     first, second = (class_loss(one, batch.targets, ALIKE) for one in masked(model, state, (8, 13)))

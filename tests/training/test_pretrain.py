@@ -176,7 +176,7 @@ def test_a_damaged_checkpoint_is_told(teacher: Path, paths: list[str], tmp_path:
 
 
 def test_a_size_that_is_no_multiple_of_the_patch_names_two_that_are(teacher: Path) -> None:
-    with pytest.raises(UsageError, match=r"thumbnail of 20 px .* try 16 or 24"):
+    with pytest.raises(UsageError, match=r"thumbnail size is 20 pixels.* use 16 or 24"):
         student_config(load_vit(str(teacher)), replace(RECIPE, thumbnail_size=20), (), 0.5)
 
 

@@ -169,10 +169,10 @@ def test_a_features_model_gains_a_head() -> None:
 @pytest.mark.parametrize(
     ("shape", "error", "words"),
     [
-        (Shape(size=30), UsageError, "size of 30 px .* 4 px patches; try 28 or 32"),
-        (Shape(size=3), UsageError, "size of 3 px .* try 4 or 8"),
-        (Shape(coarse=18), UsageError, "size of 18 px .* try 16 or 20"),
-        (Shape(thumbnail_size=18), UsageError, "size of 18 px .* try 16 or 20"),
+        (Shape(size=30), UsageError, "size is 30 pixels.*patch of 4 pixels; use 28 or 32"),
+        (Shape(size=3), UsageError, "size is 3 pixels.* use 4"),
+        (Shape(coarse=18), UsageError, "size is 18 pixels.* use 16 or 20"),
+        (Shape(thumbnail_size=18), UsageError, "size is 18 pixels.* use 16 or 20"),
         (Shape(selector_depth=4), UsageError, "selector of 4 blocks .* has 3"),
     ],
 )

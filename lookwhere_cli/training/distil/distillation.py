@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.distil.losses import (
@@ -56,6 +57,7 @@ class Distillation(nn.Module):
     ) -> None:
         super().__init__()
         self.student = student
+        self._normalise = Normaliser(student.config, white=1)
         self.weights, self.patch_loss = weights, patch_loss
         self._teachers = list(teachers)  # a plain list: frozen, and in no checkpoint
 
@@ -73,9 +75,9 @@ class Distillation(nn.Module):
         config, first, teacher = self.student.config, targets[0], self._teachers[0]
         grid = (pictures.shape[-2] // config.patch, pictures.shape[-1] // config.patch)
         small = F.interpolate(pictures, size=thumbnail, mode="bicubic", antialias=True, align_corners=False)
-        selection = self.student.select(self._normalised(small.clamp(0, 1)), grid)
+        selection = self.student.select(self._normalise(small.clamp(0, 1)), grid)
         cells = choose(selection.map.detach(), k)
-        patches = torch.take_along_dim(cut(self._normalised(pictures), config.patch), cells[:, :, None, None, None], 1)
+        patches = torch.take_along_dim(cut(self._normalise(pictures), config.patch), cells[:, :, None, None, None], 1)
         tokens = self.student.extractor(patches, cells, grid, selection.prefix_tokens, self._returned()).tokens
         losses = {
             "cls": F.mse_loss(tokens[:, 0].float(), first.cls.float()),
@@ -95,11 +97,6 @@ class Distillation(nn.Module):
 
     def _returned(self) -> slice:
         return slice(None) if self.weights.patch else slice(0, 1)
-
-    def _normalised(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 height width"]:
-        config = self.student.config
-        mean, std = (pictures.new_tensor(values).view(3, 1, 1) for values in (config.mean, config.std))
-        return (pictures - mean) / std
 
 
 def total(losses: Mapping[str, Float[Tensor, ""]], weights: Weights) -> Float[Tensor, ""]:

@@ -19,10 +19,11 @@ from torch.utils.data import DataLoader, Subset
 
 from lookwhere_cli.amounts import Amount, AmountLike
 from lookwhere_cli.checkpoints.resolve import load_model
-from lookwhere_cli.errors import DataError, ModelError, UsageError
+from lookwhere_cli.errors import DataError, ModelError
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.models.config import Config, Prefix
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.sizes import check_multiple_of_patch
 from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from lookwhere_cli.training.distil.distillation import Distillation, student_of, total
 from lookwhere_cli.training.distil.losses import PatchLoss, Weights
@@ -65,10 +66,8 @@ def student_config(source: Source, recipe: Pretraining, labels: tuple[str, ...],
     """The teacher's shapes at the first size of the recipe, with a selector for its thumbnail."""
     teacher = config_of(source)
     patch = teacher.patch
-    for what, size in [("thumbnail", recipe.thumbnail_size), *(("view", size) for size in recipe.views.sizes)]:
-        if size < patch or size % patch:
-            near = max(patch, size // patch * patch)
-            raise UsageError(f"a {what} of {size} px is not made of {patch} px patches; try {near} or {near + patch}.")
+    for what, size in [("thumbnail size", recipe.thumbnail_size), *(("size", size) for size in recipe.views.sizes)]:
+        check_multiple_of_patch(what, size, patch)
     side, thumbnail = recipe.views.sizes[0] // patch, recipe.thumbnail_size // patch
     return replace(
         teacher,

@@ -20,7 +20,6 @@ from lookwhere_cli.data.regions import Look, boundaries, covered
 from lookwhere_cli.data.sample import Sample
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
-from lookwhere_cli.models.config import Config
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted
 
 K = tuple[AmountLike, AmountLike]
@@ -191,11 +190,3 @@ def _scaled(mask: np.ndarray[Any, Any], size: tuple[int, int]) -> UInt8[Tensor, 
 def grid_of(pictures: UInt8[Tensor, "batch 3 height width"], patch: int) -> Grid:
     """The (rows, columns) of patches that pictures are made of."""
     return pictures.shape[-2] // patch, pictures.shape[-1] // patch
-
-
-def normalised(
-    pixels: UInt8[Tensor, "*batch 3 height width"], config: Config
-) -> Float[Tensor, "*batch 3 height width"]:
-    """Pixels as the model has them."""
-    mean, std = (torch.tensor(value, device=pixels.device).view(3, 1, 1) for value in (config.mean, config.std))
-    return (pixels.float() / 255 - mean) / std

@@ -15,8 +15,9 @@ from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.finetune.batches import Batch, grid_of, normalised
+from lookwhere_cli.training.finetune.batches import Batch, grid_of
 
 SMOOTHING = 0.1  # of labels, as usual in the field
 IGNORED = 255
@@ -77,11 +78,12 @@ class TeacherCriterion(nn.Module):
     def __init__(self, teacher: LookWhere) -> None:
         super().__init__()
         self.teacher = teacher
+        self._normalise = Normaliser(teacher.config)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
         """Probabilities, in the shape of the teacher's logits."""
-        patch, pictures = self.teacher.config.patch, normalised(batch.pictures, self.teacher.config)
+        patch, pictures = self.teacher.config.patch, self._normalise(batch.pictures)
         grid = grid_of(pictures, patch)
         cells = torch.arange(grid[0] * grid[1], device=pictures.device).expand(len(pictures), -1)
         given = (cut(pictures, patch), cells, grid, self.teacher.select(pictures, grid).prefix_tokens)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, Int64, UInt8
+from jaxtyping import Float, Int, Int64
 from torch import Tensor, nn
 
 from lookwhere_cli.dvt_predictor import grids_for
@@ -20,11 +20,12 @@ from lookwhere_cli.models.cascade.stages import every
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries
 from lookwhere_cli.models.selector import Selection, choose
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.distil.losses import map_loss
-from lookwhere_cli.training.finetune.batches import Batch, grid_of, normalised
+from lookwhere_cli.training.finetune.batches import Batch, grid_of
 from lookwhere_cli.training.finetune.criterion import Criterion, cell_loss
 
 Steering = Literal["frozen", "look", "attention"]
@@ -42,6 +43,7 @@ class Objective(nn.Module):
     def __init__(self, model: LookWhere, criterion: Criterion, steering: Steering) -> None:
         super().__init__()
         self.model, self.criterion, self.steering = model, criterion, steering
+        self._normalise = Normaliser(model.config)
         if steering == "frozen":
             model.selector.requires_grad_(False)
         self.auxiliaries = _auxiliaries_of(model)
@@ -115,22 +117,22 @@ class Objective(nn.Module):
         """The logits; of a model that learns to look twice, those of both looks, as it gives them later."""
         model, pictures = self.model, cut(batch.pictures, self.model.config.patch)
         if batch.added:
-            whole = Whole(self._normalised(pictures))
+            whole = Whole(self._normalise(pictures))
             looks = looks_of(model, (batch.k, batch.k + batch.added))
             return every(looks, Seen(whole, grid, cells, prefix_tokens, self._coarse(batch)))
         chosen = torch.take_along_dim(pictures, cells[:, :, None, None, None], 1)
-        given = (self._normalised(chosen), cells, grid, prefix_tokens, self._coarse(batch))
+        given = (self._normalise(chosen), cells, grid, prefix_tokens, self._coarse(batch))
         return [model.segment(*given) if self._dense else model.logits(model.extract(*given))]
 
     def _select(self, batch: Batch, grid: Grid) -> Selection:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.steering != "frozen"):
-            return self.model.select(self._normalised(batch.thumbnails), grid)
+            return self.model.select(self._normalise(batch.thumbnails), grid)
 
     def _coarse(self, batch: Batch) -> Coarse | None:
         if batch.coarse is None:
             return None
         patch = self.model.config.patch
-        return Coarse(cut(self._normalised(batch.coarse), patch), grid_of(batch.coarse, patch))
+        return Coarse(cut(self._normalise(batch.coarse), patch), grid_of(batch.coarse, patch))
 
     def _cells(self, batch: Batch, scores: Float[Tensor, "batch cells"]) -> Int[Tensor, "batch k"]:
         """The best; where it was told so, those worth a look first; while attention steers, a share at random."""
@@ -144,9 +146,6 @@ class Objective(nn.Module):
         best = choose(scores, batch.k - explored)
         rest = choose(drawn.scatter(1, best, -torch.inf), explored)
         return torch.cat([best, rest], dim=1)
-
-    def _normalised(self, pixels: UInt8[Tensor, "*batch 3 height width"]) -> Float[Tensor, "*batch 3 height width"]:
-        return normalised(pixels, self.model.config)
 
     def _remember(self, _module: nn.Module, inputs: tuple[Any, ...]) -> None:
         self._attended = inputs[0].detach()
@@ -187,12 +186,13 @@ class CascadeObjective(nn.Module):
     def __init__(self, model: DVT, criterion: Criterion) -> None:
         super().__init__()
         self.model, self.criterion = model, criterion
+        self._normalise = Normaliser(model.config)
 
     def forward(self, batch: Batch) -> dict[str, Float[Tensor, ""]]:
         """The loss, by the name of a task's."""
         config = self.model.config
         grids = grids_for(config, grid_of(batch.pictures, config.patch))
-        answers = self.model(normalised(batch.pictures, config), grids)
+        answers = self.model(self._normalise(batch.pictures), grids)
         targets = self.criterion.targets(batch)
         losses = [self.criterion.whole(logits.float(), targets) for logits in answers]
         return {"task": torch.stack(losses).sum()}

@@ -18,6 +18,7 @@ from lookwhere_cli.models.cascade.dvt import DVT, check_growth, shapes_of
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config, Pool, Task
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.sizes import check_multiple_of_patch
 
 Method = Literal["lookwhere", "cropr", "dvt", "full"]
 WHOLE = ("cropr", "dvt", "full")
@@ -59,7 +60,7 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         raise ModelError(
             "The model to start from is a cascade over grids; choose another one, such as that it began with."
         )
-    grid = _grid(*picture, shape.size or base.size, base.patch)
+    grid = _grid("size", picture, shape.size or base.size, base.patch)
     config = replace(
         base,
         grid=grid,
@@ -82,7 +83,7 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         return _with_exits(config, shape, kind, shape.size or base.size) if shape.method == "dvt" else config
     if not base.selector_depth:
         raise ModelError("The model to start from has no selector; choose another one, or --method full.")
-    thumbnail = _grid(*grid, shape.thumbnail_size or base.thumbnail_size, base.patch)
+    thumbnail = _grid("thumbnail size", grid, shape.thumbnail_size or base.thumbnail_size, base.patch)
     depth = shape.selector_depth or base.selector_depth
     if depth > base.extractor_depth:
         raise UsageError(
@@ -111,8 +112,7 @@ def _fusion(shape: Shape, kind: Kind) -> bool:
 def _coarse(shape: Shape, patch: int) -> int:
     if shape.method in WHOLE or not shape.coarse:
         return 0
-    _whole_patches(shape.coarse, patch)
-    return shape.coarse
+    return check_multiple_of_patch("coarse size", shape.coarse, patch)
 
 
 def _with_exits(config: Config, shape: Shape, kind: Kind, size: int) -> Config:
@@ -183,15 +183,8 @@ def _head_of(config: Config) -> tuple[object, ...]:
     return config.labels, config.task, config.multi_label, config.pool
 
 
-def _grid(height: int, width: int, size: int, patch: int) -> Grid:
-    _whole_patches(size, patch)
-    return grid_for(height, width, size, patch)
-
-
-def _whole_patches(size: int, patch: int) -> None:
-    if size < patch or size % patch:
-        near = max(patch, size // patch * patch)
-        raise UsageError(f"A size of {size} px is not made of {patch} px patches; try {near} or {near + patch}.")
+def _grid(what: str, picture: tuple[int, int], size: int, patch: int) -> Grid:
+    return grid_for(*picture, check_multiple_of_patch(what, size, patch), patch)
 
 
 def _selector(base: LookWhere, config: Config, state: dict[str, Tensor]) -> dict[str, Tensor]:
