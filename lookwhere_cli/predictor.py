@@ -26,10 +26,10 @@ from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import View, open_view, view_of
 from lookwhere_cli.macs import passes as macs
-from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.chosen import Chosen, Coarse, Selection
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.cropr import surviving
-from lookwhere_cli.models.selector import Selection, choose
+from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread import spread
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.output.rows import Label, Row
@@ -59,10 +59,10 @@ class Read(NamedTuple):
     glimpses: Sequence[Glimpse]
     started: float
     grid: Grid
-    selection: Selection
+    selection: Selection[Tensor]
     cells: Tensor
     patches: Patches
-    coarse: Coarse | None
+    coarse: Coarse[Tensor] | None
 
 
 class Predictor:
@@ -137,7 +137,7 @@ class Predictor:
         )
 
     def _at_several_k(
-        self, view: View, order: Tensor, prefix_tokens: Tensor, coarse: Coarse | None
+        self, view: View, order: Tensor, prefix_tokens: Tensor, coarse: Coarse[Tensor] | None
     ) -> dict[int, tuple[Label, ...]]:
         patches = view.patches(order[0].cpu().numpy())
         several = {Amount.share(share).resolve(len(patches)) for share in SHARES}
@@ -196,9 +196,9 @@ class Predictor:
     def _dense_features(self, glimpses: Sequence[Glimpse]) -> list[Features]:
         with torch.inference_mode():
             read = self.read(glimpses)
-            tokens, cells = self.model.extract_dense(
-                self._normalised(read.patches), read.cells, read.grid, read.selection.prefix_tokens, read.coarse
-            )
+            patches, prefix_tokens = self._normalised(read.patches), read.selection.prefix_tokens
+            chosen = Chosen(patches, read.cells, read.grid, prefix_tokens, read.coarse)
+            tokens, cells = self.model.extract_dense(chosen)
             dense = spread(tokens.float(), cells, read.grid).unflatten(1, read.grid).cpu().numpy()
         return list(map(Features, self.rows(read, dense=True), [None] * len(dense), dense, _maps(read)))
 
@@ -229,11 +229,11 @@ class Predictor:
         view = self.view(picture)
         return Glimpse(view, self.thumbnail(view), self.coarse_thumbnail(view), time.perf_counter() - started)
 
-    def select(self, thumbnails: Sequence[NDArray[Any]], grid: Grid) -> Selection:
+    def select(self, thumbnails: Sequence[NDArray[Any]], grid: Grid) -> Selection[Tensor]:
         """Where to look on `grid`, from thumbnails (height, width, 3) in 0..255 of one shape."""
         return self.model.select(self._normalised(thumbnails), grid)
 
-    def coarse(self, thumbnails: Sequence[NDArray[Any] | None]) -> Coarse | None:
+    def coarse(self, thumbnails: Sequence[NDArray[Any] | None]) -> Coarse[Tensor] | None:
         """What the extractor reads beside the cells, of such thumbnails of one shape; None where there are none."""
         wanted = [thumbnail for thumbnail in thumbnails if thumbnail is not None]
         if not wanted:
@@ -242,7 +242,7 @@ class Predictor:
         return Coarse(cut(self._normalised(wanted), patch), (height // patch, width // patch))
 
     def extract(
-        self, patches: Patches, cells: Tensor, grid: Grid, prefix_tokens: Tensor, coarse: Coarse | None = None
+        self, patches: Patches, cells: Tensor, grid: Grid, prefix_tokens: Tensor, coarse: Coarse[Tensor] | None = None
     ) -> list[tuple[Label, ...]]:
         """Each picture's labels, most probable first, from its pixels at `cells` (batch, k).
 
@@ -262,19 +262,20 @@ class Predictor:
         ]
 
     def cls(
-        self, patches: Patches, cells: Tensor, grid: Grid, prefix_tokens: Tensor, coarse: Coarse | None = None
+        self, patches: Patches, cells: Tensor, grid: Grid, prefix_tokens: Tensor, coarse: Coarse[Tensor] | None = None
     ) -> Tensor:
         """Each picture's CLS token, (batch, dim), from the same."""
-        return self.model.extract(self._normalised(patches), cells, grid, prefix_tokens, coarse)
+        return self.model.extract(Chosen(self._normalised(patches), cells, grid, prefix_tokens, coarse))
 
     def class_scores(
-        self, patches: Patches, cells: Tensor, grid: Grid, prefix_tokens: Tensor, coarse: Coarse | None = None
+        self, patches: Patches, cells: Tensor, grid: Grid, prefix_tokens: Tensor, coarse: Coarse[Tensor] | None = None
     ) -> Tensor:
         """The classes' scores all over each picture, (batch, classes, rows, columns) float32, from the same.
 
         Before softmax, on a grid some times finer than `grid`; for models that segment.
         """
-        return self.model.segment(self._normalised(patches), cells, grid, prefix_tokens, coarse).float()
+        chosen = Chosen(self._normalised(patches), cells, grid, prefix_tokens, coarse)
+        return self.model.segment(chosen).float()
 
     def probabilities(self, cls: Tensor) -> Tensor:
         """Each label's probability, (batch, labels) float32, from CLS tokens (batch, dim)."""

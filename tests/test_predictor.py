@@ -10,7 +10,7 @@ from lookwhere_cli import load
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError, PictureError, UsageError
 from lookwhere_cli.macs import passes as macs
-from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.models.selector import choose
 from tests.models.small import LABELLED, SMALL, small
 
@@ -54,7 +54,7 @@ def test_rows_are_what_the_model_says_step_by_step(predictor, files):
         selection = predictor.model.select(pixels(view.thumbnail(4 * rows, 4 * columns)), view.grid)
         cells = selection.map[0].argsort(descending=True)[: len(selection.map[0]) // 2]
         patches = pixels(view.patches(cells.numpy()))
-        cls = predictor.model.extract(patches, cells[None], view.grid, selection.prefix_tokens)
+        cls = predictor.model.extract(Chosen(patches, cells[None], view.grid, selection.prefix_tokens))
         expected = predictor.model.logits(cls).softmax(-1)[0]
     row = predictor.classify(files[1])
     assert [r * view.grid[1] + c for r, c in row.cells] == cells.tolist()

@@ -18,7 +18,7 @@ from lookwhere_cli.checkpoints.published.lookwhere import DINOV2
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.macs import passes as macs
-from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.chosen import Chosen, Grid
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread import spread
@@ -134,7 +134,7 @@ def classifying(contest: Contest, count: int) -> Callable[[], Tensor]:
     def run() -> Tensor:
         selection = model.select(thumbnails, grid)
         cells = choose(selection.map, count)
-        return model.logits(model.extract(patches, cells, grid, selection.prefix_tokens)).cpu()
+        return model.logits(model.extract(Chosen(patches, cells, grid, selection.prefix_tokens))).cpu()
 
     return run
 
@@ -146,7 +146,7 @@ def spreading(contest: Contest, count: int) -> Callable[[], Tensor]:
     def run() -> Tensor:
         selection = model.select(thumbnails, grid)
         cells = choose(selection.map, count)
-        return spread(*model.extract_dense(patches, cells, grid, selection.prefix_tokens), grid).cpu()
+        return spread(*model.extract_dense(Chosen(patches, cells, grid, selection.prefix_tokens)), grid).cpu()
 
     return run
 

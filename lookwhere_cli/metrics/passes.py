@@ -21,7 +21,7 @@ from lookwhere_cli.amounts import ALL_CELLS, Amount, AmountLike
 from lookwhere_cli.images.frame import Grid, frame_for
 from lookwhere_cli.images.view import View
 from lookwhere_cli.metrics.choosers import CHOOSERS, seed_of
-from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.chosen import Coarse
 from lookwhere_cli.predictor import Glimpse, Predictor
 from lookwhere_cli.segmenter import classes_at
 
@@ -48,7 +48,7 @@ class Read(NamedTuple):
     cells: Int64[Tensor, "batch k"]
     grid: Grid
     prefix_tokens: Float[Tensor, "batch prefix dim"]
-    coarse: Coarse | None
+    coarse: Coarse[Tensor] | None
     views: Sequence[View]
 
 

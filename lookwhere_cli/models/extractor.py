@@ -9,17 +9,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
-from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.cropr import Cropr, cropr_of, put_back
 from lookwhere_cli.models.vit import ALL, ViT
-
-
-class Coarse(NamedTuple):
-    """All of a picture, coarsely: the normalised patches of a thumbnail, row by row, and its grid (rows, columns)."""
-
-    patches: Float[Tensor, "batch coarse 3 patch patch"]
-    grid: Grid
 
 
 class Extracted(NamedTuple):
@@ -42,39 +35,29 @@ class Extractor(ViT):
         self.cropr = cropr_of(config)
 
     def forward(  # type: ignore[override]
-        self,
-        patches: Float[Tensor, "batch k 3 patch patch"],
-        cells: Int[Tensor, "batch k"],
-        grid: Grid,
-        prefix_tokens: Float[Tensor, "batch prefix dim"],
-        returned: slice = ALL,
-        coarse: Coarse | None = None,
+        self, chosen: Chosen[Tensor], returned: slice = ALL
     ) -> Extracted:
-        """Normalised patches in any order, their cells (row * columns + column); the `returned` tokens, normed.
+        """Compute the `returned` tokens, normed, out of those of the prefix, the chosen cells and the coarse patches.
 
-        Tokens are ordered prefix, cells, coarse. A coarse patch has the position of its place on its own grid.
-        Of pruned ones, `returned` is either of the prefix or of all the rest. Raises ValueError where tokens of cells
-        are asked for and both they and coarse ones may be gone.
+        With pruning modules, `returned` must cover either prefix tokens alone or no prefix token. Raises ValueError if
+        it covers cells and the modules may have dropped cells and coarse patches for good.
         """
-        together = self.tokens(patches, cells, grid, prefix_tokens, coarse)
+        tokens = self.tokens(chosen)
         if self.cropr is None:
-            return Extracted(self.encode(together, returned), cells)
+            return Extracted(self.encode(tokens, returned), chosen.cells)
         if returned.stop is not None and returned.stop <= self.own_prefix:
-            return Extracted(self.norm(self.cropr(together, self.blocks, returned).tokens), cells)
-        return self._left(self.cropr, together, cells, returned)
+            return Extracted(self.norm(self.cropr(tokens, self.blocks, returned).tokens), chosen.cells)
+        return self._left(self.cropr, tokens, chosen.cells, returned)
 
-    def tokens(
-        self,
-        patches: Float[Tensor, "batch k 3 patch patch"],
-        cells: Int[Tensor, "batch k"],
-        grid: Grid,
-        prefix_tokens: Float[Tensor, "batch prefix dim"],
-        coarse: Coarse | None = None,
-    ) -> Float[Tensor, "batch tokens dim"]:
-        """What goes into the first block, of the same."""
-        tokens = [self.handover(self.prefix(), prefix_tokens), self.embed(patches, grid, cells)]
-        if coarse is not None:
-            tokens.append(self.embed(coarse.patches, coarse.grid))
+    def tokens(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch tokens dim"]:
+        """Return the input of the first block: prefix tokens, cells in the order of `chosen.cells`, coarse patches.
+
+        A coarse patch has the position of its place on its own grid.
+        """
+        cells = self.embed(chosen.patches, chosen.grid, chosen.cells)
+        tokens = [self.handover(self.prefix(), chosen.prefix_tokens), cells]
+        if chosen.coarse is not None:
+            tokens.append(self.embed(chosen.coarse.patches, chosen.coarse.grid))
         return torch.cat(tokens, dim=1)
 
     def _left(

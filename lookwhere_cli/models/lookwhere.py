@@ -6,16 +6,16 @@ Fuller et al., NeurIPS 2025, arXiv 2505.18051.
 
 from __future__ import annotations
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.cascade.second_look import SecondLook
-from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.chosen import Chosen, Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.decoder import decoder_of
-from lookwhere_cli.models.extractor import Coarse, Extracted, Extractor
-from lookwhere_cli.models.selector import Selection, selector_of
+from lookwhere_cli.models.extractor import Extracted, Extractor
+from lookwhere_cli.models.selector import selector_of
 from lookwhere_cli.models.vit import CLS
 
 
@@ -36,59 +36,36 @@ class LookWhere(nn.Module):
         else:
             self.head = Linear(config.dim, len(config.labels)) if config.labels else nn.Identity()
 
-    def select(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection:
+    def select(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection[Tensor]:
         """Where to look on `grid` (rows, columns), from normalised thumbnails in whole patches."""
         return self.selector(thumbnails, grid)
 
-    def extract(
-        self,
-        patches: Float[Tensor, "batch k 3 patch patch"],
-        cells: Int[Tensor, "batch k"],
-        grid: Grid,
-        prefix_tokens: Float[Tensor, "batch prefix dim"],
-        coarse: Coarse | None = None,
-    ) -> Float[Tensor, "batch dim"]:
-        """What the head sees: CLS or, with `pool: max`, each channel's maximum over the cells.
+    def extract(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch dim"]:
+        """Return the head's input: CLS or, with `pool: max`, the maximum of each channel over the cells.
 
-        From the patches of the chosen cells (row * columns + column), in any order; `coarse` adds all of the picture.
+        `chosen.patches` are normalised and may come in any order.
         """
         if self.config.pool == "max":
-            return self.extract_dense(patches, cells, grid, prefix_tokens, coarse).tokens.amax(dim=1)
-        return self.extractor(patches, cells, grid, prefix_tokens, CLS, coarse).tokens[:, 0]
+            return self.extract_dense(chosen).tokens.amax(dim=1)
+        return self.extractor(chosen, CLS).tokens[:, 0]
 
-    def extract_dense(
-        self,
-        patches: Float[Tensor, "batch k 3 patch patch"],
-        cells: Int[Tensor, "batch k"],
-        grid: Grid,
-        prefix_tokens: Float[Tensor, "batch prefix dim"],
-        coarse: Coarse | None = None,
-    ) -> Extracted:
-        """A token for each chosen cell, in the order of `cells`, and these cells; `spread` takes them to all others.
+    def extract_dense(self, chosen: Chosen[Tensor]) -> Extracted:
+        """Return a token for each chosen cell, in the order of `chosen.cells`, and these cells.
 
-        Where the model prunes without fusion, there are tokens of the cells that are left only. Raises ValueError where
-        coarse patches were given to it, too.
+        A model that prunes without fusion returns only the cells that it has not dropped. Raises ValueError if such a
+        model also reads coarse patches.
         """
         first = self.config.prefix_tokens
-        chosen = slice(first, first + cells.shape[1])
-        return self.extractor(patches, cells, grid, prefix_tokens, chosen, coarse)
+        return self.extractor(chosen, slice(first, first + chosen.cells.shape[1]))
 
     def logits(self, cls: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         """Scores of the classes, before softmax (or sigmoid, for a multi-label model)."""
         return self.head(cls)
 
-    def segment(
-        self,
-        patches: Float[Tensor, "batch k 3 patch patch"],
-        cells: Int[Tensor, "batch k"],
-        grid: Grid,
-        prefix_tokens: Float[Tensor, "batch prefix dim"],
-        coarse: Coarse | None = None,
-    ) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
-        """Scores of the classes before softmax, decoder_scale times finer than `grid`, for a model that segments.
+    def segment(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
+        """Return class scores before softmax, `decoder_scale` times finer than the grid; for segmentation models.
 
-        Cells that were not read take what `coarse` shows of them or, without it, what their neighbours show.
+        Cells that were not read take their scores from the coarse patches or, without these, from the nearest cells.
         """
-        read = slice(self.config.prefix_tokens, None)
-        left = self.extractor(patches, cells, grid, prefix_tokens, read, coarse)
-        return self.decoder(left.tokens, left.cells, grid, coarse and coarse.grid)
+        tokens, cells = self.extractor(chosen, slice(self.config.prefix_tokens, None))
+        return self.decoder(tokens, cells, chosen.grid, chosen.coarse and chosen.coarse.grid)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -10,16 +10,9 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from lookwhere_cli.models.blank import Linear
-from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.chosen import Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.vit import ViT, cut
-
-
-class Selection(NamedTuple):
-    """What the selector says of a batch: a score per cell, row by row, and the gist of the whole."""
-
-    map: Float32[Tensor, "batch cells"]
-    prefix_tokens: Float[Tensor, "batch prefix dim"]
 
 
 class MapHead(nn.Module):
@@ -44,7 +37,7 @@ class Selector(nn.Module):
         self.backbone = ViT(config, config.selector_depth, config.thumbnail_grid)
         self.head = MapHead(config)
 
-    def forward(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection:
+    def forward(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection[Tensor]:
         """Normalised thumbnails of any shape in whole patches; the map is for `grid`, whatever that is."""
         patch, prefix = self.config.patch, self.config.prefix_tokens
         shape = (thumbnails.shape[-2] // patch, thumbnails.shape[-1] // patch)
@@ -67,7 +60,7 @@ class NoSelector(nn.Module):
         super().__init__()
         self.config = config
 
-    def forward(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection:
+    def forward(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection[Tensor]:
         """A map of zeros for `grid`."""
         batch = len(thumbnails)
         return Selection(

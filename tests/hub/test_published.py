@@ -21,6 +21,7 @@ from lookwhere_cli.checkpoints.published.convert import convert
 from lookwhere_cli.checkpoints.resolve import load_model, resolve
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.loading import load
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut
 from tests.models.small import GATED, PUBLISHED, small
@@ -234,4 +235,4 @@ def as_published(loaded, pixels):
     k = config.k if isinstance(config.k, int) else int(config.k * grid[0] * grid[1])
     cells = choose(selection.map, k)
     patches = cut(high, config.patch)[:, cells[0]]
-    return cells, loaded.model.extract(patches, cells, grid, selection.prefix_tokens)
+    return cells, loaded.model.extract(Chosen(patches, cells, grid, selection.prefix_tokens))

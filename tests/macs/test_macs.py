@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lookwhere_cli.checkpoints.published import lookwhere as published
 from lookwhere_cli.macs import passes as macs
-from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.chosen import Chosen, Coarse
 from tests.models.small import KINDS, LABELLED, SMALL, noise, small, some_cells
 
 
@@ -38,10 +38,10 @@ def test_counts_what_torch_counts(
     also = 12 if coarse else 0
     ours = macs.count(config, grid, thumbnail, k, also)
     assert ours.selector == counted(select)
-    assert ours.extractor == counted(lambda: model.extract(patches, cells, grid, prefix, coarse))
+    assert ours.extractor == counted(lambda: model.extract(Chosen(patches, cells, grid, prefix, coarse)))
     assert ours.head == (counted(lambda: model.logits(noise(1, config.dim))) if config.labels else 0)
     dense = macs.count_dense(config, grid, thumbnail, k, config.dim, also)
-    assert dense.extractor == counted(lambda: model.extract_dense(patches, cells, grid, prefix, coarse))
+    assert dense.extractor == counted(lambda: model.extract_dense(Chosen(patches, cells, grid, prefix, coarse)))
     assert dense.spread == min(5, k) * grid[0] * grid[1] * config.dim
     assert dense.total == dense.selector + dense.extractor + dense.spread
 

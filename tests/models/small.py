@@ -8,6 +8,7 @@ from typing import TypeVar
 import torch
 
 from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
+from lookwhere_cli.models.chosen import Chosen, Coarse, Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 
@@ -50,3 +51,10 @@ def noise(*shape: int, seed: int = 1) -> torch.Tensor:
 def some_cells(batch: int, k: int, cells: int, seed: int = 2) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)
     return torch.stack([torch.randperm(cells, generator=generator)[:k] for _ in range(batch)])
+
+
+def chosen_at(
+    patches: torch.Tensor, cells: torch.Tensor, grid: Grid, prefix_tokens: torch.Tensor, coarse: Coarse | None = None
+) -> Chosen[torch.Tensor]:
+    """Choose cells (batch, k) of pictures whose patches are all there, row by row."""
+    return Chosen(torch.take_along_dim(patches, cells[:, :, None, None, None], 1), cells, grid, prefix_tokens, coarse)

@@ -10,18 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lookwhere_cli.models.chosen import Grid
-from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.chosen import Coarse, Grid
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.vit import CLS, cut
-from tests.models.small import KINDS, LABELLED, SEGMENTING, SMALL, noise, small, some_cells
-from tests.models.test_lookwhere import at, near, transposed
+from tests.models.small import KINDS, LABELLED, SEGMENTING, SMALL, chosen_at, noise, small, some_cells
+from tests.models.test_lookwhere import near, transposed
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 GRID, SHAPE = (5, 7), (3, 4)
 
 
-def scene(model: LookWhere, batch: int = 2) -> tuple[Tensor, Tensor, Coarse]:
+def scene(model: LookWhere, batch: int = 2) -> tuple[Tensor, Tensor, Coarse[Tensor]]:
     """Patches of all cells, prefix tokens, and a thumbnail of SHAPE."""
     config = model.config
     patches = noise(batch, GRID[0] * GRID[1], 3, config.patch, config.patch)
@@ -42,8 +41,8 @@ def test_they_follow_the_cells_with_positions_of_their_own_grid(kind: str, monke
     model = small(KINDS[kind])
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
     seen = encoded(model, monkeypatch)
-    model.extract(at(patches, cells), cells, GRID, prefix, coarse)
-    model.extract(at(patches, cells), cells, GRID, prefix)
+    model.extract(chosen_at(patches, cells, GRID, prefix, coarse))
+    model.extract(chosen_at(patches, cells, GRID, prefix))
     assert seen[0][:, :-12].equal(seen[1])
     near(seen[0][:, -12:], model.extractor.patch_embed(coarse.patches) + model.extractor.positions(SHAPE))
 
@@ -55,8 +54,8 @@ def test_they_are_the_same_whatever_cells_are_chosen(seed: int, k: int) -> None:
     (patches, prefix, coarse), cells = scene(model), some_cells(2, k, 35, seed)
     with pytest.MonkeyPatch.context() as monkeypatch:
         seen = encoded(model, monkeypatch)
-        for chosen in (cells, some_cells(2, 9, 35)):
-            model.extract(at(patches, chosen), chosen, GRID, prefix, coarse)
+        for read in (cells, some_cells(2, 9, 35)):
+            model.extract(chosen_at(patches, read, GRID, prefix, coarse))
     assert seen[0][:, -12:].equal(seen[1][:, -12:])
 
 
@@ -64,22 +63,22 @@ def test_they_are_the_same_whatever_cells_are_chosen(seed: int, k: int) -> None:
 def test_they_change_the_answer(kind: str) -> None:
     model = small(KINDS[kind])
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
-    given = (at(patches, cells), cells, GRID, prefix)
-    with_them = model.extract(*given, coarse)
-    assert not torch.allclose(with_them, model.extract(*given), atol=1e-3)
+    chosen = chosen_at(patches, cells, GRID, prefix)
+    with_coarse = model.extract(chosen._replace(coarse=coarse))
+    assert not torch.allclose(with_coarse, model.extract(chosen), atol=1e-3)
     other = Coarse(coarse.patches.flip(1), SHAPE)
-    assert not torch.allclose(with_them, model.extract(*given, other), atol=1e-3)
+    assert not torch.allclose(with_coarse, model.extract(chosen._replace(coarse=other)), atol=1e-3)
 
 
 @kinds
 def test_a_batch_equals_single_runs(kind: str) -> None:
     model = small(KINDS[kind])
     (patches, prefix, coarse), cells = scene(model, batch=3), some_cells(3, 9, 35)
-    together = model.extract(at(patches, cells), cells, GRID, prefix, coarse)
+    chosen = chosen_at(patches, cells, GRID, prefix, coarse)
+    together = model.extract(chosen)
     for index in range(3):
         one = slice(index, index + 1)
-        alone = Coarse(coarse.patches[one], SHAPE)
-        near(model.extract(at(patches[one], cells[one]), cells[one], GRID, prefix[one], alone), together[one])
+        near(model.extract(chosen.at(one)), together[one])
 
 
 @kinds
@@ -87,28 +86,26 @@ def test_dense_answers_are_of_the_chosen_cells_in_their_order(kind: str) -> None
     model = small(KINDS[kind])
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 11, 35)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(5))
-    tokens = model.extract_dense(at(patches, cells), cells, GRID, prefix, coarse).tokens
+    tokens = model.extract_dense(chosen_at(patches, cells, GRID, prefix, coarse)).tokens
     assert tokens.shape == (2, 11, model.config.dim)
-    near(
-        model.extract_dense(at(patches, cells[:, order]), cells[:, order], GRID, prefix, coarse).tokens,
-        tokens[:, order],
-    )
+    permuted = chosen_at(patches, cells[:, order], GRID, prefix, coarse)
+    near(model.extract_dense(permuted).tokens, tokens[:, order])
 
 
 def test_a_maximum_is_over_the_cells_alone() -> None:
     model = small(replace(LABELLED, pool="max"))
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
-    given = (at(patches, cells), cells, GRID, prefix, coarse)
-    near(model.extract(*given), model.extract_dense(*given).tokens.amax(dim=1))
+    chosen = chosen_at(patches, cells, GRID, prefix, coarse)
+    near(model.extract(chosen), model.extract_dense(chosen).tokens.amax(dim=1))
 
 
 def test_a_mask_covers_the_grid_of_the_cells() -> None:
     model = small(SEGMENTING)
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
-    logits = model.segment(at(patches, cells), cells, GRID, prefix, coarse)
+    logits = model.segment(chosen_at(patches, cells, GRID, prefix, coarse))
     assert logits.shape == (2, 3, 2 * GRID[0], 2 * GRID[1])
     read = slice(model.config.prefix_tokens, None)
-    tokens = model.extractor(at(patches, cells), cells, GRID, prefix, read, coarse).tokens
+    tokens = model.extractor(chosen_at(patches, cells, GRID, prefix, coarse), read).tokens
     near(logits, model.decoder(tokens, cells, GRID, coarse.grid))
 
 
@@ -117,11 +114,12 @@ def test_without_them_nothing_is_different(kind: str) -> None:
     model = small(KINDS[kind])
     (patches, prefix, _), cells = scene(model), some_cells(2, 9, 35)
     extractor = model.extractor
-    given = (at(patches, cells), cells, GRID, prefix)
-    tokens = torch.cat([extractor.handover(extractor.prefix(), prefix), extractor.embed(given[0], GRID, cells)], dim=1)
-    assert model.extract(*given).equal(extractor.encode(tokens, CLS)[:, 0])
+    chosen = chosen_at(patches, cells, GRID, prefix)
+    embedded = extractor.embed(chosen.patches, GRID, cells)
+    tokens = torch.cat([extractor.handover(extractor.prefix(), prefix), embedded], dim=1)
+    assert model.extract(chosen).equal(extractor.encode(tokens, CLS)[:, 0])
     first = model.config.prefix_tokens
-    assert model.extract_dense(*given).tokens.equal(extractor.encode(tokens, slice(first, None)))
+    assert model.extract_dense(chosen).tokens.equal(extractor.encode(tokens, slice(first, None)))
 
 
 @kinds
@@ -133,8 +131,8 @@ def test_transposing_picture_and_model_leaves_cls(kind: str) -> None:
     mirrored = cells % GRID[1] * GRID[0] + cells // GRID[1]
 
     def said(model: LookWhere, picture: Tensor, cells: Tensor, grid: Grid, thumbnail: Tensor, shape: Grid) -> Tensor:
-        patches = at(cut(picture, patch), cells)
-        return model.extract(patches, cells, grid, prefix, Coarse(cut(thumbnail, patch), shape))
+        coarse = Coarse(cut(thumbnail, patch), shape)
+        return model.extract(chosen_at(cut(picture, patch), cells, grid, prefix, coarse))
 
     near(
         said(model, picture, cells, GRID, thumbnail, SHAPE),

@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread import overlay, spread
 from lookwhere_cli.models.vit import CLS, ViT, cut
 from tests.macs.test_macs import counted
-from tests.models.small import LABELLED, PUBLISHED, SEGMENTING, noise, small, some_cells
+from tests.models.small import LABELLED, PUBLISHED, SEGMENTING, chosen_at, noise, small, some_cells
 
 LINEAR = replace(SEGMENTING, decoder_channels=0)
 DECODERS = {
@@ -34,10 +34,6 @@ CELLS = GRID[0] * GRID[1]
 
 def near(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-
-
-def at(patches: Tensor, cells: Tensor) -> Tensor:
-    return torch.take_along_dim(patches, cells[:, :, None, None, None], 1)
 
 
 def laid_out(pieces: Tensor, scale: int) -> Tensor:
@@ -65,7 +61,7 @@ def test_all_cells_in_any_order_equal_the_dense_pass_on_all(config: Config) -> N
         tokens = narrow + F.gelu(mixed)
     cells = some_cells(2, CELLS, CELLS)
     near(
-        model.segment(at(patches, cells), cells, GRID, prefix),
+        model.segment(chosen_at(patches, cells, GRID, prefix)),
         laid_out(model.decoder.head(tokens), config.decoder_scale),
     )
 
@@ -116,7 +112,7 @@ def test_any_grid_and_any_k_give_finite_logits_of_the_grids_shape(
 ) -> None:
     model, k = small(config), min(k, rows * columns)
     patches, cells = noise(2, k, 3, config.patch, config.patch), some_cells(2, k, rows * columns)
-    logits = model.segment(patches, cells, (rows, columns), noise(2, config.prefix_tokens, config.dim))
+    logits = model.segment(Chosen(patches, cells, (rows, columns), noise(2, config.prefix_tokens, config.dim)))
     scale = config.decoder_scale
     assert logits.shape == (2, len(config.labels), rows * scale, columns * scale)
     assert logits.isfinite().all()
@@ -127,7 +123,8 @@ def test_the_order_of_the_cells_does_not_matter(config: Config) -> None:
     model = small(config)
     patches, cells = noise(1, 9, 3, config.patch, config.patch), some_cells(1, 9, CELLS)
     prefix, order = noise(1, config.prefix_tokens, config.dim), torch.randperm(9)
-    near(model.segment(patches, cells, GRID, prefix), model.segment(patches[:, order], cells[:, order], GRID, prefix))
+    permuted = Chosen(patches[:, order], cells[:, order], GRID, prefix)
+    near(model.segment(Chosen(patches, cells, GRID, prefix)), model.segment(permuted))
 
 
 @decoders
@@ -141,15 +138,15 @@ def test_the_costs_are_what_torch_counts(
     prefix, tokens = noise(1, config.prefix_tokens, config.dim), noise(1, k, config.dim)
     ours = macs.count_segment(config, grid, thumbnail, k)
     assert ours.selector == counted(lambda: model.select(thumbnails, grid))
-    assert ours.extractor == counted(lambda: model.extract_dense(patches, cells, grid, prefix))
+    assert ours.extractor == counted(lambda: model.extract_dense(Chosen(patches, cells, grid, prefix)))
     assert ours.head == counted(lambda: model.decoder(tokens, cells, grid))
     channels = config.decoder_channels or len(config.labels) * config.decoder_scale**2
     assert ours.spread == min(5, k) * grid[0] * grid[1] * channels
     assert ours.total == ours.selector + ours.extractor + ours.head + ours.spread
     coarse = Coarse(noise(1, 6, 3, config.patch, config.patch), (2, 3))
     more, beside = macs.count_segment(config, grid, thumbnail, k, coarse=6), noise(1, k + 6, config.dim)
-    read = slice(config.prefix_tokens, None)
-    assert more.extractor == counted(lambda: model.extractor(patches, cells, grid, prefix, read, coarse))
+    chosen, read = Chosen(patches, cells, grid, prefix, coarse), slice(config.prefix_tokens, None)
+    assert more.extractor == counted(lambda: model.extractor(chosen, read))
     assert more.head == counted(lambda: model.decoder(beside, cells, grid, coarse.grid))
     assert more.spread == 4 * grid[0] * grid[1] * channels
 
@@ -166,7 +163,7 @@ def test_without_a_selector_it_is_the_plain_vit() -> None:
     selection = model.select(thumbnails, GRID)
     assert selection.map.equal(torch.zeros(2, CELLS))
     cells = choose(selection.map, CELLS)
-    logits = model.logits(model.extract(at(patches, cells), cells, GRID, selection.prefix_tokens))
+    logits = model.logits(model.extract(chosen_at(patches, cells, GRID, selection.prefix_tokens)))
     plain = ViT.forward(model.extractor, patches, GRID, CLS)
     near(logits, model.head(plain[:, 0]))
     assert not any(name.startswith("selector.") for name, _ in model.named_parameters())
@@ -183,7 +180,7 @@ def test_without_a_selector_it_equals_timms_vit_of_the_same_weights() -> None:
     vit.load_state_dict(stored)
     pictures = noise(2, 3, 24, 24)
     everywhere = torch.arange(36).expand(2, -1)
-    cls = model.extract(cut(pictures, 4), everywhere, (6, 6), noise(2, 1, 24))
+    cls = model.extract(Chosen(cut(pictures, 4), everywhere, (6, 6), noise(2, 1, 24)))
     near(model.logits(cls), vit.eval()(pictures))
 
 
@@ -191,8 +188,8 @@ def test_without_a_selector_it_costs_what_the_extractor_costs() -> None:
     ours = macs.count(FULL, GRID, (2, 3), CELLS)
     assert ours.selector == 0
     model = small(FULL)
-    arguments = (noise(1, CELLS, 3, 4, 4), torch.arange(CELLS)[None], GRID, noise(1, 1, 24))
-    assert ours.extractor == counted(lambda: model.extract(*arguments))
+    chosen = Chosen(noise(1, CELLS, 3, 4, 4), torch.arange(CELLS)[None], GRID, noise(1, 1, 24))
+    assert ours.extractor == counted(lambda: model.extract(chosen))
 
 
 @pytest.mark.parametrize(
@@ -215,9 +212,7 @@ def test_the_config_refuses_what_cannot_be(changes: dict[str, object], words: st
 
 def test_the_largest_of_each_channel_is_what_a_head_sees_with_max() -> None:
     model = small(replace(LABELLED, pool="max"))
-    patches, cells, prefix = noise(2, 9, 3, 4, 4), some_cells(2, 9, CELLS), noise(2, 1, 24)
-    tokens = model.extract_dense(patches, cells, GRID, prefix).tokens
-    near(model.extract(patches, cells, GRID, prefix), tokens.max(dim=1).values)
+    chosen = Chosen(noise(2, 9, 3, 4, 4), some_cells(2, 9, CELLS), GRID, noise(2, 1, 24))
+    near(model.extract(chosen), model.extract_dense(chosen).tokens.max(dim=1).values)
     ours = macs.count(model.config, GRID, (2, 3), 9)
-    one = slice(0, 1)
-    assert ours.extractor == counted(lambda: model.extract(patches[one], cells[one], GRID, prefix[one]))
+    assert ours.extractor == counted(lambda: model.extract(chosen.at(slice(0, 1))))

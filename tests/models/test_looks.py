@@ -13,8 +13,8 @@ from torch import Tensor
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.cascade.looks import Seen, Whole, looks_of
 from lookwhere_cli.models.cascade.stages import confidence, decide, every
+from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from tests.macs.test_macs import counted
 from tests.models.small import ADDING, LABELLED, noise, small, some_cells
@@ -47,7 +47,8 @@ def seen(config: Config, batch: int = 8, coarse: bool = False) -> Seen:
 def plain(model: LookWhere, state: Seen, k: int) -> Tensor:
     """What the model says at a fixed k."""
     cells = state.order[:, :k]
-    return model.logits(model.extract(state.source.patches(cells), cells, GRID, state.prefix_tokens, state.coarse))
+    chosen = Chosen(state.source.patches(cells), cells, GRID, state.prefix_tokens, state.coarse)
+    return model.logits(model.extract(chosen))
 
 
 def mixed(model: LookWhere, state: Seen) -> tuple[float, ...]:

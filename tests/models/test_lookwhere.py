@@ -11,7 +11,7 @@ from torch import Tensor
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut
-from tests.models.small import KINDS, LABELLED, SMALL, noise, small, some_cells
+from tests.models.small import KINDS, LABELLED, SMALL, chosen_at, noise, small, some_cells
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 GRID = (5, 7)
@@ -19,10 +19,6 @@ GRID = (5, 7)
 
 def near(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
-
-
-def at(patches: Tensor, cells: Tensor) -> Tensor:
-    return torch.take_along_dim(patches, cells[:, :, None, None, None], 1)
 
 
 def scene(model: LookWhere, batch: int = 2) -> tuple[Tensor, Tensor]:
@@ -40,10 +36,10 @@ def test_all_cells_in_any_order_equal_the_plain_vit(kind: str) -> None:
     extractor = model.extractor
     handed = extractor.handover(extractor.prefix(), prefix)
     plain = extractor.encode(torch.cat([handed, extractor.embed(patches, GRID)], dim=1))
-    near(model.extract(at(patches, cells), cells, GRID, prefix), plain[:, 0])
+    near(model.extract(chosen_at(patches, cells, GRID, prefix)), plain[:, 0])
     tokens = plain[:, model.config.prefix_tokens :]
     near(
-        model.extract_dense(at(patches, cells), cells, GRID, prefix).tokens,
+        model.extract_dense(chosen_at(patches, cells, GRID, prefix)).tokens,
         torch.take_along_dim(tokens, cells[..., None], 1),
     )
 
@@ -54,15 +50,9 @@ def test_permuting_cells_permutes_tokens_and_leaves_cls(kind: str) -> None:
     patches, prefix = scene(model)
     cells = some_cells(2, 11, 35)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(5))
-    args = (GRID, prefix)
-    near(
-        model.extract(at(patches, cells), cells, *args),
-        model.extract(at(patches, cells[:, order]), cells[:, order], *args),
-    )
-    near(
-        model.extract_dense(at(patches, cells), cells, *args).tokens[:, order],
-        model.extract_dense(at(patches, cells[:, order]), cells[:, order], *args).tokens,
-    )
+    chosen, permuted = (chosen_at(patches, each, GRID, prefix) for each in (cells, cells[:, order]))
+    near(model.extract(chosen), model.extract(permuted))
+    near(model.extract_dense(chosen).tokens[:, order], model.extract_dense(permuted).tokens)
 
 
 @kinds
@@ -72,12 +62,12 @@ def test_a_batch_equals_single_runs(kind: str) -> None:
     thumbnails = noise(3, 3, 8, 16)
     together = model.select(thumbnails, GRID)
     cells = choose(together.map, 9)
-    cls = model.extract(at(patches, cells), cells, GRID, together.prefix_tokens)
+    cls = model.extract(chosen_at(patches, cells, GRID, together.prefix_tokens))
     for index in range(3):
         one = slice(index, index + 1)
         alone = model.select(thumbnails[one], GRID)
         near(alone.map, together.map[one])
-        near(model.extract(at(patches[one], cells[one]), cells[one], GRID, alone.prefix_tokens), cls[one])
+        near(model.extract(chosen_at(patches[one], cells[one], GRID, alone.prefix_tokens)), cls[one])
 
 
 def transposed(model: LookWhere) -> LookWhere:
@@ -110,8 +100,8 @@ def test_transposing_picture_and_model_transposes_the_map_and_leaves_cls(kind: s
     cells = choose(one.map, 8)
     mirrored = cells % GRID[1] * GRID[0] + cells // GRID[1]
     near(
-        model.extract(at(cut(picture, patch), cells), cells, GRID, one.prefix_tokens),
-        turned.extract(at(cut(picture.mT, patch), mirrored), mirrored, GRID[::-1], other.prefix_tokens),
+        model.extract(chosen_at(cut(picture, patch), cells, GRID, one.prefix_tokens)),
+        turned.extract(chosen_at(cut(picture.mT, patch), mirrored, GRID[::-1], other.prefix_tokens)),
     )
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.cropr import Cropr
 from lookwhere_cli.models.pruning.schedule import Pruning
@@ -26,13 +26,14 @@ DENSE = replace(SEGMENTING, extractor_depth=5, k=K)
 FUSIONS = pytest.mark.parametrize("fusion", [False, True])
 
 
-def scene(config: Config, seed: int = 1, batch: int = 2) -> tuple[Tensor, Tensor, tuple[int, int], Tensor]:
-    """What an extractor is given: K patches, their cells, the grid, prefix tokens."""
+def scene(config: Config, seed: int = 1, batch: int = 2) -> Chosen[Tensor]:
+    """K cells of pictures of noise, without coarse patches."""
     patches = noise(batch, K, 3, config.patch, config.patch, seed=seed)
-    return patches, some_cells(batch, K, 35, seed), GRID, noise(batch, config.prefix_tokens, config.dim, seed=seed)
+    prefix_tokens = noise(batch, config.prefix_tokens, config.dim, seed=seed)
+    return Chosen(patches, some_cells(batch, K, 35, seed), GRID, prefix_tokens)
 
 
-def coarse_of(config: Config, batch: int = 2) -> Coarse:
+def coarse_of(config: Config, batch: int = 2) -> Coarse[Tensor]:
     return Coarse(noise(batch, 12, 3, config.patch, config.patch, seed=8), (3, 4))
 
 
@@ -50,9 +51,10 @@ def by_cell(tokens: Tensor, cells: Tensor) -> dict[int, Tensor]:
 @FUSIONS
 @pytest.mark.parametrize("config", [DEEP, DEEP_PUBLISHED])
 def test_a_rate_of_zero_is_the_model_without_modules(config: Config, fusion: bool) -> None:
-    model, given = small(replace(config, prune=0, prune_fusion=fusion)), scene(config)
-    assert torch.equal(model.extract(*given), plain(model).extract(*given))
-    for ours, theirs in zip(model.extract_dense(*given), plain(model).extract_dense(*given), strict=True):
+    model, chosen = small(replace(config, prune=0, prune_fusion=fusion)), scene(config)
+    assert torch.equal(model.extract(chosen), plain(model).extract(chosen))
+    unpruned = plain(model).extract_dense(chosen)
+    for ours, theirs in zip(model.extract_dense(chosen), unpruned, strict=True):
         assert torch.equal(ours, theirs)
 
 
@@ -60,25 +62,25 @@ def test_a_rate_of_zero_is_the_model_without_modules(config: Config, fusion: boo
 @pytest.mark.parametrize("config", [DEEP, DEEP_PUBLISHED])
 def test_the_answer_is_of_what_the_modules_left(config: Config, fusion: bool) -> None:
     model = small(replace(config, prune=3, prune_fusion=fusion))
-    patches, cells, grid, prefix = given = scene(config)
-    vit = model.extractor
+    chosen, vit = scene(config), model.extractor
     assert vit.cropr is not None and vit.cropr.pruning == Pruning(3, fusion)
-    tokens = torch.cat([vit.handover(vit.prefix(), prefix), vit.embed(patches, grid, cells)], dim=1)
+    embedded = vit.embed(chosen.patches, chosen.grid, chosen.cells)
+    tokens = torch.cat([vit.handover(vit.prefix(), chosen.prefix_tokens), embedded], dim=1)
     wanted = vit.norm(vit.cropr(tokens, vit.blocks, CLS).tokens)[:, 0]
-    assert torch.equal(model.extract(*given), wanted)
-    assert not torch.allclose(wanted, plain(model).extract(*given), atol=1e-3)
+    assert torch.equal(model.extract(chosen), wanted)
+    assert not torch.allclose(wanted, plain(model).extract(chosen), atol=1e-3)
 
 
 @FUSIONS
 def test_dense_tokens_come_with_their_cells_in_the_order_in_which_these_went_in(fusion: bool) -> None:
     model = small(replace(DEEP, prune=3, prune_fusion=fusion))
-    patches, cells, grid, prefix = scene(DEEP)
-    tokens, left = model.extract_dense(patches, cells, grid, prefix)
+    chosen = scene(DEEP)
+    tokens, left = model.extract_dense(chosen)
     assert tokens.shape[:2] == left.shape == (2, K if fusion else K - 13)
-    for one, given in zip(left.tolist(), cells.tolist(), strict=True):
+    for one, given in zip(left.tolist(), chosen.cells.tolist(), strict=True):
         assert one == [cell for cell in given if cell in one]
     order = some_cells(1, K, K)[0]
-    turned = model.extract_dense(patches[:, order], cells[:, order], grid, prefix)
+    turned = model.extract_dense(chosen._replace(patches=chosen.patches[:, order], cells=chosen.cells[:, order]))
     ours, theirs = by_cell(tokens, left), by_cell(*turned)
     assert ours.keys() == theirs.keys()
     for cell, token in ours.items():
@@ -87,35 +89,35 @@ def test_dense_tokens_come_with_their_cells_in_the_order_in_which_these_went_in(
 
 @FUSIONS
 def test_masks_are_spread_from_the_cells_that_are_left(fusion: bool) -> None:
-    model, given = small(replace(DENSE, prune=0.6, prune_fusion=fusion)), scene(DENSE)
-    tokens, left = model.extract_dense(*given)
-    torch.testing.assert_close(model.segment(*given), model.decoder(tokens, left, GRID))
+    model, chosen = small(replace(DENSE, prune=0.6, prune_fusion=fusion)), scene(DENSE)
+    tokens, left = model.extract_dense(chosen)
+    torch.testing.assert_close(model.segment(chosen), model.decoder(tokens, left, GRID))
 
 
 def test_a_maximum_is_over_the_cells_that_are_left() -> None:
-    model, given = small(replace(DEEP, prune=3, pool="max")), scene(DEEP)
-    assert torch.equal(model.extract(*given), model.extract_dense(*given).tokens.amax(dim=1))
+    model, chosen = small(replace(DEEP, prune=3, pool="max")), scene(DEEP)
+    assert torch.equal(model.extract(chosen), model.extract_dense(chosen).tokens.amax(dim=1))
 
 
 def test_coarse_patches_are_dropped_like_cells_and_come_back_with_fusion() -> None:
     config = replace(DENSE, prune=0.5, prune_fusion=True)
-    model, given, coarse = small(config), scene(config), coarse_of(config)
-    tokens, left = model.extract_dense(*given, coarse)
-    assert torch.equal(left, given[1]) and tokens.shape[1] == K
-    read = slice(config.prefix_tokens, None)
-    both = model.extractor(*given, read, coarse)
-    assert torch.equal(both.tokens[:, :K], tokens) and torch.equal(both.cells, given[1])
-    turned = Coarse(coarse.patches.flip(1), coarse.grid)
-    assert model.segment(*given, coarse).shape == (2, 3, 10, 14)
-    assert not torch.allclose(model.segment(*given, turned), model.segment(*given, coarse), atol=1e-3)
+    model, coarse = small(config), coarse_of(config)
+    chosen = scene(config)._replace(coarse=coarse)
+    tokens, left = model.extract_dense(chosen)
+    assert torch.equal(left, chosen.cells) and tokens.shape[1] == K
+    both = model.extractor(chosen, slice(config.prefix_tokens, None))
+    assert torch.equal(both.tokens[:, :K], tokens) and torch.equal(both.cells, chosen.cells)
+    turned = chosen._replace(coarse=Coarse(coarse.patches.flip(1), coarse.grid))
+    assert model.segment(chosen).shape == (2, 3, 10, 14)
+    assert not torch.allclose(model.segment(turned), model.segment(chosen), atol=1e-3)
 
 
 def test_where_either_is_gone_for_good_coarse_patches_serve_cls_alone() -> None:
-    model, given = small(replace(DEEP, prune=3)), scene(DEEP)
-    with_them = model.extract(*given, coarse_of(DEEP))
-    assert not torch.allclose(with_them, model.extract(*given), atol=1e-3)
+    model, chosen = small(replace(DEEP, prune=3)), scene(DEEP)
+    with_them = model.extract(chosen._replace(coarse=coarse_of(DEEP)))
+    assert not torch.allclose(with_them, model.extract(chosen), atol=1e-3)
     with pytest.raises(ValueError, match="can't be told from coarse ones"):
-        model.extract_dense(*given, coarse_of(DEEP))
+        model.extract_dense(chosen._replace(coarse=coarse_of(DEEP)))
     for changes in ({"pool": "max"}, {"task": "segment"}):
         with pytest.raises(ValueError, match="coarse_size is 16 and prune is 3"):
             replace(DEEP, prune=3, coarse_size=16, **changes)  # type: ignore[arg-type]
@@ -124,11 +126,11 @@ def test_where_either_is_gone_for_good_coarse_patches_serve_cls_alone() -> None:
 @FUSIONS
 def test_a_batch_equals_single_runs(fusion: bool) -> None:
     model = small(replace(DEEP, prune=3, prune_fusion=fusion))
-    patches, cells, grid, prefix = given = scene(DEEP, batch=3)
-    together = model.extract(*given)
+    chosen = scene(DEEP, batch=3)
+    together = model.extract(chosen)
     for index in range(3):
         one = slice(index, index + 1)
-        alone = model.extract(patches[one], cells[one], grid, prefix[one])
+        alone = model.extract(chosen.at(one))
         torch.testing.assert_close(alone, together[one], atol=1e-4, rtol=1e-4)
 
 
@@ -136,31 +138,31 @@ UNFUSED = [(3, False), (0.5, False), ((21, 18, 9, 5), False)]
 FUSED = [(3, True), (0.5, True), ((21, 9, 5), True)]
 
 
-def costly(config: Config, amount: Any, fusion: bool, coarse: int) -> tuple[LookWhere, tuple[Any, ...]]:
-    """Such a model, and a picture for it, with so many coarse patches."""
+def costly(config: Config, amount: Any, fusion: bool, coarse: int) -> tuple[LookWhere, Chosen[Tensor]]:
+    """A model that prunes, and cells of one picture with 0 or 12 coarse patches."""
     config = replace(config, prune=amount, prune_fusion=fusion)
-    return small(config), (*scene(config, batch=1), coarse_of(config, batch=1) if coarse else None)
+    return small(config), scene(config, batch=1)._replace(coarse=coarse_of(config, batch=1) if coarse else None)
 
 
 @pytest.mark.parametrize(("amount", "fusion"), UNFUSED + FUSED)
 @pytest.mark.parametrize("coarse", [0, 12])
 def test_counts_what_torch_counts_for_cls(amount: Any, fusion: bool, coarse: int) -> None:
-    model, given = costly(DEEP, amount, fusion, coarse)
-    assert macs.count(model.config, GRID, (3, 3), K, coarse).extractor == counted(lambda: model.extract(*given))
+    model, chosen = costly(DEEP, amount, fusion, coarse)
+    assert macs.count(model.config, GRID, (3, 3), K, coarse).extractor == counted(lambda: model.extract(chosen))
 
 
 @pytest.mark.parametrize(
     ("amount", "fusion", "coarse"), [*((*one, 0) for one in UNFUSED + FUSED), *((*one, 12) for one in FUSED)]
 )
 def test_counts_what_torch_counts_for_cells(amount: Any, fusion: bool, coarse: int) -> None:
-    largest, given = costly(replace(DEEP, pool="max"), amount, fusion, coarse)
-    spent = counted(lambda: largest.extract(*given))
+    largest, chosen = costly(replace(DEEP, pool="max"), amount, fusion, coarse)
+    spent = counted(lambda: largest.extract(chosen))
     assert macs.count(largest.config, GRID, (3, 3), K, coarse).extractor == spent
     assert macs.count_dense(largest.config, GRID, (3, 3), K, 24, coarse).extractor == spent
-    model, given = costly(DENSE, amount, fusion, coarse)
+    model, chosen = costly(DENSE, amount, fusion, coarse)
     ours = macs.count_segment(model.config, GRID, (3, 3), K, coarse)
-    assert ours.extractor + ours.head == counted(lambda: model.segment(*given))
-    left = model.extract_dense(*given).cells.shape[1]
+    assert ours.extractor + ours.head == counted(lambda: model.segment(chosen))
+    left = model.extract_dense(chosen).cells.shape[1]
     assert ours.spread == (4 if coarse else min(5, left)) * 35 * 8
 
 

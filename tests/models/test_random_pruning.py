@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from lookwhere_cli.macs.blocks import blocks_macs
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.pruning.cropr import put_back
 from lookwhere_cli.models.pruning.random import random_cropr
 from lookwhere_cli.models.pruning.schedule import Pruning
@@ -57,9 +58,9 @@ def test_counts_what_torch_counts(fusion: bool) -> None:
 def test_a_model_that_was_never_trained_for_it_answers() -> None:
     config = replace(LABELLED, extractor_depth=5, k=20)
     model = small(config)
-    given = (noise(2, 20, 3, 4, 4), torch.arange(20).expand(2, 20), (6, 6), noise(2, 1, 24))
-    plain = model.extract(*given)
+    chosen = Chosen(noise(2, 20, 3, 4, 4), torch.arange(20).expand(2, 20), (6, 6), noise(2, 1, 24))
+    plain = model.extract(chosen)
     model.extractor.cropr = random_cropr(config, Pruning(3), seed=0)
-    assert not torch.allclose(model.extract(*given), plain, atol=1e-3)
-    assert model.extract_dense(*given).cells.shape == (2, 7)
+    assert not torch.allclose(model.extract(chosen), plain, atol=1e-3)
+    assert model.extract_dense(chosen).cells.shape == (2, 7)
     assert model.state_dict().keys() == small(config).state_dict().keys()

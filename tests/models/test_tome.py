@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor
 
 from lookwhere_cli.macs.blocks import merged_counts, merged_macs
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.tome import Groups, ToMe, match, merge
 from lookwhere_cli.models.vit import ALL, CLS
@@ -116,14 +116,14 @@ def test_a_model_that_was_never_trained_for_it_answers_everywhere() -> None:
     config = replace(SEGMENTING, extractor_depth=5, selector_depth=0, prefix="own", k=1.0)
     model = small(config)
     patches, cells = noise(2, 36, 3, 4, 4), torch.arange(36).flip(0).expand(2, 36)
-    given: tuple[Tensor, Tensor, tuple[int, int], Tensor] = (patches, cells, (6, 6), noise(2, 1, 24))
-    plain = model.segment(*given)
+    chosen = Chosen(patches, cells, (6, 6), noise(2, 1, 24))
+    plain = model.segment(chosen)
     model.extractor.cropr = ToMe(config, 0)
-    torch.testing.assert_close(model.segment(*given), plain, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(model.segment(chosen), plain, atol=1e-4, rtol=1e-4)
     model.extractor.cropr = ToMe(config, 6)
-    assert model.segment(*given).shape == plain.shape
-    assert torch.equal(model.extract_dense(*given).cells, cells)
-    assert not torch.allclose(model.segment(*given), plain, atol=1e-3)
+    assert model.segment(chosen).shape == plain.shape
+    assert torch.equal(model.extract_dense(chosen).cells, cells)
+    assert not torch.allclose(model.segment(chosen), plain, atol=1e-3)
     assert model.state_dict().keys() == small(config).state_dict().keys()
 
 

@@ -16,6 +16,7 @@ from lookwhere_cli.amounts import DropRate
 from lookwhere_cli.checkpoints.published import cropr as published_cropr
 from lookwhere_cli.checkpoints.published.convert import check_layout, convert
 from lookwhere_cli.checkpoints.resolve import load_model
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries, Auxiliary
 from lookwhere_cli.models.pruning.cropr import PruningModule, put_back
@@ -98,15 +99,14 @@ def test_a_converted_file_answers_as_the_authors_code(case: str, tmp_path: Path)
     assert not any("cross_attn" in name for name in model.state_dict())
     patches = cut(pictures(int(metadata["pictures"]), int(metadata["size"])), config.patch)
     cells, nothing = torch.arange(196).expand(len(patches), -1), torch.zeros(len(patches), 1, config.dim)
-    cls = model.extract(patches, cells, config.grid, nothing)
+    chosen = Chosen(patches, cells, config.grid, nothing)
+    cls = model.extract(chosen)
     close(cls, theirs["final_cls"])
     close(model.logits(cls), theirs["logits"])
     if case == "cropr_fusion":
         given = theirs["final_tokens_every_8th_channel"]
         places = passed(model_of(case)[0], pictures(len(patches), int(metadata["size"])))[1]
-        close(
-            model.extract_dense(patches, cells, config.grid, nothing).tokens[..., ::8], put_back(given[:, 1:], places)
-        )
+        close(model.extract_dense(chosen).tokens[..., ::8], put_back(given[:, 1:], places))
 
 
 @pytest.mark.parametrize("case", CASES)

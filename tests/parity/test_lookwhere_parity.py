@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lookwhere_cli.checkpoints.published import lookwhere as published
 from lookwhere_cli.images.view import alias
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread import spread
@@ -72,14 +73,15 @@ def check(model: LookWhere, case: str) -> None:
         assert all(abs(scores[cell] - scores[ours[-1]]) <= 2e-4 for cell in different)
 
     cells = theirs["cells"].long()
-    chosen = torch.stack([one[at] for one, at in zip(patches, cells, strict=True)])
-    cls = model.extract(chosen, cells, grid, selection.prefix_tokens)
+    read = torch.stack([one[at] for one, at in zip(patches, cells, strict=True)])
+    chosen = Chosen(read, cells, grid, selection.prefix_tokens)
+    cls = model.extract(chosen)
     close(cls, theirs["cls"].reshape(cls.shape), 4e-5)
     if "logits" in theirs:
         close(model.logits(cls), theirs["logits"], 1e-4)
         close(model.logits(cls).softmax(-1), theirs["probabilities"], 1e-5)
     if "dense_every_16th_channel" in theirs:
-        dense = spread(model.extract_dense(chosen, cells, grid, selection.prefix_tokens).tokens, cells, grid)
+        dense = spread(model.extract_dense(chosen).tokens, cells, grid)
         ours = dense[..., ::16].transpose(1, 2).unflatten(-1, grid)
         sure = theirs["dense_without_tie"].bool().reshape(1, 1, *grid).expand_as(ours)
         close(ours[sure], theirs["dense_every_16th_channel"][sure], 4e-5)

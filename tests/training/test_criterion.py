@@ -16,6 +16,7 @@ from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, Kind, Labelled
 from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
@@ -46,8 +47,8 @@ def said(model: LookWhere, batch: Batch) -> Tensor:
     patches = cut(Normaliser(model.config)(batch.pictures), model.config.patch)
     count = patches.shape[1]
     cells = torch.arange(count).expand(len(patches), count)
-    given = (patches, cells, (6, 6), patches.new_zeros(len(patches), 1, model.config.dim))
-    return model.segment(*given) if model.config.task == "segment" else model.logits(model.extract(*given))
+    chosen = Chosen(patches, cells, (6, 6), patches.new_zeros(len(patches), 1, model.config.dim))
+    return model.segment(chosen) if model.config.task == "segment" else model.logits(model.extract(chosen))
 
 
 def probabilities(kind: Kind, logits: Tensor) -> Tensor:

@@ -131,7 +131,7 @@ def test_what_was_trained_to_be_read_coarsely_is_read_when_it_is_judged_and_late
     labelled = fields(tmp_path / "set") if kind == "masks" else coloured(tmp_path / "set")
     recipe = replace(RECIPE, epochs=1, shape=Shape(decoder_channels=8, coarse=8))
     run, seen = run_of(recipe, labelled, tmp_path / "out"), []
-    run.averaged.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[-1]))
+    run.averaged.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].coarse))
     list(run.train())
     assert seen and all(coarse.grid == (2, 2) for coarse in seen)
     assert load_model(str(tmp_path / "out"), "cpu").config.coarse_size == 8

@@ -15,7 +15,7 @@ from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, Labelled
 from lookwhere_cli.loading import load
 from lookwhere_cli.models.cascade.looks import Seen, Whole
-from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.chosen import Coarse
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from lookwhere_cli.data.examples import Kind
+from lookwhere_cli.models.chosen import Coarse
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.extractor import Coarse
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.finetune.batches import Batch
 from lookwhere_cli.training.finetune.criterion import SMOOTHING, LabelCriterion, pixel_loss
@@ -52,7 +52,7 @@ def objective(
 def cells_read(made: Objective, batch: Batch) -> Tensor:
     """The cells whose patches the extractor is given."""
     seen: list[Tensor] = []
-    made.model.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[1]))
+    made.model.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].cells))
     made(batch)
     return seen[0]
 
@@ -117,7 +117,7 @@ def test_what_is_read_coarsely_reaches_the_answer(kind: Kind) -> None:
     made, batch = objective(kind, config=SEGMENTING if kind == "masks" else LABELLED), batch_of(kind)
     coarse = torch.zeros(4, 3, 8, 12, dtype=torch.uint8)
     seen: list[Coarse] = []
-    made.model.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[-1]))
+    made.model.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].coarse))
     told = [made(batch._replace(coarse=one))["task"].item() for one in (None, coarse, coarse + 255)]
     assert len(set(told)) == 3
     assert seen[1].grid == (2, 3) and seen[1].patches.shape == (4, 6, 3, 4, 4)

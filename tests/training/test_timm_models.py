@@ -9,6 +9,7 @@ import torch
 
 from lookwhere_cli.checkpoints.timm_package import import_timm
 from lookwhere_cli.errors import ModelError
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.distil.distillation import student_of
@@ -63,7 +64,7 @@ def test_a_student_starts_as_its_teacher_on_all_cells(tmp_path: Path) -> None:
     cells = torch.arange(16).expand(2, -1)
     with torch.no_grad():
         prefix = model.select(picture[..., ::2, ::2], (4, 4)).prefix_tokens
-        logits = model.logits(model.extract(cut(picture, 8), cells, (4, 4), prefix))
+        logits = model.logits(model.extract(Chosen(cut(picture, 8), cells, (4, 4), prefix)))
         torch.testing.assert_close(logits, source.vit(picture), rtol=1e-4, atol=1e-5)
 
 

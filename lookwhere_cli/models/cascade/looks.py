@@ -13,8 +13,7 @@ from torch import Tensor
 
 from lookwhere_cli.models.cascade.second_look import Memory, SecondLook
 from lookwhere_cli.models.cascade.stages import Stage
-from lookwhere_cli.models.chosen import Grid
-from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.chosen import Chosen, Coarse, Grid
 from lookwhere_cli.models.lookwhere import LookWhere
 
 
@@ -54,7 +53,7 @@ class Seen(NamedTuple):
     grid: Grid
     order: Int64[Tensor, "batch cells"]
     prefix_tokens: Float[Tensor, "batch prefix dim"]
-    coarse: Coarse | None = None
+    coarse: Coarse[Tensor] | None = None
     read: Float[Tensor, "batch read 3 patch patch"] | None = None
     memory: Memory | None = None
 
@@ -85,16 +84,16 @@ def _restart(model: LookWhere, new: slice, seen: Seen) -> tuple[Float[Tensor, "b
     """All cells so far go through the extractor; what was read before is not read again."""
     patches = seen.source.patches(seen.order[:, new])
     read = patches if seen.read is None else torch.cat([seen.read, patches], dim=1)
-    cls = model.extract(read, seen.order[:, : new.stop], seen.grid, seen.prefix_tokens, seen.coarse)
-    return model.logits(cls), seen._replace(read=read)
+    chosen = Chosen(read, seen.order[:, : new.stop], seen.grid, seen.prefix_tokens, seen.coarse)
+    return model.logits(model.extract(chosen)), seen._replace(read=read)
 
 
 def _add(model: LookWhere, add: SecondLook, new: slice, seen: Seen) -> tuple[Float[Tensor, "batch classes"], Seen]:
     """Only the new cells go through the extractor."""
     cells = seen.order[:, new]
-    given = (model.extractor, seen.source.patches(cells), cells, seen.grid)
+    chosen = Chosen(seen.source.patches(cells), cells, seen.grid, seen.prefix_tokens, seen.coarse)
     if seen.memory is None:
-        cls, memory = add.first(*given, seen.prefix_tokens, seen.coarse)
+        cls, memory = add.first(model.extractor, chosen)
     else:
-        cls, memory = add.more(*given, seen.memory)
+        cls, memory = add.more(model.extractor, chosen, seen.memory)
     return model.logits(cls), seen._replace(memory=memory)

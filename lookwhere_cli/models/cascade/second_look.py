@@ -10,12 +10,12 @@ from collections.abc import Iterable
 from typing import NamedTuple, cast
 
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.extractor import Coarse, Extractor
+from lookwhere_cli.models.extractor import Extractor
 from lookwhere_cli.models.vit import ALL, CLS, Block
 
 
@@ -48,29 +48,20 @@ class SecondLook(nn.Module):
         super().__init__()
         self.token = nn.Parameter(torch.zeros(1, 1, config.dim))
 
-    def first(
-        self,
-        extractor: Extractor,
-        patches: Float[Tensor, "batch k 3 patch patch"],
-        cells: Int[Tensor, "batch k"],
-        grid: Grid,
-        prefix_tokens: Float[Tensor, "batch prefix dim"],
-        coarse: Coarse | None = None,
-    ) -> tuple[Float[Tensor, "batch dim"], Memory]:
+    def first(self, extractor: Extractor, chosen: Chosen[Tensor]) -> tuple[Float[Tensor, "batch dim"], Memory]:
         """CLS, as the extractor gives it of the same; and what the next look needs."""
-        tokens = extractor.tokens(patches, cells, grid, prefix_tokens, coarse)
+        tokens = extractor.tokens(chosen)
         return _encode(extractor, tokens, tokens[:, :1], (None,) * len(extractor.blocks))
 
     def more(
-        self,
-        extractor: Extractor,
-        patches: Float[Tensor, "batch more 3 patch patch"],
-        cells: Int[Tensor, "batch more"],
-        grid: Grid,
-        memory: Memory,
+        self, extractor: Extractor, chosen: Chosen[Tensor], memory: Memory
     ) -> tuple[Float[Tensor, "batch dim"], Memory]:
-        """CLS of a look that adds these cells of `grid` to what was seen; and what the next look needs."""
-        tokens = torch.cat([memory.cls + self.token, extractor.embed(patches, grid, cells)], dim=1)
+        """Return CLS of a look that adds the chosen cells to those of earlier looks, and what the next look needs.
+
+        Prefix tokens and coarse patches are not read again.
+        """
+        cells = extractor.embed(chosen.patches, chosen.grid, chosen.cells)
+        tokens = torch.cat([memory.cls + self.token, cells], dim=1)
         return _encode(extractor, tokens, memory.cls, memory.blocks)
 
 

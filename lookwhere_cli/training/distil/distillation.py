@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.chosen import Chosen, Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
@@ -78,18 +78,19 @@ class Distillation(nn.Module):
         selection = self.student.select(self._normalise(small.clamp(0, 1)), grid)
         cells = choose(selection.map.detach(), k)
         patches = torch.take_along_dim(cut(self._normalise(pictures), config.patch), cells[:, :, None, None, None], 1)
-        tokens = self.student.extractor(patches, cells, grid, selection.prefix_tokens, self._returned()).tokens
+        chosen = Chosen(patches, cells, grid, selection.prefix_tokens)
+        tokens = self.student.extractor(chosen, self._returned()).tokens
         losses = {
             "cls": F.mse_loss(tokens[:, 0].float(), first.cls.float()),
             "map": map_loss(selection.map, resized(first.map[:, None], teacher.grid, grid)[:, 0]),
         }
         if self.weights.patch:
             wanted = resized(first.patches.float().mT, teacher.grid, grid).mT
-            chosen = tokens[:, config.prefix_tokens :]
+            of_cells = tokens[:, config.prefix_tokens :]
             if self.patch_loss == "spread":
-                losses["patch"] = patch_loss_spread(chosen, cells, grid, wanted)
+                losses["patch"] = patch_loss_spread(of_cells, cells, grid, wanted)
             else:
-                losses["patch"] = patch_loss_chosen(chosen, cells, wanted)
+                losses["patch"] = patch_loss_chosen(of_cells, cells, wanted)
         if config.labels:
             wanted = torch.stack([target.logits.float().softmax(-1) for target in targets]).mean(0)
             losses["logits"] = logits_loss(self.student.logits(tokens[:, 0]), wanted)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.chosen import Chosen, Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
@@ -86,10 +86,10 @@ class TeacherCriterion(nn.Module):
         patch, pictures = self.teacher.config.patch, self._normalise(batch.pictures)
         grid = grid_of(pictures, patch)
         cells = torch.arange(grid[0] * grid[1], device=pictures.device).expand(len(pictures), -1)
-        given = (cut(pictures, patch), cells, grid, self.teacher.select(pictures, grid).prefix_tokens)
+        chosen = Chosen(cut(pictures, patch), cells, grid, self.teacher.select(pictures, grid).prefix_tokens)
         if self.teacher.config.task == "segment":
-            return self.teacher.segment(*given).float().softmax(1)
-        logits = self.teacher.logits(self.teacher.extract(*given)).float()
+            return self.teacher.segment(chosen).float().softmax(1)
+        logits = self.teacher.logits(self.teacher.extract(chosen)).float()
         return logits.sigmoid() if self.teacher.config.multi_label else logits.softmax(1)
 
     def whole(self, logits: Tensor, targets: Tensor) -> Float[Tensor, ""]:

@@ -17,12 +17,11 @@ from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.models.cascade.dvt import DVT
 from lookwhere_cli.models.cascade.looks import Seen, Whole, looks_of
 from lookwhere_cli.models.cascade.stages import every
-from lookwhere_cli.models.chosen import Grid
-from lookwhere_cli.models.extractor import Coarse
+from lookwhere_cli.models.chosen import Chosen, Coarse, Grid, Selection
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries
-from lookwhere_cli.models.selector import Selection, choose
+from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.distil.losses import map_loss
 from lookwhere_cli.training.finetune.batches import Batch, grid_of
@@ -120,15 +119,15 @@ class Objective(nn.Module):
             whole = Whole(self._normalise(pictures))
             looks = looks_of(model, (batch.k, batch.k + batch.added))
             return every(looks, Seen(whole, grid, cells, prefix_tokens, self._coarse(batch)))
-        chosen = torch.take_along_dim(pictures, cells[:, :, None, None, None], 1)
-        given = (self._normalise(chosen), cells, grid, prefix_tokens, self._coarse(batch))
-        return [model.segment(*given) if self._dense else model.logits(model.extract(*given))]
+        patches = torch.take_along_dim(pictures, cells[:, :, None, None, None], 1)
+        chosen = Chosen(self._normalise(patches), cells, grid, prefix_tokens, self._coarse(batch))
+        return [model.segment(chosen) if self._dense else model.logits(model.extract(chosen))]
 
-    def _select(self, batch: Batch, grid: Grid) -> Selection:
+    def _select(self, batch: Batch, grid: Grid) -> Selection[Tensor]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.steering != "frozen"):
             return self.model.select(self._normalise(batch.thumbnails), grid)
 
-    def _coarse(self, batch: Batch) -> Coarse | None:
+    def _coarse(self, batch: Batch) -> Coarse[Tensor] | None:
         if batch.coarse is None:
             return None
         patch = self.model.config.patch
