@@ -115,7 +115,11 @@ def main() -> None:
     labelled, _ = part_of(read_examples(told.data, classes=told.classes), None, None, predictor.loaded.folder)
     asked = ask(predictor, labelled)
     shares = np.array(predictor.looks, dtype=np.float64)
-    print("\n".join(markdown_table(["cells", "top-1", "GMACs"], rows(asked, told.amounts.split(","), shares), words=1)))
+    print(
+        "\n".join(
+            markdown_table(["cells", "top-1", "GMACs"], rows(asked, told.amounts.split(","), shares), text_columns=1)
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -70,7 +70,7 @@ def main() -> None:
     if not isinstance(share, float):
         raise SystemExit("--prune takes a share here, such as 50%.")
     lines = list(rows(started(told.model, labelled, share), labelled, share))
-    print("\n".join(markdown_table(["modules", "by chance", "by first queries"], lines, words=1)))
+    print("\n".join(markdown_table(["modules", "by chance", "by first queries"], lines, text_columns=1)))
 
 
 if __name__ == "__main__":

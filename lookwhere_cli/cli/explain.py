@@ -151,12 +151,12 @@ def _names(pictures: Sequence[str]) -> list[str]:
 def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     from PIL import Image
 
-    from lookwhere_cli.cli.cards import coarsely
+    from lookwhere_cli.cli.cards import coarse_text
     from lookwhere_cli.show.overlay import overlay
 
     row, view = explanation.row, explanation.view
     answer = [f"{label.label} {label.probability:.1%}" for label in row.labels[:1]]
-    caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarsely(row)}"])
+    caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
     picture = Image.fromarray(predictor.displayed(row.path, *view.size))
     drawn = overlay(picture, explanation.scores, row.cells, view.box, caption)
     with whole_file(file) as stream, writing(file):

@@ -153,6 +153,7 @@ MASK_FILES: dict[MaskFormat, type[MaskFiles]] = {"png": PngFiles, "rle": CocoFil
 class PendingFiles(NamedTuple):
     """The files of a picture that are to be written."""
 
+    picture: str
     path: OutputPath
     mask: bool
     overlay: bool
@@ -177,13 +178,13 @@ class MaskRequest(NamedTuple):
         Raises UsageError if a file of an earlier run has other classes.
         """
         self.masks.read_existing(paths, labels)
-        pending = {picture: self._pending_of(path) for picture, path in paths.items()}
+        pending = {picture: self._pending_files(picture, path) for picture, path in paths.items()}
         return {picture: files for picture, files in pending.items() if files.mask or files.overlay}
 
-    def _pending_of(self, path: OutputPath) -> PendingFiles:
+    def _pending_files(self, picture: str, path: OutputPath) -> PendingFiles:
         mask = self.overwrite or not self.masks.exists(path)
         overlay = self.overlay and (self.overwrite or not path.file(OVERLAY).exists())
-        return PendingFiles(path, mask, overlay)
+        return PendingFiles(picture, path, mask, overlay)
 
 
 def write_files(
@@ -202,7 +203,7 @@ def write_files(
             if files.mask:
                 row = replace(row, mask=str(write_mask(files.path, row, result.classes)))
             if files.overlay:
-                _write_overlay(segmenter, result, files.path.file(OVERLAY), colours)
+                _write_overlay(segmenter, result, files, colours)
         except PictureError as error:  # an overlay reads the picture again, at full resolution: it may be gone
             yield result._replace(row=Row(row.path, error=str(error)), classes=None, view=None)
         else:
@@ -210,15 +211,15 @@ def write_files(
 
 
 def _write_overlay(
-    segmenter: Segmenter, result: Segmented, file: Path, colours: UInt8[np.ndarray, "classes 3"]
+    segmenter: Segmenter, result: Segmented, files: PendingFiles, colours: UInt8[np.ndarray, "classes 3"]
 ) -> None:
     from PIL import Image
 
     from lookwhere_cli.show.class_overlay import class_overlay
 
-    row, classes = result.row, result.classes
+    row, classes, file = result.row, result.classes, files.path.file(OVERLAY)
     assert classes is not None
-    picture = Image.fromarray(segmenter.predictor.displayed(row.path, *classes.shape))
+    picture = Image.fromarray(segmenter.predictor.displayed(files.picture, *classes.shape))
     caption = f"{row.model}, {row.k} of {row.grid[0] * row.grid[1]} cells read"
     overlay = class_overlay(picture, classes, row.shares, colours, caption)
     make_folder(file.parent)

@@ -1,1 +1,1 @@
-"""Rows and pixels in, something to look at out."""
+"""Views of results: terminal maps, overlays, HTML pages, tables and plots."""

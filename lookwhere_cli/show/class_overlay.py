@@ -1,35 +1,36 @@
-"""The picture at its own resolution, each pixel tinted in its class's colour."""
+"""A segmented picture at its full resolution, each pixel tinted in the colour of its class."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 from PIL import Image
 
 from lookwhere_cli.output.rows import Share
-from lookwhere_cli.show.legend import BACKGROUND, NARROWEST, class_strip, text_size
+from lookwhere_cli.show.legend import BACKGROUND, MIN_WIDTH, class_strip, text_size
 from lookwhere_cli.show.overlay import BAND_PIXELS
 from lookwhere_cli.text import on_one_line
 
-TINT = 0.6  # of the class's colour; the rest is the picture's
+TINT = 0.6  # opacity of the class's colour
 
 
 def class_overlay(
     picture: Image.Image,
-    classes: NDArray[np.uint8],
+    classes: UInt8[np.ndarray, "height width"],
     shares: Sequence[Share],
-    colours: NDArray[np.uint8],
+    colours: UInt8[np.ndarray, "classes 3"],
     caption: str,
 ) -> Image.Image:
-    """Tint a picture by its classes, and draw a legend below it: the classes that occur, with their shares.
+    """Tint a picture by its classes, and draw a legend of the classes and their shares below it.
 
-    picture: as displayed, full resolution. classes: (height, width) indices of the same size. shares: the classes that
-    occur. colours: (classes, 3). caption: a sentence for the legend.
-    The picture stands at the top left, unscaled; a narrow one gets a margin on the right for the legend's sake.
+    picture: as displayed, at full resolution. classes: class indices, of the same size. shares: the classes that
+    occur. colours: red, green and blue by class index. caption: a sentence for the legend.
+    The result has the picture at its top left, unscaled; if the picture is narrower than the legend, there is a margin
+    on its right.
     """
     unit = text_size(picture.height, picture.width)
     entries = [(_entry(share), tuple(colours[share.index].tolist())) for share in shares]
-    strip = class_strip(max(picture.width, NARROWEST), unit, entries, on_one_line(caption))
+    strip = class_strip(max(picture.width, MIN_WIDTH), unit, entries, on_one_line(caption))
     canvas = Image.new("RGB", (strip.width, picture.height + strip.height), BACKGROUND)
     step = max(1, BAND_PIXELS // picture.width)
     for top in range(0, picture.height, step):

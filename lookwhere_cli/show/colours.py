@@ -1,11 +1,9 @@
-"""Scores to colours that everyone can tell apart, and the dimming of what was not read."""
-
-from typing import Any
+"""Colours that people with any colour vision can tell apart: for scores and for classes; and the dimming of pixels."""
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float, Float32, UInt8
 
-# Inferno at even steps: its lightness rises evenly, so it survives every colour blindness and a grey printer.
+# Inferno at even steps. Its lightness rises evenly, so it reads with any colour vision and in grey print.
 _INFERNO = np.array(
     [
         (0x00, 0x00, 0x04),
@@ -20,8 +18,8 @@ _INFERNO = np.array(
     ],
     dtype=np.float32,
 )
-# Okabe and Ito's seven colours; then, one after another, the colour that lies farthest from all before it (CAM02-UCS,
-# the least of the distances as seen normally and without each of the three kinds of cones; lightness 28 to 93).
+# Okabe and Ito's seven colours, then always the colour that lies farthest from all before it: in CAM02-UCS, by the
+# smallest of the distances seen with full colour vision and without each kind of cone; lightness 28 to 93.
 _CLASSES = bytes.fromhex(
     "56b4e9e69f00009e730072b2d55e00cc79a7f0e442691e3cc3f0d2a500004b2d78785a69a5c38778f0ff1e00e19678ff2d693cd2b4c3"
     "963c8778000f873cffd2e19696a55a004b4b96784b698787c32d0f78b496ff69d2b4c35ac32db4781ea55a4b69a5d2b478d2f0f0783c"
@@ -39,15 +37,15 @@ _CLASSES = bytes.fromhex(
     "96ffe1ff00964b96c378c3d2965a1ec3b4964bb487ffb4f09678783c4b78d200a56978e1a50fa5f087b43c78ffe178e1ff692df0a5b4"
     "00695a4b694b87873c"
 )
-SPAN = 6.0  # logits: a cell so far below the highest is 400 times less likely to be worth a look
+SPAN = 6.0  # logits: a cell so far below the highest is e**6 (400) times less likely to be chosen
 _LUMA = np.array((0.299, 0.587, 0.114), dtype=np.float32)
 
 
-def heat_levels(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    """Stretch scores of any shape and range to 0..1, lowest to highest; equal scores give 0.5, as does NaN.
+def heat_levels(scores: Float[np.ndarray, "*shape"]) -> Float32[np.ndarray, "*shape"]:
+    """Scale scores of any shape to levels in 0..1, from the lowest to the highest.
 
-    What lies far below the highest is 0 all the same: scores are logits, and a map that is sure of a few cells has a
-    long tail, beside which all others would look alike.
+    Scores more than `SPAN` below the highest become 0: the logits of a map that favours a few cells have a long tail,
+    which would leave no contrast to all other cells. Equal scores and NaN become 0.5.
     """
     finite = scores[np.isfinite(scores)]
     if not finite.size or finite.max() == finite.min():
@@ -58,27 +56,29 @@ def heat_levels(scores: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     return np.nan_to_num(levels, nan=0.5).clip(0, 1).astype(np.float32)
 
 
-def heat_colours(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colour levels of 0..1: any shape in, the same shape and 3 channels out."""
+def heat_colours(levels: Float32[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape 3"]:
+    """Return the colours of levels in 0..1, from dark to bright."""
     anchors = np.linspace(0, 1, len(_INFERNO))
     channels = [np.interp(levels, anchors, _INFERNO[:, channel]) for channel in range(3)]
     return np.rint(np.stack(channels, axis=-1)).astype(np.uint8)
 
 
-def faded(pixels: NDArray[np.uint8], brightness: float, colour: float) -> NDArray[np.uint8]:
-    """Darken pixels (..., 3) to a share of their brightness and keep a share of their colour, each 0..1."""
+def dim(pixels: UInt8[np.ndarray, "*shape 3"], brightness: float, saturation: float) -> UInt8[np.ndarray, "*shape 3"]:
+    """Scale the brightness and the saturation of pixels by factors in 0..1."""
     grey = (pixels @ _LUMA)[..., None]
-    return np.rint(brightness * (grey + colour * (pixels - grey))).astype(np.uint8)
+    return np.rint(brightness * (grey + saturation * (pixels - grey))).astype(np.uint8)
 
 
-def mixed(below: NDArray[np.uint8], above: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
-    """Lay one picture over another, (..., 3) both; `opacity`, 0..1, is the upper one's."""
+def blend(
+    below: UInt8[np.ndarray, "*shape 3"], above: UInt8[np.ndarray, "*shape 3"], opacity: float
+) -> UInt8[np.ndarray, "*shape 3"]:
+    """Lay one picture over another, with `opacity` in 0..1."""
     return np.rint(below + opacity * (above.astype(np.float32) - below)).astype(np.uint8)
 
 
-def class_colours(count: int) -> NDArray[np.uint8]:
-    """Colours for up to 255 classes, (count, 3), no two the same; the first dozen lie apart however one sees colours.
+def class_colours(count: int) -> UInt8[np.ndarray, "count 3"]:
+    """Return distinct colours for up to 255 classes; the first dozen can be told apart with any colour vision.
 
-    A class's colour depends on its index alone.
+    The colour of a class depends on its index only.
     """
     return np.frombuffer(_CLASSES, np.uint8).reshape(-1, 3)[:count]

@@ -1,12 +1,19 @@
-"""What `lookwhere compare` measured, as a table: cells of text for the terminal or for Markdown."""
+"""The results of `lookwhere compare` as a table, for the terminal or as Markdown."""
 
 from collections.abc import Sequence
 
 from lookwhere_cli.show.scores import TITLES
-from lookwhere_cli.show.tables import Column, Record, interval, markdown_table, milliseconds, percent, significant
-
-Results = Record
-"""The JSON object that `lookwhere compare` writes, or one of its points."""
+from lookwhere_cli.show.tables import (
+    Column,
+    JsonObject,
+    interval,
+    markdown_table,
+    markdown_text,
+    milliseconds,
+    percent,
+    significant,
+)
+from lookwhere_cli.text import on_one_line
 
 METHODS = {
     "full": "full ViT",
@@ -19,84 +26,82 @@ METHODS = {
     "auto": "LookWhere, auto",
     "dvt": "DVT",
 }
-NARROW = 60  # columns below which the score and MACs alone are shown
-WIDE = 130  # columns from which on more than the score and the main costs are shown
+NARROW = 60  # columns of text below which only score and MACs are shown
+WIDE = 130  # columns of text from which on all columns are shown
 
 
-def columns(results: Results, width: int) -> list[Column]:
-    """Titles, and what stands below them in each row, as many as `width` columns of text hold."""
-    points = results["points"]
+def columns(results: JsonObject, width: int) -> list[Column]:
+    """Return the columns that fit into `width` columns of text."""
     chosen: list[Column] = [
         ("method", lambda point: METHODS[point["method"]]),
         ("setting", lambda point: point["setting"]),
         (TITLES[results["metric"]], lambda point: percent(point["score"]["value"])),
     ]
     costs: list[Column] = [("GMACs", lambda point: significant(point["macs"] / 1e9))]
-    if any(point["seconds"] is not None for point in points):
+    if _measured(results, "seconds"):
         costs.append(("ms", milliseconds))
     if width < WIDE:
         return [*chosen, *(costs[:1] if width < NARROW else costs)]
-    middle: list[Column] = [
-        ("95 %", lambda point: interval(point["score"])),
-        ("to full", _to_full),
-    ]
-    rest: list[Column] = []
-    if any(point["images_per_second"] is not None for point in points):
+    rest: list[Column] = [("95 %", lambda point: interval(point["score"])), ("to full", _to_full), *costs]
+    if _measured(results, "images_per_second"):
         rest.append(("images/s", _throughput))
-    if any(point["memory"] is not None for point in points):
+    if _measured(results, "memory"):
         rest.append(("MiB", lambda point: "" if point["memory"] is None else f"{point['memory']:.0f}"))
-    return [*chosen, *middle, *costs, *rest, ("front", lambda point: "*" if point["front"] else "")]
+    return [*chosen, *rest, ("front", lambda point: "*" if point["front"] else "")]
 
 
-def caption(results: Results, shown: Sequence[Column]) -> str:
-    """What was measured and how, in sentences, as far as the columns that are shown need them."""
+def caption(results: JsonObject, shown: Sequence[Column]) -> str:
+    """Explain the columns that are shown, in sentences."""
     titles = {title for title, _ in shown}
     part = "all of the data" if results["split"] == "all" else f"the split {results['split']}"
     sentences = {
-        "method": f"{results['pictures']} pictures, {part}. Shares in per cent.",
-        "95 %": "95 %: the interval of so much confidence.",
-        "to full": "To full: the difference to the full ViT, paired by picture.",
-        "GMACs": "GMACs: per picture, every pass counted.",
-        "ms": f"ms: median of some pictures, one at a time, from decoded pixels to the answer, on {results['device']}.",
-        "images/s": "images/s: in batches, of the size in brackets, which was the best.",
-        "MiB": "MiB: what a process of its own takes above rest, in batches.",
-        "front": "*: nobody is as good for less.",
+        "method": f"{results['pictures']} pictures, {part}. Scores in per cent.",
+        "95 %": "95 %: confidence interval.",
+        "to full": "To full: difference to the full ViT, paired by picture.",
+        "GMACs": "GMACs: mean per picture, all passes counted.",
+        "ms": f"ms: median per picture, one at a time, from decoded pixels to the answer, on {results['device']}.",
+        "images/s": "images/s: at the best batch size, in brackets.",
+        "MiB": "MiB: memory of a separate process above rest, in batches.",
+        "front": "*: on the Pareto front; no other setting scores as high with fewer MACs.",
     }
-    said = [sentence for title, sentence in sentences.items() if title in titles]
+    explained = [sentence for title, sentence in sentences.items() if title in titles]
     if any(point["halves"] > 1 for point in results["points"]):
-        said.append("Thresholds of each half of the pictures come from the other half.")
-    return " ".join(said)
+        explained.append("Each half of the pictures has the thresholds calibrated on the other half.")
+    return " ".join(explained)
 
 
-def markdown(results: Results) -> str:
-    """The table with all columns, a title and what it was measured on."""
+def markdown(results: JsonObject) -> str:
+    """Return the table with all columns as Markdown, below a title, a caption and the command."""
     shown = columns(results, WIDE)
+    rows = ([write(point) for _, write in shown] for point in results["points"])
     return "\n".join(
         [
-            f"# Methods compared on {results['data']}",
+            f"# Methods compared on {markdown_text(results['data'])}",
             "",
             caption(results, shown),
             "",
             "```",
-            results["command"],
+            on_one_line(results["command"]),
             "```",
             "",
-            *markdown_table(
-                [title for title, _ in shown], ([text(point) for _, text in shown] for point in results["points"])
-            ),
+            *markdown_table([title for title, _ in shown], rows),
             "",
         ]
     )
 
 
-def _to_full(point: Results) -> str:
+def _measured(results: JsonObject, name: str) -> bool:
+    return any(point[name] is not None for point in results["points"])
+
+
+def _to_full(point: JsonObject) -> str:
     gain = point["difference"]
     if gain is None:
         return ""
     return f"{100 * gain['value']:+.1f} ({100 * gain['low']:+.1f} to {100 * gain['high']:+.1f})"
 
 
-def _throughput(point: Results) -> str:
+def _throughput(point: JsonObject) -> str:
     if point["images_per_second"] is None:
         return ""
     return f"{significant(point['images_per_second'])} ({point['batch']})"

@@ -1,120 +1,119 @@
-"""One HTML page that stands by itself: the table, the plot, and the pictures on which methods disagree."""
+"""One self-contained HTML page of a comparison: table, plot, and the pictures on which methods disagree."""
 
-import base64
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import NDArray
+from jaxtyping import UInt8
 from PIL import Image
 
 from lookwhere_cli.show.colours import class_colours
-from lookwhere_cli.show.comparison import METHODS, Results, caption, columns
-from lookwhere_cli.show.pareto import draw
+from lookwhere_cli.show.comparison import METHODS, caption, columns
+from lookwhere_cli.show.html import data_uri, picture_uri, render, shrink
+from lookwhere_cli.show.pareto import draw_pareto
 from lookwhere_cli.show.scores import TITLES
-from lookwhere_cli.show.tables import significant
+from lookwhere_cli.show.tables import JsonObject, significant
 from lookwhere_cli.text import on_one_line
 
-WIDTH = 200  # columns of text: room for all of the table
+WIDTH = 200  # columns of text: the table has all its columns
 SIDE = 384  # pixels of a picture's longer side
-VEIL = 190  # opacity, 0..255, over what was not read
-DROPPED = 130  # the same over what was, and was dropped on the way
-TINT = 150  # the same of a class's colour
+QUALITY = 82  # of JPEGs
+VEIL = 190  # opacity, 0..255, of the black over cells that were not read
+DROPPED = 130  # over cells that were read and then dropped
+TINT = 150  # of a class's colour
 
-Classes = Mapping[tuple[str, str], NDArray[np.uint8]]
-"""By path and method (`truth` among them): each pixel's class, (height, width) of any size; 255 is nothing."""
+ClassMaps: TypeAlias = Mapping[tuple[str, str], UInt8[np.ndarray, "height width"]]
+"""Class indices by path and method, or "truth"; of any size; 255 is no class."""
 
 
-def comparison_page(results: Results, pictures: Mapping[str, Image.Image], classes: Classes) -> str:
-    """Write the page: HTML with its style, script and pictures inside, which asks nothing of any network.
+def comparison_page(results: JsonObject, pictures: Mapping[str, Image.Image], classes: ClassMaps) -> str:
+    """Return the page as HTML with its style, script and pictures inside; it loads nothing from a network.
 
-    pictures: RGB, as displayed, by the path that `results` names it by. classes: for masks.
+    pictures: RGB, as displayed, by their path in `results`. classes: if the methods segment, their masks; else empty.
     """
     shown = columns(results, WIDTH)
-    environment = Environment(
-        loader=PackageLoader("lookwhere_cli.show"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("comparison.html.j2").render(
+    return render(
+        "comparison.html.j2",
         data=on_one_line(results["data"]),
         metric=TITLES[results["metric"]],
         caption=caption(results, shown),
         command=on_one_line(results["command"]),
         titles=[title for title, _ in shown],
-        rows=[([text(point) for _, text in shown], point["front"]) for point in results["points"]],
+        rows=[([write(point) for _, write in shown], point["front"]) for point in results["points"]],
         plot=_plot(results),
-        methods=[(answer["method"], METHODS[answer["method"]]) for answer in _first(results)],
+        methods=[(answer["method"], METHODS[answer["method"]]) for answer in _first_answers(results)],
         cards=[_card(one, pictures[one["path"]], classes) for one in results["differences"]],
-        labels=results["kind"] != "masks",
+        masks=bool(classes),
     )
 
 
-def _first(results: Results) -> Sequence[Results]:
+def _first_answers(results: JsonObject) -> Sequence[JsonObject]:
     differences = results["differences"]
     return differences[0]["answers"] if differences else []
 
 
-def _card(difference: Results, picture: Image.Image, classes: Classes) -> dict[str, Any]:
-    small = picture.convert("RGB")
-    small.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS, reducing_gap=3.0)
+def _card(difference: JsonObject, picture: Image.Image, classes: ClassMaps) -> dict[str, Any]:
+    small = shrink(picture, SIDE)
     path = difference["path"]
     truth = classes.get((path, "truth"))
     return {
         "name": on_one_line(path.rpartition("/")[2]),
         "truth": on_one_line(difference["truth"] or ""),
         "size": small.size,
-        "source": _data_uri(small, "JPEG"),
+        "source": picture_uri(small, "JPEG", QUALITY),
         "answers": [_answer(answer, classes.get((path, answer["method"]))) for answer in difference["answers"]],
-        "mask": None if truth is None else _data_uri(_tinted(truth), "PNG"),
+        "mask": None if truth is None else picture_uri(_tinted(truth), "PNG", QUALITY),
     }
 
 
-def _answer(answer: Results, classes: NDArray[np.uint8] | None) -> dict[str, Any]:
-    label = answer["labels"][0] if answer["labels"] else None
-    said = f"{on_one_line(label['label'])} {label['probability']:.0%}" if label else f"{answer['right']:.0%} right"
+def _answer(answer: JsonObject, classes: UInt8[np.ndarray, "height width"] | None) -> dict[str, Any]:
     over = _veil(answer) if classes is None else _tinted(classes)
     return {
         "method": answer["method"],
         "title": METHODS[answer["method"]],
         "setting": answer["setting"],
-        "said": said,
+        "answer": _answer_text(answer),
         "right": answer["right"] > 0.5,
-        "read": _read(answer),
-        "over": over and _data_uri(over, "PNG"),
+        "read": _cells_text(answer),
+        "over": over and picture_uri(over, "PNG", QUALITY),
     }
 
 
-def _read(answer: Results) -> str:
+def _answer_text(answer: JsonObject) -> str:
+    if not answer["labels"]:
+        return f"{answer['right']:.0%} right"
+    label = answer["labels"][0]
+    return f"{on_one_line(label['label'])} {label['probability']:.0%}"
+
+
+def _cells_text(answer: JsonObject) -> str:
     rows, columns = answer["grid"]
-    looked = (
-        f"{answer['k']} of {rows * columns} cells" if answer["k"] < rows * columns else f"all {rows * columns} cells"
-    )
+    cells = rows * columns
+    read = f"{answer['k']} of {cells} cells" if answer["k"] < cells else f"all {cells} cells"
     kept = f", {len(answer['left'])} to the end" if answer["left"] is not None else ""
-    left = f", exit {answer['exit']}" if answer.get("exit") else ""
-    return f"{looked}{kept}{left}, {significant(answer['macs'] / 1e9)} GMACs"
+    exit_taken = f", exit {answer['exit']}" if answer.get("exit") else ""
+    return f"{read}{kept}{exit_taken}, {significant(answer['macs'] / 1e9)} GMACs"
 
 
-def _veil(answer: Results) -> Image.Image | None:
-    """A pixel for each cell, dark where it was not read, dimmed where it was dropped; None where all are bright."""
+def _veil(answer: JsonObject) -> Image.Image | None:
+    """Return a black pixel for each cell, opaque if it was not read, half transparent if it was dropped; None if all
+    cells were kept.
+    """
     rows, columns = answer["grid"]
-    left = answer["cells"] if answer["left"] is None else answer["left"]
-    if not left or len(left) == rows * columns:
+    kept = answer["cells"] if answer["left"] is None else answer["left"]
+    if not kept or len(kept) == rows * columns:
         return None
     veil = np.zeros((rows, columns, 4), np.uint8)
     veil[..., 3] = VEIL
-    for cells, opacity in ((answer["cells"], DROPPED), (left, 0)):
+    for cells, opacity in ((answer["cells"], DROPPED), (kept, 0)):
         row, column = np.array(cells).T
         veil[row, column, 3] = opacity
     return Image.fromarray(veil)
 
 
-def _tinted(classes: NDArray[np.uint8]) -> Image.Image:
-    """A transparent picture in the classes' colours."""
+def _tinted(classes: UInt8[np.ndarray, "height width"]) -> Image.Image:
+    """Return a transparent picture in the colours of the classes."""
     small = Image.fromarray(classes)
     small.thumbnail((SIDE, SIDE), Image.Resampling.NEAREST)
     index = np.array(small)
@@ -123,17 +122,7 @@ def _tinted(classes: NDArray[np.uint8]) -> Image.Image:
     return Image.fromarray(colours[index])
 
 
-def _plot(results: Results) -> str:
+def _plot(results: JsonObject) -> str:
     file = io.BytesIO()
-    draw(results, file)
-    return _uri(file.getvalue(), "png")
-
-
-def _data_uri(picture: Image.Image, kind: str) -> str:
-    file = io.BytesIO()
-    picture.save(file, kind, quality=82, optimize=True)
-    return _uri(file.getvalue(), kind.lower())
-
-
-def _uri(content: bytes, kind: str) -> str:
-    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    draw_pareto(results, file)
+    return data_uri(file.getvalue(), "PNG")

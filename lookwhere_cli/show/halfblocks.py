@@ -1,11 +1,11 @@
-"""Pictures made of half-block characters: each character holds two pixels, one above the other, nearly square."""
+"""Pictures in a terminal: each half-block character shows two pixels, one above the other, nearly square."""
 
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import groupby
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float32, UInt8
 from rich.color import Color
 from rich.console import Console
 from rich.segment import Segment
@@ -15,7 +15,7 @@ UPPER, LOWER, FULL = "▀", "▄", "█"
 
 
 def has_colour(console: Console) -> bool:
-    """Tell whether a photograph can be drawn: 16 colours are as good as none."""
+    """Return True if the console can show a photograph; 16 colours are not enough."""
     return not console.no_color and console.color_system in ("256", "truecolor")
 
 
@@ -25,11 +25,11 @@ def _style(upper: int, lower: int) -> Style:
     return Style.from_color(*colours)
 
 
-def colour_lines(pixels: NDArray[np.uint8]) -> Iterator[Segment]:
-    """Draw (height, width, 3) pixels as ceil(height / 2) lines of width characters."""
+def colour_lines(pixels: UInt8[np.ndarray, "height width 3"]) -> Iterator[Segment]:
+    """Draw pixels as ceil(height / 2) lines of `width` characters."""
     packed = pixels.astype(np.int64) @ np.array((1 << 16, 1 << 8, 1))
     if len(packed) % 2:
-        # The last line's lower half stays the terminal's own background.
+        # The lower half of the last line keeps the terminal's background.
         packed = np.concatenate((packed, np.full_like(packed[:1], -1)))
     for upper, lower in zip(packed[::2].tolist(), packed[1::2].tolist(), strict=True):
         for pair, run in groupby(zip(upper, lower, strict=True)):
@@ -37,8 +37,8 @@ def colour_lines(pixels: NDArray[np.uint8]) -> Iterator[Segment]:
         yield Segment.line()
 
 
-def mask_lines(mask: NDArray[np.bool_], *, ascii_only: bool) -> Iterator[Segment]:
-    """Draw a (height, width) mask without colour, at the size and place that `colour_lines` would give it."""
+def mask_lines(mask: Bool[np.ndarray, "height width"], *, ascii_only: bool) -> Iterator[Segment]:
+    """Draw a mask without colour, in as many characters as `colour_lines` takes."""
     glyphs = ".,'#" if ascii_only else "·" + LOWER + UPPER + FULL
     if len(mask) % 2:
         mask = np.concatenate((mask, mask[-1:]))
@@ -47,8 +47,8 @@ def mask_lines(mask: NDArray[np.bool_], *, ascii_only: bool) -> Iterator[Segment
         yield Segment.line()
 
 
-def shade_lines(levels: NDArray[np.float32], *, ascii_only: bool) -> Iterator[Segment]:
-    """Draw (height, width) levels of 0..1 without colour: the higher, the denser the character."""
+def shade_lines(levels: Float32[np.ndarray, "height width"], *, ascii_only: bool) -> Iterator[Segment]:
+    """Draw levels in 0..1 without colour: the higher the level, the denser the character."""
     ramp = " .:-=+*#%@" if ascii_only else " ░▒▓█"
     dense = (levels[::2] * len(ramp)).astype(np.intp).clip(0, len(ramp) - 1)
     for line in dense.tolist():

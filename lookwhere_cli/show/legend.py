@@ -1,4 +1,4 @@
-"""The strip below an overlay that says what its colours mean."""
+"""The strip below an overlay that explains its colours."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 from lookwhere_cli.show.colours import heat_colours
 
 BACKGROUND, INK, MUTED = (24, 24, 27), (244, 244, 245), (161, 161, 170)
-NARROWEST = 300
+MIN_WIDTH = 300  # pixels
 CAPTION_LINES = 3
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
@@ -22,14 +22,14 @@ class _Pen(NamedTuple):
 
 
 def text_size(height: int, width: int) -> int:
-    """Choose a size of text, in pixels, that reads well beside a picture of that size and fits a narrow one."""
+    """Return the size of text, in pixels, for a picture of (height, width)."""
     return int(np.clip(0.024 * (height * width) ** 0.5, 12, 160))
 
 
 def legend_strip(width: int, size: int, caption: str) -> Image.Image:
-    """Draw a strip `width` pixels wide, with text of `size` pixels: a scale of heat, a chosen cell, the caption.
+    """Draw the legend of heat and cells: the colour scale, the mark of a chosen cell, and the caption.
 
-    The caption is wrapped, and shortened after three lines.
+    width: of the strip, in pixels. size: of the text, in pixels. The caption is wrapped to at most three lines.
     """
     font = ImageFont.load_default(size)
     lines = wrapped(caption, font, width - 2 * size)
@@ -46,27 +46,34 @@ def legend_strip(width: int, size: int, caption: str) -> Image.Image:
 def class_strip(
     width: int, size: int, entries: Sequence[tuple[str, tuple[int, int, int]]], caption: str
 ) -> Image.Image:
-    """Draw a strip likewise: a swatch of each entry's colour before its text, in columns, and the caption below."""
+    """Draw the legend of classes: a swatch of colour and a text for each entry, in columns, and the caption.
+
+    width: of the strip, in pixels. size: of the text, in pixels. entries: texts and colours.
+    """
     font = ImageFont.load_default(size)
     texts = [wrapped(text, font, width - 4 * size)[0] for text, _ in entries]
     column = round(max(map(font.getlength, texts))) + 3 * size
     columns = max(1, min(len(texts), (width - size) // column))
     line = round(1.6 * size)
     lines = wrapped(caption, font, width - 2 * size)
-    below = -(-len(texts) // columns) * line + size
-    strip = Image.new("RGB", (width, below + len(lines) * line + size // 2), BACKGROUND)
+    caption_top = -(-len(texts) // columns) * line + size
+    strip = Image.new("RGB", (width, caption_top + len(lines) * line + size // 2), BACKGROUND)
     pen = _Pen(ImageDraw.Draw(strip), font, size)
     for place, (text, (_, colour)) in enumerate(zip(texts, entries, strict=True)):
-        left, top = size + place % columns * column, size // 2 + place // columns * line
-        pen.draw.rectangle((left, top + size // 8, left + size, top + size + size // 8), colour)
-        pen.draw.text((left + 3 * size // 2, top), text, INK, font)
+        _class_entry(pen, size + place % columns * column, size // 2 + place // columns * line, text, colour)
     for place, text in enumerate(lines):
-        pen.draw.text((size, below + place * line), text, MUTED, font)
+        pen.draw.text((size, caption_top + place * line), text, MUTED, font)
     return strip
 
 
+def _class_entry(pen: _Pen, left: int, top: int, text: str, colour: tuple[int, int, int]) -> None:
+    unit = pen.unit
+    pen.draw.rectangle((left, top + unit // 8, left + unit, top + unit + unit // 8), colour)
+    pen.draw.text((left + 3 * unit // 2, top), text, INK, pen.font)
+
+
 def _scale(strip: Image.Image, pen: _Pen, left: int) -> int:
-    """Draw the colour bar from low to high; return where it ends."""
+    """Draw the colour scale from low to high; return the x of its right end."""
     unit, middle = pen.unit, round(1.5 * pen.unit)
     left = _word(pen, left, "low") + unit // 2
     ramp = heat_colours(np.linspace(0, 1, 6 * unit, dtype=np.float32))
@@ -87,7 +94,7 @@ def _word(pen: _Pen, left: int, word: str) -> int:
 
 
 def wrapped(text: str, font: Font, width: int) -> list[str]:
-    """Break text into at most three lines no wider than `width` pixels, ending in … if there was more."""
+    """Break text into at most three lines of at most `width` pixels; text that was cut ends in …."""
     lines: list[str] = []
     for word in text.split():
         joined = f"{lines[-1]} {word}" if lines else word

@@ -1,27 +1,28 @@
-"""The picture at its own resolution, with the selector's heat and the cells that were read."""
+"""A picture at its full resolution, with the selector map as heat and the cells that were read."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Int
 from PIL import Image, ImageDraw
 
 from lookwhere_cli.show.colours import heat_colours, heat_levels
 from lookwhere_cli.show.geometry import OUTSIDE, Box, Cells, cell_of, cells_along, chosen_mask
-from lookwhere_cli.show.legend import BACKGROUND, NARROWEST, legend_strip, text_size
+from lookwhere_cli.show.legend import BACKGROUND, MIN_WIDTH, legend_strip, text_size
 from lookwhere_cli.text import on_one_line
 
-SMALLEST_OUTLINED = 6  # pixels of a cell's side; in smaller ones an outline would hide the picture
-BAND_PIXELS = 1 << 20  # worked on at a time, so that memory beyond the two pictures stays bounded
+MIN_OUTLINED = 6  # pixels of a cell's side; the outline of a smaller one would hide the picture
+BAND_PIXELS = 1 << 20  # processed at a time, so that memory besides the two pictures is bounded
 
 _DARKENED = [round(0.7 * value) for value in range(256)] * 3
 
 
 class _Painter:
-    """Knows the cell of every pixel of a picture, and how a cell is to look."""
+    """Paints bands of a picture by the cell of each pixel."""
 
-    def __init__(self, size: tuple[int, int], scores: NDArray[np.floating[Any]], cells: Cells, box: Box) -> None:
+    def __init__(
+        self, size: tuple[int, int], scores: Float[np.ndarray, "rows columns"], cells: Cells, box: Box
+    ) -> None:
         (height, width), (self.rows, self.columns) = size, scores.shape
         left, top, right, bottom = box
         self.row = cells_along(height, top, bottom, self.rows)
@@ -31,17 +32,17 @@ class _Painter:
         self.heat = np.concatenate((heat, np.zeros((1, 3), np.uint8)))
 
     def paint(self, band: Image.Image, top: int) -> Image.Image:
-        """Return a band of the picture, whose first row of pixels is `top`, with what was not read under heat."""
+        """Return the band that starts at the picture's row `top`, with heat over all cells that were not read."""
         cell = cell_of(self.row[top : top + band.height], self.column, self.columns)
-        dull = Image.blend(band.convert("L").convert("RGB"), band, 0.25).point(_DARKENED)
-        shaded = Image.blend(dull, Image.fromarray(self.heat[cell]), 0.55)
-        return Image.composite(band, shaded, Image.fromarray(self.chosen[cell]))
+        grey = Image.blend(band.convert("L").convert("RGB"), band, 0.25).point(_DARKENED)
+        heated = Image.blend(grey, Image.fromarray(self.heat[cell]), 0.55)
+        return Image.composite(band, heated, Image.fromarray(self.chosen[cell]))
 
     def outline(self, canvas: Image.Image) -> None:
-        """Draw a border around what was read, white within black, to stand out on any picture."""
+        """Outline the cells that were read, in white on black, which is visible on any picture."""
         ys, xs = _edges(self.row, self.rows), _edges(self.column, self.columns)
         side = min((ys[-1] - ys[0]) / self.rows, (xs[-1] - xs[0]) / self.columns)
-        if side < SMALLEST_OUTLINED:
+        if side < MIN_OUTLINED:
             return
         thickest = text_size(len(self.row), len(self.column)) / 5
         stroke, draw = max(1, round(min(side / 20, thickest))), ImageDraw.Draw(canvas)
@@ -52,8 +53,10 @@ class _Painter:
                 draw.rectangle((left - before, top - before, right + after, bottom + after), colour)
 
 
-def _borders(chosen: NDArray[np.bool_], ys: list[int], xs: list[int]) -> Iterator[tuple[int, int, int, int]]:
-    """Yield left, top, right, bottom of every line between a chosen cell and one that is not, or the outside."""
+def _borders(
+    chosen: Bool[np.ndarray, "rows columns"], ys: list[int], xs: list[int]
+) -> Iterator[tuple[int, int, int, int]]:
+    """Yield left, top, right, bottom of each line that separates a chosen cell from another one or the outside."""
     framed = np.pad(chosen, 1)
     for row, column in np.argwhere(framed[:-1, 1:-1] != framed[1:, 1:-1]).tolist():
         yield xs[column], ys[row], xs[column + 1], ys[row]
@@ -61,8 +64,8 @@ def _borders(chosen: NDArray[np.bool_], ys: list[int], xs: list[int]) -> Iterato
         yield xs[column], ys[row], xs[column], ys[row + 1]
 
 
-def _edges(cell: NDArray[np.intp], cells: int) -> NDArray[np.intp]:
-    """Give the first pixel of every cell along a side, and the one after the last."""
+def _edges(cell: Int[np.ndarray, " pixels"], cells: int) -> Int[np.ndarray, " edges"]:
+    """Return the first pixel of each cell along a side, then the pixel after the last cell."""
     inside = np.flatnonzero(cell != OUTSIDE)
     if not inside.size:
         return np.zeros(cells + 1, dtype=np.intp)
@@ -70,16 +73,17 @@ def _edges(cell: NDArray[np.intp], cells: int) -> NDArray[np.intp]:
 
 
 def overlay(
-    picture: Image.Image, scores: NDArray[np.floating[Any]], cells: Cells, box: Box, caption: str
+    picture: Image.Image, scores: Float[np.ndarray, "rows columns"], cells: Cells, box: Box, caption: str
 ) -> Image.Image:
-    """Draw heat and cells on a picture at its own resolution, and a legend below it.
+    """Draw the selector map and the cells that were read on a picture, and a legend below it.
 
-    picture: as displayed, full resolution. scores: (rows, columns), any range. cells: the (row, column) pairs that
-    were read; they stay clear and are outlined, all others are dulled under the heat. box: left, top, right, bottom
-    of what the grid covers, in the picture's pixels. caption: a sentence for the legend.
-    The picture stands at the top left, unscaled; a narrow one gets a margin on the right for the legend's sake.
+    picture: as displayed, at full resolution. scores: the selector map, any range. cells: the (row, column) pairs that
+    were read; they stay clear and are outlined, all others are dimmed under heat. box: left, top, right, bottom of the
+    part that the grid covers, in pixels of the picture. caption: a sentence for the legend.
+    The result has the picture at its top left, unscaled; if the picture is narrower than the legend, there is a margin
+    on its right.
     """
-    strip = legend_strip(max(picture.width, NARROWEST), text_size(picture.height, picture.width), on_one_line(caption))
+    strip = legend_strip(max(picture.width, MIN_WIDTH), text_size(picture.height, picture.width), on_one_line(caption))
     painter = _Painter((picture.height, picture.width), scores, cells, box)
     canvas = Image.new("RGB", (strip.width, picture.height + strip.height), BACKGROUND)
     step = max(1, BAND_PIXELS // picture.width)

@@ -1,49 +1,48 @@
-"""One HTML page that stands by itself: where the model looked, for any k, and what it said at several."""
+"""One self-contained HTML page: where the model looked, for any k, and its predictions at several k."""
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from numpy.typing import NDArray
+from jaxtyping import Float
 from PIL import Image
 
 from lookwhere_cli.output.rows import Label
 from lookwhere_cli.show.colours import heat_colours, heat_levels
 from lookwhere_cli.show.geometry import Box
+from lookwhere_cli.show.html import picture_uri, render, shrink
 from lookwhere_cli.text import on_one_line
 
-LONGEST_SIDE, SHORTEST_LONG_SIDE = 1600, 480
+LONGEST_SIDE, SHORTEST_LONG_SIDE = 1600, 480  # pixels
 PICTURES_AT_FULL_SIDE = 12
-THUMBNAIL_SIDE = 112
+THUMBNAIL_SIDE = 112  # pixels
+QUALITY = 86  # of JPEGs
 
 
 @dataclass(frozen=True)
 class PagePicture:
-    """What the page knows of one picture.
+    """A picture on the page.
 
     Attributes:
-        name: shown as it is, whatever it holds.
+        name: any text.
         picture: as displayed; it is shrunk for the page.
         grid: (rows, columns) of cells.
-        scores: (rows, columns), the selector's map, any range.
+        scores: the selector map, any range.
         order: all cell indices (row * columns + column), best first.
-        box: left, top, right, bottom of what the grid covers, in the picture's pixels.
-        predictions: for each computed k, the labels, most probable first. At least one k.
-        macs: for each computed k, the multiply-adds; between two of them the page interpolates.
+        box: left, top, right, bottom of the part that the grid covers, in pixels of the picture.
+        predictions: the labels at each computed k, most probable first; at least one k.
+        macs: the multiply-adds at each computed k; the page interpolates between them.
         macs_full: multiply-adds of the full ViT on all cells.
-        k: where the slider stands at first.
-        coarse: (rows, columns) of the patches in which all of it is read as well, whatever k is; None where it is not.
+        k: where the slider is at first.
+        coarse: (rows, columns) of the coarse patches, read at every k; None for a model without them.
     """
 
     name: str
     picture: Image.Image
     grid: tuple[int, int]
-    scores: NDArray[np.floating[Any]]
+    scores: Float[np.ndarray, "rows columns"]
     order: Sequence[int]
     box: Box
     predictions: Mapping[int, Sequence[Label]]
@@ -54,42 +53,31 @@ class PagePicture:
 
 
 def page(pictures: Sequence[PagePicture], title: str) -> str:
-    """Write the page: HTML with its style, script and pictures inside, which asks nothing of any network.
+    """Return the page as HTML with its style, script and pictures inside; it loads nothing from a network.
 
-    Many pictures are each shown smaller, so that the page stays within some megabytes.
+    The more pictures there are, the smaller each is, so that the page stays within some megabytes.
     """
     side = _longest_side(len(pictures))
     title = on_one_line(title)
     data = json.dumps({"title": title, "pictures": [_for_script(picture, side) for picture in pictures]})
-    templates = Environment(
-        loader=PackageLoader("lookwhere_cli.show"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    # Within <script> only a `<` could end it or open a comment; as an escape it means the same to JSON.
-    return templates.get_template("page.html.j2").render(title=title, data=data.replace("<", "\\u003c"))
+    # In <script>, only `<` could end the element or start a comment; JSON reads the escape as the same character.
+    return render("page.html.j2", title=title, data=data.replace("<", "\\u003c"))
 
 
 def _longest_side(pictures: int) -> int:
-    """Choose the longest side of each picture, in pixels: their area in all stops growing after the twelfth."""
+    """Return the longest side of each picture, in pixels. From the 13th on, their total area grows no more."""
     share = (PICTURES_AT_FULL_SIDE / max(pictures, PICTURES_AT_FULL_SIDE)) ** 0.5
     return max(SHORTEST_LONG_SIDE, round(LONGEST_SIDE * share))
 
 
 def _for_script(picture: PagePicture, side: int) -> dict[str, Any]:
-    """Arrange what the page's script reads of one picture."""
-    height, width = picture.picture.height, picture.picture.width
+    """Return the data of a picture that the page's script reads."""
+    width, height = picture.picture.size
     left, top, right, bottom = picture.box
-    shown = _shrunk(picture.picture, side)
-    heat = Image.fromarray(heat_colours(heat_levels(picture.scores)))
     return {
         "name": on_one_line(picture.name),
         "size": [height, width],
-        "source": _data_uri(shown, "JPEG"),
-        "thumbnail": _data_uri(_shrunk(shown, THUMBNAIL_SIDE), "JPEG"),
-        "heat": _data_uri(heat, "PNG"),
+        **_images(picture, side),
         "box": [left / width, top / height, right / width, bottom / height],
         "grid": list(picture.grid),
         "order": [int(cell) for cell in picture.order],
@@ -104,13 +92,11 @@ def _for_script(picture: PagePicture, side: int) -> dict[str, Any]:
     }
 
 
-def _shrunk(picture: Image.Image, side: int) -> Image.Image:
-    small = picture.convert("RGB")
-    small.thumbnail((side, side), Image.Resampling.LANCZOS, reducing_gap=3.0)
-    return small
-
-
-def _data_uri(picture: Image.Image, kind: str) -> str:
-    file = io.BytesIO()
-    picture.save(file, kind, quality=86, optimize=True)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(file.getvalue()).decode()}"
+def _images(picture: PagePicture, side: int) -> dict[str, str]:
+    shown = shrink(picture.picture, side)
+    heat = Image.fromarray(heat_colours(heat_levels(picture.scores)))
+    return {
+        "source": picture_uri(shown, "JPEG", QUALITY),
+        "thumbnail": picture_uri(shrink(shown, THUMBNAIL_SIDE), "JPEG", QUALITY),
+        "heat": picture_uri(heat, "PNG", QUALITY),
+    }

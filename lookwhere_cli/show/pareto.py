@@ -1,17 +1,16 @@
-"""What `lookwhere compare` measured, as a picture: accuracy against multiply-adds, and the Pareto front."""
+"""The results of `lookwhere compare` as a plot: score against multiply-adds, and the Pareto front."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lookwhere_cli.output.files import whole_file, writing
-from lookwhere_cli.show.comparison import METHODS, Results
-from lookwhere_cli.show.score_plots import new_figure, plain_ticks
-from lookwhere_cli.show.scores import TITLES
+from lookwhere_cli.show.comparison import METHODS
+from lookwhere_cli.show.figures import label_costs, new_figure, save_figure, style_axes
+from lookwhere_cli.show.tables import JsonObject
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, and a shape each: told apart by everyone, on grey paper, too.
+# Okabe and Ito's colours and a shape for each: they can be told apart with any colour vision and in grey print.
 STYLES = {
     "full": ("#000000", "*", ""),
     "smaller": ("#777777", "D", "--"),
@@ -25,18 +24,20 @@ STYLES = {
 }
 
 
-def pareto_plot(results: Results, path: Path) -> None:
-    """Draw the score against MACs (log scale), a line for each method, as a PNG, whole or not at all."""
-    with whole_file(path) as stream, writing(path):
-        draw(results, stream)
+def pareto_plot(results: JsonObject, path: Path) -> None:
+    """Draw the score against MACs, a line for each method, as a PNG.
+
+    The file is written completely or not at all. Raises UsageError or OutputError if it can't be written.
+    """
+    save_figure(_figure(results), path)
 
 
-def draw(results: Results, stream: BinaryIO) -> None:
-    """The same, to a stream."""
-    _drawn(results).savefig(stream, format="png", dpi=150)
+def draw_pareto(results: JsonObject, stream: BinaryIO) -> None:
+    """Write the plot of `pareto_plot` to a stream."""
+    _figure(results).savefig(stream, format="png", dpi=150)
 
 
-def _drawn(results: Results) -> "Figure":
+def _figure(results: JsonObject) -> "Figure":
     figure = new_figure(7.2, 4.8)
     axes = figure.add_subplot()
     for method, (colour, marker, style) in STYLES.items():
@@ -44,27 +45,22 @@ def _drawn(results: Results) -> "Figure":
         if points:
             _series(axes, points, colour, marker, style, METHODS[method])
     _front(axes, results)
-    axes.set_xscale("log")
-    plain_ticks(axes)
-    axes.set_xlabel("GMACs per picture")
-    axes.set_ylabel(f"{TITLES[results['metric']]} (%)")
-    axes.set_title(f"{results['pictures']} pictures", fontsize=10, loc="left")
-    axes.grid(color="#e5e5e5", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    label_costs(axes, results["metric"])
+    style_axes(axes, f"{results['pictures']} pictures")
     axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     return figure
 
 
-def _series(axes: Any, points: list[Results], colour: str, marker: str, style: str, label: str) -> None:
-    spent = [point["macs"] / 1e9 for point in points]
+def _series(axes: Any, points: list[JsonObject], colour: str, marker: str, style: str, label: str) -> None:
+    macs = [point["macs"] / 1e9 for point in points]
     size = 13 if marker == "*" else 6
-    reached = [100 * point["score"]["value"] for point in points]
-    axes.plot(spent, reached, color=colour, marker=marker, linestyle=style, linewidth=1.5, markersize=size, label=label)
+    scores = [100 * point["score"]["value"] for point in points]
+    axes.plot(macs, scores, color=colour, marker=marker, linestyle=style, linewidth=1.5, markersize=size, label=label)
 
 
-def _front(axes: Any, results: Results) -> None:
-    """A faint staircase through the points that nobody beats."""
+def _front(axes: Any, results: JsonObject) -> None:
+    """Draw a faint staircase through the points of the Pareto front."""
     points = sorted((one for one in results["points"] if one["front"]), key=lambda one: one["macs"])
-    spent = [point["macs"] / 1e9 for point in points]
-    reached = [100 * point["score"]["value"] for point in points]
-    axes.step(spent, reached, where="post", color="#bbbbbb", linewidth=5, alpha=0.5, zorder=0, label="Pareto front")
+    macs = [point["macs"] / 1e9 for point in points]
+    scores = [100 * point["score"]["value"] for point in points]
+    axes.step(macs, scores, where="post", color="#bbbbbb", linewidth=5, alpha=0.5, zorder=0, label="Pareto front")

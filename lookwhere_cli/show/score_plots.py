@@ -1,19 +1,21 @@
-"""What `lookwhere evaluate` measured, as pictures: accuracy against multiply-adds, and what is taken for what."""
+"""The results of `lookwhere evaluate` as plots: accuracy against multiply-adds, and the confusion matrix."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float
 
-from lookwhere_cli.output.files import whole_file, writing
-from lookwhere_cli.show.scores import TITLES, Results, ordered, short
+from lookwhere_cli.show.figures import PLAIN, label_costs, new_figure, save_figure, style_axes
+from lookwhere_cli.show.scores import ordered, short
+from lookwhere_cli.show.tables import JsonObject
+from lookwhere_cli.text import on_one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's colours, and a shape each: told apart by everyone, on grey paper, too.
+# Okabe and Ito's colours and a shape for each: they can be told apart with any colour vision and in grey print.
 LINES = {
     "selector": ("#0072b2", "o", "-", "chosen by the selector"),
     "downscaled": ("#d55e00", "D", "--", "whole picture, downscaled"),
@@ -26,38 +28,27 @@ STARS = {
     "full": ("#000000", "full ViT"),
     "teacher": ("#777777", "teacher"),
 }
-MOST = 40  # classes of a confusion matrix that can be read
+MAX_CLASSES = 40  # of a legible confusion matrix
 
 
-def accuracy_plot(results: Results, path: Path) -> None:
-    """Draw the main figure against MACs (log scale), a line for each way of reading, as a PNG, whole or not at all."""
-    _save(_accuracy(results), path)
+def accuracy_plot(results: JsonObject, path: Path) -> None:
+    """Draw the main metric against MACs, a line for each way to choose cells, as a PNG.
 
-
-def confusion_plot(results: Results, path: Path) -> None:
-    """Draw the headline row's confusion matrix, each truth's answers as shares, as a PNG, whole or not at all.
-
-    Of more than 40 classes, those that are confused most often.
+    The file is written completely or not at all. Raises UsageError or OutputError if it can't be written.
     """
-    _save(_confusion(results), path)
+    save_figure(_accuracy(results), path)
 
 
-def _save(figure: "Figure", path: Path) -> None:
-    with whole_file(path) as stream, writing(path):
-        figure.savefig(stream, format="png", dpi=150)
+def confusion_plot(results: JsonObject, path: Path) -> None:
+    """Draw the headline row's confusion matrix, in shares of each true class, as a PNG.
+
+    Of more than 40 classes, it has those that are confused most often. The file is written completely or not at all.
+    Raises UsageError or OutputError if it can't be written.
+    """
+    save_figure(_confusion(results), path)
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """A figure of so many inches, drawn without a display."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _accuracy(results: Results) -> "Figure":
+def _accuracy(results: JsonObject) -> "Figure":
     figure = new_figure(6.4, 4.4)
     axes = figure.add_subplot()
     for by, (colour, marker, style, label) in LINES.items():
@@ -70,19 +61,14 @@ def _accuracy(results: Results) -> "Figure":
         if rows:
             _series(axes, results["metric"], rows, colour, marker="*", linestyle="", label=label, markersize=13)
             axes.axhline(100 * rows[0]["scores"][results["metric"]]["value"], color=colour, linewidth=0.6, alpha=0.5)
-    axes.set_xscale("log")
-    plain_ticks(axes)
-    axes.set_xlabel("GMACs per picture")
-    axes.set_ylabel(f"{TITLES[results['metric']]} (%)")
-    axes.set_title(f"{short(results['model'])}, {results['pictures']} pictures", fontsize=10, loc="left")
-    axes.grid(color="#e5e5e5", linewidth=0.6)
-    axes.spines[["top", "right"]].set_visible(False)
+    label_costs(axes, results["metric"])
+    style_axes(axes, f"{short(results['model'])}, {results['pictures']} pictures")
     axes.legend(frameon=False, fontsize=9)
     return figure
 
 
-def _series(axes: Any, metric: str, rows: Sequence[Results], colour: str, **style: Any) -> None:
-    """A line with its intervals, faint."""
+def _series(axes: Any, metric: str, rows: Sequence[JsonObject], colour: str, **style: Any) -> None:
+    """Draw a line, and its intervals faintly."""
     values = np.array([[100 * row["scores"][metric][end] for end in ("value", "low", "high")] for row in rows])
     spent = np.array([row["macs"] / 1e9 for row in rows])
     order = np.argsort(spent)
@@ -91,47 +77,40 @@ def _series(axes: Any, metric: str, rows: Sequence[Results], colour: str, **styl
     axes.vlines(spent, low, high, color=colour, linewidth=1.2, alpha=0.35)
 
 
-def plain_ticks(axes: Any) -> None:
-    """Numbers instead of powers of ten, also between them where the axis spans less than two."""
-    from matplotlib.ticker import LogLocator, StrMethodFormatter
-
-    low, high = axes.get_xlim()
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    if high / low > 100:
-        axes.xaxis.set_major_locator(LogLocator())
-    axes.xaxis.set_minor_formatter("")
-
-
-def _confusion(results: Results) -> "Figure":
+def _confusion(results: JsonObject) -> "Figure":
     names, shares = _most_confused(results["confusion"])
     side = 2.2 + 0.24 * len(names)
     figure = new_figure(side + 0.8, side)
     axes = figure.add_subplot()
     image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, shrink=0.8, label="% of the true class")
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=8)
-    axes.set_yticks(range(len(names)), names, fontsize=8)
+    shown = [on_one_line(name) for name in names]
+    axes.set_xticks(range(len(names)), shown, rotation=90, fontsize=8, **PLAIN)
+    axes.set_yticks(range(len(names)), shown, fontsize=8, **PLAIN)
     axes.set_xlabel("answer")
     axes.set_ylabel("truth")
     total = len(results["confusion"]["labels"])
     if total > len(names):
         axes.set_title(f"the {len(names)} most confused of {total} classes", fontsize=10, loc="left")
     if len(names) <= 15:
-        for (truth, answer), share in np.ndenumerate(shares):
-            if share >= 0.005:
-                colour = "black" if share < 0.5 else "white"
-                axes.text(answer, truth, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
+        _write_shares(axes, shares)
     return figure
 
 
-def _most_confused(confusion: Results) -> tuple[list[str], NDArray[np.float64]]:
-    """Names of at most 40 classes, in their own order, and which share of each truth [truth, answer] was taken for."""
+def _write_shares(axes: Any, shares: Float[np.ndarray, "classes classes"]) -> None:
+    for (truth, answer), share in np.ndenumerate(shares):
+        if share >= 0.005:
+            colour = "black" if share < 0.5 else "white"
+            axes.text(answer, truth, f"{100 * share:.0f}", ha="center", va="center", fontsize=7, color=colour)
+
+
+def _most_confused(confusion: JsonObject) -> tuple[list[str], Float[np.ndarray, "classes classes"]]:
+    """Return the names of at most 40 classes, in their order, and the shares [truth, answer] of each true class."""
     labels = confusion["labels"]
     counts = np.zeros((len(labels), len(labels)), np.int64)
     for truth, answer, count in confusion["counts"]:
         counts[truth, answer] = count
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * counts.diagonal()
-    kept = np.sort(np.argsort(-wrong, kind="stable")[:MOST])
+    chosen = np.sort(np.argsort(-wrong, kind="stable")[:MAX_CLASSES])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return [labels[index] for index in kept], shares[np.ix_(kept, kept)]
+    return [labels[index] for index in chosen], shares[np.ix_(chosen, chosen)]

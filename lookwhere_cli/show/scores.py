@@ -1,11 +1,18 @@
-"""What `lookwhere evaluate` measured, as a table: cells of text for the terminal or for Markdown."""
+"""The results of `lookwhere evaluate` as a table, for the terminal or as Markdown."""
 
 from collections.abc import Callable
 
-from lookwhere_cli.show.tables import Column, Record, interval, markdown_table, milliseconds, percent, significant
-
-Results = Record
-"""The JSON object that `lookwhere evaluate` writes, or one of its rows."""
+from lookwhere_cli.show.tables import (
+    Column,
+    JsonObject,
+    interval,
+    markdown_table,
+    markdown_text,
+    milliseconds,
+    percent,
+    significant,
+)
+from lookwhere_cli.text import on_one_line
 
 TITLES = {
     "top1": "top-1",
@@ -18,23 +25,28 @@ TITLES = {
     "ap": "AP",
     "iou": "IoU",
 }
-NARROW = 76  # columns below which only the main figure and the costs are shown
+"""The titles of metrics."""
+INTERVALS = {"top1": "Wilson's method"}
+"""The method of a metric's interval; of all others, the bootstrap over pictures."""
+SUPPORTS = {"iou": "pixels"}
+"""The unit that a class's support is counted in, by its metric; of all others, pictures."""
+NARROW = 76  # columns of text below which only the main metric and the costs are shown
 ORDER = ("selector", "all", "random", "centre", "downscaled", "confidence", "exit", "full", "teacher")
 
 
-def ordered(results: Results) -> list[Results]:
-    """The rows as they are shown: by amount of cells or by exit, the full ViTs last."""
+def ordered(results: JsonObject) -> list[JsonObject]:
+    """Return the rows in the order in which they are shown: by number of cells or by exit, full ViTs last."""
     amounts = {row["patches"]: row["cells"] for row in results["rows"] if row["chosen_by"] in ("selector", "all")}
 
-    def place(row: Results) -> tuple[float, int, str]:
+    def place(row: JsonObject) -> tuple[float, int, str]:
         by = row["chosen_by"]
         return amounts.get(row["patches"], float("inf")), ORDER.index(by.partition(" ")[0]), by
 
     return sorted(results["rows"], key=place)
 
 
-def columns(results: Results, width: int) -> list[Column]:
-    """Titles, and what stands below them in each row, as many as `width` columns of text hold."""
+def columns(results: JsonObject, width: int) -> list[Column]:
+    """Return the columns that fit into `width` columns of text."""
     main, *others = results["rows"][0]["scores"]
     chosen: list[Column] = [
         ("patches", lambda row: row["patches"] or "all"),
@@ -44,107 +56,114 @@ def columns(results: Results, width: int) -> list[Column]:
     if any(row["seconds"] is not None for row in results["rows"]):
         costs.append(("ms", milliseconds))
     if width < NARROW:
-        return [*chosen, (TITLES[main], _share(main)), *costs]
+        return [*chosen, (TITLES[main], _score(main)), *costs]
     return [
         *chosen,
         ("cells", lambda row: f"{row['cells']:.0f}"),
         ("px", lambda row: str(row["size"])),
-        (TITLES[main], _share(main)),
+        (TITLES[main], _score(main)),
         ("95 %", lambda row: interval(row["scores"][main])),
-        *((TITLES[name], _share(name)) for name in others),
+        *((TITLES[name], _score(name)) for name in others),
         *costs,
     ]
 
 
-def markdown(results: Results) -> str:
-    """The table with all columns, a title and what it was measured on."""
+def markdown(results: JsonObject) -> str:
+    """Return the table with all columns as Markdown, below a title, a caption and the command; then one by class."""
     shown = columns(results, NARROW)
+    rows = ([_bold(write(row), row) for _, write in shown] for row in ordered(results))
     lines = [
-        f"# {short(results['model'])} on {results['data']}",
+        f"# {markdown_text(short(results['model']))} on {markdown_text(results['data'])}",
         "",
-        caption(results),
+        markdown_text(caption(results)),
         "",
         "```",
-        results["command"],
+        on_one_line(results["command"]),
         "```",
         "",
-        *markdown_table(
-            [title for title, _ in shown],
-            ([_bold(text(row), row) for _, text in shown] for row in ordered(results)),
-        ),
+        *markdown_table([title for title, _ in shown], rows),
         "",
-        f"## By class, {_named_row(headline_of(results))}",
+        f"## By class, {_row_name(headline_of(results))}",
         "",
         *_by_class(results),
     ]
     return "\n".join(lines) + "\n"
 
 
-def caption(results: Results) -> str:
-    """What was measured and how, in sentences."""
+def caption(results: JsonObject) -> str:
+    """Explain the data, the intervals, the times and the rows, in sentences."""
     part = "all of the data" if results["split"] == "all" else f"the split {results['split']}"
-    how = "Wilson's" if results["kind"] == "single" else "by drawing pictures anew"
-    timed = results["time"]
-    said = [f"{results['pictures']} pictures, {part}. Shares in per cent, with 95 % intervals ({how})."]
-    if timed["decode"] is not None:
-        said.append(
-            f"ms: median of {timed['pictures']} pictures, one at a time, on {timed['device']} ({timed['dtype']}), once "
-            f"a picture is open, which takes {significant(1000 * timed['decode'])} more."
-        )
+    method = INTERVALS.get(results["metric"], "bootstrap over pictures")
+    sentences = [
+        f"{results['pictures']} pictures, {part}. Scores in per cent, with 95 % intervals ({method}).",
+        *_timing(results["time"]),
+    ]
     if coarse := headline_of(results)["coarse"]:
-        said.append(f"Beside the cells all of the picture is read at about {coarse} px.")
-    smaller = [row["model"] for row in results["rows"] if row["chosen_by"] == "downscaled"]
-    if smaller:
-        said.append(f"Downscaled: all cells of a smaller picture at equal MACs, by {short(smaller[0])}.")
-    return " ".join([*said, _gain(results)])
+        sentences.append(f"Besides the cells, the whole picture is read at about {coarse} px.")
+    if smaller := [row["model"] for row in results["rows"] if row["chosen_by"] == "downscaled"]:
+        sentences.append(f"Downscaled: all cells of a smaller picture at equal MACs, by {short(smaller[0])}.")
+    return " ".join([*sentences, _gain(results)])
 
 
-def _gain(results: Results) -> str:
-    """How the headline row stands to the full ViT."""
-    headline = headline_of(results)
-    fewer = headline["macs_full"] / headline["macs"]
-    costs = f"{fewer:.1f} times fewer MACs than" if fewer >= 1 else f"{1 / fewer:.1f} times as many MACs as"
-    said = f"{_named_row(headline)}: {costs} the full ViT on the same cells"
-    full = next((row for row in results["rows"] if row["chosen_by"] == "full"), None)
-    if full is None or not full["seconds"]:
-        return f"{said}."
-    return f"{said}; {full['seconds'] / headline['seconds']:.1f} times less time than {short(full['model'])}."
-
-
-def _named_row(row: Results) -> str:
-    return row["patches"] or row["chosen_by"]
-
-
-def headline_of(results: Results) -> Results:
-    """The row of the model's own choice at its own k, or at the first that was asked for; of what a cascade does."""
+def headline_of(results: JsonObject) -> JsonObject:
+    """Return the headline row: the selector's choice at the model's own k or at the first k that was asked for; for a
+    cascade, the exits that pictures take by its thresholds.
+    """
     return next(row for row in results["rows"] if row["headline"])
 
 
 def short(model: str) -> str:
-    """A model's name without the folders that it lies in."""
+    """Return a model's name without the folders it is in."""
     return model.rstrip("/").rpartition("/")[2] or model
 
 
-def _share(name: str) -> Callable[[Results], str]:
+def _timing(time: JsonObject) -> list[str]:
+    if time["decode"] is None:
+        return []
+    return [
+        f"ms: median of {time['pictures']} pictures, one at a time, on {time['device']} ({time['dtype']}), without "
+        f"opening the picture, which takes {significant(1000 * time['decode'])} more."
+    ]
+
+
+def _gain(results: JsonObject) -> str:
+    """Compare the costs of the headline row with those of the full ViT."""
+    headline = headline_of(results)
+    fewer = headline["macs_full"] / headline["macs"]
+    costs = f"{fewer:.1f} times fewer MACs than" if fewer >= 1 else f"{1 / fewer:.1f} times as many MACs as"
+    gain = f"{_row_name(headline)}: {costs} the full ViT on the same cells"
+    full = next((row for row in results["rows"] if row["chosen_by"] == "full"), None)
+    if full is None or not full["seconds"]:
+        return f"{gain}."
+    return f"{gain}; {full['seconds'] / headline['seconds']:.1f} times less time than {short(full['model'])}."
+
+
+def _row_name(row: JsonObject) -> str:
+    return row["patches"] or row["chosen_by"]
+
+
+def _score(name: str) -> Callable[[JsonObject], str]:
     return lambda row: percent(row["scores"][name]["value"])
 
 
-def _by_class(results: Results) -> list[str]:
-    """A line per class of the data that occurs: the headline row's figure, the worst first."""
+def _by_class(results: JsonObject) -> list[str]:
+    """Return a table of the headline row's score for each class that occurs, the lowest first."""
     values = headline_of(results)["classes"]
-    known = [(values[one["name"]], one) for one in results["classes"] if values[one["name"]] is not None]
-    shown = sorted(known, key=lambda pair: pair[0])
+    scored = [(values[one["name"]], one) for one in results["classes"] if values[one["name"]] is not None]
     return markdown_table(
-        ["class", "pixels" if results["kind"] == "masks" else "pictures", TITLES[results["per_class"]]],
-        ([_named(one), f"{one['support']:,}", percent(value)] for value, one in shown),
-        words=1,
+        ["class", SUPPORTS.get(results["per_class"], "pictures"), TITLES[results["per_class"]]],
+        (
+            [_class_name(one), f"{one['support']:,}", percent(value)]
+            for value, one in sorted(scored, key=lambda pair: pair[0])
+        ),
+        text_columns=1,
     )
 
 
-def _named(one: Results) -> str:
-    """A class by the data's name, with the model's label where that is another."""
+def _class_name(one: JsonObject) -> str:
+    """Return the class's name in the data, and the model's label if it differs."""
     return one["name"] if one["name"] == one["label"] else f"{one['name']} ({one['label']})"
 
 
-def _bold(text: str, row: Results) -> str:
+def _bold(text: str, row: JsonObject) -> str:
     return f"**{text}**" if text and row["headline"] else text

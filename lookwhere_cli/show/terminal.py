@@ -1,12 +1,12 @@
-"""What a terminal shows: where the model looked, what the selector thought, and what came out."""
+"""Terminal views: the cells that were read, the selector map, the classes of pixels, and bars for labels."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from string import ascii_uppercase
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
@@ -16,17 +16,17 @@ from rich.table import Table
 from rich.text import Text
 
 from lookwhere_cli.output.rows import Label, Share
-from lookwhere_cli.show.colours import faded, heat_colours, heat_levels, mixed
+from lookwhere_cli.show.colours import blend, dim, heat_colours, heat_levels
 from lookwhere_cli.show.geometry import OUTSIDE, WHOLE, Box, Cells, cells_of_pixels, chosen_mask, fit
 from lookwhere_cli.show.halfblocks import colour_lines, has_colour, mask_lines, shade_lines
 from lookwhere_cli.text import on_one_line
 
-MAX_WIDTH, MAX_HEIGHT = 72, 24
-BAR_WIDTH = 28
+MAX_WIDTH, MAX_HEIGHT = 72, 24  # characters, lines
+BAR_WIDTH = 28  # characters
 
 
 class _Map(ABC):
-    """A picture of a given shape that fits the console's width and its own limits, in characters."""
+    """A picture drawn in characters, as large as the console's width and its own limits allow."""
 
     def __init__(self, shape: tuple[int, int], max_width: int | None, max_height: int | None) -> None:
         self._shape = shape
@@ -49,24 +49,26 @@ class _Map(ABC):
             yield from self._characters(*size, ascii_only=options.ascii_only)
 
     @abstractmethod
-    def _pixels(self, height: int, width: int) -> NDArray[np.uint8]: ...
+    def _pixels(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
+        """Return the picture for a console with colours."""
 
     @abstractmethod
-    def _characters(self, height: int, width: int, *, ascii_only: bool) -> Iterator[Segment]: ...
+    def _characters(self, height: int, width: int, *, ascii_only: bool) -> Iterator[Segment]:
+        """Draw the picture without colours; a line of characters stands for two rows of pixels."""
 
 
 class CellMap(_Map):
-    """The picture, its chosen cells lit and the rest dimmed; without colour, the chosen cells alone.
+    """A picture with its chosen cells lit and the rest dimmed; without colours, the chosen cells only.
 
-    pixels: (height, width, 3) uint8, the picture as displayed, at any resolution that keeps its shape.
-    grid: (rows, columns). cells: the chosen (row, column) pairs.
-    box_share: left, top, right, bottom of the grid in shares of the picture's sides, where it covers a part only.
-    max_width, max_height: limits in characters and lines, beside the console's own width; 72 and 24 by default.
+    pixels: the picture as displayed, at any resolution that keeps its shape. grid: (rows, columns).
+    cells: the (row, column) of each chosen cell.
+    box_share: left, top, right, bottom of the grid, as shares of the picture's sides; by default the whole picture.
+    max_width, max_height: limits in characters and lines besides the console's width; 72 and 24 by default.
     """
 
     def __init__(
         self,
-        pixels: NDArray[np.uint8],
+        pixels: UInt8[np.ndarray, "height width 3"],
         grid: tuple[int, int],
         cells: Cells,
         box_share: Box | None = None,
@@ -77,28 +79,28 @@ class CellMap(_Map):
         self._picture, self._grid, self._share = pixels, grid, box_share or WHOLE
         self._chosen = chosen_mask(grid, cells)
 
-    def _lit(self, height: int, width: int) -> NDArray[np.bool_]:
+    def _lit(self, height: int, width: int) -> Bool[np.ndarray, "height width"]:
         return self._chosen[cells_of_pixels(height, width, self._grid, self._share)]
 
-    def _pixels(self, height: int, width: int) -> NDArray[np.uint8]:
+    def _pixels(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         picture = _resized(self._picture, height, width)
-        return np.where(self._lit(height, width)[..., None], picture, faded(picture, brightness=0.34, colour=0.3))
+        return np.where(self._lit(height, width)[..., None], picture, dim(picture, brightness=0.34, saturation=0.3))
 
     def _characters(self, height: int, width: int, *, ascii_only: bool) -> Iterator[Segment]:
         return mask_lines(self._lit(height, width), ascii_only=ascii_only)
 
 
 class HeatMap(_Map):
-    """The selector's map, low to high from dark to bright, by itself or over the picture.
+    """The selector map, from dark (low) to bright (high), alone or over the picture.
 
-    scores: (rows, columns), any range; it is stretched from its lowest to its highest.
-    pixels, box_share, max_width, max_height: as in `CellMap`; without pixels the grid is drawn by itself.
+    scores: any range; see `heat_levels`.
+    pixels, box_share, max_width, max_height: as for `CellMap`; without pixels, the grid alone is drawn.
     """
 
     def __init__(
         self,
-        scores: NDArray[np.floating[Any]],
-        pixels: NDArray[np.uint8] | None = None,
+        scores: Float[np.ndarray, "rows columns"],
+        pixels: UInt8[np.ndarray, "height width 3"] | None = None,
         box_share: Box | None = None,
         max_width: int | None = None,
         max_height: int | None = None,
@@ -107,17 +109,17 @@ class HeatMap(_Map):
         self._levels, self._picture = heat_levels(scores), pixels
         self._share = WHOLE if pixels is None else box_share or WHOLE
 
-    def _cells(self, height: int, width: int) -> NDArray[np.intp]:
+    def _cells(self, height: int, width: int) -> Int[np.ndarray, "height width"]:
         rows, columns = self._levels.shape
         return cells_of_pixels(height, width, (rows, columns), self._share)
 
-    def _pixels(self, height: int, width: int) -> NDArray[np.uint8]:
+    def _pixels(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         cells = self._cells(height, width)
         heat = heat_colours(self._levels.ravel())[cells]
         if self._picture is None:
             return heat
-        grey = faded(_resized(self._picture, height, width), brightness=0.8, colour=0)
-        return np.where((cells == OUTSIDE)[..., None], faded(grey, 0.4, 0), mixed(grey, heat, opacity=0.65))
+        grey = dim(_resized(self._picture, height, width), brightness=0.8, saturation=0)
+        return np.where((cells == OUTSIDE)[..., None], dim(grey, 0.4, 0), blend(grey, heat, opacity=0.65))
 
     def _characters(self, height: int, width: int, *, ascii_only: bool) -> Iterator[Segment]:
         cells = self._cells(height, width)
@@ -125,9 +127,10 @@ class HeatMap(_Map):
 
 
 class Legend:
-    """One line that says what a map shows: how many of its cells were read.
+    """The line below a map that says how many cells were read.
 
-    lit, plain: what marks them with colour, and without; by default as in a `CellMap`.
+    read, cells: their number, and that of all cells. lit, plain: the mark of a read cell with and without colours; by
+    default those of a `CellMap`.
     """
 
     def __init__(self, read: int, cells: int, lit: str = "lit", plain: str = "") -> None:
@@ -146,18 +149,19 @@ class Legend:
 
 
 class ClassMap(_Map):
-    """Each pixel's class: its colour, bright where cells were read; without colour its letter, a capital where read.
+    """The class of each pixel: its colour, brighter in cells that were read; without colours its letter, a capital in
+    cells that were read.
 
-    classes: (height, width), class indices of the picture as displayed, at any resolution that keeps its shape.
-    shares: the picture's, which give the classes their letters, the same as in `share_bars`.
-    colours: (classes, 3). grid, cells, max_width, max_height: as in `CellMap`.
+    classes: class indices of the picture as displayed, at any resolution that keeps its shape.
+    shares: the picture's; their order gives the classes their letters, as in `share_bars`.
+    colours: by class index. grid, cells, max_width, max_height: as for `CellMap`.
     """
 
     def __init__(
         self,
-        classes: NDArray[np.uint8],
+        classes: UInt8[np.ndarray, "height width"],
         shares: Sequence[Share],
-        colours: NDArray[np.uint8],
+        colours: UInt8[np.ndarray, "classes 3"],
         grid: tuple[int, int],
         cells: Cells,
         max_width: int | None = None,
@@ -168,12 +172,12 @@ class ClassMap(_Map):
         self._letters = {share.index: _letter(place) for place, share in enumerate(shares)}
         self._chosen = chosen_mask(grid, cells)
 
-    def _lit(self, height: int, width: int) -> NDArray[np.bool_]:
+    def _lit(self, height: int, width: int) -> Bool[np.ndarray, "height width"]:
         return self._chosen[cells_of_pixels(height, width, self._grid)]
 
-    def _pixels(self, height: int, width: int) -> NDArray[np.uint8]:
+    def _pixels(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         colours = self._colours[_sampled(self._classes, height, width)]
-        return np.where(self._lit(height, width)[..., None], colours, faded(colours, brightness=0.72, colour=0.9))
+        return np.where(self._lit(height, width)[..., None], colours, dim(colours, brightness=0.72, saturation=0.9))
 
     def _characters(self, height: int, width: int, *, ascii_only: bool) -> Iterator[Segment]:
         for line, lit in zip(
@@ -193,40 +197,50 @@ class _Bar(NamedTuple):
 
 
 class _Bars:
+    """A line for each bar: its letter or swatch (if any has one), name, bar and percentage."""
+
     def __init__(self, bars: Sequence[_Bar]) -> None:
-        self._bars = bars
+        self._bars, self._marked = bars, any(bar.letter for bar in bars)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        # At 40 columns a name keeps half of the line; on wide consoles bars stop growing, so that eyes can follow.
-        percent, mark = 7, any(bar.letter for bar in self._bars) * 2
+        percent, mark = 7, 2 * self._marked
+        # At 40 columns half of the line is for the name; on wide consoles bars stay short, so that eyes can follow.
         width = max(4, min(BAR_WIDTH, (options.max_width - percent - mark) // 3))
         table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
-        room = max(4, options.max_width - width - percent - mark - 2)
+        name_width = max(4, options.max_width - width - percent - mark - 2)
         if mark:
             table.add_column(width=1)
-        table.add_column(no_wrap=True, overflow="crop" if options.ascii_only else "ellipsis", max_width=room)
+        table.add_column(no_wrap=True, overflow="crop" if options.ascii_only else "ellipsis", max_width=name_width)
         table.add_column(width=width)
         table.add_column(width=percent, justify="right", no_wrap=True)
         for place, bar in enumerate(self._bars):
-            style = "bold" if place == 0 else ""
-            filled = ProgressBar(total=1, completed=bar.value, width=width, complete_style=bar.colour)
-            name = on_one_line(bar.name).encode(options.encoding, "replace").decode(options.encoding)
-            swatch = [Text("█", bar.colour) if has_colour(console) else Text(bar.letter)] if mark else []
-            table.add_row(*swatch, Text(name, style), filled, Text(f"{100 * bar.value:.1f} %", style))
+            table.add_row(*self._mark(bar, console), *_bar_cells(bar, width, options.encoding, bold=place == 0))
         yield table
+
+    def _mark(self, bar: _Bar, console: Console) -> list[Text]:
+        if not self._marked:
+            return []
+        return [Text("█", bar.colour) if has_colour(console) else Text(bar.letter)]
+
+
+def _bar_cells(bar: _Bar, width: int, encoding: str, *, bold: bool) -> tuple[Text, ProgressBar, Text]:
+    style = "bold" if bold else ""
+    name = on_one_line(bar.name).encode(encoding, "replace").decode(encoding)
+    filled = ProgressBar(total=1, completed=bar.value, width=width, complete_style=bar.colour)
+    return Text(name, style), filled, Text(f"{100 * bar.value:.1f} %", style)
 
 
 def label_bars(labels: Sequence[Label]) -> RenderableType:
-    """Draw one line per label, in the order given: its name (shortened where it must be), a bar, a percentage."""
+    """Draw a line for each label, in the given order: its name (shortened to fit), a bar and its probability."""
     return _Bars([_Bar(label.label, label.probability, "cyan") for label in labels])
 
 
-def share_bars(shares: Sequence[Share], colours: NDArray[np.uint8], most: int = 12) -> RenderableType:
-    """The same for classes, each behind its colour or, without colour, its letter; what is beyond `most` in one line.
+def share_bars(shares: Sequence[Share], colours: UInt8[np.ndarray, "classes 3"], max_lines: int = 12) -> RenderableType:
+    """Draw a line for each share: its colour or, without colours, its letter, then its name, a bar and its share.
 
-    colours: (classes, 3).
+    colours: by class index. max_lines: if there are more shares, the last line is the sum of the rest.
     """
-    shown = shares if len(shares) <= most else shares[: most - 1]
+    shown = shares if len(shares) <= max_lines else shares[: max_lines - 1]
     bars = [
         _Bar(share.label, share.share, "rgb({},{},{})".format(*colours[share.index]), _letter(place))
         for place, share in enumerate(shown)
@@ -238,12 +252,12 @@ def share_bars(shares: Sequence[Share], colours: NDArray[np.uint8], most: int = 
 
 
 def _letter(place: int) -> str:
-    """What stands for the class with the place-th largest share where there is no colour."""
+    """Return the letter for the class with the place-th largest share."""
     return ascii_uppercase[place] if place < len(ascii_uppercase) else "?"
 
 
-def _sampled(classes: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """The classes that lie under the centres of height x width pixels."""
+def _sampled(classes: UInt8[np.ndarray, "rows columns"], height: int, width: int) -> UInt8[np.ndarray, "height width"]:
+    """Return the classes at the centres of height x width pixels."""
     rows, columns = (
         ((np.arange(count) + 0.5) * length / count).astype(np.intp)
         for count, length in zip((height, width), classes.shape, strict=True)
@@ -251,6 +265,8 @@ def _sampled(classes: NDArray[np.uint8], height: int, width: int) -> NDArray[np.
     return classes[rows[:, None], columns]
 
 
-def _resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def _resized(
+    pixels: UInt8[np.ndarray, "rows columns 3"], height: int, width: int
+) -> UInt8[np.ndarray, "height width 3"]:
     picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return np.asarray(picture)

@@ -19,7 +19,7 @@ def test_piped_it_tells_in_words(lookwhere, photos):
 def test_it_tells_what_was_read_coarsely(lookwhere, photos, tmp_path):
     html = tmp_path / "page.html"
     ran = lookwhere("explain", photos / "0.png", "--coarse", "16", "-k", "25%", "--html", html)
-    assert "8 of 35 cells read (23%) and all of it as 3 x 4 patches" in ran.out
+    assert "8 of 35 cells read (23%) and 3 x 4 coarse patches" in ran.out
     assert '"coarse": [3, 4]' in html.read_text()
     all_of_it = lookwhere("explain", photos / "0.png", "--coarse", "16", "-k", "all").out
     assert "x as many)" in all_of_it and "fewer" not in all_of_it

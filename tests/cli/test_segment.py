@@ -156,6 +156,14 @@ def test_a_turned_photo_has_mask_and_overlay_as_it_is_displayed(segment, photos,
     assert np.abs(drawn - (0.6 * colours + 0.4 * upright)).max() <= 2
 
 
+def test_the_picture_on_standard_input_has_files_called_stdin(segment, photos, tmp_path, monkeypatch, expected):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((photos / "0.png").read_bytes())))
+    ran = segment("-", "--overlay", "--rows-format", "json")
+    assert ran.code == 0 and json.loads(ran.out)[0]["path"] == "-"
+    assert files(tmp_path / "masks") == ["labelmap.txt", "stdin.overlay.png", "stdin.png"]
+    assert np.array_equal(mask(tmp_path / "masks" / "stdin.png"), expected(photos / "0.png"))
+
+
 def coco_masks(file):
     with redirect_stdout(io.StringIO()):
         coco = COCO(str(file))

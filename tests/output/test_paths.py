@@ -51,6 +51,13 @@ def test_pictures_named_one_by_one_keep_the_folders_below_their_deepest_common_o
     assert list(stems("photos", "other/x/1.jpg").values()) == ["a/1", "b/1", "b/2", "1"]
 
 
+def test_the_picture_on_standard_input_is_called_stdin(here):
+    here("photos/a.jpg")
+    assert stems("photos", "photos/a.jpg") == {"photos/a.jpg": "a"}
+    paths = output_paths(["-", "photos/a.jpg"], ["-", "photos"], OUT)
+    assert [str(path.file(".png")) for path in paths.values()] == ["masks/stdin.png", "masks/a.png"]
+
+
 def test_two_pictures_with_the_same_output_path_are_refused(here):
     here("a/1.jpg", "b/1.jpg")
     with pytest.raises(UsageError, match=r"'a/1.jpg' and 'b/1.jpg' would both be '1.jpg'"):

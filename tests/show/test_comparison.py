@@ -1,4 +1,4 @@
-"""The comparison's table, plot and page, on figures made up here."""
+"""The comparison's table, plot and page, for made-up results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from lookwhere_cli.show.comparison import columns, markdown
 from lookwhere_cli.show.comparison_page import comparison_page
-from lookwhere_cli.show.pareto import draw
+from lookwhere_cli.show.pareto import draw_pareto
 from tests.show.test_page import CHROMIUM, NASTY
 
 METHODS = ("full", "lookwhere", "cropr", "dvt")
@@ -69,7 +69,7 @@ RESULTS = {
 PICTURES = {path: Image.effect_noise((64, 96), 60).convert("RGB") for path in RIGHT}
 
 
-def test_the_table_has_what_fits() -> None:
+def test_the_table_has_the_columns_that_fit() -> None:
     assert [title for title, _ in columns(RESULTS, 80)] == ["method", "setting", "top-1", "GMACs", "ms"]
     assert [title for title, _ in columns(RESULTS, 40)] == ["method", "setting", "top-1", "GMACs"]
     wide = dict(columns(RESULTS, 140))
@@ -79,7 +79,7 @@ def test_the_table_has_what_fits() -> None:
     assert wide["to full"](RESULTS["points"][0]) == ""
 
 
-def test_what_was_not_taken_has_no_column() -> None:
+def test_costs_that_were_not_measured_have_no_column() -> None:
     bare = [one | {"seconds": None, "images_per_second": None, "memory": None} for one in RESULTS["points"]]
     shown = [title for title, _ in columns(RESULTS | {"points": bare}, 140)]
     assert not {"ms", "images/s", "MiB"} & set(shown)
@@ -94,11 +94,11 @@ def test_markdown_has_a_line_for_each_point() -> None:
 
 def test_the_plot_is_a_png() -> None:
     file = io.BytesIO()
-    draw(RESULTS, file)
+    draw_pareto(RESULTS, file)
     assert Image.open(file).format == "PNG"
 
 
-def test_hostile_names_stay_text_and_nothing_points_to_a_network() -> None:
+def test_hostile_names_stay_text_and_nothing_is_loaded_from_a_network() -> None:
     html = comparison_page(RESULTS, PICTURES, {})
     assert html.count("<script") == html.count("</script>") == 1
     bare = re.sub(r"base64,[\w+/=]+", "", html)
@@ -106,10 +106,14 @@ def test_hostile_names_stay_text_and_nothing_points_to_a_network() -> None:
     assert "default-src 'none'" in html
 
 
-def test_masks_are_shown_in_their_classes_colours() -> None:
-    told = RESULTS["differences"][0]
-    answers = [one | {"labels": [], "right": 0.75} for one in told["answers"]]
-    results = RESULTS | {"kind": "masks", "metric": "miou", "differences": [told | {"truth": None, "answers": answers}]}
+def test_masks_are_shown_in_the_colours_of_their_classes() -> None:
+    difference = RESULTS["differences"][0]
+    answers = [one | {"labels": [], "right": 0.75} for one in difference["answers"]]
+    results = RESULTS | {
+        "kind": "masks",
+        "metric": "miou",
+        "differences": [difference | {"truth": None, "answers": answers}],
+    }
     classes = {("a.png", method): np.zeros((96, 64), np.uint8) for method in ("truth", *METHODS)}
     html = comparison_page(results, PICTURES, classes)
     assert html.count("75% right") == len(METHODS)
@@ -117,7 +121,7 @@ def test_masks_are_shown_in_their_classes_colours() -> None:
     assert "filter" not in html.partition("<script>")[0].partition("</style>")[2]
 
 
-def test_what_was_dropped_on_the_way_is_dimmed() -> None:
+def test_cells_not_read_are_dark_and_dropped_cells_are_dimmed() -> None:
     html = comparison_page(RESULTS, PICTURES, {})
     assert html.count("all 6 cells, 2 to the end") == len(RIGHT)
     veils = [
@@ -133,8 +137,8 @@ def _over(text: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(text)))
 
 
-def test_agreement_is_told() -> None:
-    assert "Nowhere: all methods give the same answers." in comparison_page(RESULTS | {"differences": []}, {}, {})
+def test_a_page_without_differences_says_so() -> None:
+    assert "All methods give the same answers." in comparison_page(RESULTS | {"differences": []}, {}, {})
 
 
 # ---- in a browser
@@ -152,13 +156,15 @@ def browser() -> Any:
 
 
 @pytest.mark.parametrize("width", [400, 1300])
-def test_the_filter_shows_who_alone_is_right_or_wrong(browser: Any, tmp_path: Any, width: int) -> None:
+def test_the_filter_shows_pictures_on_which_one_method_alone_is_right_or_wrong(
+    browser: Any, tmp_path: Any, width: int
+) -> None:
     file = tmp_path / "page.html"
     file.write_text(comparison_page(RESULTS, PICTURES, {}), encoding="utf-8")
     tab = browser.new_page(viewport={"width": width, "height": 900})
-    complaints: list[str] = []
-    tab.on("console", lambda message: complaints.append(message.text))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
+    errors: list[str] = []
+    tab.on("console", lambda message: errors.append(message.text))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
     tab.goto(file.as_uri())
 
     def shown(value: str) -> list[str]:
@@ -173,4 +179,4 @@ def test_the_filter_shows_who_alone_is_right_or_wrong(browser: Any, tmp_path: An
     overflow = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     tab.close()
     assert overflow <= 0
-    assert complaints == []
+    assert errors == []

@@ -17,7 +17,7 @@ def drawn(size, grid, cells, box=None, caption="2 of 6 cells read"):
     return np.asarray(overlay(picture, scores(*grid), cells, box or (0, 0, *size), caption))
 
 
-def test_chosen_cells_stay_clear_and_all_others_do_not():
+def test_only_chosen_cells_stay_clear():
     cells = {(0, 1), (1, 2)}
     pixels = drawn((600, 400), (2, 3), cells)
     for row in range(2):
@@ -31,7 +31,7 @@ def test_heat_is_brighter_where_scores_are_higher():
     assert (np.diff(sums) > 0).all()
 
 
-def test_a_white_line_parts_chosen_from_not_chosen_but_not_chosen_from_chosen():
+def test_a_white_line_separates_chosen_cells_from_others_but_not_from_each_other():
     pixels = drawn((600, 400), (2, 3), [(0, 0), (0, 1)])
     assert tuple(pixels[100, 400]) == (255, 255, 255)
     assert tuple(pixels[200, 100]) == (255, 255, 255)
@@ -43,7 +43,7 @@ def test_small_cells_are_not_outlined():
     assert (pixels[20:24, 20:24] == GREEN).all()
 
 
-def test_the_grid_covers_the_box_alone():
+def test_the_grid_covers_the_box_only():
     pixels = drawn((600, 400), (1, 1), [(0, 0)], box=(100, 0, 500, 400))
     assert tuple(pixels[200, 120]) == tuple(pixels[200, 480]) == GREEN
     assert pixels[200, 50].sum() < sum(GREEN) / 2
@@ -51,7 +51,7 @@ def test_the_grid_covers_the_box_alone():
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 5), (20_000, 10), (10, 20_000), (301, 299), (1500, 1100)])
-def test_any_size_keeps_its_resolution_above_a_legend(size):
+def test_pictures_of_any_size_keep_their_resolution_above_the_legend(size):
     pixels = drawn(size, (1, 1), [(0, 0)])
     assert pixels.shape[1] == max(size[0], 300)
     legend = pixels[size[1] :]
@@ -59,20 +59,20 @@ def test_any_size_keeps_its_resolution_above_a_legend(size):
     assert legend.max() > 200 and np.median(legend) < 60
 
 
-def test_bands_join_without_a_seam(monkeypatch):
+def test_drawing_in_bands_changes_nothing(monkeypatch):
     whole = drawn((90, 70), (7, 9), [(3, 3)])
     monkeypatch.setattr("lookwhere_cli.show.overlay.BAND_PIXELS", 200)
     np.testing.assert_array_equal(drawn((90, 70), (7, 9), [(3, 3)]), whole)
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "1"])
-def test_other_modes_than_rgb_are_shown(mode):
+def test_pictures_of_other_modes_than_rgb_are_shown(mode):
     picture = Image.new("RGB", (64, 64), "white").convert(mode)
     pixels = np.asarray(overlay(picture, scores(2, 2), [(0, 0)], (0, 0, 64, 64), ""))
     assert tuple(pixels[10, 10]) == (255, 255, 255)
 
 
-def test_the_text_grows_with_the_picture():
+def test_text_is_larger_on_larger_pictures():
     assert text_size(5, 5) == text_size(10, 20_000) == 12
     assert 12 < text_size(2000, 3000) < text_size(6000, 8000) <= text_size(30_000, 8000)
 
@@ -89,5 +89,5 @@ def test_a_caption_is_wrapped_to_three_lines_within_the_width(text):
     assert len(text) < 100 or lines[-1].endswith("…")
 
 
-def test_a_caption_that_cannot_be_written_out_is_drawn_all_the_same():
+def test_a_caption_with_bytes_control_characters_and_missing_glyphs_is_drawn():
     drawn((50, 50), (1, 1), [], caption="caf\udce9\n\x00 犬")

@@ -50,26 +50,26 @@ def test_hostile_names_and_labels_stay_text():
     assert "&lt;/script&gt;" in html
 
 
-def test_what_was_read_coarsely_is_in_the_data():
-    told = data_of(page(PICTURES, "explained"))["pictures"]
-    assert [one["coarse"] for one in told] == [None, None, [3, 4]]
+def test_the_data_have_the_grid_of_coarse_patches():
+    pictures = data_of(page(PICTURES, "explained"))["pictures"]
+    assert [one["coarse"] for one in pictures] == [None, None, [3, 4]]
 
 
-def test_nothing_points_to_a_network():
+def test_nothing_is_loaded_from_a_network():
     html = re.sub(r"base64,[\w+/=]+", "", page([picture()], "title"))
     assert not re.search(r"(https?:)?//[a-z]", html)
     assert "default-src 'none'" in html
 
 
 @pytest.mark.parametrize(("count", "longest"), [(1, 1600), (12, 1600), (48, 800), (1000, 480)])
-def test_pictures_are_bounded_and_many_are_smaller(count, longest):
+def test_pictures_have_a_largest_size_and_many_are_smaller(count, longest):
     small = picture(size=(1700, 20))
     sizes = [image_of(shown["source"]).size for shown in data_of(page([small] * count, ""))["pictures"]]
     assert {max(size) for size in sizes} == {longest}
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 5), (20_000, 10), (10, 20_000)])
-def test_any_size_and_mode_is_shown(size):
+def test_pictures_of_any_size_and_mode_are_shown(size):
     for mode in ("RGB", "L", "RGBA"):
         one = picture(size=size, grid=(1, 1))
         shown = data_of(page([PagePicture(**{**vars(one), "picture": one.picture.convert(mode)})], ""))["pictures"][0]
@@ -108,22 +108,22 @@ def written(tmp_path_factory):
 @pytest.fixture
 def tab(browser, written):
     tab = browser.new_page(viewport={"width": 1200, "height": 900})
-    complaints, requests = [], []
-    tab.on("console", lambda message: complaints.append(message.text))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("dialog", lambda dialog: complaints.append(dialog.message))
+    errors, requests = [], []
+    tab.on("console", lambda message: errors.append(message.text))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("dialog", lambda dialog: errors.append(dialog.message))
     tab.on("request", lambda request: requests.append(request.url))
     tab.goto(written.as_uri())
     tab.wait_for_function("document.getElementById('picture').complete")
     yield tab
     tab.close()
-    assert complaints == []
+    assert errors == []
     assert [url for url in requests if not url.startswith(("data:", "file:"))] == []
     assert sum(url.startswith("file:") for url in requests) == 1
 
 
 def lit_cells(tab, shown):
-    """Return the indices of the cells whose centres are lit, as the canvas has them."""
+    """Return the indices of the cells whose centres are lit on the canvas."""
     left, top, right, bottom = (edge / side for edge, side in zip(shown.box, shown.picture.size * 2, strict=True))
     rows, columns = shown.grid
     centres = [
@@ -179,35 +179,35 @@ def test_the_keyboard_moves_the_slider(tab):
         (48, "k = 48 of 48 cells 100 % of the picture 1.10 GMACs 1.10x as many as the full ViT"),
     ],
 )
-def test_the_readout_says_what_is_read_and_what_it_costs(tab, k, expected):
+def test_the_readout_shows_cells_and_costs(tab, k, expected):
     set_slider(tab, k)
     assert text(tab, "readout") == expected
 
 
 @pytest.mark.parametrize(
-    ("k", "known", "why"),
+    ("k", "known", "note"),
     [
-        (12, 12, "computed for exactly these cells"),
-        (47, 12, "the nearest computed at or below 47"),
-        (48, 48, "computed for exactly these cells"),
-        (2, 4, "the nearest computed above 2: none is below"),
+        (12, 12, "computed for these cells"),
+        (47, 12, "computed at the nearest k below 47"),
+        (48, 48, "computed for these cells"),
+        (2, 4, "computed at the nearest k above 2; there is none below"),
     ],
 )
-def test_predictions_are_the_nearest_computed(tab, k, known, why):
+def test_predictions_are_those_at_the_nearest_computed_k(tab, k, known, note):
     set_slider(tab, k)
-    assert text(tab, "said") == f"Predictions at k = {known}"
-    assert text(tab, "nearest") == why
+    assert text(tab, "predictions") == f"Predictions at k = {known}"
+    assert text(tab, "nearest") == note
     assert text(tab, "labels").startswith(f"first at {known} {100 * known / 48:.1f} %")
     assert tab.get_attribute("#computed [aria-current=true]", "value") == str(known)
 
 
-def test_a_computed_k_is_one_click_away(tab):
+def test_a_click_sets_a_computed_k(tab):
     tab.click("#computed button[value='4']")
     assert tab.input_value("#k") == "4"
     assert lit_cells(tab, PICTURES[0]) == set(PICTURES[0].order[:4])
 
 
-def test_heat_goes_on_and_off_by_key_and_button(tab):
+def test_key_and_button_toggle_the_heat(tab):
     assert not tab.is_visible("#heat")
     tab.keyboard.press("h")
     assert tab.is_visible("#heat") and tab.is_visible("#legend")
@@ -216,7 +216,7 @@ def test_heat_goes_on_and_off_by_key_and_button(tab):
     assert not tab.is_visible("#heat") and not tab.is_visible("#legend")
 
 
-def test_one_turns_through_the_pictures_and_each_keeps_its_k(tab):
+def test_keys_change_the_picture_and_each_picture_keeps_its_k(tab):
     set_slider(tab, 30)
     tab.keyboard.press("n")
     tab.wait_for_function("document.getElementById('picture').complete")
@@ -228,13 +228,13 @@ def test_one_turns_through_the_pictures_and_each_keeps_its_k(tab):
     tab.keyboard.press("j")
     tab.keyboard.press("j")
     assert text(tab, "position") == "3 of 3" and tab.is_disabled("#next")
-    assert text(tab, "grid") == "6 × 8 cells, and all of it as 3 × 4 patches"
+    assert text(tab, "grid") == "6 × 8 cells and 3 × 4 coarse patches"
     tab.keyboard.press("k")
     tab.keyboard.press("p")
     assert text(tab, "position") == "1 of 3" and tab.input_value("#k") == "30"
 
 
-def test_heat_lies_on_the_box(tab):
+def test_heat_covers_the_box(tab):
     tab.keyboard.press("n")
     tab.keyboard.press("h")
     stage, heat = (tab.locator(f"#{name}").bounding_box() for name in ("stage", "heat"))
@@ -244,7 +244,7 @@ def test_heat_lies_on_the_box(tab):
 
 
 @pytest.mark.parametrize("width", [360, 800, 1600])
-def test_no_width_scrolls_sideways_and_pictures_keep_their_shape(tab, width):
+def test_no_page_width_scrolls_sideways_and_pictures_keep_their_shape(tab, width):
     tab.set_viewport_size({"width": width, "height": 740})
     for shown in PICTURES:
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
@@ -254,7 +254,7 @@ def test_no_width_scrolls_sideways_and_pictures_keep_their_shape(tab, width):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast_in_light_and_dark(tab, scheme):
+def test_text_has_contrast_in_both_colour_schemes(tab, scheme):
     tab.emulate_media(color_scheme=scheme)
     for identifier in ("name", "cost", "nearest"):
         ratio = tab.evaluate(
@@ -269,6 +269,6 @@ def test_text_has_contrast_in_light_and_dark(tab, scheme):
         assert ratio >= 4.5
 
 
-def test_motion_is_left_out_where_it_is_not_wanted(tab):
+def test_reduced_motion_disables_transitions(tab):
     tab.emulate_media(reduced_motion="reduce")
     assert tab.eval_on_selector("#picture", "image => getComputedStyle(image).transitionDuration") == "0s"

@@ -18,7 +18,7 @@ def history(steps, *names):
     ("names", "panels"),
     [(("loss",), (1, 1)), (("loss", "cls", "map"), (3, 1)), (("loss", "cls", "patch", "map", "rate", "k"), (3, 2))],
 )
-def test_one_panel_for_each_curve_there_is(tmp_path, names, panels):
+def test_there_is_a_panel_for_each_curve_of_the_history(tmp_path, names, panels):
     loss_curves(history(200, *names), tmp_path / "curves.png")
     picture = Image.open(tmp_path / "curves.png")
     assert picture.size == (round(540 * panels[0]), round(375 * panels[1]))
@@ -31,13 +31,13 @@ def test_short_histories_work(tmp_path, steps):
     assert (drawn.std() > 0) == (steps > 0)
 
 
-def test_records_may_lack_what_others_have_and_nan_is_a_gap(tmp_path):
+def test_records_may_lack_values_and_nan_is_a_gap(tmp_path):
     records = [*history(3, "loss"), {"step": 3, "logits": float("nan")}, {"step": 4, "logits": 0.5}]
     loss_curves(records, tmp_path / "curves.png")
     assert Image.open(tmp_path / "curves.png").width == 1080
 
 
-def test_the_file_is_replaced_whole(tmp_path):
+def test_an_existing_file_is_replaced_and_no_temporary_file_remains(tmp_path):
     path = tmp_path / "curves.png"
     path.write_bytes(b"old")
     loss_curves(history(5, "loss"), path)
@@ -45,6 +45,6 @@ def test_the_file_is_replaced_whole(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["curves.png"]
 
 
-def test_a_folder_that_is_not_there_is_an_error(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(UsageError, match=r"curves\.png"):
         loss_curves(history(5, "loss"), tmp_path / "no" / "curves.png")

@@ -11,8 +11,9 @@ from PIL import Image
 
 pytest.importorskip("matplotlib")
 
-from lookwhere_cli.show.score_plots import MOST, accuracy_plot, confusion_plot
+from lookwhere_cli.show.score_plots import MAX_CLASSES, accuracy_plot, confusion_plot
 from lookwhere_cli.show.scores import caption, columns, markdown, ordered, short
+from lookwhere_cli.text import on_one_line
 
 
 def row(by: str, patches: str | None, macs: float, value: float, **more: Any) -> dict[str, Any]:
@@ -53,14 +54,14 @@ def results(**more: Any) -> dict[str, Any]:
     }
 
 
-def test_rows_go_by_amount_and_the_full_vit_comes_last() -> None:
+def test_rows_are_ordered_by_number_of_cells_and_the_full_vit_is_last() -> None:
     assert [(one["patches"], one["chosen_by"]) for one in ordered(results())] == [
         *(("25%", "selector"), ("25%", "random"), ("25%", "downscaled")),
         *(("50%", "selector"), ("50%", "random"), ("all", "all"), (None, "full")),
     ]
 
 
-def test_a_narrow_terminal_sees_the_main_figure_and_the_costs() -> None:
+def test_a_narrow_terminal_shows_the_main_metric_and_the_costs() -> None:
     assert [title for title, _ in columns(results(), 40)] == ["patches", "chosen by", "top-1", "GMACs", "ms"]
     assert [title for title, _ in columns(results(), 80)][2:7] == ["cells", "px", "top-1", "95 %", "ECE"]
     shown = {title: text(results()["rows"][0]) for title, text in columns(results(), 80)}
@@ -70,37 +71,37 @@ def test_a_narrow_terminal_sees_the_main_figure_and_the_costs() -> None:
     }
 
 
-def test_without_times_there_is_no_such_column() -> None:
+def test_without_times_there_is_no_column_for_them() -> None:
     untimed = results(rows=[row("selector", "50%", 4e6, 0.8, headline=True)])
     untimed["time"]["decode"] = None
     assert "ms" not in [title for title, _ in columns(untimed, 80)]
     assert "ms" not in caption(untimed)
 
 
-def test_the_caption_says_what_the_headline_saves() -> None:
+def test_the_caption_compares_the_headline_with_the_full_vit() -> None:
     assert "50%: 2.0 times fewer MACs" in caption(results())
     assert "1.5 times less time than whole." in caption(results())
     assert "the split val" in caption(results())
 
 
-def test_the_caption_says_what_is_read_beside_the_cells() -> None:
-    assert "Beside" not in caption(results())
+def test_the_caption_mentions_coarse_patches() -> None:
+    assert "Besides" not in caption(results())
     coarse = results(rows=[row("selector", "50%", 4e6, 0.8, headline=True, coarse=128)])
-    assert "all of the picture is read at about 128 px" in caption(coarse)
+    assert "the whole picture is read at about 128 px" in caption(coarse)
 
 
-def test_markdown_has_the_command_the_table_and_the_classes() -> None:
+def test_markdown_has_the_command_the_table_and_a_table_by_class() -> None:
     text = markdown(results())
     assert text.startswith("# m on d\n")
     assert "lookwhere evaluate d" in text
     assert "| **50%** | **selector** |" in text
     assert "| a\\|b | 40 | 80.0 |" in text
-    assert "cat" not in text  # of which there is no example
+    assert "cat" not in text  # a class without examples
     table = [line for line in text.splitlines() if line.startswith("| ")]
     assert {line.replace("\\|", "").count("|") for line in table} == {10, 4}
 
 
-def test_a_models_name_is_its_last_part() -> None:
+def test_a_model_s_short_name_is_the_last_part_of_its_path() -> None:
     assert [short(name) for name in ("m", "a/b/m", "a/m/", "/")] == ["m", "m", "m", "/"]
 
 
@@ -108,7 +109,7 @@ def drawn(path: Path) -> np.ndarray:
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-def test_the_plot_shows_every_way_of_reading(tmp_path: Path) -> None:
+def test_the_plot_shows_every_way_to_choose_cells(tmp_path: Path) -> None:
     accuracy_plot(results(), tmp_path / "all.png")
     fewer = results()
     fewer["rows"] = [one for one in fewer["rows"] if one["chosen_by"] != "random"]
@@ -119,15 +120,37 @@ def test_the_plot_shows_every_way_of_reading(tmp_path: Path) -> None:
     assert [entry.name for entry in sorted(tmp_path.iterdir())] == ["all.png", "fewer.png"]
 
 
-def test_a_single_row_can_be_drawn(tmp_path: Path) -> None:
+def test_a_plot_of_a_single_row_is_drawn(tmp_path: Path) -> None:
     accuracy_plot(results(rows=[row("all", "all", 4e6, 0.8, headline=True)]), tmp_path / "one.png")
     assert drawn(tmp_path / "one.png").std() > 0
 
 
-def test_of_many_classes_the_most_confused_are_drawn(tmp_path: Path) -> None:
+def test_a_plot_of_many_classes_shows_the_most_confused(tmp_path: Path) -> None:
     few = {"labels": list("abc"), "counts": [[0, 0, 9], [1, 2, 3], [2, 2, 1]]}
     confusion_plot(results(confusion=few), tmp_path / "few.png")
-    names = [f"class {index}" for index in range(MOST + 20)]
+    names = [f"class {index}" for index in range(MAX_CLASSES + 20)]
     many = {"labels": names, "counts": [[index, (index * 7) % len(names), 1 + index] for index in range(len(names))]}
     confusion_plot(results(confusion=many), tmp_path / "many.png")
     assert drawn(tmp_path / "few.png").shape[0] < drawn(tmp_path / "many.png").shape[0] < 2000
+
+
+HOSTILE = "$\\frac{x_2$ [red]x[/red] <script>\n| a |\x1b[31m\x07"
+
+
+def test_hostile_names_stay_on_their_line_of_markdown() -> None:
+    row_of_class = row("selector", "50%", 4e6, 0.8, headline=True, classes={HOSTILE: 0.8})
+    named = {"model": HOSTILE, "data": HOSTILE, "command": f"lookwhere evaluate {HOSTILE}\n```"}
+    classes = [{"name": HOSTILE, "label": HOSTILE, "support": 40}]
+    text = markdown(results(rows=[row_of_class], classes=classes, **named))
+    assert "<script" not in text.replace("lookwhere evaluate " + on_one_line(HOSTILE), "")
+    assert text.splitlines().count("```") == 2
+    assert all(line.isprintable() for line in text.split("\n"))
+    (line,) = [line for line in text.splitlines() if line.endswith("| 40 | 80.0 |")]
+    assert line.startswith("| $\\frac{x_2$ [red]x[/red] &lt;script>\\n\\| a \\|\\x1b")
+
+
+def test_hostile_names_start_no_formula_in_plots(tmp_path: Path) -> None:
+    accuracy_plot(results(model=HOSTILE), tmp_path / "accuracy.png")
+    confusion = {"labels": [HOSTILE, "cat"], "counts": [[0, 0, 30], [0, 1, 10]]}
+    confusion_plot(results(confusion=confusion), tmp_path / "confusion.png")
+    assert drawn(tmp_path / "accuracy.png").std() > 0 and drawn(tmp_path / "confusion.png").std() > 0

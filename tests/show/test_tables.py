@@ -1,4 +1,4 @@
-"""Tables in the terminal and in Markdown: what is repeated, what stands out, what is narrow."""
+"""Tables in the terminal and in Markdown."""
 
 from __future__ import annotations
 
@@ -25,30 +25,33 @@ def printed(width: int, **options: Any) -> str:
     return console.file.getvalue()
 
 
-def test_a_first_word_that_stays_the_same_is_written_once() -> None:
+def test_a_first_cell_equal_to_the_one_above_is_empty() -> None:
     lines = printed(80).splitlines()
     assert [line.split() for line in lines[2:4]] == [["25%", "2310"], ["b"]]
     assert printed(80).count("a method with a long name") == 1
 
 
-def test_what_is_prominent_is_bold() -> None:
+def test_records_are_bold_by_their_field() -> None:
     (bold,) = [line for line in printed(80, force_terminal=True).splitlines() if "25%" in line]
     assert "\x1b[1m" in bold
 
 
-def test_words_are_folded_where_it_is_narrow_and_figures_are_whole() -> None:
+def test_a_narrow_table_folds_text_and_keeps_numbers_whole() -> None:
     text = printed(24)
     assert max(map(len, text.splitlines())) <= 24 and "2310" in text and "12.3" in text
 
 
-def test_markdown_escapes_what_parts_cells() -> None:
-    assert markdown_table(["a", "b"], [["x|y", "1"]], words=1) == ["| a | b |", "| --- | ---: |", "| x\\|y | 1 |"]
+def test_markdown_escapes_separators_line_breaks_and_html_in_cells() -> None:
+    rows = [["x|y", "1"], ["a\n<b>\x1b", "2"]]
+    assert markdown_table(["a", "b"], rows, text_columns=1) == [
+        *("| a | b |", "| --- | ---: |", "| x\\|y | 1 |", "| a\\n&lt;b>\\x1b | 2 |")
+    ]
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0.0043, "0.0043"), (0.21999, "0.22"), (3.104, "3.1"), (12.34, "12.3"), (2310, "2310")]
 )
-def test_three_digits(value: float, text: str) -> None:
+def test_numbers_have_three_significant_digits(value: float, text: str) -> None:
     assert significant(value) == text
 
 

@@ -53,7 +53,7 @@ def test_a_pixel_belongs_to_the_cell_that_holds_its_centre(pixels, cells, start,
 
 
 @given(height=st.integers(1, 30_000), width=st.integers(1, 30_000))
-def test_fitting_keeps_the_shape_and_the_limits(height, width):
+def test_fit_keeps_the_shape_and_the_limits(height, width):
     rows, columns = fit(height, width, 48, 72)
     assert 1 <= rows <= 48 and 1 <= columns <= 72
     assert rows == 48 or columns == 72
@@ -84,24 +84,24 @@ def test_the_map_fits_the_terminal_and_keeps_the_shape(console_width, width):
     assert height == round(width * 60 / 90)
 
 
-def test_limits_of_the_large_map_are_the_callers():
+def test_a_caller_can_set_larger_limits():
     assert drawn(CellMap(WHITE, (8, 12), [], max_width=150, max_height=60), 200).shape[:2] == (100, 150)
     assert drawn(CellMap(WHITE, (8, 12), [], max_width=150, max_height=10), 200).shape[:2] == (20, 30)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (5, 5), (2000, 1), (1, 2000), (3, 4)])
-def test_odd_shapes_work(shape):
+def test_extreme_shapes_work(shape):
     height, width = drawn(CellMap(np.full((*shape, 3), 200, np.uint8), (1, 1), [(0, 0)])).shape[:2]
     assert 1 <= height <= 48 and 1 <= width <= 72
 
 
-def test_what_the_grid_does_not_cover_is_never_lit():
+def test_pixels_outside_the_grid_are_never_lit():
     middle = (0.25, 0.0, 0.75, 1.0)
     pixels = drawn(CellMap(WHITE, (1, 1), [(0, 0)], box_share=middle))
     np.testing.assert_array_equal(pixels[10, :, 0] == 255, [18 <= column < 54 for column in range(72)])
 
 
-def test_the_dimmed_part_is_dark_and_nearly_grey():
+def test_cells_that_were_not_chosen_are_dark_and_nearly_grey():
     red = np.zeros((10, 10, 3), np.uint8)
     red[..., 0] = 255
     dim = drawn(CellMap(red, (1, 2), [(0, 0)]))[0, -1].astype(int)
@@ -110,12 +110,12 @@ def test_the_dimmed_part_is_dark_and_nearly_grey():
 
 
 @pytest.mark.parametrize("options", [{"no_color": True}, {"color_system": None}, {"color_system": "standard"}])
-def test_without_colours_characters_show_where(options):
+def test_without_colours_characters_mark_the_chosen_cells(options):
     text = printed(CellMap(WHITE[:40, :40], (2, 2), [(0, 1), (1, 0)], max_width=8), **options)
     assert text.splitlines() == ["····████"] * 2 + ["████····"] * 2
 
 
-def test_half_lines_and_plain_ascii():
+def test_half_lines_and_ascii_consoles_work():
     square = WHITE[:30, :30]
     cells = [(0, 0), (1, 1), (2, 0), (2, 1)]
     assert printed(CellMap(square, (3, 3), cells, max_width=3), no_color=True).splitlines() == ["▀▄·", "██·"]
@@ -123,7 +123,7 @@ def test_half_lines_and_plain_ascii():
     assert ascii_text.splitlines() == ["',.", "##."]
 
 
-def test_a_256_colour_terminal_gets_its_own_codes():
+def test_a_terminal_with_256_colours_gets_their_codes():
     text = printed(CellMap(WHITE, (2, 2), [(0, 0)]), color_system="256")
     assert "38;5;" in text and "38;2;" not in text
 
@@ -133,7 +133,7 @@ def test_heat_runs_from_dark_to_bright():
     assert pixels[0] < pixels[len(pixels) // 2] < pixels[-1]
 
 
-def test_heat_over_a_picture_takes_the_pictures_shape_and_leaves_the_rest_grey():
+def test_heat_over_a_picture_has_its_shape_and_leaves_the_rest_grey():
     green = np.zeros((60, 90, 3), np.uint8)
     green[..., 1] = 200
     pixels = drawn(HeatMap(np.eye(3, dtype=np.float32), green, box_share=(0.0, 0.0, 0.5, 1.0))).astype(int)
@@ -142,27 +142,27 @@ def test_heat_over_a_picture_takes_the_pictures_shape_and_leaves_the_rest_grey()
     assert pixels[4, 4].sum() > pixels[4, 30].sum()
 
 
-def test_heat_without_colour_is_denser_where_it_is_higher():
+def test_heat_without_colours_is_denser_where_scores_are_higher():
     text = printed(HeatMap(np.array([[0.0, 1.0]], np.float32), max_width=8), no_color=True)
     assert set(text.splitlines()) == {"    ████"}
 
 
 @given(st.lists(st.floats(width=32), min_size=1, max_size=30))
-def test_levels_are_within_bounds_whatever_the_scores(scores):
+def test_levels_are_in_0_to_1_for_any_scores(scores):
     levels = heat_levels(np.array(scores, np.float32))
     assert ((levels >= 0) & (levels <= 1)).all()
 
 
-def test_equal_scores_are_neither_high_nor_low():
+def test_equal_scores_have_level_one_half():
     assert heat_levels(np.full((2, 3), 7.0)).tolist() == [[0.5] * 3] * 2
 
 
-def test_a_long_tail_does_not_make_all_else_bright():
+def test_a_long_tail_of_low_scores_does_not_reduce_contrast():
     levels = heat_levels(np.array([-31.0, -14.0, 0.0, 3.0], np.float32))
     assert levels.tolist() == [0.0, 0.0, 0.5, 1.0]
 
 
-def test_lightness_of_the_colours_never_falls():
+def test_lightness_never_falls_along_the_heat_scale():
     colours = heat_colours(np.linspace(0, 1, 256, dtype=np.float32)) / 255
     linear = np.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
     assert (np.diff(linear @ (0.2126, 0.7152, 0.0722)) >= -1e-4).all()
@@ -185,19 +185,19 @@ def test_label_bars_take_one_line_each_and_never_overflow(width, encoding):
     assert lines[0].rstrip().endswith("84.3 %")
 
 
-def test_labels_are_shown_as_they_are_and_cannot_drive_the_terminal():
+def test_labels_with_markup_and_escape_sequences_are_printed_as_text():
     text = printed(label_bars(LABELS), color_system=None)
     assert "[bold]not markup" in text
     assert "\x1b" not in text
 
 
-def test_longer_bars_for_the_more_probable():
+def test_more_probable_labels_have_longer_bars():
     lines = printed(label_bars(LABELS), color_system=None).splitlines()
     filled = [line.count("━") for line in lines]
     assert filled[0] > filled[1] > filled[3] == 0
 
 
-def test_the_legend_counts():
+def test_the_legend_has_the_number_of_cells():
     assert printed(Legend(98, 196), color_system="truecolor").count("lit: the 98 of 196 cells that were read") == 1
     assert "█: the 1 of 196 cells that was read" in printed(Legend(1, 196), no_color=True)
     assert "capitals: the 2 of" in printed(Legend(2, 196, "bright", "capitals"), no_color=True)
@@ -208,7 +208,7 @@ HALVES = np.repeat(np.array([[0], [2], [2], [2]], np.uint8), 8, axis=1)
 
 
 @pytest.mark.parametrize("console_width", [20, 40, 200])
-def test_a_class_has_its_colour_bright_where_it_was_read(console_width):
+def test_classes_have_their_colours_brighter_in_cells_that_were_read(console_width):
     pixels = drawn(ClassMap(HALVES, SHARES, class_colours(3), (2, 2), [(0, 0), (1, 1)]), console_width)
     height, width = pixels.shape[:2]
     sky, road = class_colours(3)[[0, 2]]
@@ -218,7 +218,7 @@ def test_a_class_has_its_colour_bright_where_it_was_read(console_width):
     assert (dimmed == dimmed[0]).all() and (dimmed[0] < road + 20).all() and dimmed[0].sum() < 0.9 * road.sum()
 
 
-def test_without_colour_a_class_is_a_letter_and_a_capital_where_it_was_read():
+def test_without_colours_a_class_is_a_letter_and_a_capital_in_cells_that_were_read():
     drawn_without = printed(ClassMap(HALVES, SHARES, class_colours(3), (1, 2), [(0, 1)], 8, 4), no_color=True)
     assert drawn_without.splitlines() == ["bbbbBBBB", "aaaaAAAA"]
     lines = printed(share_bars(SHARES, class_colours(3)), color_system=None).splitlines()
@@ -226,7 +226,7 @@ def test_without_colour_a_class_is_a_letter_and_a_capital_where_it_was_read():
     assert "█" in printed(share_bars(SHARES, class_colours(3)), color_system="truecolor")
 
 
-def test_many_classes_are_added_up_in_the_last_line():
+def test_the_last_line_is_the_sum_of_the_classes_beyond_the_limit():
     many = [Share(f"class {index}", index, 1 / 30) for index in range(30)]
     lines = printed(share_bars(many, class_colours(30)), color_system=None).splitlines()
     assert len(lines) == 12 and "19 more" in lines[-1] and lines[-1].endswith(" 63.3 %")

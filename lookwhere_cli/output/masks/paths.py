@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from lookwhere_cli.errors import UsageError
 
+STANDARD_INPUT, STANDARD_INPUT_NAME = "-", "stdin"
+
 
 class OutputPath(NamedTuple):
     """Where the files of one picture go.
@@ -28,9 +30,9 @@ def output_paths(pictures: Sequence[str], inputs: Sequence[str], out: Path) -> d
     """Return the output path of each picture, in the order of `pictures`.
 
     Pictures found in a folder among `inputs` keep their sub-folders below it. All other pictures (named one by one, by
-    a pattern or in a list) keep their sub-folders below the deepest folder that holds all of them. Two pictures in one
-    folder that differ only in their endings keep them. Pictures inside `out`, if `out` is below an input folder, are
-    the output of an earlier run and are left out.
+    a pattern or in a list) keep their sub-folders below the deepest folder that holds all of them; the picture on
+    standard input, "-", is called "stdin". Two pictures in one folder that differ only in their endings keep them.
+    Pictures inside `out`, if `out` is below an input folder, are the output of an earlier run and are left out.
 
     pictures: as `find_pictures` returns them for `inputs`.
 
@@ -70,6 +72,9 @@ def _relative_paths(pictures: Sequence[str], inputs: Sequence[str], out: Path) -
     inside_out = os.path.join(os.path.abspath(out), "")  # noqa: PTH100, PTH118
     relative: dict[str, str | None] = {}
     for picture in pictures:
+        if picture == STANDARD_INPUT:
+            relative[picture] = STANDARD_INPUT_NAME
+            continue
         folder = next((folder for folder in folders if picture.startswith(folder)), None)
         if folder is None:
             relative[picture] = None

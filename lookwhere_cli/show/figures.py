@@ -1,0 +1,57 @@
+"""What all plots share: figures without a display, axes, and text from outside that matplotlib does not interpret."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.show.scores import TITLES
+from lookwhere_cli.text import on_one_line
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PLAIN = {"parse_math": False}
+"""Properties of text from outside: `$` starts no formula."""
+
+
+def new_figure(width: float, height: float) -> "Figure":
+    """Return a figure of a size in inches, drawn without a display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: "Figure", path: str | Path) -> None:
+    """Write a figure as a PNG, completely or not at all. Raises UsageError or OutputError if it can't be written."""
+    with whole_file(Path(path)) as stream, writing(path):
+        figure.savefig(stream, format="png", dpi=150)
+
+
+def style_axes(axes: Any, title: str) -> None:
+    """Set the title, a light grid and two spines."""
+    axes.set_title(on_one_line(title), fontsize=10, loc="left", **PLAIN)
+    axes.grid(color="#e5e5e5", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def label_costs(axes: Any, metric: str) -> None:
+    """Label the axes: multiply-adds (log scale) and the metric in per cent."""
+    axes.set_xscale("log")
+    _plain_ticks(axes)
+    axes.set_xlabel("GMACs per picture")
+    axes.set_ylabel(f"{TITLES[metric]} (%)")
+
+
+def _plain_ticks(axes: Any) -> None:
+    """Write numbers instead of powers of ten on the x axis, and some between the powers if it spans less than two."""
+    from matplotlib.ticker import LogLocator, StrMethodFormatter
+
+    low, high = axes.get_xlim()
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    if high / low > 100:
+        axes.xaxis.set_major_locator(LogLocator())
+    axes.xaxis.set_minor_formatter("")
