@@ -88,7 +88,8 @@ def main() -> None:
 def _end(failure: Exception, sentence: str, code: int) -> NoReturn:
     """Exit with a sentence, below the traceback where `--debug` asks for it."""
     if "--debug" in sys.argv:
-        traceback.print_exception(failure)
+        lines = "".join(traceback.format_exception(failure)).rstrip("\n").split("\n")
+        print(*map(on_one_line, lines), sep="\n", file=sys.stderr)
     print(on_one_line(f"Error: {sentence}"), file=sys.stderr)
     sys.exit(code)
 

@@ -62,7 +62,7 @@ def test_masks(lookwhere, masked, tmp_path):  # noqa: F811
     assert ran.code == 0, ran.err
     results = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert results["metric"] == "miou"
-    assert "the mask" in (tmp_path / "out" / "comparison.html").read_text()
+    assert "true mask" in (tmp_path / "out" / "comparison.html").read_text()
 
 
 @pytest.mark.parametrize(
