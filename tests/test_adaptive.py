@@ -16,7 +16,7 @@ from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.images.view import _DecodedView
+from lookwhere_cli.images.view import View
 from lookwhere_cli.loading import load
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Config
@@ -92,9 +92,9 @@ def test_a_row_says_what_its_picture_took(
         assert row.k == len(row.cells) == predictor.ks(row.grid)[(row.exit or 0) - 1]
         assert row.cells == load(predictor.loaded.name, k=row.k, device="cpu").classify(file).cells
     read: Counter[str] = Counter()
-    patches = _DecodedView.patches
+    patches = View.patches
     monkeypatch.setattr(
-        _DecodedView, "patches", lambda view, cells: read.update({view.path: len(cells)}) or patches(view, cells)
+        View, "patches", lambda view, cells: read.update({view.path: len(cells)}) or patches(view, cells)
     )
     for row in predictor.classify(files):
         assert read[row.path] == row.k  # each cell once

@@ -32,7 +32,7 @@ def costs_of(entrants: Sequence[Entrant], paths: Sequence[str]) -> list[Cost]:
     """
     reading = entrants[0].predictors[0].reading
     chosen = evenly(paths, TOGETHER)
-    pictures = [decode_file(path, reading).pixels for path in chosen]
+    pictures = [decode_file(path, reading).image() for path in chosen]
     predictors = [entrant.predictors[0] for entrant in entrants]
     seconds = one_by_one(predictors, pictures[:ALONE])
     rates = in_batches(predictors, pictures)

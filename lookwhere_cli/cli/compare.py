@@ -229,7 +229,7 @@ def _pictures(results: Mapping[str, Any]) -> dict[str, Image.Image]:
     from lookwhere_cli.images.frame import Reading
 
     small = Reading(patch=1, size=SHOWN)
-    return {one["path"]: decode_file(one["path"], small).pixels for one in results["differences"]}
+    return {one["path"]: decode_file(one["path"], small).image() for one in results["differences"]}
 
 
 def _classes(results: Mapping[str, Any], comparison: Comparison) -> dict[tuple[str, str], NDArray[np.uint8]]:

@@ -1,9 +1,9 @@
 """From whatever a file holds to 8-bit sRGB on a background."""
 
-from collections.abc import Iterator
-from functools import lru_cache
+from collections.abc import Callable, Iterator
+from functools import lru_cache, partial
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,26 +13,29 @@ if TYPE_CHECKING:
     from PIL.ImageCms import ImageCmsTransform
 
 _SIXTEEN_BITS = {"I;16", "I;16L", "I;16B", "I;16N"}
-_STRIP_PIXELS = 1 << 20
+_STRIP_PIXELS = 1 << 18
 
 
-def to_eight_bits(picture: Image.Image) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return the picture as L, RGB, RGBA or CMYK with 8 bits a channel, and notes on how it was scaled.
+Conversion: TypeAlias = Callable[[Image.Image], Image.Image]
+
+
+def eight_bits(picture: Image.Image) -> tuple[Conversion, tuple[str, ...]]:
+    """Return what converts any part of a picture to L, RGB, RGBA or CMYK with 8 bits a channel, and notes on scaling.
 
     16-bit grey is scaled by the type's range; 32-bit integers and floats by the picture's own finite range, which the
-    note names. (Pillow itself hands out 16-bit colour as its upper 8 bits.)
+    note names. (Pillow itself returns the upper 8 bits of 16-bit colour.)
     """
     if picture.mode in _SIXTEEN_BITS or (picture.mode == "I" and picture.format == "PPM"):
-        return _rescaled(picture, 0.0, 65535.0), ()
+        return partial(_rescaled, low=0.0, high=65535.0), ()
     if picture.mode in ("I", "F"):
         low, high = _finite_range(picture)
         kind = "32-bit float" if picture.mode == "F" else "32-bit integer"
-        return _rescaled(picture, low, high), (f"{kind}, scaled from {low:g}..{high:g}",)
+        return partial(_rescaled, low=low, high=high), (f"{kind}, scaled from {low:g}..{high:g}",)
     if picture.has_transparency_data:
-        return _converted(picture, "RGBA"), ()
+        return partial(_converted, mode="RGBA"), ()
     if picture.mode in ("1", "L"):
-        return _converted(picture, "L"), ()
-    return _converted(picture, "CMYK" if picture.mode == "CMYK" else "RGB"), ()
+        return partial(_converted, mode="L"), ()
+    return partial(_converted, mode="CMYK" if picture.mode == "CMYK" else "RGB"), ()
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None, background: tuple[int, int, int]) -> Image.Image:

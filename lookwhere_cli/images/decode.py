@@ -1,94 +1,116 @@
-"""Opening a picture file and decoding it, at the smallest scale that is enough."""
+"""Decoding a picture, at the smallest scale that is enough: at most twice the grid's pixels are kept of it."""
 
-import os
-import struct
+import math
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BytesIO, TextIOBase
-from pathlib import Path
-from typing import IO
+from typing import NamedTuple
 
-from PIL import Image, ImageFile
+import numpy as np
+from PIL import Image
 
-from lookwhere_cli.errors import PictureError
-from lookwhere_cli.images.colour import to_eight_bits, to_srgb
-from lookwhere_cli.images.formats import FORMATS, brand_of
-from lookwhere_cli.images.frame import Box, Grid, Reading, frame_for
+from lookwhere_cli.images.colour import Conversion, eight_bits, to_srgb
+from lookwhere_cli.images.frame import Box, Reading, frame_for
+from lookwhere_cli.images.header import check_pixels, failures, frame_notes, opened_picture, turn_of
 from lookwhere_cli.images.limit import pillow_limit
-from lookwhere_cli.images.names import EncodedPicture, StandardInput, in_message, picture_name
+from lookwhere_cli.images.names import EncodedPicture, picture_name
+from lookwhere_cli.images.orientation import Turn
+from lookwhere_cli.images.source import DecodedSource
 
-_ORIENTATION = 274
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-# A picture that decodes to more than this is averaged down, to no less than twice the grid: a batch of giants must fit.
-_KEPT_PIXELS = 4_000_000
+_KEPT_PER_PIXEL = 2
+"""A picture keeps at most so many pixels, in each direction, for a pixel of the grid."""
+_REACH = 5
+"""Pixels that are kept around the part that is read, since resampling to the grid reaches for them."""
+_BAND_PIXELS = 1 << 21
+"""Decoded pixels that are converted together: a large picture should not need a second copy of itself."""
+_REDUCING_GAP = 3.0
+"""Where at least so many blocks of pixels remain for a pixel, Pillow averages blocks first, which is faster."""
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """A decoded picture, as displayed.
+class Plan(NamedTuple):
+    """What a header and a reading say about decoding a picture. All but `size` is of the picture as it is stored.
 
-    pixels: RGB. size: (height, width) at full resolution. grid: (rows, columns). scale: full-resolution pixels per
-    decoded pixel. box: (left, top, right, bottom) of what is read, in full-resolution pixels. notes: for the user.
+    size: (height, width) as displayed. box: what is read, in full-resolution pixels. rows, columns: the grid's pixels.
     """
 
-    pixels: Image.Image
+    turn: Turn
     size: tuple[int, int]
-    grid: Grid
     box: Box
-    scale: int
-    notes: tuple[str, ...]
+    rows: int
+    columns: int
+
+    @property
+    def divisor(self) -> int:
+        """The largest divisor of a JPEG's size, of those that its decoder offers, that still fills the grid."""
+        left, top, right, bottom = self.box
+        room = min((right - left) / self.columns, (bottom - top) / self.rows)
+        return next((divisor for divisor in (8, 4, 2) if room >= divisor), 1)
 
 
-@dataclass(frozen=True)
-class _Plan:
-    """What a file's header says: `turn` is the EXIF orientation, `room` the pixels of the box per pixel of the grid."""
+class Kept(NamedTuple):
+    """What is kept along one axis: decoded pixels near..far, resampled to so many pixels."""
 
-    turn: int
-    size: tuple[int, int]
-    grid: Grid
-    box: Box
-    room: float
+    near: float
+    far: float
+    pixels: int
 
+    @property
+    def scale(self) -> float:
+        """Decoded pixels per kept pixel."""
+        return (self.far - self.near) / self.pixels
 
-def decode_file(file: EncodedPicture, reading: Reading) -> Decoded:
-    """Decode a picture file. Raises PictureError with a sentence that names the file."""
-    name = picture_name(file)
-    with _failures(name), pillow_limit(reading.max_pixels), _opened(file) as stream:
-        picture = _identify(stream, name)
-        _refuse_giants(picture, name, reading.max_pixels)
-        plan = _plan(picture, reading)
-        notes = _frames(picture)
-        return _decode(picture, plan, _draft(picture, plan.room), reading.background, notes)
+    def source(self, start: int, stop: int, length: int) -> tuple[int, int]:
+        """Return the first and the last of `length` decoded pixels that kept pixels start..stop are made of."""
+        reach = 2 * self.scale + 1 if self.scale > 1 else 0
+        near, far = self.near + start * self.scale - reach, self.near + stop * self.scale + reach
+        return max(0, math.floor(near)), min(length, math.ceil(far))
 
 
-def decode_picture(picture: Image.Image, reading: Reading, name: str) -> Decoded:
+def decode_file(file: EncodedPicture, reading: Reading, name: str = "") -> DecodedSource:
+    """Decode a picture file. Raises PictureError with a sentence that names it; `name` stands for its path."""
+    name = name or picture_name(file)
+    with opened_picture(file, name, reading.max_pixels) as picture:
+        plan, notes = plan_for(picture, reading), frame_notes(picture)
+        return _decode(picture, plan, _draft(picture, plan.divisor), reading.background, name, notes)
+
+
+def decode_picture(
+    picture: Image.Image, reading: Reading, name: str = "", notes: tuple[str, ...] = ()
+) -> DecodedSource:
     """Decode a Pillow image, which is left as it is. Raises PictureError with a sentence that names it."""
-    with _failures(name), pillow_limit(reading.max_pixels):
-        _refuse_giants(picture, name, reading.max_pixels)
-        return _decode(picture, _plan(picture, reading), 1, reading.background, ())
+    with failures(name), pillow_limit(reading.max_pixels):
+        check_pixels(picture, name, reading.max_pixels)
+        return _decode(picture, plan_for(picture, reading), 1, reading.background, name, notes)
 
 
-def _plan(picture: Image.Image, reading: Reading) -> _Plan:
-    turn = _orientation(picture)
-    width, height = picture.size[::-1] if turn >= 5 else picture.size
-    grid, box = frame_for(height, width, reading)
-    across = (box[2] - box[0]) / (grid[1] * reading.patch)
-    down = (box[3] - box[1]) / (grid[0] * reading.patch)
-    return _Plan(turn, (height, width), grid, box, min(across, down))
+def plan_for(picture: Image.Image, reading: Reading) -> Plan:
+    """Plan the decoding of a picture from its header."""
+    width, height = picture.size
+    turn = turn_of(picture)
+    size = turn.size(height, width)
+    grid, box = frame_for(*size, reading)
+    rows, columns = turn.size(*grid)
+    return Plan(turn, size, turn.stored_box(box, height, width), rows * reading.patch, columns * reading.patch)
 
 
-def _draft(picture: Image.Image, room: float) -> int:
-    """Ask a JPEG's decoder for 1/8, 1/4 or 1/2 of the size where that still fills the grid; return the divisor."""
-    divisor = next((step for step in (8, 4, 2) if room >= step), 1)
+def kept_of(near: float, far: float, pixels: int, extent: float, length: int) -> Kept:
+    """Return what is kept along an axis of which near..far is read into `pixels` pixels of the grid.
+
+    extent: where the picture ends. length: where its decoded pixels end, which is up to one pixel later.
+    """
+    most = _KEPT_PER_PIXEL * pixels
+    if extent <= most:
+        return Kept(0, length, length)
+    if near <= 0 and far >= extent:
+        return Kept(0, extent, most)
+    scale = max(1.0, (far - near) / max(most / 2, most - 2 * _REACH - 2))
+    near, far = max(0.0, near - _REACH * scale), min(extent, far + _REACH * scale)
+    if scale > 1:
+        return Kept(near, far, min(most, round((far - near) / scale)))
+    near, far = math.floor(near), min(length, math.ceil(far))
+    return Kept(near, far, far - near)
+
+
+def _draft(picture: Image.Image, divisor: int) -> int:
+    """Ask a JPEG's decoder for a fraction of the size; return the divisor, 1 where there is no such choice."""
     if divisor == 1 or picture.format not in ("JPEG", "MPO"):
         return 1
     width, height = picture.size
@@ -97,145 +119,49 @@ def _draft(picture: Image.Image, room: float) -> int:
 
 
 def _decode(
-    picture: Image.Image, plan: _Plan, scale: int, background: tuple[int, int, int], notes: tuple[str, ...]
-) -> Decoded:
+    picture: Image.Image,
+    plan: Plan,
+    divisor: int,
+    background: tuple[int, int, int],
+    name: str,
+    notes: tuple[str, ...],
+) -> DecodedSource:
     picture.load()
-    profile = picture.info.get("icc_profile")
-    pixels, more_notes = to_eight_bits(picture)
-    factor = int(plan.room / scale / 2)
-    if factor > 1 and pixels.width * pixels.height > _KEPT_PIXELS:
-        pixels, scale = pixels.reduce(factor), scale * factor
-    pixels = to_srgb(pixels, profile, background)
-    if plan.turn in _TURNS:
-        pixels = pixels.transpose(_TURNS[plan.turn])
-    return Decoded(pixels, plan.size, plan.grid, plan.box, scale, notes + more_notes)
+    height, width = plan.turn.size(*plan.size)
+    # A divided size is rounded up, so that the last decoded row and column show less of the picture than the others.
+    right, bottom = (width / divisor, height / divisor) if divisor > 1 else map(float, picture.size)
+    across, down = right / width, bottom / height
+    columns = kept_of(plan.box[0] * across, plan.box[2] * across, plan.columns, right, picture.width)
+    rows = kept_of(plan.box[1] * down, plan.box[3] * down, plan.rows, bottom, picture.height)
+    convert, range_notes = eight_bits(picture)
+    pixels = np.empty((*plan.turn.size(rows.pixels, columns.pixels), 3), np.uint8)
+    stored = plan.turn.stored_view(pixels)
+    for start, band in _bands(picture, rows, columns, convert):
+        band = to_srgb(band, picture.info.get("icc_profile"), background)
+        stored[start : start + band.height] = band
+    place = (
+        -columns.near / columns.scale,
+        -rows.near / rows.scale,
+        (right - columns.near) / columns.scale,
+        (bottom - rows.near) / rows.scale,
+    )
+    place = plan.turn.displayed_box(place, rows.pixels, columns.pixels)
+    return DecodedSource(pixels, plan.size, place, name, notes + range_notes)
 
 
-def _orientation(picture: Image.Image) -> int:
-    """Return the EXIF orientation, 1..8; 1 where it is missing or broken."""
-    if picture.format == "TIFF":  # Pillow turns these itself
-        return 1
-    try:
-        value = picture.getexif().get(_ORIENTATION, 1)
-    except (SyntaxError, ValueError, TypeError, struct.error, KeyError):
-        return 1
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _frames(picture: Image.Image) -> tuple[str, ...]:
-    """Note that only the first of several frames is read. (A camera's MPO and a PSD's layers hold no further pages.)"""
-    if picture.format not in ("GIF", "WEBP", "PNG", "TIFF", "AVIF"):
-        return ()
-    try:
-        count = getattr(picture, "n_frames", 1)
-    except (EOFError, SyntaxError, OSError, ValueError):
-        return ()
-    return (f"first of {count} frames",) if count > 1 else ()
-
-
-def _refuse_giants(picture: Image.Image, name: str, max_pixels: int) -> None:
-    width, height = picture.size
-    if width * height > max_pixels:
-        raise PictureError(
-            f"{in_message(name)} is {width} x {height} = {width * height:,} pixels, more than the {max_pixels:,} "
-            "that are read; raise --max-pixels if you trust the file."
-        )
-
-
-def _identify(stream: IO[bytes], name: str) -> ImageFile.ImageFile:
-    """Find the decoder by content, as PIL.Image.open does, but among the formats that are read here only."""
-    start = stream.read(32)
-    if not start:
-        raise PictureError(f"{in_message(name)} is empty (0 bytes).")
-    if brand_of(start) == "HEIF":
-        _register_heif()
-    for register in (Image.preinit, Image.init):
-        register()
-        for kind in FORMATS:
-            if (picture := _try(kind, stream, start[:16], name)) is not None:
-                return picture
-    raise PictureError(_unknown(start[:16], name))
-
-
-def _try(kind: str, stream: IO[bytes], start: bytes, name: str) -> ImageFile.ImageFile | None:
-    try:
-        if not _accepts(kind, start):
-            return None
-        stream.seek(0)
-        return Image.OPEN[kind][0](stream, name)
-    except (SyntaxError, IndexError, TypeError, struct.error):
-        return None
-
-
-def _accepts(kind: str, start: bytes) -> bool:
-    """Return True if Pillow has a decoder that can try a file with these first bytes."""
-    if kind not in Image.OPEN:
-        return False
-    accept = Image.OPEN[kind][1]
-    # A string says that Pillow was built without the library that this format needs.
-    return accept is None or accept(start) is True
-
-
-def _unknown(start: bytes, name: str) -> str:
-    brand = brand_of(start)
-    if brand == "HEIF" and not _accepts(brand, start):
-        return f"{in_message(name)} is HEIC or HEIF, which needs one more package: pip install 'lookwhere[heif]'."
-    if brand == "AVIF" and not _accepts(brand, start):
-        return f"{in_message(name)} is AVIF, which needs a newer Pillow: pip install -U pillow."
-    return f"{in_message(name)} is not a picture of a known format, or its header is damaged."
-
-
-def _register_heif() -> None:
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        return
-    register_heif_opener()
-
-
-@contextmanager
-def _opened(file: EncodedPicture) -> Iterator[IO[bytes]]:
-    """Open a picture file as a seekable stream at its start. An open file is read whole, and stays open."""
-    if isinstance(file, StandardInput):
-        yield BytesIO(file.content)
-    elif isinstance(file, bytes):
-        yield BytesIO(file)
-    elif isinstance(file, str | os.PathLike):
-        with Path(os.fsdecode(file)).open("rb") as stream:
-            yield stream if stream.seekable() else BytesIO(stream.read())
-    else:
-        yield BytesIO(_content_of(file))
-
-
-def _content_of(file: IO[bytes] | TextIOBase) -> bytes:
-    if isinstance(file, TextIOBase):
-        subject = in_message(picture_name(file))
-        raise PictureError(f"{subject} is open as text; open it in binary mode: open(path, 'rb').")
-    if file.seekable():  # as Pillow does: what was written into a BytesIO is read from its start
-        file.seek(0)
-    return file.read()
-
-
-@contextmanager
-def _failures(name: str) -> Iterator[None]:
-    """Turn the exceptions of the system and of Pillow's decoders into a PictureError that names the picture."""
-    subject = in_message(name)
-    try:
-        yield
-    except PictureError:
-        raise
-    except FileNotFoundError as error:
-        raise PictureError(f"{subject} is not there.") from error
-    except IsADirectoryError as error:
-        raise PictureError(f"{subject} is a folder, not a picture.") from error
-    except PermissionError as error:
-        raise PictureError(f"{subject} may not be read: permission denied.") from error
-    except Image.DecompressionBombError as error:
-        raise PictureError(f"{subject} holds more pixels than are read; raise --max-pixels if you trust it.") from error
-    except MemoryError as error:
-        raise PictureError(f"{subject} does not fit in memory.") from error
-    except OSError as error:  # Pillow raises it for damaged data too, but without a number
-        reason = f"can't be opened: {error.strerror}" if error.errno else f"is damaged or cut short: {error}"
-        raise PictureError(f"{subject} {reason}.") from error
-    except Exception as error:  # a damaged file can make a decoder raise anything
-        raise PictureError(f"{subject} is damaged or cut short: {error}.") from error
+def _bands(picture: Image.Image, rows: Kept, columns: Kept, convert: Conversion) -> Iterator[tuple[int, Image.Image]]:
+    """Yield (first row, pixels) of bands of what is kept of a picture, as L, RGB, RGBA or CMYK."""
+    step = max(1, int(_BAND_PIXELS / (picture.width * rows.scale)))
+    left, right = columns.source(0, columns.pixels, picture.width)
+    for start in range(0, rows.pixels, step):
+        stop = min(start + step, rows.pixels)
+        top, bottom = rows.source(start, stop, picture.height)
+        box = left, top, right, bottom
+        band = convert(picture if box == (0, 0, *picture.size) else picture.crop(box))
+        if columns.scale == rows.scale == 1:
+            yield start, band
+            continue
+        near, far = rows.near + start * rows.scale - top, rows.near + stop * rows.scale - top
+        inner = columns.near - left, near, min(columns.far - left, band.width), min(far, band.height)
+        size = columns.pixels, stop - start
+        yield start, band.resize(size, Image.Resampling.BICUBIC, inner, _REDUCING_GAP)

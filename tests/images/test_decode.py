@@ -91,7 +91,7 @@ def test_a_16_bit_tiff_is_scaled_by_the_types_range(tmp_path, order):
 
 @pytest.mark.parametrize(("kind", "name"), [(np.float32, "float"), (np.int32, "integer")])
 def test_32_bits_are_scaled_by_their_own_range_which_is_noted(tmp_path, kind, name):
-    values = np.linspace(-500, 1500, 3 * 500).reshape(3, 500).astype(kind)
+    values = np.linspace(-500, 1500, 3 * 400).reshape(3, 400).astype(kind)
     Image.fromarray(values).save(tmp_path / "a.tif")
     view = open_view(tmp_path / "a.tif", READING)
     assert view.notes == (f"32-bit {name}, scaled from -500..1500",)

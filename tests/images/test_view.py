@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -18,7 +18,7 @@ READING = Reading(16, 224)
 
 
 def whole(picture, view, patch):
-    """All cells of a picture by the plain way: resize all that is read, across and then down, then cut."""
+    """Cut all cells of a picture the plain way: resize all that is read, across and then down, then cut."""
     rows, columns = view.grid
     left, top, right, bottom = view.box
     wide, high = columns * patch, rows * patch
@@ -27,25 +27,43 @@ def whole(picture, view, patch):
     return resized.reshape(rows, patch, columns, patch, 3).swapaxes(1, 2).reshape(-1, patch, patch, 3)
 
 
+def kept_size(view):
+    """The (height, width) of the pixels that a view holds."""
+    return view.source.pixels.shape[:2]
+
+
 @st.composite
 def readings(draw):
-    patch = draw(st.sampled_from([1, 4, 14, 16]))
+    patch = draw(st.sampled_from([4, 14, 16]))
     mode = draw(st.sampled_from(["whole", "crop", "stretch"]))
-    return Reading(patch, patch * draw(st.integers(1, 12)), mode, crop_share=draw(st.floats(0.2, 1)))
+    return Reading(patch, patch * draw(st.integers(4, 12)), mode, crop_share=draw(st.floats(0.2, 1)))
 
 
-@given(st.integers(1, 300), st.integers(1, 300), readings(), st.data())
+@given(st.integers(1, 150), st.integers(1, 150), readings(), st.data())
 def test_patches_equal_resizing_the_whole_and_cutting(height, width, reading, data):
     picture = Image.fromarray(noise(height, width))
     view = view_of(picture, reading)
+    assume(kept_size(view) == (height, width))
     count = view.grid[0] * view.grid[1]
     cells = data.draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=count, unique=True))
     patches = view.patches(np.array(cells))
     expected = whole(picture, view, reading.patch)[cells]
     assert patches.dtype == np.uint8
-    # Pillow holds the edges of a box in single precision, which now and then tips a value to its neighbour.
-    assert np.abs(patches.astype(int) - expected).max() <= 1
-    assert (patches != expected).sum() <= max(3, 0.01 * patches.size)
+    if reading.mode == "crop":  # Pillow holds a box's edges in single precision, which tips a value now and then
+        assert np.abs(patches.astype(int) - expected).max() <= 1
+        assert (patches != expected).sum() <= max(3, 0.01 * patches.size)
+    else:
+        np.testing.assert_array_equal(patches, expected)
+
+
+@given(st.integers(1, 400), st.integers(1, 400), readings(), st.data())
+def test_a_patch_does_not_depend_on_the_cells_that_are_read_with_it(height, width, reading, data):
+    view = view_of(noise(height, width), reading)
+    count = view.grid[0] * view.grid[1]
+    every = view.patches(np.arange(count))
+    cells = data.draw(st.lists(st.integers(0, count - 1), min_size=1, max_size=count, unique=True))
+    np.testing.assert_array_equal(view.patches(np.array(cells)), every[cells])
+    np.testing.assert_array_equal(view.patches(np.array(cells[:1])), every[cells[:1]])
 
 
 @pytest.mark.parametrize(("height", "width"), [(375, 500), (500, 375), (299, 299), (854, 1280), (60, 100)])
@@ -77,10 +95,11 @@ def test_a_cell_outside_of_the_grid_is_an_error():
         view_of(noise(30, 40), READING).patches(np.array([192]))
 
 
-@given(st.integers(1, 200), st.integers(1, 200), readings(), st.integers(1, 64), st.integers(1, 64))
+@given(st.integers(1, 150), st.integers(1, 150), readings(), st.integers(1, 64), st.integers(1, 64))
 def test_a_thumbnail_is_the_box_resized(height, width, reading, rows, columns):
     picture = Image.fromarray(noise(height, width))
     view = view_of(picture, reading)
+    assume(kept_size(view) == (height, width))
     thumbnail = view.thumbnail(rows, columns)
     assert thumbnail.dtype == np.uint8
     assert thumbnail.flags.writeable
@@ -115,7 +134,7 @@ def test_a_jpeg_is_decoded_no_larger_than_the_grid_needs(tmp_path, side, divisor
     view = open_view(tmp_path / "a.jpg", READING)
     assert view.size == (side, side)
     assert view.box == (0, 0, side, side)
-    assert view._pixels.size == (-(-side // divisor),) * 2
+    assert kept_size(view) == (-(-side // divisor),) * 2
     with Image.open(tmp_path / "a.jpg") as full:
         cells = np.arange(196)
         error = np.abs(view.patches(cells).astype(int) - whole(full, view, 16)[cells])
@@ -128,7 +147,7 @@ def test_the_reduced_decode_keeps_the_box_in_place(tmp_path):
     pixels[500:1100, 300:903] = 255
     Image.fromarray(pixels).save(tmp_path / "a.jpg", quality=95)
     view = open_view(tmp_path / "a.jpg", Reading(16, 224, "crop", crop_share=0.75))
-    assert view._pixels.size == (301, 400)
+    assert kept_size(view) == (400, 301)
     thumbnail = view.thumbnail(224, 224)[..., 0]
     scale = 224 / (0.75 * 1203)
     inside = thumbnail > 127
@@ -136,19 +155,6 @@ def test_the_reduced_decode_keeps_the_box_in_place(tmp_path):
     assert inside.any(axis=1).sum() == pytest.approx(600 * scale, abs=1)
     assert np.flatnonzero(inside.any(axis=0))[0] == pytest.approx((300 - view.box[0]) * scale, abs=1)
     assert np.flatnonzero(inside.any(axis=1))[0] == pytest.approx((500 - view.box[1]) * scale, abs=1)
-
-
-def test_a_giant_is_averaged_down_to_no_less_than_twice_the_grid(tmp_path):
-    picture = Image.fromarray(smooth(2400, 3200))
-    picture.save(tmp_path / "a.png", compress_level=1)
-    view = open_view(tmp_path / "a.png", READING)
-    assert view.size == (2400, 3200)
-    assert view._pixels.width >= 2 * 256
-    assert view._pixels.height >= 2 * 192
-    assert view._pixels.width * view._pixels.height < 1_000_000
-    cells = np.arange(192)
-    error = np.abs(view.patches(cells).astype(int) - whole(picture, view, 16)[cells])
-    assert error.max() <= 2
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 5), (1, 700), (10, 20_000), (20, 65_000), (65_000, 20)])

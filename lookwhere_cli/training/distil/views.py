@@ -94,7 +94,7 @@ class Views(Dataset[UInt8[Tensor, "batch 3 height width"]]):
         folder = self.folders[int(rng.integers(len(self.folders)))]
         # Twice the view's side: a crop of a quarter of the picture still has the pixels that the view asks for.
         reading = Reading(self.recipe.patch, 2 * max(self.recipe.sizes))
-        picture = decode_file(folder[int(rng.integers(len(folder)))], reading).pixels
+        picture = decode_file(folder[int(rng.integers(len(folder)))], reading).image()
         box = crop_box(picture.height, picture.width, size[1] / size[0], self.recipe.area, rng)
         view = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box)
         return augment(

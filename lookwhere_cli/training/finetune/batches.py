@@ -169,7 +169,7 @@ class Batches(Dataset[Batch]):
 def load_sample(example: Example, look: Look | None, reading: Reading) -> Sample:
     """A picture at the scale that `reading` needs, with its mask and where to look. Raises PictureError."""
     decoded = decode_file(example.path, reading)
-    pixels = decoded.pixels.convert("RGB")
+    pixels = decoded.image()
     boxes = look.boxes(example.path) if look else None
     where = look.mask(example.path) if look else None
     return Sample(

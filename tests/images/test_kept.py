@@ -1,0 +1,90 @@
+"""How much is kept of a picture: at most twice the grid's pixels in each direction, whatever its format."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from lookwhere_cli.images.decode import kept_of
+from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.images.view import open_view, view_of
+from tests.images.pictures import noise, smooth
+
+KINDS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "JPEG2000", "AVIF", "PPM", "array", "image")
+
+
+def opened(pixels, kind, reading):
+    if kind == "array":
+        return view_of(pixels, reading)
+    picture = Image.fromarray(pixels)
+    if kind == "image":
+        return view_of(picture, reading)
+    stream = io.BytesIO()
+    picture.save(stream, kind)
+    return open_view(stream, reading)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(deadline=None, max_examples=15)
+@given(
+    st.integers(1, 500),
+    st.integers(1, 500),
+    st.sampled_from(["whole", "crop", "stretch"]),
+    st.integers(2, 8),
+    st.floats(0.3, 1),
+)
+def test_no_picture_keeps_more_than_twice_its_grids_pixels(kind, height, width, mode, cells, share):
+    view = opened(noise(height, width), kind, Reading(16, 16 * cells, mode, crop_share=share))
+    rows, columns, _ = view.source.pixels.shape
+    assert rows <= 2 * 16 * view.grid[0]
+    assert columns <= 2 * 16 * view.grid[1]
+    assert view.nbytes == rows * columns * 3
+    assert view.size == (height, width)
+
+
+@pytest.mark.parametrize("mode", ["whole", "crop", "stretch"])
+@settings(deadline=None, max_examples=60)
+@given(st.integers(40, 600), st.integers(40, 600), st.integers(4, 12))
+def test_reducing_and_cropping_shift_nothing(mode, height, width, cells):
+    pixels = smooth(height, width)
+    view = view_of(pixels, Reading(4, 4 * cells, mode))
+    assume(view.source.pixels.shape[:2] != (height, width))
+    size = (2 * cells, 2 * cells)
+    expected = Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC, tuple(map(float, view.box)))
+    error = np.abs(view.thumbnail(*size).astype(int) - expected)
+    assert error.mean() < 0.5
+    assert error.max() <= 4
+
+
+def test_a_large_picture_is_reduced_band_by_band_to_what_resizing_it_at_once_gives():
+    pixels = smooth(2400, 3200)
+    view = view_of(pixels, Reading(16, 224))
+    assert view.source.pixels.shape == (2 * 192, 2 * 256, 3)
+    once = Image.fromarray(pixels).resize((512, 384), Image.Resampling.BICUBIC)
+    assert np.abs(view.source.pixels.astype(int) - once).max() <= 1
+
+
+@pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK", "I;16", "F"])
+def test_bands_do_not_show(mode):
+    """Each kind of pixel is converted and reduced in bands; soft gradients stay soft across them."""
+    slope = Image.linear_gradient("L").resize((1500, 3000), Image.Resampling.BICUBIC)
+    picture = slope.convert("L" if mode == "I;16" else mode).convert(mode)
+    view = view_of(picture, Reading(16, 224, "stretch"))
+    assert view.source.pixels.shape == (448, 448, 3)
+    steps = np.diff(view.source.pixels[:, 224].astype(int), axis=0)
+    assert np.abs(steps).max() <= 3
+
+
+@given(st.floats(0, 300), st.floats(1, 300), st.integers(12, 60), st.floats(1, 1000))
+def test_what_is_kept_of_an_axis_holds_what_is_read(near, side, pixels, extent):
+    assume(near + side <= extent)
+    length = math.ceil(extent)
+    kept = kept_of(near, near + side, pixels, extent, length)
+    assert 0 <= kept.near <= near + 1e-6
+    assert near + side - 1e-6 <= kept.far <= length
+    assert 1 <= kept.pixels <= 2 * pixels
+    assert kept.scale >= 1 or kept.scale == pytest.approx(1)
