@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
 from numpy.typing import NDArray
 
-from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
 from lookwhere_cli.cli.options import amounts
 from lookwhere_cli.data.examples import Labelled, read_examples
 from lookwhere_cli.data.matching import matched

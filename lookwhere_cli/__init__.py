@@ -11,8 +11,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lookwhere_cli.answers import Explanation
+    from lookwhere_cli.amounts import Amount
+    from lookwhere_cli.explain import Explanation
     from lookwhere_cli.loading import load
+    from lookwhere_cli.options import Options
     from lookwhere_cli.output.rows import Label, Row, Share
     from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.segmenter import Segmented, Segmenter
@@ -20,8 +22,10 @@ if TYPE_CHECKING:
     __version__: str
 
 __all__ = [
+    "Amount",
     "Explanation",
     "Label",
+    "Options",
     "Predictor",
     "Row",
     "Segmented",
@@ -31,24 +35,26 @@ __all__ = [
     "load",
 ]
 
-_HOMES = {
-    "load": "loading",
+_MODULES = {
+    "Amount": "amounts",
+    "Explanation": "explain",
+    "Label": "output.rows",
+    "Options": "options",
     "Predictor": "predictor",
-    "Explanation": "answers",
-    "Label": "rows",
-    "Row": "rows",
-    "Share": "rows",
-    "Segmenter": "segmenter",
+    "Row": "output.rows",
     "Segmented": "segmenter",
+    "Segmenter": "segmenter",
+    "Share": "output.rows",
+    "load": "loading",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return _version()
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
 
 
 def _version() -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
+from lookwhere_cli.staged import Stages
 from PIL import Image
 
-from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError, UsageError
@@ -21,7 +22,6 @@ from lookwhere_cli.loading import load
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.rows import Row
-from lookwhere_cli.staged import Stages
 from tests.macs.test_macs import counted
 from tests.models.small import ADDING, LABELLED, SEGMENTING, small
 

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lookwhere_cli.dvt_predictor import DVTPredictor, grids_for
+from lookwhere_cli.staged import NEVER, Stages
 from rich.console import Console
 
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.cli.cards import answer_card
-from lookwhere_cli.dvt_predictor import DVTPredictor, grids_for
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.loading import load
@@ -25,7 +26,6 @@ from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.cascade.dvt import check_growth
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.segmenter import Segmenter
-from lookwhere_cli.staged import NEVER, Stages
 from tests.macs.test_macs import counted
 from tests.models.small import CASCADE, small_cascade
 

@@ -9,7 +9,6 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -23,7 +22,7 @@ from lookwhere_cli.checkpoints.records import read_json
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.errors import ModelError, OutputError, UsageError
 from lookwhere_cli.models.blank import blank
-from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
+from lookwhere_cli.models.build import Model, build_model
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.cropr import check_own
@@ -31,7 +30,6 @@ from lookwhere_cli.models.pruning.schedule import pruning_of
 from lookwhere_cli.output.files import whole_file, writing
 
 REVISION_DIGITS = 12  # of the hash that identifies weights which did not come from the Hub
-Model: TypeAlias = LookWhere | DVT
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Loaded:
     @property
     def lookwhere(self) -> LookWhere:
         """The model, for what a cascade over grids can't do. Raises ModelError for such a cascade."""
-        if isinstance(self.model, DVT):
+        if not isinstance(self.model, LookWhere):
             raise only_classifies(self.name)
         return self.model
 
@@ -133,10 +131,8 @@ def weights_match_header(folder: Path) -> bool | None:
 
 
 def _build(config: Config, folder: Path) -> Model:
-    if not config.exits:
-        return LookWhere(config)
     try:
-        return DVT(config, shapes_of(config))
+        return build_model(config)
     except ValueError as failure:
         raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
 

@@ -17,8 +17,9 @@ from lookwhere_cli.text import on_one_line
 if TYPE_CHECKING:
     from jaxtyping import UInt8
 
-    from lookwhere_cli.answers import Answer, Explanation
+    from lookwhere_cli.explain import Explanation
     from lookwhere_cli.images.view import View
+    from lookwhere_cli.pipeline import Answer
     from lookwhere_cli.segmenter import Segmented
 
 MAP_SIDE = 192  # pixels, at most, of the picture that a map is drawn from
@@ -28,7 +29,7 @@ BEST_CELLS = 8
 
 def answer_card(answer: Answer, console: Console, with_map: bool) -> RenderableType:
     """Return the title, labels with bars and costs of a picture, and the map of the cells that were read."""
-    row, view = answer
+    row, view, _ = answer
     if view is None:
         return _error_card(row)
     words = Group(label_bars(row.labels), _cost(row))
@@ -89,7 +90,7 @@ def _explanation_maps(explanation: Explanation, console: Console) -> RenderableT
         Text("selector map: bright cells are read first", "dim"),
     )
     maps = _arranged(read, heat, console)
-    if explanation.left is None:
+    if explanation.survivors is None:
         return maps
     kept = CellMap(pixels, row.grid, _kept_positions(explanation), max_width=width)
     return Group(maps, kept, Text("cells kept to the end", "dim"))
@@ -138,12 +139,12 @@ def _best_cells(row: Row) -> Text:
 def _kept_positions(explanation: Explanation) -> list[tuple[int, int]]:
     """Return the (row, column) of each cell that was never dropped, best first."""
     columns = explanation.row.grid[1]
-    return [divmod(cell, columns) for cell in explanation.left or ()]
+    return [divmod(cell, columns) for cell in explanation.survivors or ()]
 
 
 def _kept_cells(explanation: Explanation) -> list[Text]:
     """Return a line about the cells kept to the end; none for a model that drops no cells."""
-    if explanation.left is None:
+    if explanation.survivors is None:
         return []
     cells = _kept_positions(explanation)
     best = ", ".join(map(str, cells[:BEST_CELLS]))

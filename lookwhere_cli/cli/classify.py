@@ -14,7 +14,7 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
-from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 
 
@@ -27,7 +27,7 @@ def classify(
     prune: options.Prune = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
-    max_pixels: options.MaxPixels = Reading.max_pixels,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
     background: options.Background = "white",
     model: options.Model = DEFAULT_CLASSIFIER,
     thumbnail: options.Thumbnail = None,
@@ -35,6 +35,7 @@ def classify(
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
+    memory: options.Memory = None,
     top: options.Top = 5,
     format: Annotated[
         Format | None,
@@ -57,8 +58,7 @@ def classify(
 
       lookwhere classify photos/ "more/**/*.jpg" --format csv --out labels.csv
     """
-    amount, how, behind = options.amount_or_auto(k), options.mode(crop, stretch), options.colour(background)
-    dropped = options.pruning(prune)
+    chosen = options.options_from(context, auto=True)
     if out is not None:
         check_free(out, overwrite)
 
@@ -67,26 +67,13 @@ def classify(
     from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
-    predictor = load(
-        model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet),
-        k=amount,
-        size=size,
-        coarse=coarse,
-        prune=dropped,
-        mode=how,
-        thumbnail=thumbnail,
-        top=top,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        workers=workers,
-        max_pixels=max_pixels,
-        background=behind,
-    )
-    seen = format is None and out is None and sys.stdout.isatty()
-    card = partial(answer_card, with_map=not no_map)
-    telling = terminal_output(card) if seen else rows_output(out, format or "text")
-    with telling as where:
-        failed = write_results(predictor.answers(pictures), where, len(pictures), quiet, fail_fast)
+    predictor = load(model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet), chosen)
+    answers = predictor.label(pictures)
+    if format is None and out is None and sys.stdout.isatty():
+        opened = terminal_output(partial(answer_card, with_map=not no_map))
+    else:
+        opened = rows_output(out, format or "text")
+    with opened as output:
+        failed = write_results(answers, output, len(pictures), quiet, fail_fast)
     if failed:
         raise typer.Exit(1)

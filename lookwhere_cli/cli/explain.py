@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,21 +13,23 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
-from lookwhere_cli.cli.output import make_folder, track
+from lookwhere_cli.cli.output import make_folder, open_writer, track
 from lookwhere_cli.errors import PictureError, UsageError
-from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
 
-PAGE_SIDE = 1600  # pixels of a picture's longer side, at most, until the page is written
+TITLE = "Where the model looked"
+PAGE_SIDE = 1600  # pixels of a picture's longer side, at most, before the page shrinks it
 
 if TYPE_CHECKING:
-    from lookwhere_cli.answers import Explanation
+    from lookwhere_cli.explain import Explanation
     from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.show.page import PagePicture
 
 
 def explain(
+    context: typer.Context,
     paths: options.Paths,
     k: options.CellsOrAuto = None,
     size: options.Size = None,
@@ -34,7 +37,7 @@ def explain(
     prune: options.Prune = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
-    max_pixels: options.MaxPixels = Reading.max_pixels,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
     background: options.Background = "white",
     model: options.Model = DEFAULT_CLASSIFIER,
     thumbnail: options.Thumbnail = None,
@@ -62,8 +65,7 @@ def explain(
 
       lookwhere explain photos/ -k 10% --html page.html
     """
-    amount, how, behind = options.amount_or_auto(k), options.mode(crop, stretch), options.colour(background)
-    dropped = options.pruning(prune)
+    chosen = options.options_from(context, auto=True)
 
     from lookwhere_cli.images.find import find_pictures
     from lookwhere_cli.loading import load
@@ -72,56 +74,43 @@ def explain(
     if html is not None:
         check_free(html, overwrite)
     ensure_downloaded(model, quiet)
-    predictor = load(
-        model,
-        k=amount,
-        size=size,
-        coarse=coarse,
-        prune=dropped,
-        mode=how,
-        thumbnail=thumbnail,
-        top=top,
-        device=device,
-        dtype=dtype,
-        max_pixels=max_pixels,
-        background=behind,
-    )
+    predictor = load(model, chosen)
     overlays = _overlay_files(pictures, out, overwrite)  # last: it may make a folder
-    if _explain_all(predictor, pictures, overlays, html, quiet):
+    with _page_writer(html, len(pictures)) as add_to_page:
+        failed = _explain_all(predictor, pictures, overlays, add_to_page, quiet)
+    if failed:
         raise typer.Exit(1)
 
 
 def _explain_all(
-    predictor: Predictor, pictures: Sequence[str], overlays: dict[str, Path], html: Path | None, quiet: bool
+    predictor: Predictor,
+    pictures: Sequence[str],
+    overlays: dict[str, Path],
+    add_to_page: Callable[[Predictor, Explanation], None],
+    quiet: bool,
 ) -> int:
-    """Show and draw every picture; gives the number of those that failed."""
+    """Show, draw and add to the page every picture; return the number of those that failed."""
     from lookwhere_cli.cli.cards import explanation_card
 
-    console, words = make_console(), make_console(stderr=True)
-    beside = console if console.is_terminal else words
-    pages: list[PagePicture] = []
+    console, messages = make_console(), make_console(stderr=True)
+    bar = console if console.is_terminal else messages
     failed = 0
-    try:
-        for path in track(pictures, len(pictures), beside, beside.is_terminal and not quiet):
-            try:
-                explanation = predictor.explain(path)
-            except PictureError as failure:
-                say(words, f"Error: {failure}")
-                failed += 1
-                continue
-            console.print(explanation_card(explanation, console), soft_wrap=not console.is_terminal)
-            if path in overlays:
-                _draw(predictor, explanation, overlays[path])
-            if html is not None:
-                pages.append(_page_picture(predictor, explanation))
-    finally:  # Ctrl-C keeps the pictures that are done
-        if html is not None and pages:
-            _write_page(html, pages)
+    for picture in track(pictures, len(pictures), bar, bar.is_terminal and not quiet):
+        try:
+            explanation = predictor.explain(picture)
+        except PictureError as error:
+            say(messages, f"Error: {error}")
+            failed += 1
+            continue
+        console.print(explanation_card(explanation, console), soft_wrap=not console.is_terminal)
+        if picture in overlays:
+            _draw(predictor, explanation, overlays[picture])
+        add_to_page(predictor, explanation)
     return failed
 
 
 def _overlay_files(pictures: Sequence[str], out: Path | None, overwrite: bool) -> dict[str, Path]:
-    """Which file each picture's overlay goes to. Raises UsageError for one that is there already."""
+    """Return the file of each picture's overlay. Raises UsageError for one that exists already."""
     if out is None:
         return {}
     if len(pictures) == 1 and not out.is_dir():
@@ -137,11 +126,11 @@ def _overlay_files(pictures: Sequence[str], out: Path | None, overwrite: bool) -
 
 
 def _names(pictures: Sequence[str]) -> list[str]:
-    """The pictures' names without their endings, numbered where two are the same."""
+    """Return the pictures' names without their endings, numbered where two are the same."""
     names: list[str] = []
     taken: set[str] = set()
     for path in pictures:
-        stem = Path(path).stem
+        stem = getattr(path, "stem", None) or Path(path).stem
         name = next(name for name in (stem, *(f"{stem}-{i}" for i in range(2, len(pictures) + 2))) if name not in taken)
         taken.add(name)
         names.append(name)
@@ -157,10 +146,29 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     row, view = explanation.row, explanation.view
     answer = [f"{label.label} {label.probability:.1%}" for label in row.labels[:1]]
     caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
-    picture = Image.fromarray(predictor.displayed(row.path, *view.size))
-    drawn = overlay(picture, explanation.scores, row.cells, view.box, caption)
+    displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *view.size))
+    drawn = overlay(displayed, explanation.scores, row.cells, view.box, caption)
     with whole_file(file) as stream, writing(file):
         drawn.save(stream, format="PNG")
+
+
+@contextmanager
+def _page_writer(file: Path | None, pictures: int) -> Iterator[Callable[[Predictor, Explanation], None]]:
+    """Yield a function that adds a picture to the page, which begins with the first; Ctrl-C keeps what it has."""
+    with ExitStack() as opened:
+        write: list[Callable[[PagePicture], None]] = []
+
+        def add(predictor: Predictor, explanation: Explanation) -> None:
+            if file is None:
+                return
+            if not write:
+                from lookwhere_cli.show.page import PageWriter
+
+                page = open_writer(whole_file(file), lambda stream: PageWriter(stream, TITLE, pictures), file)
+                write.append(opened.enter_context(page))
+            write[0](_page_picture(predictor, explanation))
+
+        yield add
 
 
 def _page_picture(predictor: Predictor, explanation: Explanation) -> PagePicture:
@@ -174,7 +182,7 @@ def _page_picture(predictor: Predictor, explanation: Explanation) -> PagePicture
     left, top, right, bottom = (edge * scale for edge in view.box)
     return PagePicture(
         name=row.path,
-        picture=Image.fromarray(predictor.displayed(row.path, height, width)),
+        picture=Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, height, width)),
         grid=row.grid,
         scores=explanation.scores,
         order=list(explanation.order),
@@ -185,10 +193,3 @@ def _page_picture(predictor: Predictor, explanation: Explanation) -> PagePicture
         k=row.k,
         coarse=row.coarse,
     )
-
-
-def _write_page(file: Path, pictures: list[PagePicture]) -> None:
-    from lookwhere_cli.show.page import page
-
-    with whole_file(file) as stream, writing(file):
-        stream.write(page(pictures, "Where the model looked").encode())

@@ -14,18 +14,19 @@ from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import array_output, track
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
-    from lookwhere_cli.answers import Features
+    from lookwhere_cli.heads.features import Features
     from lookwhere_cli.output.arrays import Arrays
 
 ENDINGS = (".safetensors", ".parquet")
 
 
 def features(
+    context: typer.Context,
     paths: options.Paths,
     out: Annotated[
         Path,
@@ -41,7 +42,7 @@ def features(
     prune: options.Prune = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
-    max_pixels: options.MaxPixels = Reading.max_pixels,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
     background: options.Background = "white",
     model: options.Model = DEFAULT_CLASSIFIER,
     thumbnail: options.Thumbnail = None,
@@ -49,6 +50,7 @@ def features(
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
+    memory: options.Memory = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -61,10 +63,9 @@ def features(
 
       lookwhere features photos/ --dense --maps --stretch --out dense.parquet
     """
-    amount, how, behind = options.amount(k), options.mode(crop, stretch), options.colour(background)
-    dropped = options.pruning(prune)
+    chosen = options.options_from(context)
     if out.suffix.lower() not in ENDINGS:
-        raise UsageError(f"--out {str(out)!r} must end in .safetensors or .parquet: the ending says what is written.")
+        raise UsageError(f"--out {str(out)!r} must end in .safetensors or .parquet: the ending decides the format.")
     check_free(out, overwrite)
 
     from lookwhere_cli.images.find import find_pictures
@@ -72,21 +73,7 @@ def features(
 
     pictures = find_pictures(paths)
     ensure_downloaded(model, quiet)
-    predictor = load(
-        model,
-        k=amount,
-        size=size,
-        coarse=coarse,
-        prune=dropped,
-        mode=how,
-        thumbnail=thumbnail,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        workers=workers,
-        max_pixels=max_pixels,
-        background=behind,
-    )
+    predictor = load(model, chosen)
     if _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet):
         raise typer.Exit(1)
 

@@ -39,7 +39,7 @@ def ensure_downloaded(model: str, quiet: bool) -> None:
 
     resolved = resolve(model)
     if isinstance(resolved, HubName):
-        from lookwhere_cli.checkpoints.card import describe
+        from lookwhere_cli.card import describe
 
         with download_progress(quiet) as update:
             obtain(resolved, update, describe)

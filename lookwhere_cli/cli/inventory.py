@@ -8,7 +8,6 @@ from pathlib import Path
 from rich.table import Column, Table
 
 from lookwhere_cli.checkpoints.cache import cached_models, find_cached
-from lookwhere_cli.checkpoints.card import cost
 from lookwhere_cli.checkpoints.folder import read_config
 from lookwhere_cli.checkpoints.layout import PUBLISHED_FILES, WEIGHTS
 from lookwhere_cli.checkpoints.names import HubName, ModelLocation
@@ -19,6 +18,7 @@ from lookwhere_cli.errors import ModelError
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.size import stored_bytes
+from lookwhere_cli.strategies.registry import default_strategy
 
 COLUMNS = ("Where", "MB", "Task", "Labels", "Pixels", "k", "GMACs", "Results")
 
@@ -121,7 +121,7 @@ def _row(folder: Path, problems: list[ModelError]) -> list[str]:
 def _shape(config: Config) -> tuple[str, str, str, str, str]:
     cells = config.grid[0] * config.grid[1]
     k = config.k.resolve(cells)
-    gmacs = f"{cost(config) / 1e9:.2f} of {macs.full(config, config.grid) / 1e9:.2f}"
+    gmacs = f"{default_strategy(config).default_macs() / 1e9:.2f} of {macs.full(config, config.grid) / 1e9:.2f}"
     return config.task, f"{len(config.labels)}", f"{config.size}", f"{k} of {cells}", gmacs
 
 

@@ -219,7 +219,7 @@ def _write_overlay(
 
     row, classes, file = result.row, result.classes, files.path.file(OVERLAY)
     assert classes is not None
-    picture = Image.fromarray(segmenter.predictor.displayed(files.picture, *classes.shape))
+    picture = Image.fromarray(segmenter.predictor.pipeline.reader.displayed(files.picture, *classes.shape))
     caption = f"{row.model}, {row.k} of {row.grid[0] * row.grid[1]} cells read"
     overlay = class_overlay(picture, classes, row.shares, colours, caption)
     make_folder(file.parent)

@@ -77,8 +77,8 @@ def pull(name: Name, quiet: options.Quiet = False, debug: options.Debug = False)
 
       lookwhere models pull owner/name@v1
     """
+    from lookwhere_cli.card import describe
     from lookwhere_cli.checkpoints import resolve
-    from lookwhere_cli.checkpoints.card import describe
     from lookwhere_cli.cli.fetching import download_progress
 
     model = _hub_name(name, "pulled")
@@ -135,7 +135,7 @@ def convert(
         raise UsageError(f"There is no file {str(file)!r}; name one of the authors' files of weights.")
     if not overwrite and any((out / name).exists() for name in (CONFIG, WEIGHTS)):
         raise UsageError(f"{str(out)!r} holds a model already; choose another folder, or replace it with --overwrite.")
-    from lookwhere_cli.checkpoints.card import describe
+    from lookwhere_cli.card import describe
     from lookwhere_cli.checkpoints.published.convert import convert as convert_file
 
     layout = convert_file(file, out, half, card=describe)
@@ -165,7 +165,7 @@ def push(
         raise UsageError(f"{repository!r} is not a repository's name; give owner/name.")
     if not folder.is_dir():
         raise UsageError(f"There is no folder {str(folder)!r}; name one that holds a model.")
-    from lookwhere_cli.checkpoints.card import full_card
+    from lookwhere_cli.card import full_card
     from lookwhere_cli.checkpoints.folder import read_config
     from lookwhere_cli.checkpoints.push import push as upload
     from lookwhere_cli.checkpoints.records import read_results, read_training

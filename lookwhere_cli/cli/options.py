@@ -1,75 +1,57 @@
 """Options that several commands share, each declared once."""
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
-from lookwhere_cli.amounts import Amount, PruneAmount
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.errors import UsageError
-
-if TYPE_CHECKING:
-    from lookwhere_cli.images.frame import Mode
+from lookwhere_cli.options import Mode, OptionChanges, Options, parse_amount, parse_bytes, parse_colour, parse_prune
 
 READING, MODEL, OUTPUT = "How to read", "Model", "Output"
 
 
-def amount_or_auto(text: str | None) -> Amount | Literal["auto"] | None:
-    """Read `auto`, or an amount as `amount` does."""
-    return "auto" if text is not None and text.strip().lower() == "auto" else amount(text)
+def options_from(context: typer.Context, auto: bool = False) -> Options:
+    """Collect a command's options on how pictures are read and computed.
+
+    auto: whether the command takes `-k auto`. Raises UsageError for an impossible value.
+    """
+    values = {name: value for name, value in context.params.items() if name in OptionChanges.__annotations__}
+    if values.get("k") is not None:
+        values["k"] = amount_or_auto(values["k"]) if auto else amount(values["k"])
+    if values.get("prune") is not None:
+        values["prune"] = parse_prune(values["prune"], "--prune")
+    if values.get("memory") is not None:
+        values["memory"] = parse_bytes(values["memory"], "--memory")
+    if "background" in values:
+        values["background"] = parse_colour(values["background"], "--background")
+    values["mode"] = mode(context.params.get("crop", False), context.params.get("stretch", False))
+    return Options(**values)
+
+
+def amount_or_auto(text: str, option: str = "-k") -> Amount | Literal["auto"]:
+    """Read `auto`, or an amount of cells: N, 0.25, 25% or all. Raises UsageError."""
+    return parse_amount(text, option)
+
+
+def amount(text: str, option: str = "-k") -> Amount:
+    """Read an amount of cells: N (a count), 0.25 or 25% (a share), `all`. Raises UsageError, also for `auto`."""
+    value = parse_amount(text, option)
+    if isinstance(value, str):
+        raise UsageError(
+            f"{option} auto is for classify, explain and evaluate; here give a number of cells (94), a share of them "
+            "(0.25 or 25%), or all."
+        )
+    return value
 
 
 def amounts(text: str, option: str = "-k") -> list[Amount]:
-    """Read several amounts with commas between them."""
-    found = [amount(part, option) for part in text.split(",")]
-    return [one for one in found if one is not None]
+    """Read several amounts with commas between them. Raises UsageError."""
+    return [amount(part, option) for part in text.split(",")]
 
 
-def amounts_or_auto(text: str | None) -> list[Amount] | Literal["auto"]:
-    """Read `auto`, or several amounts; none for None."""
-    return "auto" if amount_or_auto(text and text.partition(",")[0]) == "auto" else amounts(text) if text else []
-
-
-def amount(text: str | None, option: str = "-k") -> Amount | None:
-    """Read how many cells to read: N (a count), 0.25 or 25% (a share), `all`; None for None. Raises UsageError."""
-    if text is None:
-        return None
-    try:
-        return Amount.parse(text)
-    except ValueError as error:
-        if text.strip().lower() == "auto":
-            raise UsageError(
-                f"{option} auto is for classify, explain and evaluate; here give a number of cells (94), a share of "
-                "them (0.25 or 25%), or all."
-            ) from error
-        raise UsageError(f"{option} {error}.") from error
-
-
-def pruning(text: str | None) -> PruneAmount | None:
-    """Read what to drop: N (tokens after each block), 0.5 or 50% (a share of the MACs to keep to); None for None.
-
-    Raises UsageError.
-    """
-    if text is None:
-        return None
-    try:
-        return PruneAmount.parse(text)
-    except ValueError as error:
-        raise UsageError(f"--prune {error}.") from error
-
-
-def colour(text: str) -> tuple[int, int, int]:
-    """Red, green and blue in 0..255 of a colour's name (white) or code (#ff8800). Raises UsageError."""
-    from PIL import ImageColor
-
-    try:
-        red, green, blue = ImageColor.getrgb(text)[:3]
-    except ValueError as failure:
-        raise UsageError(f"--background {text} is no colour; give a name (white) or a code (#ff8800).") from failure
-    return red, green, blue
-
-
-def mode(crop: bool, stretch: bool) -> "Mode":
-    """How the picture meets the grid. Raises UsageError where both are asked for."""
+def mode(crop: bool, stretch: bool) -> Mode:
+    """Return how a picture's shape meets the grid. Raises UsageError if both options are given."""
     if crop and stretch:
         raise UsageError("--crop and --stretch exclude each other; give one of them, or neither to read all as it is.")
     return "crop" if crop else "stretch" if stretch else "whole"
@@ -181,6 +163,15 @@ Workers = Annotated[
     int | None,
     typer.Option(
         metavar="N", help="Threads that decode. (default: one per core)", rich_help_panel=MODEL, show_default=False
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="For opened pictures: 512M, 2G. (default: 512M, or a quarter of what is free)",
+        rich_help_panel=MODEL,
+        show_default=False,
     ),
 ]
 Top = Annotated[int, typer.Option(metavar="N", help="Labels per picture.", rich_help_panel=OUTPUT)]

@@ -16,7 +16,7 @@ from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, w
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import make_folder
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
-from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.writers import WRITERS
 from lookwhere_cli.show.console import make_console, say
@@ -31,13 +31,14 @@ def segment(
     coarse: options.Coarse = None,
     prune: options.Prune = None,
     stretch: options.Stretch = False,
-    max_pixels: options.MaxPixels = Reading.max_pixels,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
     background: options.Background = "white",
     model: options.Model = DEFAULT_SEGMENTER,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
+    memory: options.Memory = None,
     format: Annotated[
         MaskFormat,
         typer.Option(
@@ -71,8 +72,7 @@ def segment(
 
       lookwhere segment photos/ --out masks/ --overlay --rows shares.csv
     """
-    amount, how, behind = options.amount(k), options.mode(False, stretch), options.colour(background)
-    dropped = options.pruning(prune)
+    chosen = options.options_from(context)
     if rows is not None:
         check_free(rows, overwrite)
 
@@ -83,48 +83,34 @@ def segment(
     from lookwhere_cli.segmenter import Segmenter
     from lookwhere_cli.show.colours import class_colours
 
-    found = output_paths(find_pictures(paths), paths, out)
-    asked = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
-    asked.check(found)
-    segmenter = Segmenter(
-        load(
-            model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet),
-            k=amount,
-            size=size,
-            coarse=coarse,
-            prune=dropped,
-            mode=how,
-            device=device,
-            dtype=dtype,
-            batch_size=batch_size,
-            workers=workers,
-            max_pixels=max_pixels,
-            background=behind,
-        )
-    )
+    files = output_paths(find_pictures(paths), paths, out)
+    request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
+    request.check(files)
+    segmenter = Segmenter(load(model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet), chosen))
     labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
-    left = asked.pending(found, labels)
-    _say_skipped(len(found) - len(left), len(found), quiet)
-    if not left:
+    pending = request.pending(files, labels)
+    _say_skipped(len(files) - len(pending), len(files), quiet)
+    if not pending:
         return
     make_folder(out)
-    seen = rows is None and rows_format is None and sys.stdout.isatty()
-    card = partial(segmented_card, colours=colours, with_map=not no_map)
-    telling = terminal_output(card) if seen else rows_output(rows, rows_format or _format_of(rows))
-    with asked.masks.open(labels, colours) as write_mask, telling as where:
-        files = write_files(segmenter, left, write_mask, colours)
-        failed = write_results(files, where, len(left), quiet, fail_fast)
+    if rows is None and rows_format is None and sys.stdout.isatty():
+        opened = terminal_output(partial(segmented_card, colours=colours, with_map=not no_map))
+    else:
+        opened = rows_output(rows, rows_format or _format_of(rows))
+    with request.masks.open(labels, colours) as write_mask, opened as output:
+        results = write_files(segmenter, pending, write_mask, colours)
+        failed = write_results(results, output, len(pending), quiet, fail_fast)
     if failed:
         raise typer.Exit(1)
 
 
 def _format_of(rows: Path | None) -> str:
-    """As the file's ending says; text for other endings, and for standard output."""
+    """Return the format that the file's ending names; text for other endings, and for standard output."""
     ending = "" if rows is None else rows.suffix.lower().removeprefix(".")
     return ending if ending in WRITERS else "text"
 
 
 def _say_skipped(skipped: int, total: int, quiet: bool) -> None:
     if skipped and not quiet:
-        sentence = f"Skipped {skipped} of {total} pictures, whose masks are there already; --overwrite redoes them."
+        sentence = f"Skipped {skipped} of {total} pictures, whose masks exist already; --overwrite replaces them."
         say(make_console(stderr=True), sentence)

@@ -17,9 +17,10 @@ from lookwhere_cli.amounts import ALL_CELLS, Amount, PruneAmount
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
-from lookwhere_cli.cli.options import Debug, Quiet, amount, pruning
+from lookwhere_cli.cli.options import Debug, Quiet, amount
 from lookwhere_cli.cli.runs import made, placed, precision, shares, unfinished
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.options import parse_prune
 from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def train(
       lookwhere train labels.csv --multi-label --look boxes.csv --size 1024 -k 5%-10% --out my-model
     """
     k, grids = _range_of(patches), _grids(exits, method)
-    own = amount(default_k) or k[1]
+    own = k[1] if default_k is None else amount(default_k)
     added = _added(second_look, (own, *k), method, blind=train_selector and look is None)
     dropped = _dropped(method, prune)
     place = placed(device)
@@ -167,7 +168,8 @@ def _dropped(method: str, prune: str | None) -> PruneAmount | None:
         raise UsageError(
             f"--method {method} computes all cells in all blocks; leave --prune out, or take --method cropr."
         )
-    return pruning("50%" if prune is None and method == "cropr" else prune)
+    text = "50%" if prune is None and method == "cropr" else prune
+    return None if text is None else parse_prune(text, "--prune")
 
 
 def _config(base: Loaded, recipe: FineTuning, labelled: Labelled, k: Amount) -> Config:

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lookwhere_cli.checkpoints.card import describe
+from lookwhere_cli.card import describe
 from lookwhere_cli.checkpoints.folder import Loaded, write_config
 from lookwhere_cli.checkpoints.layout import CARD, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.sums import write_sums

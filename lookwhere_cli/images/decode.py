@@ -1,8 +1,8 @@
 """Decoding a picture, at the smallest scale that is enough: at most twice the grid's pixels are kept of it."""
 
 import math
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -19,10 +19,19 @@ _KEPT_PER_PIXEL = 2
 """A picture keeps at most so many pixels, in each direction, for a pixel of the grid."""
 _REACH = 5
 """Pixels that are kept around the part that is read, since resampling to the grid reaches for them."""
+_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
+"""Bytes that Pillow holds for a pixel, by its mode; 4 for every other."""
 _BAND_PIXELS = 1 << 21
 """Decoded pixels that are converted together: a large picture should not need a second copy of itself."""
 _REDUCING_GAP = 3.0
 """Where at least so many blocks of pixels remain for a pixel, Pillow averages blocks first, which is faster."""
+
+Reserve: TypeAlias = Callable[[int], None]
+"""Is told how many bytes decoding a picture takes before it begins, and may wait until there is room for them."""
+
+
+def ignore(_size: int) -> None:
+    """Let decoding begin at once, whatever it takes."""
 
 
 class Plan(NamedTuple):
@@ -64,12 +73,14 @@ class Kept(NamedTuple):
         return max(0, math.floor(near)), min(length, math.ceil(far))
 
 
-def decode_file(file: EncodedPicture, reading: Reading, name: str = "") -> DecodedSource:
+def decode_file(file: EncodedPicture, reading: Reading, name: str = "", reserve: Reserve = ignore) -> DecodedSource:
     """Decode a picture file. Raises PictureError with a sentence that names it; `name` stands for its path."""
     name = name or picture_name(file)
     with opened_picture(file, name, reading.max_pixels) as picture:
         plan, notes = plan_for(picture, reading), frame_notes(picture)
-        return _decode(picture, plan, _draft(picture, plan.divisor), reading.background, name, notes)
+        divisor = _draft(picture, plan.divisor)
+        reserve(decoding_bytes(picture, plan))
+        return _decode(picture, plan, divisor, reading.background, name, notes)
 
 
 def decode_picture(
@@ -89,6 +100,13 @@ def plan_for(picture: Image.Image, reading: Reading) -> Plan:
     grid, box = frame_for(*size, reading)
     rows, columns = turn.size(*grid)
     return Plan(turn, size, turn.stored_box(box, height, width), rows * reading.patch, columns * reading.patch)
+
+
+def decoding_bytes(picture: Image.Image, plan: Plan) -> int:
+    """Return the bytes that decoding a picture takes: its own pixels, and those that are kept of it."""
+    width, height = picture.size
+    kept = min(width * height, _KEPT_PER_PIXEL**2 * plan.rows * plan.columns)
+    return width * height * _BYTES.get(picture.mode, 4) + 3 * kept
 
 
 def kept_of(near: float, far: float, pixels: int, extent: float, length: int) -> Kept:

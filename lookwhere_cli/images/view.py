@@ -11,7 +11,7 @@ from PIL import Image
 
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.array import picture_of
-from lookwhere_cli.images.decode import decode_file, decode_picture
+from lookwhere_cli.images.decode import Reserve, decode_file, decode_picture, ignore
 from lookwhere_cli.images.frame import Box, Reading, frame_for
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
@@ -88,17 +88,18 @@ def is_picture(value: object) -> TypeGuard[Picture]:
     return known or callable(getattr(value, "read", None))
 
 
-def open_view(picture: Picture, reading: Reading, name: str = "") -> View:
+def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reserve = ignore) -> View:
     """Open a picture of any kind. Raises PictureError if it can't be read.
 
     name: stands for a path in rows and messages, by default that of the file. Arrays: see `view_of`.
+    reserve: is called before a file is decoded.
     """
     name = name or picture_name(picture)
     if is_source(picture):
         return View(picture, reading)
     if isinstance(picture, Image.Image | np.ndarray):
         return view_of(picture, reading, name)
-    return View(decode_file(cast("EncodedPicture", picture), reading, name), reading)
+    return View(decode_file(cast("EncodedPicture", picture), reading, name, reserve), reading)
 
 
 def view_of(picture: Image.Image | NDArray[Any], reading: Reading, name: str = "") -> View:

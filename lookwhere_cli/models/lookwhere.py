@@ -15,6 +15,7 @@ from lookwhere_cli.models.chosen import Chosen, Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.decoder import decoder_of
 from lookwhere_cli.models.extractor import Extracted, Extractor
+from lookwhere_cli.models.pruning.schedule import pruning_of
 from lookwhere_cli.models.selector import selector_of
 from lookwhere_cli.models.vit import CLS
 
@@ -35,6 +36,16 @@ class LookWhere(nn.Module):
             self.decoder = decoder_of(config)
         else:
             self.head = Linear(config.dim, len(config.labels)) if config.labels else nn.Identity()
+
+    def set_pruning(self, config: Config, tokens: int) -> None:
+        """Drop as many tokens as another config says, from now on.
+
+        config: this model's, but for `prune`. Raises ValueError if its schedule is impossible with so many tokens.
+        """
+        pruning = pruning_of(config)
+        assert self.extractor.cropr is not None and pruning is not None
+        self.extractor.cropr.prune(pruning, tokens)
+        self.config = config
 
     def select(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection[Tensor]:
         """Where to look on `grid` (rows, columns), from normalised thumbnails in whole patches."""
@@ -57,6 +68,10 @@ class LookWhere(nn.Module):
         """
         first = self.config.prefix_tokens
         return self.extractor(chosen, slice(first, first + chosen.cells.shape[1]))
+
+    def answer(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch classes *fine_grid"]:
+        """Return the output of the model's head: logits or, for a segmentation model, scores on a finer grid."""
+        return self.segment(chosen) if self.config.task == "segment" else self.logits(self.extract(chosen))
 
     def logits(self, cls: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         """Scores of the classes, before softmax (or sigmoid, for a multi-label model)."""

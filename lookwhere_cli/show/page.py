@@ -1,9 +1,10 @@
 """One self-contained HTML page: where the model looked, for any k, and its predictions at several k."""
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import Float
@@ -19,6 +20,8 @@ LONGEST_SIDE, SHORTEST_LONG_SIDE = 1600, 480  # pixels
 PICTURES_AT_FULL_SIDE = 12
 THUMBNAIL_SIDE = 112  # pixels
 QUALITY = 86  # of JPEGs
+_MARK = "@pictures@"
+"""Where the template puts the pictures' data."""
 
 
 @dataclass(frozen=True)
@@ -52,16 +55,46 @@ class PagePicture:
     coarse: tuple[int, int] | None = None
 
 
-def page(pictures: Sequence[PagePicture], title: str) -> str:
-    """Return the page as HTML with its style, script and pictures inside; it loads nothing from a network.
+class PageWriter:
+    """Writes the page picture by picture: HTML with its style, script and pictures inside, which loads nothing.
 
     The more pictures there are, the smaller each is, so that the page stays within some megabytes.
     """
-    side = _longest_side(len(pictures))
-    title = on_one_line(title)
-    data = json.dumps({"title": title, "pictures": [_for_script(picture, side) for picture in pictures]})
-    # In <script>, only `<` could end the element or start a comment; JSON reads the escape as the same character.
-    return render("page.html.j2", title=title, data=data.replace("<", "\\u003c"))
+
+    def __init__(self, stream: BinaryIO, title: str, pictures: int) -> None:
+        """Write the beginning. pictures: how many there will be, about."""
+        self._stream, self._side = stream, _longest_side(pictures)
+        self._separator = ""
+        title = on_one_line(title)
+        head, self._tail = render("page.html.j2", title=title, data=_MARK).split(_MARK)
+        self._write(head + _escaped({"title": title})[:-1] + ', "pictures": [')
+
+    def write(self, picture: PagePicture) -> None:
+        """Add a picture."""
+        self._write(self._separator + _escaped(_for_script(picture, self._side)))
+        self._separator = ", "
+
+    def close(self) -> None:
+        """Write the end; the stream stays open."""
+        self._write("]}" + self._tail)
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text.encode())
+
+
+def page(pictures: Sequence[PagePicture], title: str) -> str:
+    """Return a whole page as text; see `PageWriter`."""
+    stream = io.BytesIO()
+    writer = PageWriter(stream, title, len(pictures))
+    for picture in pictures:
+        writer.write(picture)
+    writer.close()
+    return stream.getvalue().decode()
+
+
+def _escaped(value: object) -> str:
+    """Return JSON for a <script>: only `<` could end the element or start a comment; JSON reads the escape as it."""
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def _longest_side(pictures: int) -> int:

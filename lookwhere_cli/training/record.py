@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from lookwhere_cli.checkpoints.card import describe, describe_pretraining, full_card
+from lookwhere_cli.card import describe, describe_pretraining, full_card
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.layout import CARD
 from lookwhere_cli.checkpoints.layout import TRAINING as RECORD

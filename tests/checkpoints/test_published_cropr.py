@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lookwhere_cli.amounts import DropRate
-from lookwhere_cli.checkpoints.card import describe
+from lookwhere_cli.card import describe
 from lookwhere_cli.checkpoints.published import cropr as published_cropr
 from lookwhere_cli.checkpoints.published.convert import convert
 from lookwhere_cli.checkpoints.resolve import load_model

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookwhere_cli.checkpoints.card import describe
+from lookwhere_cli.card import describe
 from lookwhere_cli.cli.calibrate import amount
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from lookwhere_cli.dvt_predictor import DVTPredictor
+from lookwhere_cli.staged import NEVER, StagedPredictor
 from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.checkpoints.sums import changed_files
-from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.evaluation.calibrate import Sure, ask_all, calibration, pictures_of, save_calibrated
 from lookwhere_cli.loading import load
 from lookwhere_cli.metrics.exits import Exits
-from lookwhere_cli.staged import NEVER, StagedPredictor
 from tests.evaluation.test_evaluate import untold
 from tests.models.small import CASCADE, small_cascade
 
@@ -84,7 +84,7 @@ def test_the_folder_is_the_model_with_thresholds(cascade_folder: Path, pictures:
 
 
 def test_a_card_of_our_own_tells_the_new_cost(pictures: Path, tmp_path: Path) -> None:
-    from lookwhere_cli.checkpoints.card import describe, full_card
+    from lookwhere_cli.card import describe, full_card
 
     model = small_cascade()
     save_model(tmp_path / "base", model, full_card("base", CASCADE, {}, {}))

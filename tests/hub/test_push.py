@@ -7,7 +7,7 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from lookwhere_cli.checkpoints.card import cost, describe
+from lookwhere_cli.card import cost, describe
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.layout import RESULTS, TRAINING
 from lookwhere_cli.checkpoints.resolve import load_model

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from lookwhere_cli.dvt_predictor import grids_for
 from torch import Tensor
 
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, Kind, Labelled
-from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from lookwhere_cli.adaptive import adaptive
 from torch import Tensor
 
-from lookwhere_cli.adaptive import adaptive
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, Labelled

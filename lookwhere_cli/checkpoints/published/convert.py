@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from lookwhere_cli.checkpoints.folder import Model, save_model
+from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.layout import ORIGIN
 from lookwhere_cli.checkpoints.names import HubName, is_commit
 from lookwhere_cli.checkpoints.published import cropr, dvt, lookwhere
@@ -24,6 +24,7 @@ from lookwhere_cli.checkpoints.records import read_origin
 from lookwhere_cli.checkpoints.sums import changed_files, read_sums
 from lookwhere_cli.checkpoints.timm_package import imagenet_names
 from lookwhere_cli.errors import ModelError
+from lookwhere_cli.models.build import Model
 from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere

@@ -157,7 +157,7 @@ class DVT(nn.Module):
         Training adds up their losses: gradients run through what is reused into the exits before. `grids`: other ones
         than the model's own, as pictures of another shape need; ValueError where they are not as many, or do not grow.
         """
-        return every(self.exits, self._start(pictures, grids))
+        return every(self.exits, self.begin(pictures, grids))
 
     def decide(
         self,
@@ -166,7 +166,7 @@ class DVT(nn.Module):
         grids: Sequence[Grid] | None = None,
     ) -> Decided:
         """Each picture's logits from the first exit that is sure of it; later exits run on the others only."""
-        return decide(self.exits, self._start(pictures, grids), thresholds)
+        return decide(self.exits, self.begin(pictures, grids), thresholds)
 
     @torch.no_grad()
     def start_from(self, vit: ViT, head: nn.Module | None = None) -> None:
@@ -186,7 +186,8 @@ class DVT(nn.Module):
         for shape, exit_ in zip(self.shapes, self.exits, strict=True):
             _copy(given | {"pos_embed": vit.positions_for(shape.grid)}, exit_.state_dict())
 
-    def _start(self, pictures: Tensor, grids: Sequence[Grid] | None) -> State:
+    def begin(self, pictures: Float[Tensor, "batch 3 height width"], grids: Sequence[Grid] | None = None) -> State:
+        """Return what the first exit reads; see `forward`."""
         if grids is None:
             return State(pictures, self.grids)
         check_growth(grids)

@@ -1,0 +1,84 @@
+"""A model's card (README.md, Markdown): its description, how it was trained, its measured accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lookwhere_cli.checkpoints.layout import RESULTS, TRAINING
+from lookwhere_cli.heads.registry import head_of
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.strategies.registry import default_strategy
+
+LISTED = 20  # labels that a card lists
+PRETRAINING_KEYS = {"teachers", "photographs", "views", "seconds", "device", "command"}
+FINE_TUNING_KEYS = {"start", "pictures", "seconds", "device", "best", "command"}
+"""The keys of training.json from which a card describes the training."""
+
+
+def describe(config: Config) -> str:
+    """Return one paragraph: task, shape, cost, licence."""
+    text = default_strategy(config).describe(head_of(config).describe())
+    return f"{text} Licence of the teacher's weights: {config.license or 'not stated'}."
+
+
+def describe_pretraining(record: Mapping[str, Any]) -> str:
+    """Return a paragraph about a distillation and its command, from a training record with `PRETRAINING_KEYS`."""
+    teachers = ", ".join(record["teachers"])
+    return (
+        f"Distilled from {teachers} on {record['photographs']:,} photographs, {record['views']:,} views, in "
+        f"{record['seconds'] / 60:.0f} minutes on {record['device']}; the weights are the running average.\n\n"
+        f"```\n{record['command']}\n```"
+    )
+
+
+def _describe_fine_tuning(record: Mapping[str, Any]) -> str:
+    """Return the same about a fine-tuning, from a training record with `FINE_TUNING_KEYS`."""
+    best, pictures, teacher = record["best"], record["pictures"], record.get("teacher")
+    targets = f"Its targets are not the labels, but the answers of `{teacher}`. " if teacher else ""
+    return (
+        f"Fine-tuned from `{record['start']}` on {pictures['train']:,} pictures in {record['seconds'] / 60:.0f} "
+        f"minutes on {record['device']}. {targets}The weights are the running average after epoch "
+        f"{best['epoch']:.0f}, whose score on the {pictures['val']:,} validation pictures was the highest of all "
+        f"epochs: {best['score']:.1%}.\n\n"
+        f"```\n{record['command']}\n```"
+    )
+
+
+def full_card(name: str, config: Config, training: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+    """Return the whole card, without the Hub's metadata and without sections for which there is no record.
+
+    training, results: the contents of training.json and results.json.
+    """
+    parts = [f"# {name}", describe(config), "## Use", _use(name, config)]
+    if config.labels:
+        parts += ["## Labels", _labels(config)]
+    for keys, describe_training in (
+        (PRETRAINING_KEYS, describe_pretraining),
+        (FINE_TUNING_KEYS, _describe_fine_tuning),
+    ):
+        if training.keys() >= keys:
+            parts += ["## How it was made", f"{describe_training(training)}\n\nThe whole recipe is in `{TRAINING}`."]
+    if results.get("accuracy"):
+        parts += ["## Measured", _measured(results)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _use(name: str, config: Config) -> str:
+    return f"```\npip install lookwhere\nlookwhere {head_of(config).command()} --model {name}\n```"
+
+
+def _labels(config: Config) -> str:
+    more = len(config.labels) - LISTED
+    rest = f" and {more} more, in `config.json`" if more > 0 else ""
+    return f"{', '.join(config.labels[:LISTED])}{rest}."
+
+
+def _measured(results: Mapping[str, Any]) -> str:
+    pictures = results.get("pictures", {})
+    lines = [
+        f"| {name} | {pictures.get(name, '')} | {share:.1%} |" for name, share in sorted(results["accuracy"].items())
+    ]
+    command = f"\n\n```\n{results['command']}\n```" if "command" in results else ""
+    table = "\n".join(["| Data set | Pictures | Top-1 |", "|---|---:|---:|", *lines])
+    return f"{table}{command}\n\nThe whole record is in `{RESULTS}`."

@@ -1,0 +1,148 @@
+"""A class for each pixel, at the picture's own size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int64, UInt8
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from lookwhere_cli.errors import ModelError
+from lookwhere_cli.images.view import View
+from lookwhere_cli.macs import passes
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.output.rows import Label, Share
+
+STRIP = 1 << 20
+"""Scores that are held at full resolution at once, whatever the picture's size."""
+MAX_CLASSES = 255
+"""A byte holds the index, and one value means "ignore" in training."""
+
+
+class ClassMap(NamedTuple):
+    """The class of each pixel, (height, width) uint8 as displayed, and the pixels of each class."""
+
+    classes: UInt8[ndarray, "height width"]
+    counts: Int64[ndarray, " classes"]
+
+
+@dataclass(frozen=True)
+class SegmentHead:
+    """Labels every pixel."""
+
+    config: Config
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their indices."""
+        return self.config.labels
+
+    @property
+    def verb(self) -> str:
+        """What a model with this head does."""
+        return "segments"
+
+    @property
+    def labels_pictures(self) -> bool:
+        """Labels are of pixels, not of pictures."""
+        return False
+
+    def check(self, command: str, model: str) -> None:
+        """Raise ModelError for any command but segment, and for more classes than a mask holds."""
+        if command != "segment":
+            raise ModelError(
+                f"The model {model!r} segments pictures and can't {command} them; choose another one, or use "
+                "lookwhere segment."
+            )
+        if len(self.labels) > MAX_CLASSES:
+            raise ModelError(f"The model {model!r} has {len(self.labels)} classes; a mask holds at most {MAX_CLASSES}.")
+
+    def picture_labels(self, output: Float32[ndarray, "*output"]) -> tuple[Label, ...]:
+        """No labels."""
+        return ()
+
+    def decode(self, output: Float32[ndarray, "classes rows columns"], view: View) -> ClassMap:
+        """Resize the scores to the picture and take the best class of each pixel."""
+        return classes_at(output, *view.size)
+
+    def row_fields(self, result: ClassMap) -> dict[str, Any]:
+        """The classes that occur, with their shares of the pixels, the largest first."""
+        order, total = np.argsort(-result.counts, kind="stable").tolist(), int(result.counts.sum())
+        counts = result.counts.tolist()
+        shares = (Share(self.labels[index], index, counts[index] / total) for index in order if counts[index])
+        return {"shares": tuple(shares)}
+
+    def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
+        """Multiply-adds of a pass to the scores of all cells."""
+        return passes.count_segment(config, grid, thumbnail_grid, k, coarse).total
+
+    def count_full(self, config: Config, grid: Grid) -> int:
+        """Multiply-adds of the full ViT with the decoder."""
+        return passes.full(config, grid)
+
+    def describe(self) -> str:
+        """The number of classes."""
+        return f"{len(self.labels)} classes, one for each pixel"
+
+    def command(self) -> str:
+        """Segment a folder of photographs."""
+        return "segment photos/ --out masks/"
+
+
+def classes_at(scores: Float32[ndarray, "classes rows columns"], height: int, width: int) -> ClassMap:
+    """Return the class with the highest score at each pixel of a picture that the scores cover.
+
+    Scores are resized bilinearly (half-pixel centres, no antialiasing), a strip of lines at a time: memory beyond the
+    result does not grow with the picture.
+    """
+    classes = np.empty((height, width), np.uint8)
+    counts = np.zeros(len(scores), np.int64)
+    scores = scores.astype(np.float32, copy=False)
+    left, right, across = _neighbours(scores.shape[2], width)
+    above, below, down = _neighbours(scores.shape[1], height)
+    step = max(1, STRIP // (len(scores) * width))
+    for top in range(0, height, step):
+        lines = slice(top, top + step)
+        strip = _blend(scores[:, above[lines]], scores[:, below[lines]], down[lines][:, None])
+        classes[lines] = _best(strip, left, right, across)
+        counts += np.bincount(classes[lines].ravel(), minlength=len(scores))
+    return ClassMap(classes, counts)
+
+
+def _best(
+    strip: Float32[ndarray, "classes lines columns"], left: NDArray[Any], right: NDArray[Any], across: NDArray[Any]
+) -> UInt8[ndarray, "lines width"]:
+    """Return the best class of each pixel; of equal scores the lower class. Class by class: argmax is slower."""
+    best = _wide(strip[0], left, right, across)
+    classes = np.zeros(best.shape, np.uint8)
+    for index in range(1, len(strip)):
+        score = _wide(strip[index], left, right, across)
+        better = score > best
+        np.copyto(classes, np.uint8(index), where=better)
+        np.maximum(best, score, out=best)
+    return classes
+
+
+def _wide(
+    lines: Float32[ndarray, "lines columns"], left: NDArray[Any], right: NDArray[Any], across: NDArray[Any]
+) -> Float32[ndarray, "lines width"]:
+    return _blend(np.take(lines, left, axis=1), np.take(lines, right, axis=1), across)
+
+
+def _blend(first: NDArray[Any], second: NDArray[Any], weight: NDArray[Any]) -> NDArray[Any]:
+    """first + weight * (second - first), in place of `second`."""
+    second = second - first
+    second *= weight
+    second += first
+    return second
+
+
+def _neighbours(count: int, wanted: int) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+    """Return, for each of `wanted` positions, the two source positions around it and the weight of the second."""
+    centres = ((np.arange(wanted, dtype=np.float64) + 0.5) * count / wanted - 0.5).clip(0, count - 1)
+    lower = centres.astype(np.intp)
+    return lower, np.minimum(lower + 1, count - 1), (centres - lower).astype(np.float32)

@@ -1,0 +1,1 @@
+"""What computes a model's answers: a protocol over NumPy arrays, and torch behind it."""

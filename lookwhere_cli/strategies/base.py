@@ -1,0 +1,166 @@
+"""What a strategy is: it decides which cells of a batch of pictures are read, and when an answer is certain enough."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Float32, Int64, UInt8
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from lookwhere_cli.models.chosen import Chosen, Coarse, Grid, Selection
+from lookwhere_cli.reader import OpenedPicture
+from lookwhere_cli.runtimes.base import Runtime, stack
+
+Cut: TypeAlias = Callable[[Sequence[int], Int64[ndarray, "pictures k"]], UInt8[ndarray, "pictures k patch patch 3"]]
+"""Cuts the patches at `cells` out of the pictures at these places of a batch."""
+
+
+class Batch(NamedTuple):
+    """Opened pictures of one grid (rows, columns)."""
+
+    pictures: Sequence[OpenedPicture]
+    grid: Grid
+
+    def at(self, places: Sequence[int]) -> Batch:
+        """Keep only the pictures at these places."""
+        return Batch([self.pictures[place] for place in places], self.grid)
+
+
+class Selected(NamedTuple):
+    """A batch whose cells were chosen.
+
+    selection: the selector's map and prefix tokens. order: (batch, cells) int64, cells by score, best first.
+    first: how many of them are read to begin with.
+    """
+
+    batch: Batch
+    selection: Selection[NDArray[Any]]
+    order: Int64[ndarray, "batch cells"]
+    first: int
+
+    def at(self, places: Sequence[int]) -> Selected:
+        """Keep only the pictures at these places."""
+        selection = Selection(self.selection.map[places], self.selection.prefix_tokens[places])
+        return Selected(self.batch.at(places), selection, self.order[places], self.first)
+
+    def choose(self, patches: NDArray[Any], patch: int, k: int | None = None) -> Chosen[NDArray[Any]]:
+        """Put together what the extractor is given: the best k cells (default: `first`) and their patches.
+
+        patch: side of a patch in pixels.
+        """
+        cells = self.order[:, : self.first if k is None else k]
+        return Chosen(patches, cells, self.batch.grid, self.selection.prefix_tokens, coarse_of(self.batch, patch))
+
+    @property
+    def maps(self) -> Float32[ndarray, "batch rows columns"]:
+        """The selector maps on the pictures' grid."""
+        return self.selection.map.reshape(-1, *self.batch.grid)
+
+
+class Outcome(NamedTuple):
+    """What came of a batch of pictures.
+
+    output: (batch, ...), the output of the model's head. cells: for each picture the cells that its answer is from,
+    best first. grids: the grid of these cells. macs: multiply-adds, all passes included.
+    exits: the exit or look that answered, from 1; None where there is only one.
+    """
+
+    output: Float32[ndarray, batch * output]
+    cells: Sequence[Int64[ndarray, " k"]]
+    grids: Sequence[Grid]
+    macs: Sequence[int]
+    exits: Sequence[int | None]
+
+
+class Strategy(Protocol):
+    """Decides how far pictures are read. Stages are exits or looks; a strategy with one number of cells has one."""
+
+    @property
+    def summary(self) -> str:
+        """How pictures are read, as the end of a sentence that begins with the model: "reads ..."."""
+        ...
+
+    def thumbnail_grid(self, grid: Grid) -> Grid:
+        """Return the thumbnail's grid of patches for a picture of `grid`."""
+        ...
+
+    def select(self, runtime: Runtime, batch: Batch) -> Selected:
+        """Decide which cells are read first."""
+        ...
+
+    def answer(self, runtime: Runtime, selected: Selected, patches: NDArray[np.uint8], cut: Cut) -> Outcome:
+        """Answer, from the patches of the first cells; `cut` brings further ones."""
+        ...
+
+    def stage_macs(self, grid: Grid) -> tuple[int, ...]:
+        """Multiply-adds of a picture of `grid` that ends at each stage, all earlier passes included."""
+        ...
+
+    def stage_cells(self, grid: Grid) -> tuple[int, ...]:
+        """Number of cells that the answer of each stage is from."""
+        ...
+
+    def tokens(self, grid: Grid) -> int:
+        """Largest number of tokens that a picture of `grid` has in a block: what activations need memory for."""
+        ...
+
+
+@runtime_checkable
+class ChoosingStrategy(Strategy, Protocol):
+    """A strategy that chooses cells by the selector map, so that there is a choice to explain."""
+
+    def order(self, runtime: Runtime, batch: Batch) -> Selected:
+        """Order all cells of the pictures, best first, with `first` as `select` has it."""
+        ...
+
+
+@runtime_checkable
+class FeatureStrategy(Strategy, Protocol):
+    """A strategy that reads all pictures equally far, so that their features can be compared."""
+
+    def features_macs(self, grid: Grid, dense: bool) -> int:
+        """Multiply-adds of a picture's features: of its pooled token or, dense, of a token for every cell."""
+        ...
+
+
+@runtime_checkable
+class StagedStrategy(Strategy, Protocol):
+    """A strategy with several stages, each with a threshold but the last."""
+
+    @property
+    def thresholds(self) -> tuple[float, ...]:
+        """Confidence from which each stage but the last answers."""
+        ...
+
+    def with_thresholds(self, thresholds: Sequence[float]) -> StagedStrategy:
+        """Return the same strategy with other thresholds."""
+        ...
+
+    def run_all(self, runtime: Runtime, selected: Selected, cut: Cut) -> Float[ndarray, "stages batch classes"]:
+        """Compute the logits of every stage for every picture."""
+        ...
+
+
+def choose_cells(scores: Float32[ndarray, "batch cells"], k: int) -> Int64[ndarray, "batch {k}"]:
+    """Return the k cells with the highest scores, best first; of equal scores the lower cell first."""
+    return np.argsort(-scores.astype(np.float32, copy=False), axis=1, kind="stable")[:, :k].astype(np.int64, copy=False)
+
+
+def select_cells(runtime: Runtime, batch: Batch, total: int, first: int) -> Selected:
+    """Run the selector and order the best `total` cells of each picture, of which `first` are read to begin with."""
+    selection = runtime.select(stack([picture.thumbnail for picture in batch.pictures]), batch.grid)
+    return Selected(batch, selection, choose_cells(selection.map, total), first)
+
+
+def coarse_of(batch: Batch, patch: int) -> Coarse[NDArray[Any]] | None:
+    """Cut the coarse thumbnails of a batch into patches (batch, coarse, patch, patch, 3); None if there are none."""
+    thumbnails = [picture.coarse for picture in batch.pictures if picture.coarse is not None]
+    if not thumbnails:
+        return None
+    pixels = stack(thumbnails)
+    rows, columns = pixels.shape[1] // patch, pixels.shape[2] // patch
+    patches = pixels.reshape(-1, rows, patch, columns, patch, 3).swapaxes(2, 3)
+    return Coarse(patches.reshape(-1, rows * columns, patch, patch, 3), (rows, columns))

@@ -1,0 +1,102 @@
+"""The strategy that a model's config asks for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal
+
+from lookwhere_cli.amounts import Amount
+from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.heads.registry import head_of
+from lookwhere_cli.images.frame import Reading, grid_for
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.options import AUTO
+from lookwhere_cli.strategies.base import Strategy
+from lookwhere_cli.strategies.fixed import FixedStrategy
+from lookwhere_cli.strategies.grids import GridsStrategy
+from lookwhere_cli.strategies.looks import LooksStrategy
+from lookwhere_cli.strategies.stages import DISABLED
+
+
+def strategy_for(model: str, config: Config, k: Amount | Literal["auto"] | None, reading: Reading) -> Strategy:
+    """Make the strategy that a user asks for.
+
+    model: its name, for errors. k: cells to read, "auto" for looks, None for the model's own.
+    Raises UsageError for an amount or a reading that the model can't be used with, ModelError for "auto" without
+    calibrated looks.
+    """
+    if config.exits:
+        _check_whole(model, config, k, reading)
+        return grids_strategy(config)
+    if k == AUTO:
+        _check_calibrated(model, config)
+        check_amount(config.looks[-1], reading.size, reading.patch)
+        return looks_strategy(config, reading.coarse_size)
+    amount = config.k if k is None else k
+    return fixed_strategy(config, check_amount(amount, reading.size, reading.patch), reading.coarse_size)
+
+
+def check_amount(k: Amount, size: int, patch: int) -> Amount:
+    """Return k. Raises UsageError for a count that is larger than any grid of this size."""
+    cells = (size // patch) ** 2
+    if not k.is_share and k.value > cells:
+        raise UsageError(f"k = {k} is more than the {cells} cells of {size} x {size} pixels; give at most {cells}.")
+    return k
+
+
+def default_strategy(config: Config) -> FixedStrategy | GridsStrategy:
+    """Make the strategy of a model as it is used by default."""
+    return grids_strategy(config) if config.exits else fixed_strategy(config)
+
+
+def fixed_strategy(config: Config, k: Amount | None = None, coarse_size: int | None = None) -> FixedStrategy:
+    """Make a strategy that reads k cells; k and the coarse thumbnail's size in pixels are the model's own if None."""
+    return FixedStrategy(config, k or config.k, _coarse_counter(config, coarse_size), head_of(config).count_macs)
+
+
+def looks_strategy(config: Config, coarse_size: int | None = None) -> LooksStrategy:
+    """Make the strategy of `-k auto`. Without thresholds in the config the last look answers all."""
+    thresholds = config.thresholds or (DISABLED,) * (len(config.looks) - 1)
+    return LooksStrategy(config, thresholds, _coarse_counter(config, coarse_size))
+
+
+def grids_strategy(config: Config) -> GridsStrategy:
+    """Make the strategy of a cascade over grids. Without thresholds in the config the last exit answers all."""
+    return GridsStrategy(config, config.thresholds or (DISABLED,) * (len(config.exits) - 1))
+
+
+def _coarse_counter(config: Config, coarse_size: int | None) -> Callable[[Grid], int]:
+    size = config.coarse_size if coarse_size is None else coarse_size
+
+    def count(grid: Grid) -> int:
+        return math.prod(grid_for(*grid, size, config.patch)) if size else 0
+
+    return count
+
+
+def _check_calibrated(model: str, config: Config) -> None:
+    if not config.looks:
+        raise ModelError(
+            f"The model {model!r} has no looks to choose from; choose some: "
+            f"lookwhere calibrate PICTURES --model {model} --looks 12.5%,37.5% --budget 60% --out FOLDER."
+        )
+    if not config.thresholds:
+        raise ModelError(
+            f"The model {model!r} was never calibrated, so it is not known when a first look is enough; calibrate it: "
+            f"lookwhere calibrate PICTURES --model {model} --budget 60% --out FOLDER."
+        )
+
+
+def _check_whole(model: str, config: Config, k: Amount | Literal["auto"] | None, reading: Reading) -> None:
+    """Raise UsageError for what a cascade over grids can't do: read a part, or grids without room to grow."""
+    if reading.coarse_size or not (k in (None, AUTO) or (isinstance(k, Amount) and k.is_all)):
+        raise UsageError(
+            f"The model {model!r} is a cascade that reads all cells of each grid; leave -k and --coarse out."
+        )
+    least = config.patch * len(config.exits)
+    if reading.size < least:
+        raise UsageError(
+            f"A size of {reading.size} leaves no room for {len(config.exits)} grids that grow; take at least {least}."
+        )
