@@ -20,8 +20,9 @@ from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
 from numpy.typing import NDArray
 
 from lookwhere_cli.cli.options import amounts
-from lookwhere_cli.data.examples import Labelled, read_examples
-from lookwhere_cli.data.matching import matched
+from lookwhere_cli.data.examples import LabelledSet
+from lookwhere_cli.data.matching import match_classes
+from lookwhere_cli.data.read import read_examples
 from lookwhere_cli.loading import load
 from lookwhere_cli.metrics.eval_set import part_of
 from lookwhere_cli.predictor import Glimpse
@@ -40,9 +41,9 @@ class Asked(NamedTuple):
     need: NDArray[np.float64]
 
 
-def ask(predictor: AdaptivePredictor, labelled: Labelled) -> Asked:
+def ask(predictor: AdaptivePredictor, labelled: LabelledSet) -> Asked:
     """Read every picture at every amount."""
-    classes = matched(labelled.classes, predictor.config.labels)
+    classes = match_classes(labelled.classes, predictor.config.labels)
 
     @torch.inference_mode()
     def answer(glimpses: Sequence[Glimpse]) -> list[tuple[NDArray[np.int64], list[int], float]]:

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.cli.options import pruning
-from lookwhere_cli.data.examples import Labelled, read_examples
+from lookwhere_cli.data.examples import LabelledSet
+from lookwhere_cli.data.read import read_examples
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning import schedule
 from lookwhere_cli.models.pruning.random import random_cropr
@@ -29,7 +30,7 @@ from lookwhere_cli.training.finetune.validate import validate
 FALLS = (1, 2, 3, 5, 11)
 
 
-def started(name: str, labelled: Labelled, share: float) -> LookWhere:
+def started(name: str, labelled: LabelledSet, share: float) -> LookWhere:
     """The full ViT with pruning modules that were set and not trained."""
     base = load_model(name, device="cpu")
     if labelled.kind == "masks" or base.config.labels != labelled.classes:
@@ -43,7 +44,7 @@ def started(name: str, labelled: Labelled, share: float) -> LookWhere:
     return run.model.eval()
 
 
-def rows(model: LookWhere, labelled: Labelled, share: float) -> Iterator[list[str]]:
+def rows(model: LookWhere, labelled: LabelledSet, share: float) -> Iterator[list[str]]:
     """For each way to fall: the score by chance, and by the queries."""
     own, config = model.extractor.cropr, model.config
     schedule.ENOUGH = 0.0  # however little that leaves

@@ -17,15 +17,16 @@ from statistics import median
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.cli.train import amounts
-from lookwhere_cli.data.examples import Labelled, read_examples
-from lookwhere_cli.data.splits import divided
+from lookwhere_cli.data.examples import LabelledSet
+from lookwhere_cli.data.read import read_examples
+from lookwhere_cli.data.splits import split_examples
 from lookwhere_cli.training.finetune.finetune import FineTuning, Run, typical_size
 from lookwhere_cli.training.finetune.start import Method, Shape, config_for
 
 WARM_UP = 2
 
 
-def steps_of(method: Method, labelled: Labelled, arguments: argparse.Namespace, out: Path) -> Iterator[float]:
+def steps_of(method: Method, labelled: LabelledSet, arguments: argparse.Namespace, out: Path) -> Iterator[float]:
     """The seconds of each step of a run."""
     base = load_model(arguments.model, device="cpu")
     shape = Shape(method, size=arguments.size)
@@ -46,7 +47,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--steps", type=int, default=10)
     arguments = parser.parse_args()
-    labelled = divided(read_examples(arguments.data))
+    labelled = split_examples(read_examples(arguments.data))
     with tempfile.TemporaryDirectory() as scratch:
         pairs = zip(
             steps_of("lookwhere", labelled, arguments, Path(scratch)),

@@ -74,7 +74,7 @@ def test_pictures_know_no_torch_and_models_no_files_and_no_pictures():
             assert not tops & {"torch", "timm", "rich", "typer"}, file
         if room_of(file) == "models":
             assert not tops & {"PIL", "pathlib", "timm", "rich", "typer", "safetensors"}, file
-        if room_of(file) in ("show", "output", "macs"):
+        if room_of(file) in ("show", "output", "macs", "data"):
             assert "torch" not in tops, file
 
 

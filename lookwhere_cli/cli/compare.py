@@ -112,7 +112,7 @@ def compare(
     for name in (RESULTS, TABLE, PLOT, PAGE):
         check_free(out / name, overwrite)
 
-    from lookwhere_cli.data.examples import read_examples
+    from lookwhere_cli.data.read import read_examples
     from lookwhere_cli.evaluation.compare.candidates import Settings, entrants
     from lookwhere_cli.evaluation.compare.comparison import compare as measure
     from lookwhere_cli.evaluation.compare.comparison import judge_for
@@ -234,7 +234,7 @@ def _pictures(results: Mapping[str, Any]) -> dict[str, Image.Image]:
 
 def _classes(results: Mapping[str, Any], comparison: Comparison) -> dict[tuple[str, str], NDArray[np.uint8]]:
     """For masks: what the page shows of each method, asked for once more, and of the truth."""
-    from lookwhere_cli.data.checks import load_mask
+    from lookwhere_cli.data.masks import load_mask
     from lookwhere_cli.evaluation.compare.report import representatives
     from lookwhere_cli.segmenter import Segmenter
 

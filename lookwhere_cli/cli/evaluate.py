@@ -91,7 +91,7 @@ def evaluate(
     how = options.mode(crop, stretch)
     own = {"size": size, "coarse": coarse, "prune": options.pruning(prune)}
 
-    from lookwhere_cli.data.examples import read_examples
+    from lookwhere_cli.data.read import read_examples
     from lookwhere_cli.evaluation.evaluate import evaluate as measure
     from lookwhere_cli.evaluation.report import as_dict
     from lookwhere_cli.metrics.eval_set import part_of

@@ -156,13 +156,13 @@ def _labels(sources: Sequence[Source], file: Path | None) -> tuple[str, ...]:
 
 
 def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
+    from lookwhere_cli.data.checks import drop_unreadable
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.training.distil.views import readable
 
     kept = []
     with console.status("Reading the photographs once"):
         for folder in folders:
-            good, broken = readable(find_pictures([folder]))
+            good, broken = drop_unreadable(find_pictures([folder]))
             for sentence in broken:
                 say(console, f"Passed over: {sentence}")
             if not good:

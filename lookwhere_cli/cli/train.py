@@ -25,8 +25,8 @@ from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.folder import Loaded
-    from lookwhere_cli.data.examples import Labelled
-    from lookwhere_cli.data.regions import Look
+    from lookwhere_cli.data.examples import LabelledSet
+    from lookwhere_cli.data.regions import Regions
     from lookwhere_cli.models.config import Config
     from lookwhere_cli.training.finetune.finetune import FineTuning, Moment, Run
     from lookwhere_cli.training.finetune.objective import Steering
@@ -93,9 +93,9 @@ def train(
     place = placed(device)
     unfinished(out)
 
-    from lookwhere_cli.data.checks import sound
-    from lookwhere_cli.data.examples import read_examples
-    from lookwhere_cli.data.splits import divided, read_split
+    from lookwhere_cli.data.checks import drop_unusable
+    from lookwhere_cli.data.read import read_examples
+    from lookwhere_cli.data.splits import read_split, split_examples
     from lookwhere_cli.training.augment import Augmentation
     from lookwhere_cli.training.finetune.finetune import FineTuning, Run
     from lookwhere_cli.training.finetune.start import WHOLE, Shape
@@ -127,10 +127,10 @@ def train(
         seed=seed,
     )
     with console.status("Reading the pictures once"):
-        labelled, broken = sound(labelled)
+        labelled, broken = drop_unusable(labelled)
     for sentence in broken:
         say(console, f"Passed over: {sentence}")
-    labelled = divided(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
+    labelled = split_examples(labelled, val_share=val_share, seed=seed, hold_out=hold_out or ())
     config = _config(base, recipe, labelled, ALL_CELLS if full else own)
     run = Run(recipe, base, config, labelled, where, out, workers, place, teaching)
     made(out)
@@ -172,7 +172,7 @@ def _dropped(method: str, prune: str | None) -> PruneAmount | None:
     return None if text is None else parse_prune(text, "--prune")
 
 
-def _config(base: Loaded, recipe: FineTuning, labelled: Labelled, k: Amount) -> Config:
+def _config(base: Loaded, recipe: FineTuning, labelled: LabelledSet, k: Amount) -> Config:
     """The new model's, for pictures such as these. Raises UsageError, ModelError for what can't be."""
     from lookwhere_cli.models.pruning.cropr import check_own
     from lookwhere_cli.models.pruning.schedule import pruning_of
@@ -210,7 +210,7 @@ def _possible(k: Amount, config: Config) -> Amount:
     return k
 
 
-def _steering(labelled: Labelled, look: Path | None, train_selector: bool, dropped: PruneAmount | None) -> Steering:
+def _steering(labelled: LabelledSet, look: Path | None, train_selector: bool, dropped: PruneAmount | None) -> Steering:
     """Masks themselves tell where classes meet; without masks or a word, the extractor's attention has to.
 
     Raises UsageError where that would see only what has not been dropped.
@@ -232,10 +232,10 @@ def _loaded(name: str, quiet: bool) -> Loaded:
     return load_model(name, device="cpu")
 
 
-def _look(source: Path, labelled: Labelled) -> Look:
-    from lookwhere_cli.data.regions import read_look
+def _look(source: Path, labelled: LabelledSet) -> Regions:
+    from lookwhere_cli.data.regions import read_regions
 
-    return read_look(source, labelled.root, [example.path for example in labelled.examples])
+    return read_regions(source, labelled.root, [example.path for example in labelled.examples])
 
 
 def _train(run: Run, console: Console, start: str) -> None:

@@ -1,1 +1,1 @@
-"""Labelled data: reading, checking and splitting it."""
+"""Labelled sets: reading, checking and splitting them. Nothing here imports torch."""

@@ -1,4 +1,4 @@
-"""Which of a model's labels each of the data's classes is."""
+"""The model's label for each class of a labelled set."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
+from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.errors import DataError
 
 
-def matched(classes: Sequence[str], labels: Sequence[str]) -> Int[ndarray, " classes"]:
-    """The index of the label that each class names.
+def match_classes(classes: Sequence[str], labels: Sequence[str]) -> Int[ndarray, " classes"]:
+    """Return the index of the model's label for each class.
 
-    By the name, without regard to case, and with _ for a space; or, where no class is a label but all are numbers,
-    by the label's index. Raises DataError for a class that the model does not have, offering the near ones.
+    Names match without regard to case, and with _ for a space. If no class is a label but all of them are numbers,
+    they are the labels' indices. Raises DataError, which offers similar labels, for a class that the model lacks.
     """
-    known = {_plain(label): index for index, label in enumerate(labels)}
-    plain = [_plain(name) for name in classes]
-    if not any(name in known for name in plain) and all(name.isdecimal() for name in plain):
-        known |= {str(index): index for index in range(len(labels))}
-    for name, given in zip(plain, classes, strict=True):
-        if name not in known:
-            raise DataError(f"The model has no class {given!r}. {_offer(name, known, labels)}")
-    return np.array([known[name] for name in plain], dtype=np.int64)
+    index_of = {_simplified(label): index for index, label in enumerate(labels)}
+    names = [_simplified(name) for name in classes]
+    if not any(name in index_of for name in names) and all(name.isdecimal() for name in names):
+        index_of |= {str(index): index for index in range(len(labels))}
+    for name, original in zip(names, classes, strict=True):
+        if name not in index_of:
+            raise DataError(f"The model has no class {original!r}. {_suggest_label(name, index_of, labels)}")
+    return np.array([index_of[name] for name in names], dtype=np.int64)
 
 
-def _plain(name: str) -> str:
+def _simplified(name: str) -> str:
     return " ".join(name.replace("_", " ").casefold().split())
 
 
-def _offer(name: str, known: dict[str, int], labels: Sequence[str]) -> str:
-    near = [labels[known[one]] for one in difflib.get_close_matches(name, known, n=3)]
+def _suggest_label(name: str, index_of: dict[str, int], labels: Sequence[str]) -> str:
+    near = [labels[index_of[one]] for one in difflib.get_close_matches(name, index_of, n=3)]
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
-    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
-    return f"It has {', '.join(map(repr, labels[:5]))}{more}."
+    return f"It has {list_names(labels, most=5)}."

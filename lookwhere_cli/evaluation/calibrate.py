@@ -18,7 +18,7 @@ from lookwhere_cli.card import describe
 from lookwhere_cli.checkpoints.folder import Loaded, write_config
 from lookwhere_cli.checkpoints.layout import CARD, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.sums import write_sums
-from lookwhere_cli.data.examples import read_examples
+from lookwhere_cli.data.read import read_examples
 from lookwhere_cli.data.splits import SPLIT_FILE
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.find import find_pictures

@@ -9,8 +9,8 @@ from functools import partial
 from statistics import median
 
 from lookwhere_cli.amounts import ALL_CELLS, Amount
-from lookwhere_cli.data.checks import sound
-from lookwhere_cli.data.examples import Labelled
+from lookwhere_cli.data.checks import drop_unusable
+from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.evaluation.timm_classifier import Full
 from lookwhere_cli.macs import passes as macs
@@ -82,7 +82,7 @@ class Evaluation:
     """
 
     contest: Contest
-    labelled: Labelled
+    labelled: LabelledSet
     pictures: int
     failed: list[str]
     lines: list[Line]
@@ -112,7 +112,7 @@ def amounts_for(predictor: Predictor, asked: Sequence[Amount]) -> list[Amount]:
     return list(different.values())
 
 
-def evaluate(contest: Contest, labelled: Labelled, tracked: Tracked) -> Evaluation:
+def evaluate(contest: Contest, labelled: LabelledSet, tracked: Tracked) -> Evaluation:
     """Measure everything.
 
     Raises DataError where no picture can be read or a mask does not fit, ModelError for a model of another task.
@@ -120,7 +120,7 @@ def evaluate(contest: Contest, labelled: Labelled, tracked: Tracked) -> Evaluati
     broken: list[str] = []
     if labelled.kind == "masks":
         _check_masks(contest)
-        labelled, broken = sound(labelled)
+        labelled, broken = drop_unusable(labelled)
     field = Field(labelled, tracked)
     if isinstance(contest.predictor, StagedPredictor):
         entries = _left(contest.predictor, field)

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int
 from numpy import ndarray
 
-from lookwhere_cli.data.matching import matched
+from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.evaluation.evaluate import Evaluation, Line
 from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.text import printable
@@ -49,7 +49,7 @@ def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
     supports = evaluation.headline.scores.support
     return [
         {"name": printable(name), "label": printable(labels[index]), "support": int(support)}
-        for name, index, support in zip(names, matched(names, labels), supports, strict=True)
+        for name, index, support in zip(names, match_classes(names, labels), supports, strict=True)
     ]
 
 

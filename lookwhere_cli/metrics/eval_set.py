@@ -15,9 +15,9 @@ from jaxtyping import Int
 from numpy import ndarray
 from torch import Tensor
 
-from lookwhere_cli.data.checks import load_mask
-from lookwhere_cli.data.examples import IGNORED, Labelled
-from lookwhere_cli.data.matching import matched
+from lookwhere_cli.data.examples import LabelledSet
+from lookwhere_cli.data.masks import IGNORED, load_mask
+from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.data.splits import SPLIT_FILE, read_split
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.metrics.passes import Judge, Look, Measured, Read, classes_of, probabilities, run
@@ -37,7 +37,9 @@ class Tracked(Protocol):
     def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]: ...  # noqa: D102
 
 
-def part_of(labelled: Labelled, part: Part | None, split_file: Path | None, folder: Path) -> tuple[Labelled, Part]:
+def part_of(
+    labelled: LabelledSet, part: Part | None, split_file: Path | None, folder: Path
+) -> tuple[LabelledSet, Part]:
     """The examples to measure on, and which they are.
 
     By default those for validation: by the split of `split_file`, else by the data's own, else by that in the model's
@@ -55,7 +57,7 @@ def part_of(labelled: Labelled, part: Part | None, split_file: Path | None, fold
     return replace(divided, examples=examples), part
 
 
-def _fitting(file: Path, labelled: Labelled) -> Labelled:
+def _fitting(file: Path, labelled: LabelledSet) -> LabelledSet:
     """The set divided as the model's folder says; as it is, where the model was trained on something else."""
     try:
         return read_split(file, labelled)
@@ -74,10 +76,13 @@ class Task(NamedTuple):
     scorer: Callable[[], Scorer]
 
 
-def task_for(labelled: Labelled, config: Config, model: str) -> Task:
-    """The task that the data set the model. Raises ModelError for a model of another one, DataError as `matched`."""
+def task_for(labelled: LabelledSet, config: Config, model: str) -> Task:
+    """The task that the data set the model.
+
+    Raises ModelError for a model of another one, DataError as `match_classes`.
+    """
     check_task(labelled, config, model)
-    classes = matched(labelled.classes, config.labels)
+    classes = match_classes(labelled.classes, config.labels)
     if labelled.kind == "masks":
         return Task(classes_of, _judge_of_masks(labelled, classes, len(config.labels)), partial(Masks, classes))
     if labelled.kind == "multi":
@@ -89,7 +94,7 @@ def task_for(labelled: Labelled, config: Config, model: str) -> Task:
     return Task(probabilities, probabilities, partial(SingleLabel, classes, right, len(config.labels)))
 
 
-def check_task(labelled: Labelled, config: Config, model: str) -> None:
+def check_task(labelled: LabelledSet, config: Config, model: str) -> None:
     """Raise ModelError for a model that does another task than the data are for, or none."""
     does = (
         "segments" if config.task == "segment" else "gives several labels" if config.multi_label else "gives one label"
@@ -106,7 +111,7 @@ def check_task(labelled: Labelled, config: Config, model: str) -> None:
         )
 
 
-def truth_of(labelled: Labelled, classes: Int[ndarray, " classes"]) -> Callable[[str], Int[Tensor, "height width"]]:
+def truth_of(labelled: LabelledSet, classes: Int[ndarray, " classes"]) -> Callable[[str], Int[Tensor, "height width"]]:
     """What gives, by a picture's path, its mask in the model's labels (255: none); the last ones stay in memory.
 
     classes: the model's label for each of the data's classes.
@@ -122,7 +127,7 @@ def truth_of(labelled: Labelled, classes: Int[ndarray, " classes"]) -> Callable[
     return truth
 
 
-def _judge_of_masks(labelled: Labelled, classes: Int[ndarray, " classes"], labels: int) -> Judge:
+def _judge_of_masks(labelled: LabelledSet, classes: Int[ndarray, " classes"], labels: int) -> Judge:
     """Counts each picture's pixels by [truth, answer], at the mask's own resolution."""
     truth = truth_of(labelled, classes)
 
@@ -139,7 +144,7 @@ class Field:
     sizes: (height, width) as displayed, by place in the set, of those that were read.
     """
 
-    def __init__(self, labelled: Labelled, tracked: Tracked) -> None:
+    def __init__(self, labelled: LabelledSet, tracked: Tracked) -> None:
         self.labelled = labelled
         self.failed: list[str] = []
         self.sizes: dict[int, tuple[int, int]] = dict.fromkeys(range(len(labelled.examples)), (0, 0))

@@ -11,7 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from lookwhere_cli.checkpoints.timm_package import import_timm
-from lookwhere_cli.data.sample import Sample
+from lookwhere_cli.training.sample import Sample
 
 GREY = 128
 """What an erased rectangle is filled with, 0..255: about what pictures average to, so it says nothing."""
@@ -45,7 +45,7 @@ def augmented(sample: Sample, size: tuple[int, int], recipe: Augmentation, seed:
 
     shape = size[1] / size[0]
     crop = v2.RandomResizedCrop(size, scale=recipe.area, ratio=(shape / recipe.jitter, shape * recipe.jitter))
-    alone = sample.mask is None and sample.boxes is None and sample.look is None
+    alone = sample.mask is None and sample.boxes is None and sample.regions is None
     with seeded(seed):
         drawn = crop.make_params([sample.picture])
         view = _resized(sample, (drawn["top"], drawn["left"], drawn["height"], drawn["width"]), size)
@@ -107,7 +107,7 @@ def _resized(sample: Sample, crop: tuple[int, int, int, int], size: tuple[int, i
         F.resized_crop(sample.picture, *crop, size, interpolation=InterpolationMode.BICUBIC, antialias=True),
         None if sample.mask is None else labels(sample.mask),
         None if boxes is None else _some(F.resized_crop(boxes, *crop, size).as_subclass(Tensor)),
-        None if sample.look is None else labels(sample.look),
+        None if sample.regions is None else labels(sample.regions),
     )
 
 
@@ -120,13 +120,13 @@ def _typed(sample: Sample) -> Sample:
     """The sample in torchvision's own tensor types, by which its transforms know what to do with each part."""
     from torchvision import tv_tensors
 
-    picture, mask, boxes, look = sample
+    picture, mask, boxes, regions = sample
     frame = (picture.shape[1], picture.shape[2])
     return Sample(
         tv_tensors.Image(picture),
         None if mask is None else tv_tensors.Mask(mask),
         None if boxes is None else tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=frame),
-        None if look is None else tv_tensors.Mask(look),
+        None if regions is None else tv_tensors.Mask(regions),
     )
 
 

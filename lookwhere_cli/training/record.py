@@ -16,7 +16,7 @@ from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.layout import CARD
 from lookwhere_cli.checkpoints.layout import TRAINING as RECORD
 from lookwhere_cli.checkpoints.sums import write_sums
-from lookwhere_cli.data.examples import SIDES
+from lookwhere_cli.data.examples import SPLITS
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.output.files import whole_file, writing
@@ -47,7 +47,7 @@ def finish_fine_tuning(run: Run, command: str, start: str) -> None:
         "command": command,
         "start": start,
         "teacher": run.taught_by,
-        "pictures": {split: len(run.labelled.of(split)) for split in SIDES},
+        "pictures": {split: len(run.labelled.of(split)) for split in SPLITS},
         "seconds": round(sum(step["seconds"] for step in run.steps)),
         "device": str(run.accelerator.device),
         "processes": run.accelerator.num_processes,

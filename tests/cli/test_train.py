@@ -271,7 +271,7 @@ def test_a_given_split_is_kept_to_and_needs_no_broken_picture(lookwhere, folders
     assert sides == {name: "val" if index % 4 == 0 else "train" for index, name in enumerate(names) if index != 1}
     (tmp_path / "split.csv").write_text("\n".join(["file,split", *[line.replace("train", "val") for line in lines]]))
     ran = lookwhere(*arguments, "--split-file", tmp_path / "split.csv")
-    assert ran.code == 1 and "no picture for training" in ran.err
+    assert ran.code == 1 and "No picture is left for training" in ran.err
 
 
 def test_broken_pictures_are_named_and_passed_over_until_they_are_too_many(lookwhere, folders, tmp_path):
@@ -330,7 +330,7 @@ def test_an_empty_side_of_a_split_ends_in_a_sentence(lookwhere, table, tmp_path)
     lines = table.read_text().splitlines()
     table.write_text("\n".join([f"{lines[0]},split", *[f"{line},val" for line in lines[1:]]]) + "\n")
     ran = lookwhere("train", table, "--label-column", "kinds", "--multi-label", "--out", tmp_path / "out", *FAST)
-    assert ran.code == 1 and "There is no picture for training among the 24" in ran.err
+    assert ran.code == 1 and "No picture is left for training among the 24" in ran.err
 
 
 def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, tmp_path):

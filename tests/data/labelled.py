@@ -1,4 +1,4 @@
-"""Labelled sets that are made in a moment, and a tiny model to start from."""
+"""LabelledSet sets that are made in a moment, and a tiny model to start from."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import Loaded
-from lookwhere_cli.data.examples import Example, Labelled
-from lookwhere_cli.data.splits import divided
+from lookwhere_cli.data.examples import Example, LabelledSet
+from lookwhere_cli.data.splits import split_examples
 from lookwhere_cli.models.lookwhere import LookWhere
 from tests.models.small import LABELLED
 
@@ -31,7 +31,7 @@ def start(**changes: Any) -> Loaded:
     return Loaded(model, model.config, "tiny", "0", Path(), torch.device("cpu"), torch.float32)
 
 
-def coloured(folder: Path, count: int = 24) -> Labelled:
+def coloured(folder: Path, count: int = 24) -> LabelledSet:
     """One label: noise, tinted in the class's colour."""
     rng, examples = np.random.default_rng(0), []
     folder.mkdir()
@@ -39,10 +39,10 @@ def coloured(folder: Path, count: int = 24) -> Labelled:
         label = index % 3
         pixels = rng.integers(0, 100, (28, 32, 3)) + np.array(COLOURS[label]) // 2
         examples.append(Example(saved(pixels, folder / f"{index}.png"), (label,)))
-    return divided(Labelled("single", NAMES, tuple(examples), folder), val_share=0.25)
+    return split_examples(LabelledSet("single", NAMES, tuple(examples), folder), val_share=0.25)
 
 
-def spotted(folder: Path, count: int = 96, side: int = 48) -> Labelled:
+def spotted(folder: Path, count: int = 96, side: int = 48) -> LabelledSet:
     """Several labels: dim noise in which one small square of a colour lies, or none; boxes.csv says where."""
     rng, examples, lines = np.random.default_rng(0), [], ["file,left,top,right,bottom"]
     folder.mkdir()
@@ -54,10 +54,10 @@ def spotted(folder: Path, count: int = 96, side: int = 48) -> Labelled:
             lines.append(f"{index}.png,{left},{top},{left + 6},{top + 6}")
         examples.append(Example(saved(pixels, folder / f"{index}.png"), labels))
     (folder / "boxes.csv").write_text("\n".join(lines) + "\n")
-    return divided(Labelled("multi", NAMES, tuple(examples), folder), val_share=0.25)
+    return split_examples(LabelledSet("multi", NAMES, tuple(examples), folder), val_share=0.25)
 
 
-def fields(folder: Path, count: int = 16, edge: int | None = None) -> Labelled:
+def fields(folder: Path, count: int = 16, edge: int | None = None) -> LabelledSet:
     """Masks: left of the edge (by default drawn at random) the picture is red, right of it green; 255 between."""
     rng, examples = np.random.default_rng(0), []
     folder.mkdir()
@@ -69,7 +69,7 @@ def fields(folder: Path, count: int = 16, edge: int | None = None) -> Labelled:
         mask[:, column] = 255
         path = saved(pixels, folder / f"{index}.png")
         examples.append(Example(path, mask=saved(mask, folder / f"{index}_mask.png")))
-    return divided(Labelled("masks", NAMES[:2], tuple(examples), folder), val_share=0.25)
+    return split_examples(LabelledSet("masks", NAMES[:2], tuple(examples), folder), val_share=0.25)
 
 
 def saved(pixels: np.ndarray, file: Path) -> str:

@@ -1,6 +1,6 @@
 import pytest
 
-from lookwhere_cli.data.matching import matched
+from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.errors import DataError
 
 LABELS = ("tabby cat", "Great Dane", "crane (134)", "7")
@@ -16,8 +16,8 @@ LABELS = ("tabby cat", "Great Dane", "crane (134)", "7")
         ((), []),
     ],
 )
-def test_classes_are_labels_by_name_or_else_by_index(classes: tuple[str, ...], indices: list[int]) -> None:
-    assert matched(classes, LABELS).tolist() == indices
+def test_classes_match_labels_by_name_or_else_by_index(classes: tuple[str, ...], indices: list[int]) -> None:
+    assert match_classes(classes, LABELS).tolist() == indices
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_classes_are_labels_by_name_or_else_by_index(classes: tuple[str, ...], i
         (("0", "7"), "no class '0'"),  # numbers are indices only where none of them is a label
     ],
 )
-def test_a_class_that_the_model_lacks_is_a_sentence(classes: tuple[str, ...], sentence: str) -> None:
+def test_a_class_that_the_model_lacks_is_refused(classes: tuple[str, ...], sentence: str) -> None:
     with pytest.raises(DataError) as raised:
-        matched(classes, LABELS)
+        match_classes(classes, LABELS)
     assert sentence in str(raised.value)

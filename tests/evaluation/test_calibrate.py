@@ -151,7 +151,7 @@ def test_what_can_not_be_calibrated(budget: int | float, count: int, words: str)
 def test_labels_are_needed_only_for_a_part(pictures: Path, tmp_path: Path) -> None:
     assert pictures_of(pictures, None, None, None, tmp_path)[1] == "all"
     assert len(pictures_of(pictures, None, None, None, tmp_path)[0]) == 40
-    with pytest.raises(UsageError, match="holds no labelled pictures"):
+    with pytest.raises(UsageError, match="has no labelled pictures"):
         pictures_of(pictures, None, "val", None, tmp_path)
     with pytest.raises(UsageError, match="is not there"):
         pictures_of(tmp_path / "none", None, None, None, tmp_path)

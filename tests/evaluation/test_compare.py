@@ -13,7 +13,7 @@ from PIL import Image
 
 from lookwhere_cli.adaptive import AdaptivePredictor
 from lookwhere_cli.amounts import Amount
-from lookwhere_cli.data.examples import Example, Labelled
+from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import DataError, ModelError
 from lookwhere_cli.evaluation.calibrate import ask_all, calibration
@@ -26,7 +26,7 @@ from tests.evaluation.test_evaluate import FULL, SEGMENTS, SEGMENTS_FULL, amount
 from tests.models.small import CASCADE, LABELLED, PRUNING
 
 
-def entered(labelled: Labelled, *entrants: Entrant) -> Comparison:
+def entered(labelled: LabelledSet, *entrants: Entrant) -> Comparison:
     return compare(entrants, labelled, untold)
 
 
@@ -165,14 +165,14 @@ def test_halves_part_the_pictures(places: list[int]) -> None:
     assert sorted(half_of(places, 0) + half_of(places, 1)) == places
 
 
-def many(folder: Path) -> Labelled:
+def many(folder: Path) -> LabelledSet:
     """Pictures enough to calibrate on."""
     rng = np.random.default_rng(0)
     paths = [folder / f"{index}.png" for index in range(60)]
     for path in paths:
         pixels = rng.integers(0, 256, 3) + rng.integers(-90, 90, (50, 50, 3))
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
-    return Labelled("single", CASCADE.labels, tuple(Example(str(path), (0,)) for path in paths), folder)
+    return LabelledSet("single", CASCADE.labels, tuple(Example(str(path), (0,)) for path in paths), folder)
 
 
 def test_looking_again_is_from_the_least_share_to_the_largest(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from PIL import Image
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.folder import save_model
-from lookwhere_cli.data.examples import Example, Labelled, read_examples
-from lookwhere_cli.data.splits import divided, write_split
+from lookwhere_cli.data.examples import Example, LabelledSet
+from lookwhere_cli.data.read import read_examples
+from lookwhere_cli.data.splits import split_examples, write_split
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.evaluation.evaluate import Contest, Evaluation, amounts_for, evaluate
 from lookwhere_cli.evaluation.report import as_dict
@@ -59,12 +60,12 @@ def pictures(root: Path, count: int = 9) -> list[str]:
     return paths
 
 
-def single(root: Path, classes: tuple[str, ...] = ("bird", "cat", "dog")) -> Labelled:
+def single(root: Path, classes: tuple[str, ...] = ("bird", "cat", "dog")) -> LabelledSet:
     examples = (Example(path, (place % len(classes),)) for place, path in enumerate(pictures(root)))
-    return Labelled("single", classes, tuple(examples), root)
+    return LabelledSet("single", classes, tuple(examples), root)
 
 
-def masks(root: Path) -> Labelled:
+def masks(root: Path) -> LabelledSet:
     """Masks of two classes, some pixels ignored."""
     examples = []
     (root / "masks").mkdir(parents=True)
@@ -73,7 +74,7 @@ def masks(root: Path) -> Labelled:
         mask = np.random.default_rng(place).choice([0, 1, 255], (height, width)).astype(np.uint8)
         Image.fromarray(mask).save(root / "masks" / f"{place}.png")
         examples.append(Example(path, mask=str(root / "masks" / f"{place}.png")))
-    return Labelled("masks", ("dog", "cat"), tuple(examples), root)
+    return LabelledSet("masks", ("dog", "cat"), tuple(examples), root)
 
 
 def kinds(evaluation: Evaluation) -> list[tuple[str, int | float | None]]:
@@ -140,7 +141,7 @@ def test_a_teacher_must_have_the_same_classes(tmp_path: Path) -> None:
 def test_several_labels(tmp_path: Path) -> None:
     paths = pictures(tmp_path / "data")
     examples = tuple(Example(path, ((), (0,), (0, 1))[place % 3]) for place, path in enumerate(paths))
-    labelled = Labelled("multi", ("dog", "cat"), examples, tmp_path / "data")
+    labelled = LabelledSet("multi", ("dog", "cat"), examples, tmp_path / "data")
     predictor = load(folder_of(tmp_path / "model", SEVERAL))
     found = evaluate(Contest(predictor, amounts(0.5), timed=0), labelled, untold)
     scores = found.headline.scores
@@ -206,7 +207,7 @@ def test_what_cant_be_read_is_told_and_left_out(tmp_path: Path) -> None:
 )
 def test_a_model_of_another_task(config: Config, kind: Any, sentence: str) -> None:
     with pytest.raises(ModelError) as raised:
-        task_for(Labelled(kind, ("cat",), (), Path()), config, "it")
+        task_for(LabelledSet(kind, ("cat",), (), Path()), config, "it")
     assert sentence in str(raised.value)
 
 
@@ -228,7 +229,7 @@ def test_the_part_that_is_measured(tmp_path: Path) -> None:
     assert part_of(labelled, None, None, model) == (labelled, "all")
     with pytest.raises(UsageError, match="no split 'val'"):
         part_of(labelled, "val", None, model)
-    split = divided(labelled, val_share=0.34)
+    split = split_examples(labelled, val_share=0.34)
     write_split(model, split)
     held, part = part_of(labelled, None, None, model)  # the model was trained on these
     assert (part, held.examples) == ("val", split.of("val"))

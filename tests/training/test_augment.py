@@ -1,4 +1,4 @@
-"""Augmentation: picture, mask, boxes and look stay in step, and the seed alone decides."""
+"""Augmentation: picture, mask, boxes and regions stay in step, and the seed alone decides."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lookwhere_cli.data.sample import Sample
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted, seeded
+from lookwhere_cli.training.sample import Sample
 
 CLASS = 7
 
 
 def rectangle(height: int, width: int, box: tuple[int, int, int, int]) -> Sample:
-    """A green rectangle on black, told as mask, boxes and look."""
+    """A green rectangle on black, told as mask, boxes and regions."""
     left, top, right, bottom = box
     inside = torch.zeros(height, width, dtype=torch.uint8)
     inside[top:bottom, left:right] = 1
@@ -37,16 +37,16 @@ def extent(inside: torch.Tensor) -> list[float]:
 
 
 def assert_in_step(view: Sample, size: tuple[int, int]) -> None:
-    """What is green, of the class, looked at and boxed is the same, but for an edge's pixel where it was resized."""
+    """The green pixels, the class, the regions and the box agree to within one pixel at an edge."""
     assert view.picture.shape == (3, *size) and view.picture.dtype == torch.uint8
-    assert view.mask is not None and view.look is not None and view.boxes is not None
-    assert view.mask.shape == view.look.shape == size
-    assert (view.mask == view.look * CLASS).all()
+    assert view.mask is not None and view.regions is not None and view.boxes is not None
+    assert view.mask.shape == view.regions.shape == size
+    assert (view.mask == view.regions * CLASS).all()
     green = view.picture[1] > view.picture[1].max() / 2
-    assert (green != view.look.bool()).sum() <= 4 * sum(size)
-    if view.look.any():
+    assert (green != view.regions.bool()).sum() <= 4 * sum(size)
+    if view.regions.any():
         assert len(view.boxes) == 1
-        assert extent(view.look) == pytest.approx(view.boxes[0].tolist(), abs=1)
+        assert extent(view.regions) == pytest.approx(view.boxes[0].tolist(), abs=1)
         assert extent(green) == pytest.approx(view.boxes[0].tolist(), abs=1.5)
 
 
@@ -114,7 +114,7 @@ def test_parts_that_are_not_there_stay_away_and_plain_tensors_come_out() -> None
 
 
 def test_boxes_outside_the_crop_are_dropped_and_none_need_be_left() -> None:
-    sample = rectangle(100, 100, (0, 0, 4, 4))._replace(mask=None, look=None)
+    sample = rectangle(100, 100, (0, 0, 4, 4))._replace(mask=None, regions=None)
     views = [augmented(sample, (32, 32), Augmentation(area=(0.3, 0.4)), seed) for seed in range(30)]
     counts = [len(view.boxes) for view in views if view.boxes is not None]
     assert set(counts) == {0, 1}
@@ -145,7 +145,7 @@ def test_the_recipe_says_what_is_done() -> None:
     assert all(0.01 < hole.float().mean() < 0.5 for hole in erased if hole.any())
 
 
-@pytest.mark.parametrize("part", ["mask", "boxes", "look"])
+@pytest.mark.parametrize("part", ["mask", "boxes", "regions"])
 def test_what_would_break_the_step_is_for_pictures_alone(part: str) -> None:
     sample = rectangle(40, 50, (5, 6, 30, 35))
     known = Sample(sample.picture)._replace(**{part: getattr(sample, part)})

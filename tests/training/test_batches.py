@@ -13,10 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from lookwhere_cli.data.examples import Example, Kind
-from lookwhere_cli.data.regions import Look, boundaries, read_look
+from lookwhere_cli.data.regions import Regions, read_regions
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.training.augment import Augmentation
 from lookwhere_cli.training.finetune.batches import Batch, Batches, K, Serving, load_sample
+from lookwhere_cli.training.finetune.coverage import class_boundaries
 
 PATCH, COUNT = 8, 10
 STILL = Augmentation(area=(1.0, 1.0), jitter=1.0, flip=False, colour=0.0)
@@ -53,15 +54,15 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 
 @pytest.fixture
-def look(examples: list[Example]) -> Look:
+def look(examples: list[Example]) -> Regions:
     folder = Path(examples[0].path).parent
-    return read_look(folder / "boxes.csv", folder, [example.path for example in examples])
+    return read_regions(folder / "boxes.csv", folder, [example.path for example in examples])
 
 
 def batches(
     examples: Sequence[Example],
     serving: Serving = SERVING,
-    look: Look | None = None,
+    look: Regions | None = None,
     kind: Kind = "single",
     share: tuple[int, int] = (0, 1),
 ) -> Batches:
@@ -84,7 +85,7 @@ def shares(pixels: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool2d(pixels.float()[:, None], PATCH).flatten(1)
 
 
-def test_a_batch_depends_on_the_seed_and_the_step_alone(examples: list[Example], look: Look) -> None:
+def test_a_batch_depends_on_the_seed_and_the_step_alone(examples: list[Example], look: Regions) -> None:
     first, second = batches(examples, look=look), batches(examples, look=look)
     for step in (7, 2, 2):
         torch.manual_seed(step)
@@ -116,7 +117,7 @@ def test_fewer_pictures_than_a_batch_holds_fill_it_in_turn(examples: list[Exampl
     assert sorted(np.bincount(served[0].targets).tolist()) == [2, 2, 3]
 
 
-def test_the_shares_of_two_processes_are_the_whole_batch(examples: list[Example], look: Look) -> None:
+def test_the_shares_of_two_processes_are_the_whole_batch(examples: list[Example], look: Regions) -> None:
     serving = replace(SERVING, coarse_size=16)
     whole = batches(examples, serving, look=look)[5]
     parts = [batches(examples, serving, look=look, share=(rank, 2))[5] for rank in range(2)]
@@ -139,7 +140,7 @@ def test_k_is_drawn_anew_for_each_step_within_its_range(examples: list[Example],
     assert least in drawn or len(drawn) > 5
 
 
-def test_shapes_types_and_the_first_pictures_form(examples: list[Example], look: Look) -> None:
+def test_shapes_types_and_the_first_pictures_form(examples: list[Example], look: Regions) -> None:
     batch = batches(examples, replace(SERVING, coarse_size=16), look=look)[0]
     assert batch.coarse is not None and (batch.coarse.shape, batch.coarse.dtype) == ((4, 3, 16, 16), torch.uint8)
     assert (batch.pictures.shape, batch.pictures.dtype) == ((4, 3, 40, 56), torch.uint8)
@@ -156,7 +157,7 @@ def test_cells_worth_a_look_are_told_always_at_first_and_hardly_at_the_end(examp
 
 
 @pytest.mark.parametrize("step", range(3))
-def test_boxes_follow_their_picture(examples: list[Example], look: Look, step: int) -> None:
+def test_boxes_follow_their_picture(examples: list[Example], look: Regions, step: int) -> None:
     batch = batches(examples, replace(SERVING, augmentation=MOVED), look)[step]
     assert batch.look is not None
     there = shares(red(batch.pictures))
@@ -175,11 +176,11 @@ def test_masks_follow_their_picture(examples: list[Example], step: int) -> None:
 def test_masks_tell_where_classes_meet_if_they_are_asked(examples: list[Example]) -> None:
     batch = batches(examples, replace(SERVING, boundaries=True), kind="masks")[0]
     assert batch.look is not None
-    assert batch.look.equal(torch.stack([boundaries(mask, (5, 7)) for mask in batch.targets]))
+    assert batch.look.equal(torch.stack([class_boundaries(mask, (5, 7)) for mask in batch.targets]))
     assert (batch.look > 0).any()
 
 
-def test_masks_with_boxes_are_told_by_the_boxes(examples: list[Example], look: Look) -> None:
+def test_masks_with_boxes_are_told_by_the_boxes(examples: list[Example], look: Regions) -> None:
     batch = batches(examples, replace(SERVING, augmentation=STILL, boundaries=True), look, "masks")[0]
     assert batch.look is not None
     assert (batch.look - shares(batch.targets == 1)).abs().max() < 0.3
@@ -188,7 +189,7 @@ def test_masks_with_boxes_are_told_by_the_boxes(examples: list[Example], look: L
 def test_a_picture_that_nobody_spoke_of_has_zeros(examples: list[Example], tmp_path: Path) -> None:
     list_of_one = tmp_path / "boxes.csv"
     list_of_one.write_text(f"file,left,top,right,bottom\n{examples[3].path},0,0,96,64\n")
-    known = read_look(list_of_one, tmp_path, [example.path for example in examples])
+    known = read_regions(list_of_one, tmp_path, [example.path for example in examples])
     batch = batches(examples, replace(SERVING, batch=COUNT), known)[0]
     assert batch.look is not None
     for look, target in zip(batch.look, batch.targets.tolist(), strict=True):
@@ -210,7 +211,7 @@ def test_a_large_jpeg_is_decoded_small_and_all_that_is_known_shrinks_with_it(tmp
     Image.fromarray(mask).save(tmp_path / "a.png")
     (tmp_path / "boxes.csv").write_text("file,left,top,right,bottom\na.jpg,240,160,800,480\n")
     example = Example(str(tmp_path / "a.jpg"), mask=str(tmp_path / "a.png"))
-    sample = load_sample(example, read_look(tmp_path / "boxes.csv", tmp_path, [example.path]), Reading(PATCH, 96))
+    sample = load_sample(example, read_regions(tmp_path / "boxes.csv", tmp_path, [example.path]), Reading(PATCH, 96))
     height, width = sample.picture.shape[1:]
     assert height < 400 and sample.mask is not None and sample.mask.shape == (height, width)
     assert (red(sample.picture[None])[0] != (sample.mask == 1)).float().mean() < 0.02

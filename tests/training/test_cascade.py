@@ -11,7 +11,7 @@ from torch import nn
 
 from lookwhere_cli.amounts import ALL_CELLS
 from lookwhere_cli.checkpoints.resolve import load_model
-from lookwhere_cli.data.examples import Kind, Labelled
+from lookwhere_cli.data.examples import Kind, LabelledSet
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.loading import load
 from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
@@ -43,7 +43,7 @@ def config(shape: Shape, kind: Kind = "single", picture: tuple[int, int] = (9, 9
     return config_for(LABELLED, replace(shape, method="dvt"), kind, NAMES, picture)
 
 
-def run_of(labelled: Labelled, out: Path, epochs: int = 4) -> Run:
+def run_of(labelled: LabelledSet, out: Path, epochs: int = 4) -> Run:
     out.mkdir(exist_ok=True)
     base, recipe = start(), replace(RECIPE, epochs=epochs)
     described = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.checkpoints.resolve import load_model
-from lookwhere_cli.data.examples import Example, Kind, Labelled
+from lookwhere_cli.data.examples import Example, Kind, LabelledSet
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config
@@ -158,14 +158,14 @@ def test_a_cascade_can_be_no_teacher(cascade_folder: Path) -> None:
         teacher_of(cascade, cascade.config)
 
 
-def run_of(recipe: FineTuning, labelled: Labelled, out: Path, teacher: Loaded | None = None) -> Run:
+def run_of(recipe: FineTuning, labelled: LabelledSet, out: Path, teacher: Loaded | None = None) -> Run:
     out.mkdir(exist_ok=True)
     base = start(extractor_depth=5)
     config: Config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
     return Run(recipe, base, replace(config, k=1.0), labelled, None, out, 0, "cpu", teacher)
 
 
-def mislabelled(labelled: Labelled) -> Labelled:
+def mislabelled(labelled: LabelledSet) -> LabelledSet:
     """With the labels of what is trained on shifted by one, so that who learns them is wrong everywhere."""
     classes = len(COLOURS)
 
@@ -222,7 +222,7 @@ def test_a_taught_run_is_taken_up_with_the_same_teacher_alone(tmp_path: Path) ->
         run_of(recipe, labelled, tmp_path / "half", other).resume()
 
 
-def teacher_like(labelled: Labelled) -> LookWhere:
+def teacher_like(labelled: LabelledSet) -> LookWhere:
     """A teacher of these classes that has learnt nothing."""
     torch.manual_seed(1)
     return small(replace(LABELLED, labels=labelled.classes, **WHOLE))  # type: ignore[arg-type]

@@ -19,17 +19,17 @@ from torch import Tensor
 
 from lookwhere_cli.checkpoints.folder import Loaded, save_model
 from lookwhere_cli.checkpoints.resolve import load_model
-from lookwhere_cli.data.examples import Example, Labelled
-from lookwhere_cli.data.regions import Look, covered, read_look
-from lookwhere_cli.data.sample import Sample
+from lookwhere_cli.data.examples import Example, LabelledSet
+from lookwhere_cli.data.regions import Regions, read_regions
 from lookwhere_cli.errors import DataError, UsageError
-from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.augment import Augmentation, fitted
 from lookwhere_cli.training.finetune import finetune
 from lookwhere_cli.training.finetune.batches import load_sample
+from lookwhere_cli.training.finetune.coverage import region_coverage
 from lookwhere_cli.training.finetune.finetune import FineTuning, Moment, Run, class_weights, typical_size
 from lookwhere_cli.training.finetune.start import Shape, config_for
 from lookwhere_cli.training.optim import Rates
+from lookwhere_cli.training.sample import Sample
 from tests.data.labelled import coloured, fields, spotted, start
 
 RECIPE = FineTuning(
@@ -45,9 +45,9 @@ FINDING = replace(RECIPE, batch=16, k=(4, 8), shape=Shape(size=48, thumbnail_siz
 
 def run_of(
     recipe: FineTuning,
-    labelled: Labelled,
+    labelled: LabelledSet,
     out: Path,
-    look: Look | None = None,
+    look: Regions | None = None,
     base: Loaded | None = None,
     workers: int = 0,
 ) -> Run:
@@ -57,11 +57,11 @@ def run_of(
     return Run(recipe, base, replace(config, k=recipe.k[0]), labelled, look, out, workers, device="cpu")
 
 
-def look_of(labelled: Labelled) -> Look:
-    return read_look(labelled.root / "boxes.csv", labelled.root, [example.path for example in labelled.examples])
+def look_of(labelled: LabelledSet) -> Regions:
+    return read_regions(labelled.root / "boxes.csv", labelled.root, [example.path for example in labelled.examples])
 
 
-def same(one: LookWhere, other: LookWhere) -> bool:
+def same(one: RegionsWhere, other: RegionsWhere) -> bool:
     ours, theirs = one.state_dict(), other.state_dict()
     return ours.keys() == theirs.keys() and all(value.equal(theirs[name]) for name, value in ours.items())
 
@@ -76,7 +76,7 @@ def fallen(run: Run, name: str = "loss") -> float:
     return run.epochs[-1][name] / run.epochs[0][name]
 
 
-def found(model: LookWhere, labelled: Labelled, look: Look) -> float:
+def found(model: RegionsWhere, labelled: LabelledSet, look: Regions) -> float:
     """The share of the pictures held back in which the model's own k cells touch what the boxes hold."""
     config, hits = model.config, []
     side, low = config.size, config.thumbnail_size
@@ -85,7 +85,7 @@ def found(model: LookWhere, labelled: Labelled, look: Look) -> float:
             sample = load_sample(example, look, finetune.Reading(config.patch, side))
             small = fitted(Sample(sample.picture), (low, low)).picture
             scores = model.select((small[None].float() / 255 - 0.5) / 0.5, config.grid).map[0]
-            there = covered(sample, config.grid, config.patch) > 0
+            there = region_coverage(sample, config.grid, config.patch) > 0
             hits.append(bool(there[scores.topk(config.k.resolve(config.cells)).indices].any()))
     return float(np.mean(hits))
 
@@ -298,7 +298,7 @@ def test_a_broken_mask_of_where_to_look_is_told_in_a_sentence(workers: int, tmp_
     (tmp_path / "where").mkdir()
     for example in labelled.examples:
         (tmp_path / "where" / Path(example.path).name).write_bytes(b"\x89PNG\r\n\x1a\n and no more")
-    look = read_look(tmp_path / "where", labelled.root, [example.path for example in labelled.examples])
+    look = read_regions(tmp_path / "where", labelled.root, [example.path for example in labelled.examples])
     run = run_of(replace(RECIPE, steering="look"), labelled, tmp_path / "out", look, workers=workers)
     with pytest.raises(DataError, match=r"^The mask '\S+/where/\d+\.png' can't be read: [^\n]*$"):
         list(run.train())
@@ -315,7 +315,7 @@ def test_rare_classes_count_more_up_to_a_limit() -> None:
     examples = tuple(
         Example(str(label), (label,), split="train") for label, count in enumerate(counts) for _ in range(count)
     )
-    labelled = Labelled("single", ("a", "b", "c", "d"), examples, Path())
+    labelled = LabelledSet("single", ("a", "b", "c", "d"), examples, Path())
     assert class_weights(labelled, 1.0).tolist() == pytest.approx([0.25, 1, 1, 10])
     assert class_weights(labelled, 0.5).tolist() == pytest.approx([0.5, 1, 1, 10**0.5])
     assert class_weights(labelled, 0.0).tolist() == [1, 1, 1, 1]
@@ -326,7 +326,7 @@ def test_rare_classes_count_more_up_to_a_limit() -> None:
 def test_several_labels_weigh_their_positives_against_all_else(tmp_path: Path) -> None:
     classes = [(0,), (0, 1), (0,), (), ()]
     examples = tuple(Example(str(index), of, split="train") for index, of in enumerate(classes))
-    labelled = Labelled("multi", ("a", "b"), examples, Path())
+    labelled = LabelledSet("multi", ("a", "b"), examples, Path())
     assert class_weights(labelled, 1.0).tolist() == pytest.approx([2 / 3, 4])
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.resolve import load_model
-from lookwhere_cli.data.examples import Example, Labelled
+from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.loading import load
 from lookwhere_cli.models.cascade.looks import Seen, Whole
 from lookwhere_cli.models.chosen import Coarse
@@ -34,7 +34,7 @@ from tests.training.test_objective import ALIKE, CELLS, batch_of, cells_read, ob
 TWICE = replace(RECIPE, k=(3, 8), added=(4, 12), rates=Rates(peak=1e-3, layer_decay=1.0), average=0.5)
 
 
-def run_of(labelled: Labelled, out: Path, epochs: int = 4) -> Run:
+def run_of(labelled: LabelledSet, out: Path, epochs: int = 4) -> Run:
     out.mkdir(exist_ok=True)
     recipe, base = replace(TWICE, epochs=epochs), start()
     config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))

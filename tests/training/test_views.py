@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookwhere_cli.training.distil.views import ViewRecipe, Views, augment, crop_box, draw_step, readable
+from lookwhere_cli.training.distil.views import ViewRecipe, Views, augment, crop_box, draw_step
 from tests.training.tiny import photographs
 
 RECIPE = ViewRecipe(sizes=(32, 48), patch=8, k=(2, 30), mixed=0.5)
@@ -72,12 +71,3 @@ def test_augmentation_depends_on_its_seed_alone_and_leaves_the_global_one() -> N
     assert torch.rand(1).equal(expected)
     assert first.equal(augment(view, 9, seed=3))
     assert any(not first.equal(augment(view, 9, seed=seed)) for seed in range(10))
-
-
-@pytest.mark.parametrize("content", [b"", b"not a picture"])
-def test_a_broken_photograph_is_named(tmp_path: Path, content: bytes) -> None:
-    paths = sorted(map(str, photographs(tmp_path / "a", 2).iterdir()))
-    (tmp_path / "a" / "bad.jpg").write_bytes(content)
-    good, broken = readable([*paths, str(tmp_path / "a" / "bad.jpg")])
-    assert good == paths
-    assert len(broken) == 1 and "bad.jpg" in broken[0]

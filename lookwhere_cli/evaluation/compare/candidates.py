@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
 from lookwhere_cli.amounts import ALL_CELLS, Amount, MacsShare
-from lookwhere_cli.data.examples import Labelled
+from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.evaluation.calibrate import Sure, ask_all, calibration
@@ -53,7 +53,7 @@ class Merging(Predictor):
 
 
 def entrants(
-    models: Mapping[str, str], settings: Settings, labelled: Labelled, tracked: Tracked, how: Mapping[str, Any]
+    models: Mapping[str, str], settings: Settings, labelled: LabelledSet, tracked: Tracked, how: Mapping[str, Any]
 ) -> list[Entrant]:
     """All methods that have a model, the full ViT first, and the baselines that are made of the full ViT.
 
@@ -123,7 +123,7 @@ def _told(k: float) -> str:
     return f"{100 * k:.4g}%"
 
 
-def _may_look_again(settings: Settings, labelled: Labelled) -> bool:
+def _may_look_again(settings: Settings, labelled: LabelledSet) -> bool:
     """Whether a model for one look can be tried with two: it takes two amounts, and pictures enough to calibrate on."""
     enough = len(labelled.examples) // HALVES >= LEAST * LOOKS
     return labelled.kind == "single" and len(settings.amounts) >= LOOKS and enough
@@ -147,7 +147,7 @@ def _dvt(model: str, how: Mapping[str, Any]) -> DVTPredictor:
 
 
 def _cascade(
-    method: str, looks: str, cascade: StagedPredictor, budgets: Sequence[float], labelled: Labelled, tracked: Tracked
+    method: str, looks: str, cascade: StagedPredictor, budgets: Sequence[float], labelled: LabelledSet, tracked: Tracked
 ) -> Iterator[Entrant]:
     """Every budget that is more than the first stage takes; and the last stage for all."""
     told = ask_all(cascade, [example.path for example in labelled.examples], tracked)

@@ -11,9 +11,9 @@ import torch
 from jaxtyping import Float
 from numpy import ndarray
 
-from lookwhere_cli.data.checks import sound
-from lookwhere_cli.data.examples import Labelled
-from lookwhere_cli.data.matching import matched
+from lookwhere_cli.data.checks import drop_unusable
+from lookwhere_cli.data.examples import LabelledSet
+from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.errors import DataError
 from lookwhere_cli.metrics.eval_set import Tracked, check_task, truth_of
 from lookwhere_cli.metrics.intervals import Score, between, resamples, wilson
@@ -84,7 +84,7 @@ class Comparison:
     """
 
     metric: str
-    labelled: Labelled
+    labelled: LabelledSet
     points: Sequence[Point]
     places: Sequence[int]
     failed: Sequence[str]
@@ -95,13 +95,13 @@ class TopOne:
 
     metric = "top1"
 
-    def __init__(self, labelled: Labelled) -> None:
+    def __init__(self, labelled: LabelledSet) -> None:
         self._labelled = labelled
 
     def answers(self, predictor: Predictor, places: Sequence[int]) -> Iterator[Answered | str]:
-        """Raises ModelError for a model of another task, DataError as `matched`."""
+        """Raises ModelError for a model of another task, DataError as `match_classes`."""
         check_task(self._labelled, predictor.config, predictor.loaded.name)
-        classes = matched(self._labelled.classes, predictor.config.labels)
+        classes = match_classes(self._labelled.classes, predictor.config.labels)
         examples = [self._labelled.examples[place] for place in places]
         rows = predictor.classify(example.path for example in examples)
         for example, row in zip(examples, rows, strict=True):
@@ -122,13 +122,13 @@ class MeanOverlap:
 
     metric = "miou"
 
-    def __init__(self, labelled: Labelled) -> None:
+    def __init__(self, labelled: LabelledSet) -> None:
         self._labelled = labelled
 
     def answers(self, predictor: Predictor, places: Sequence[int]) -> Iterator[Answered | str]:
-        """Raises ModelError for a model of another task, DataError as `matched`."""
+        """Raises ModelError for a model of another task, DataError as `match_classes`."""
         check_task(self._labelled, predictor.config, predictor.loaded.name)
-        classes = matched(self._labelled.classes, predictor.config.labels)
+        classes = match_classes(self._labelled.classes, predictor.config.labels)
         truth = truth_of(self._labelled, classes)
         paths = [self._labelled.examples[place].path for place in places]
         for path, one in zip(paths, Segmenter(predictor).segment(paths), strict=True):
@@ -148,21 +148,21 @@ class MeanOverlap:
         return between(float(self.figure(counts.sum(axis=0), len(counts))), self.figure(drawn, len(counts)))
 
 
-def judge_for(labelled: Labelled) -> Judge:
+def judge_for(labelled: LabelledSet) -> Judge:
     """Raises DataError for several labels to a picture, which not all methods can give."""
     if labelled.kind == "multi":
         raise DataError("Several labels to a picture can't be compared: DVT gives one; read the data as single labels.")
     return MeanOverlap(labelled) if labelled.kind == "masks" else TopOne(labelled)
 
 
-def compare(entrants: Sequence[Entrant], labelled: Labelled, tracked: Tracked) -> Comparison:
+def compare(entrants: Sequence[Entrant], labelled: LabelledSet, tracked: Tracked) -> Comparison:
     """Measure all entrants on the pictures that can be read, the others beside the first.
 
-    Raises DataError where no picture can be read, and as `sound` for masks.
+    Raises DataError where no picture can be read, and as `drop_unusable` for masks.
     """
     failed: list[str] = []
     if labelled.kind == "masks":
-        labelled, failed = sound(labelled)
+        labelled, failed = drop_unusable(labelled)
     judge, places = judge_for(labelled), list(range(len(labelled.examples)))
     answered: list[list[Answered]] = []
     for entrant in entrants:

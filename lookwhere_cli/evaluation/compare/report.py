@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lookwhere_cli.data.examples import Example
-from lookwhere_cli.data.matching import matched
+from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.evaluation.compare.comparison import Comparison, Point, front
 from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.output.rows import Row
@@ -115,7 +115,7 @@ def _difference(shown: Sequence[Point], number: int, classes: tuple[str, ...], e
 def _name(point: Point, classes: tuple[str, ...], index: int) -> str:
     """A class as the model calls it, which says more than a number."""
     labels = point.entrant.predictors[0].config.labels
-    return printable(labels[matched(classes, labels)[index]])
+    return printable(labels[match_classes(classes, labels)[index]])
 
 
 def _told(row: Row) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lookwhere_cli.checkpoints.timm_package import import_timm
-from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading, grid_for
 from lookwhere_cli.models.chosen import Grid
@@ -71,7 +70,7 @@ class Views(Dataset[UInt8[Tensor, "batch 3 height width"]]):
     """A map from step to that step's batch of views, uint8.
 
     Several folders are drawn from evenly, whatever their sizes. `share` is (rank, processes): each process makes its
-    own part of the batch. All photographs must be readable: see `readable`.
+    own part of the batch. All photographs must be readable: see `drop_unreadable`.
     """
 
     def __init__(
@@ -124,15 +123,3 @@ def augment(view: UInt8[Tensor, "3 height width"], magnitude: int, seed: int) ->
         steps.append(rand_augment(magnitude))
     with seeded(seed):
         return v2.Compose(steps)(view)
-
-
-def readable(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The photographs whose pixels can be had, and a sentence for each that can't."""
-    good, broken = [], []
-    for path in paths:
-        try:
-            decode_file(path, Reading(patch=16, size=16))
-            good.append(path)
-        except PictureError as error:
-            broken.append(str(error))
-    return good, broken

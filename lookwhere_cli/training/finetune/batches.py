@@ -14,13 +14,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lookwhere_cli.amounts import Amount, AmountLike
-from lookwhere_cli.data.checks import load_mask
 from lookwhere_cli.data.examples import Example, Kind
-from lookwhere_cli.data.regions import Look, boundaries, covered
-from lookwhere_cli.data.sample import Sample
+from lookwhere_cli.data.masks import load_mask
+from lookwhere_cli.data.regions import Regions
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted
+from lookwhere_cli.training.finetune.coverage import class_boundaries, region_coverage
+from lookwhere_cli.training.sample import Sample
 
 K = tuple[AmountLike, AmountLike]
 
@@ -71,7 +72,7 @@ class Serving:
 class Batches(Dataset[Batch]):
     """A map from step to that step's batch; every epoch goes once through the pictures, in an order of its own.
 
-    `share` is (rank, processes): each process makes its own part. All pictures must be readable: see `checked.sound`.
+    `share` is (rank, processes): each process makes its own part. All pictures must be readable: see `drop_unusable`.
     """
 
     def __init__(
@@ -79,12 +80,12 @@ class Batches(Dataset[Batch]):
         kind: Kind,
         classes: int,
         examples: Sequence[Example],
-        look: Look | None,
+        regions: Regions | None,
         serving: Serving,
         steps: int,
         share: tuple[int, int],
     ) -> None:
-        self.kind, self.classes, self.examples, self.look = kind, classes, examples, look
+        self.kind, self.classes, self.examples, self.regions = kind, classes, examples, regions
         self.serving, self.steps = serving, steps
         self.rank, self.processes = share
         # A crop of a quarter of the picture still has the pixels that the view asks for.
@@ -143,7 +144,7 @@ class Batches(Dataset[Batch]):
 
     def _sample(self, member: int, grid: Grid, seed: int) -> Sample:
         patch = self.serving.patch
-        sample = load_sample(self.examples[member], self.look, self.reading)
+        sample = load_sample(self.examples[member], self.regions, self.reading)
         return augmented(sample, (grid[0] * patch, grid[1] * patch), self.serving.augmentation, seed)
 
     def _thumbnail(self, sample: Sample, grid: Grid, size: int) -> UInt8[Tensor, "3 height width"]:
@@ -159,23 +160,23 @@ class Batches(Dataset[Batch]):
         return torch.zeros(self.classes).index_fill_(0, torch.tensor(example.classes, dtype=torch.int64), 1.0)
 
     def _looked(self, samples: Sequence[Sample], grid: Grid) -> Float[Tensor, "batch cells"] | None:
-        if self.look is not None:
-            return torch.stack([covered(sample, grid, self.serving.patch) for sample in samples])
+        if self.regions is not None:
+            return torch.stack([region_coverage(sample, grid, self.serving.patch) for sample in samples])
         if self.serving.boundaries:
-            return torch.stack([boundaries(sample.mask, grid) for sample in samples if sample.mask is not None])
+            return torch.stack([class_boundaries(sample.mask, grid) for sample in samples if sample.mask is not None])
         return None
 
 
-def load_sample(example: Example, look: Look | None, reading: Reading) -> Sample:
+def load_sample(example: Example, regions: Regions | None, reading: Reading) -> Sample:
     """A picture at the scale that `reading` needs, with its mask and where to look. Raises PictureError."""
     decoded = decode_file(example.path, reading)
     pixels = decoded.image()
-    boxes = look.boxes(example.path) if look else None
-    where = look.mask(example.path) if look else None
+    boxes = regions.boxes(example.path) if regions else None
+    where = regions.mask(example.path) if regions else None
     return Sample(
         torch.from_numpy(np.array(pixels)).permute(2, 0, 1),
         None if example.mask is None else _scaled(load_mask(example.mask), pixels.size),
-        None if boxes is None else boxes * (pixels.width / decoded.size[1]),
+        None if boxes is None else torch.from_numpy(boxes * (pixels.width / decoded.size[1])),
         None if where is None else _scaled(np.asarray(where), pixels.size),
     )
 

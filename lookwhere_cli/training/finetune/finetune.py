@@ -25,9 +25,9 @@ from torch.utils.data import DataLoader, Subset
 
 from lookwhere_cli.amounts import plain_number
 from lookwhere_cli.checkpoints.folder import Loaded, Model, save_model
-from lookwhere_cli.data.checks import load_mask
-from lookwhere_cli.data.examples import Labelled
-from lookwhere_cli.data.regions import Look
+from lookwhere_cli.data.examples import LabelledSet
+from lookwhere_cli.data.masks import load_mask
+from lookwhere_cli.data.regions import Regions
 from lookwhere_cli.errors import DataError, LookWhereError, UsageError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading
@@ -102,8 +102,8 @@ class Run:
         recipe: FineTuning,
         base: Loaded,
         config: Config,
-        labelled: Labelled,
-        look: Look | None,
+        labelled: LabelledSet,
+        look: Regions | None,
         out: Path,
         workers: int,
         device: str = "auto",
@@ -228,7 +228,7 @@ class Run:
         batches = (send_to_device(batch, self.accelerator.device) for batch in self._served(steps, interrupted))
         start_queries(objective, batches, partial(self.accelerator.reduce, reduction="sum"))
 
-    def _batches(self, config: Config, look: Look | None) -> Batches:
+    def _batches(self, config: Config, look: Regions | None) -> Batches:
         recipe = self.recipe
         serving = Serving(
             config.size,
@@ -315,7 +315,7 @@ class Run:
 
 
 def _criterion(
-    labelled: Labelled, recipe: FineTuning, config: Config, teacher: Loaded | None
+    labelled: LabelledSet, recipe: FineTuning, config: Config, teacher: Loaded | None
 ) -> LabelCriterion | TeacherCriterion:
     if teacher is None:
         return LabelCriterion(labelled.kind, class_weights(labelled, recipe.balance))
@@ -359,7 +359,7 @@ def _sentence(failure: LookWhereError) -> str:
     return str(failure).strip().rpartition(f"{type(failure).__name__}: ")[2]
 
 
-def class_weights(labelled: Labelled, balance: float) -> Tensor:
+def class_weights(labelled: LabelledSet, balance: float) -> Tensor:
     """A factor for each class, float32, from how often it occurs in the training examples.
 
     Counted in pixels for masks. For several labels the factor is (absent / present) ^ balance, for a positive example.
@@ -385,13 +385,13 @@ def _new_map(recipe: FineTuning) -> tuple[str, ...]:
     return (MAP,) if recipe.steering == "look" else ()
 
 
-def _fingerprint(labelled: Labelled) -> str:
+def _fingerprint(labelled: LabelledSet) -> str:
     """Of paths, labels and splits."""
     told = "\0".join(str(replace(example, group=None)) for example in labelled.examples)
     return hashlib.sha256(f"{labelled.classes} {told}".encode(errors="surrogateescape")).hexdigest()
 
 
-def typical_size(labelled: Labelled) -> tuple[int, int]:
+def typical_size(labelled: LabelledSet) -> tuple[int, int]:
     """The middling (height, width) of the training pictures as displayed."""
     reading = Reading(patch=16, size=16)
     sizes = [decode_file(example.path, reading).size for example in labelled.of("train")[:MEASURED]]

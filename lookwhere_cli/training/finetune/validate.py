@@ -11,7 +11,7 @@ import torch
 
 from lookwhere_cli.adaptive import AdaptivePredictor
 from lookwhere_cli.checkpoints.folder import Loaded, Model
-from lookwhere_cli.data.examples import Labelled
+from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.metrics.eval_set import Field, task_for
@@ -25,7 +25,7 @@ BATCH, WORKERS = 16, 2
 T = TypeVar("T")
 
 
-def validate(model: Model, labelled: Labelled) -> dict[str, float]:
+def validate(model: Model, labelled: LabelledSet) -> dict[str, float]:
     """The figures of the task by name, the one that counts first; see `metrics`.
 
     A cascade's are those of its last exit or look, and then "exit 1", "exit 2", ...: what counts, of each.

@@ -1,0 +1,98 @@
+"""Reading a labelled set, whatever its layout."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from lookwhere_cli.data.class_list import read_class_list
+from lookwhere_cli.data.examples import LabelledSet
+from lookwhere_cli.data.folders import read_folders
+from lookwhere_cli.data.labels_table import read_labels_table
+from lookwhere_cli.data.masks import find_mask_folders, read_mask_folders
+from lookwhere_cli.data.table import read_table
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.images.find import natural_path
+
+LAYOUTS = (
+    "a folder per class (also inside train and val), a labels.csv of file and label, "
+    "or pictures in images with index masks in masks"
+)
+
+
+def read_examples(
+    data: Path,
+    *,
+    classes: Path | None = None,
+    label_column: str | None = None,
+    multi_label: bool = False,
+    group: str | None = None,
+) -> LabelledSet:
+    """Read a labelled set from a CSV file, or from a folder in one of the LAYOUTS.
+
+    Whether the pictures can be read is not checked: see `drop_unusable`.
+
+    Args:
+        data: the CSV file or the folder. In a folder, `images` with `masks` (also inside train and val) come before a
+            `labels.csv`, and that before class folders.
+        classes: a file with one class name per line, in the order of their indices; by default `classes.txt` beside
+            the data, else the names in natural order (masks need the file).
+        label_column: the CSV column of the labels, if its name is not a usual one.
+        multi_label: a picture may have several labels; see `read_labels_table`.
+        group: a column of the CSV file, or else a regular expression that is searched in each file name; its first
+            group, or else the whole match, names the group.
+
+    Raises UsageError for a missing file or an option that does not fit the data, DataError for data that can't be used.
+    """
+    if not data.exists():
+        raise UsageError(f"{str(data)!r} does not exist; give a folder or a CSV file.")
+    class_names = _class_names(data, classes)
+    mask_folders = find_mask_folders(data)
+    table_file = data if data.is_file() else data / "labels.csv"
+    if not mask_folders and table_file.is_file():
+        table = read_table(table_file)
+        group_column = group if group in table.columns else None
+        labelled = read_labels_table(table, class_names, label_column, multi_label, group_column)
+        group = None if group_column else group
+    elif multi_label or label_column is not None:
+        raise UsageError(f"--multi-label and --label-column need a CSV file, but {str(data)!r} has no labels.csv.")
+    elif mask_folders:
+        labelled = read_mask_folders(data, mask_folders, class_names)
+    else:
+        labelled = read_folders(data, class_names)
+    if not labelled.examples:
+        raise UsageError(f"{str(data)!r} has no labelled pictures; it can be {LAYOUTS}.")
+    return _in_natural_order(labelled if group is None else _group_by_name(labelled, group))
+
+
+def _class_names(data: Path, file: Path | None) -> tuple[str, ...] | None:
+    default = (data if data.is_dir() else data.parent) / "classes.txt"
+    if file is None and not default.is_file():
+        return None
+    return read_class_list(file or default)
+
+
+def _in_natural_order(labelled: LabelledSet) -> LabelledSet:
+    return replace(labelled, examples=tuple(sorted(labelled.examples, key=lambda example: natural_path(example.path))))
+
+
+def _group_by_name(labelled: LabelledSet, pattern: str) -> LabelledSet:
+    """Return the set with the group of each example that the pattern finds in its file name."""
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise UsageError(f"The group {pattern!r} is not a regular expression: {error}.") from error
+    examples = (replace(example, group=_group_in(example.path, compiled)) for example in labelled.examples)
+    return replace(labelled, examples=tuple(examples))
+
+
+def _group_in(path: str, pattern: re.Pattern[str]) -> str:
+    match = pattern.search(Path(path).name)
+    group: str | None = match and match[min(1, pattern.groups)]
+    if not group:
+        raise UsageError(
+            f"The group {pattern.pattern!r} does not occur in the file name {Path(path).name!r}; give a column of the "
+            "CSV file, or a regular expression that matches every file name, such as '^[^_]+'."
+        )
+    return group

@@ -1,0 +1,21 @@
+"""Lists and near misses of names, for messages."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+def suggest(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that offers the known names most like `name`, or else the first ten of all."""
+    known = list(dict.fromkeys(known))
+    near = difflib.get_close_matches(name, known, n=3)
+    if near:
+        return f"Did you mean {' or '.join(map(repr, near))}?"
+    return f"There {'is' if len(known) == 1 else 'are'}: {list_names(known)}."
+
+
+def list_names(names: Sequence[str], most: int = 10) -> str:
+    """Return the first names, quoted, and the number of the others."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + more
