@@ -317,13 +317,13 @@ def test_one_class_is_too_few(lookwhere, folders, tmp_path):
     for name in ("red", "green"):
         shutil.rmtree(folders / name)
     ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST)
-    assert ran.code == 1 and "All 8 pictures have the same label, 'blue'; training needs two classes" in ran.err
+    assert ran.code == 1 and "All 8 pictures have the same label, 'blue'; training needs at least two" in ran.err
 
 
 def test_a_label_that_the_class_list_lacks_ends_in_a_sentence(lookwhere, folders, tmp_path):
     (tmp_path / "names.txt").write_text("red\ngreen\n")
     ran = lookwhere("train", folders, "--out", tmp_path / "out", "--classes", tmp_path / "names.txt", *FAST)
-    assert ran.code == 1 and "is of the class 'blue', which the class list lacks" in ran.err
+    assert ran.code == 1 and "has the class 'blue', which is not in the class list" in ran.err
 
 
 def test_an_empty_side_of_a_split_ends_in_a_sentence(lookwhere, table, tmp_path):
@@ -354,7 +354,7 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["--val-share", 1], 2, "share for validation is 1"),
         (["--hold-out", "red"], 2, "have no groups"),
         (["--multi-label"], 2, "need a CSV"),
-        (["--look", "nowhere.csv"], 2, "'nowhere.csv' is not there"),
+        (["--look", "nowhere.csv"], 2, "'nowhere.csv' does not exist"),
         (["--split-file", "nowhere.csv"], 2, "nowhere.csv"),
         (["--model", "nowhere"], 3, "no model 'nowhere'"),
         (["--teacher", "nowhere"], 3, "no model 'nowhere'"),
@@ -393,7 +393,7 @@ def test_wrong_use_ends_in_a_sentence(lookwhere, folders, tmp_path, arguments, c
 
 def test_data_that_are_not_there_and_a_place_that_cannot_be(lookwhere, folders, tmp_path):
     ran = lookwhere("train", tmp_path / "none", "--out", tmp_path / "out", *FAST)
-    assert ran.code == 2 and "none' is not there" in ran.err
+    assert ran.code == 2 and "none' does not exist" in ran.err
     (tmp_path / "file").touch()
     ran = lookwhere("train", folders, "--out", tmp_path / "file" / "out", *FAST)
     assert ran.code == 2 and "can't be made" in ran.err
