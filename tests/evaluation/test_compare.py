@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lookwhere_cli.adaptive import AdaptivePredictor
+from lookwhere_cli.dvt_predictor import DVTPredictor
 from PIL import Image
 
-from lookwhere_cli.adaptive import AdaptivePredictor
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.data.examples import Example, LabelledSet
-from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import DataError, ModelError
 from lookwhere_cli.evaluation.calibrate import ask_all, calibration
 from lookwhere_cli.evaluation.compare.candidates import Settings, entrants
