@@ -23,8 +23,12 @@ _BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
 """Bytes that Pillow holds for a pixel, by its mode; 4 for every other."""
 _BAND_PIXELS = 1 << 21
 """Decoded pixels that are converted together: a large picture should not need a second copy of itself."""
-_REDUCING_GAP = 3.0
-"""Where at least so many blocks of pixels remain for a pixel, Pillow averages blocks first, which is faster."""
+_REDUCING_GAP = 1.5
+"""Pillow averages blocks of pixels first, which is faster, where at least so many blocks remain for a pixel.
+
+On photographs the patches then differ from those of the full picture by 0.3 to 0.7 levels on average; with Pillow's BOX
+filter alone by 1.1 to 2.0.
+"""
 
 Reserve: TypeAlias = Callable[[int], None]
 """Is told how many bytes decoding a picture takes before it begins, and may wait until there is room for them."""
