@@ -1,1 +1,1 @@
-"""What comes out: rows and their formats, arrays, masks, and files that are written whole or not at all."""
+"""Rows and their writers, arrays of features, masks, and atomic files."""

@@ -6,13 +6,13 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int
 
-Cells: TypeAlias = Sequence[Sequence[int]]
+CellPositions: TypeAlias = Sequence[Sequence[int]]
 """Chosen cells as (row, column) pairs, best first."""
 
-Box: TypeAlias = tuple[float, float, float, float]
+GridBox: TypeAlias = tuple[float, float, float, float]
 """Left, top, right, bottom of the part of a picture that the grid covers."""
 
-WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+WHOLE: GridBox = (0.0, 0.0, 1.0, 1.0)
 """The box of a grid that covers the whole picture, as shares of its sides."""
 
 OUTSIDE = -1
@@ -39,7 +39,7 @@ def cell_of(
 
 
 def cells_of_pixels(
-    height: int, width: int, grid: tuple[int, int], share: Box = WHOLE
+    height: int, width: int, grid: tuple[int, int], share: GridBox = WHOLE
 ) -> Int[np.ndarray, "height width"]:
     """Return the cell index of each pixel of a picture shown at (height, width), or OUTSIDE.
 
@@ -51,7 +51,7 @@ def cells_of_pixels(
     return cell_of(row, column, grid[1])
 
 
-def chosen_mask(grid: tuple[int, int], cells: Cells) -> Bool[np.ndarray, " cells_and_outside"]:
+def chosen_mask(grid: tuple[int, int], cells: CellPositions) -> Bool[np.ndarray, " cells_and_outside"]:
     """Return True at the index of each chosen cell. The last entry, at index OUTSIDE, is False."""
     mask = np.zeros(grid[0] * grid[1] + 1, dtype=np.bool_)
     for row, column in cells:

@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from PIL import Image, ImageDraw
 
 from lookwhere_cli.show.colours import heat_colours, heat_levels
-from lookwhere_cli.show.geometry import OUTSIDE, Box, Cells, cell_of, cells_along, chosen_mask
+from lookwhere_cli.show.geometry import OUTSIDE, CellPositions, GridBox, cell_of, cells_along, chosen_mask
 from lookwhere_cli.show.legend import BACKGROUND, MIN_WIDTH, legend_strip, text_size
 from lookwhere_cli.text import on_one_line
 
@@ -21,7 +21,7 @@ class _Painter:
     """Paints bands of a picture by the cell of each pixel."""
 
     def __init__(
-        self, size: tuple[int, int], scores: Float[np.ndarray, "rows columns"], cells: Cells, box: Box
+        self, size: tuple[int, int], scores: Float[np.ndarray, "rows columns"], cells: CellPositions, box: GridBox
     ) -> None:
         (height, width), (self.rows, self.columns) = size, scores.shape
         left, top, right, bottom = box
@@ -73,7 +73,7 @@ def _edges(cell: Int[np.ndarray, " pixels"], cells: int) -> Int[np.ndarray, " ed
 
 
 def overlay(
-    picture: Image.Image, scores: Float[np.ndarray, "rows columns"], cells: Cells, box: Box, caption: str
+    picture: Image.Image, scores: Float[np.ndarray, "rows columns"], cells: CellPositions, box: GridBox, caption: str
 ) -> Image.Image:
     """Draw the selector map and the cells that were read on a picture, and a legend below it.
 

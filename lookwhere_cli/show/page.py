@@ -12,7 +12,7 @@ from PIL import Image
 
 from lookwhere_cli.output.rows import Label
 from lookwhere_cli.show.colours import heat_colours, heat_levels
-from lookwhere_cli.show.geometry import Box
+from lookwhere_cli.show.geometry import GridBox
 from lookwhere_cli.show.html import picture_uri, render, shrink
 from lookwhere_cli.text import on_one_line
 
@@ -47,7 +47,7 @@ class PagePicture:
     grid: tuple[int, int]
     scores: Float[np.ndarray, "rows columns"]
     order: Sequence[int]
-    box: Box
+    box: GridBox
     predictions: Mapping[int, Sequence[Label]]
     macs: Mapping[int, int]
     macs_full: int

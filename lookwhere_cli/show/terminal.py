@@ -17,7 +17,7 @@ from rich.text import Text
 
 from lookwhere_cli.output.rows import Label, Share
 from lookwhere_cli.show.colours import blend, dim, heat_colours, heat_levels
-from lookwhere_cli.show.geometry import OUTSIDE, WHOLE, Box, Cells, cells_of_pixels, chosen_mask, fit
+from lookwhere_cli.show.geometry import OUTSIDE, WHOLE, CellPositions, GridBox, cells_of_pixels, chosen_mask, fit
 from lookwhere_cli.show.halfblocks import colour_lines, has_colour, mask_lines, shade_lines
 from lookwhere_cli.text import on_one_line
 
@@ -70,8 +70,8 @@ class CellMap(_Map):
         self,
         pixels: UInt8[np.ndarray, "height width 3"],
         grid: tuple[int, int],
-        cells: Cells,
-        box_share: Box | None = None,
+        cells: CellPositions,
+        box_share: GridBox | None = None,
         max_width: int | None = None,
         max_height: int | None = None,
     ) -> None:
@@ -101,7 +101,7 @@ class HeatMap(_Map):
         self,
         scores: Float[np.ndarray, "rows columns"],
         pixels: UInt8[np.ndarray, "height width 3"] | None = None,
-        box_share: Box | None = None,
+        box_share: GridBox | None = None,
         max_width: int | None = None,
         max_height: int | None = None,
     ) -> None:
@@ -163,7 +163,7 @@ class ClassMap(_Map):
         shares: Sequence[Share],
         colours: UInt8[np.ndarray, "classes 3"],
         grid: tuple[int, int],
-        cells: Cells,
+        cells: CellPositions,
         max_width: int | None = None,
         max_height: int | None = None,
     ) -> None:

@@ -30,8 +30,8 @@ def read(file):
         coco = COCO(str(file))
     masks = {}
     for image in coco.loadImgs(coco.getImgIds()):
-        found = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
-        layers = np.stack([coco.annToMask(one) * one["category_id"] for one in found])
+        annotations = coco.loadAnns(coco.getAnnIds(imgIds=image["id"]))
+        layers = np.stack([coco.annToMask(one) * one["category_id"] for one in annotations])
         assert np.array_equal((layers > 0).sum(axis=0), np.ones((image["height"], image["width"])))
         masks[image["file_name"]] = layers.sum(axis=0) - 1
     return masks

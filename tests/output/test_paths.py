@@ -25,8 +25,8 @@ def here(tmp_path, monkeypatch):
 
 
 def stems(*inputs, out=OUT):
-    found = output_paths(find_pictures(inputs), inputs, out)
-    return {picture: str(path.stem.relative_to(out)) for picture, path in found.items()}
+    paths = output_paths(find_pictures(inputs), inputs, out)
+    return {picture: str(path.stem.relative_to(out)) for picture, path in paths.items()}
 
 
 def test_sub_folders_of_an_input_folder_are_mirrored(here):
@@ -77,10 +77,10 @@ def test_an_output_folder_among_the_pictures_is_not_read_and_no_input_folder_may
 
 def test_files_that_would_replace_a_picture_or_each_other_are_refused(here):
     here("photos/a.jpg", "photos/a.overlay.jpg", "photos/b.png")
-    found = output_paths(find_pictures(["photos"]), ["photos"], OUT)
-    check_no_clash(found, [".png"])
+    paths = output_paths(find_pictures(["photos"]), ["photos"], OUT)
+    check_no_clash(paths, [".png"])
     with pytest.raises(UsageError, match=r"a\.overlay\.png"):
-        check_no_clash(found, [".png", ".overlay.png"])
+        check_no_clash(paths, [".png", ".overlay.png"])
     same_folder = output_paths(["photos/b.png"], ["photos/b.png"], Path("photos"))
     with pytest.raises(UsageError, match=r"'photos/b.png', for 'photos/b.png', would replace 'photos/b.png'"):
         check_no_clash(same_folder, [".png"])
@@ -88,7 +88,7 @@ def test_files_that_would_replace_a_picture_or_each_other_are_refused(here):
 
 def test_names_with_dots_line_breaks_and_bytes_that_are_not_utf8_work():
     inputs = ["odd\udce9/.hidden.jpg", "odd\udce9/two.parts.jpg", "odd\udce9/none", "odd\udce9/new\nline.jpg"]
-    found = output_paths(inputs, inputs, OUT)
-    assert [path.file(".png").name for path in found.values()] == [
+    paths = output_paths(inputs, inputs, OUT)
+    assert [path.file(".png").name for path in paths.values()] == [
         *(".hidden.png", "two.parts.png", "none.png", "new\nline.png")
     ]
