@@ -9,10 +9,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, TypeAlias
-
-if TYPE_CHECKING:
-    import numpy as np
+from typing import Any, SupportsFloat, TypeAlias
 
 ALL = "all"
 
@@ -131,7 +128,7 @@ class Amount(_Value):
         return f"Amount.{'share' if self.is_share else 'cells'}({self.value!r})"
 
 
-AmountLike: TypeAlias = "Amount | int | float | str | np.integer[Any] | np.floating[Any]"
+AmountLike: TypeAlias = Amount | str | SupportsFloat
 """What `Amount.parse` reads."""
 ALL_CELLS = Amount(1.0)
 
@@ -262,7 +259,7 @@ class RemainingTokens(PruneAmount):
         return f"RemainingTokens({self.counts})"
 
 
-PruneLike: TypeAlias = "PruneAmount | int | float | str | Sequence[int]"
+PruneLike: TypeAlias = PruneAmount | str | SupportsFloat | Sequence[int]
 """What `PruneAmount.parse` reads."""
 
 

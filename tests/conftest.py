@@ -70,6 +70,12 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="session")
+def files(photos):
+    """The paths of those pictures."""
+    return sorted(os.fspath(file) for file in photos.iterdir())
+
+
 class Ran(NamedTuple):
     code: int
     out: str

@@ -1,4 +1,3 @@
-import os
 from dataclasses import replace
 
 import numpy as np
@@ -8,16 +7,13 @@ from PIL import Image
 
 from lookwhere_cli import load
 from lookwhere_cli.checkpoints.folder import save_model
-from lookwhere_cli.errors import ModelError, PictureError, UsageError
+from lookwhere_cli.checkpoints.resolve import load_model
+from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.chosen import Chosen, Coarse
-from lookwhere_cli.models.selector import choose
+from lookwhere_cli.strategies.base import Batch, coarse_of
+from lookwhere_cli.strategies.fixed import FixedStrategy
 from tests.models.small import LABELLED, SMALL, small
-
-
-@pytest.fixture
-def files(photos):
-    return sorted(os.fspath(file) for file in photos.iterdir())
 
 
 @pytest.fixture
@@ -38,24 +34,25 @@ def test_the_row_of_one_picture(predictor, files, model_folder):
     assert sum(label.probability for label in row.labels) == pytest.approx(1)
     assert [label.probability for label in row.labels] == sorted((b.probability for b in row.labels), reverse=True)
     assert all(LABELLED.labels[label.index] == label.label for label in row.labels)
-    assert row.macs == macs.count(LABELLED, (5, 7), predictor.thumbnail_grid((5, 7)), 17).total
+    assert row.macs == macs.count(LABELLED, (5, 7), predictor.pipeline.strategy.thumbnail_grid((5, 7)), 17).total
     assert row.macs_full == macs.full(LABELLED, (5, 7)) and row.seconds > 0
 
 
-def test_rows_are_what_the_model_says_step_by_step(predictor, files):
+def pixels(array):
+    """Normalise as the model's config says, channels first, in a batch of one."""
+    return ((torch.tensor(array) / 255 - 0.5) / 0.5).movedim(-1, -3)[None]
+
+
+def test_rows_are_what_the_model_computes_step_by_step(predictor, files, model_folder):
     """The main line, written out once more with nothing but the model and the view."""
-    view = predictor.view(files[1])
-    rows, columns = predictor.thumbnail_grid(view.grid)
-
-    def pixels(array):
-        return ((torch.tensor(array) / 255 - 0.5) / 0.5).movedim(-1, -3)[None]
-
+    model, reader = load_model(str(model_folder), "cpu").model, predictor.pipeline.reader
+    view = reader.open(files[1])
     with torch.inference_mode():
-        selection = predictor.model.select(pixels(view.thumbnail(4 * rows, 4 * columns)), view.grid)
+        selection = model.select(pixels(reader.thumbnail(view)), view.grid)
         cells = selection.map[0].argsort(descending=True)[: len(selection.map[0]) // 2]
         patches = pixels(view.patches(cells.numpy()))
-        cls = predictor.model.extract(Chosen(patches, cells[None], view.grid, selection.prefix_tokens))
-        expected = predictor.model.logits(cls).softmax(-1)[0]
+        cls = model.extract(Chosen(patches, cells[None], view.grid, selection.prefix_tokens))
+        expected = model.logits(cls).softmax(-1)[0]
     row = predictor.classify(files[1])
     assert [r * view.grid[1] + c for r, c in row.cells] == cells.tolist()
     for label in row.labels:
@@ -73,10 +70,16 @@ def test_rows_do_not_depend_on_batches_and_threads(predictor, files, model_folde
 
 def test_pictures_of_one_grid_go_together(predictor, files, monkeypatch):
     batches = []
-    answer = predictor._answer
-    monkeypatch.setattr(predictor, "_answer", lambda batch: batches.append(batch) or answer(batch))
+    answer = FixedStrategy.answer
+    monkeypatch.setattr(
+        FixedStrategy,
+        "answer",
+        lambda self, runtime, selected, *rest: (
+            batches.append(len(selected.batch.pictures)) or answer(self, runtime, selected, *rest)
+        ),
+    )
     list(predictor.classify(files))
-    assert sorted(map(len, batches)) == [3, 3, 3, 3]  # four shapes, three of each
+    assert batches == [3, 3, 3, 3]  # four shapes, three of each
 
 
 def test_files_images_and_arrays_give_the_same_row(predictor, files):
@@ -128,33 +131,37 @@ def test_all_of_it_may_be_read_coarsely_as_well(model_folder, files):
     assert row.coarse == COARSE and plain.coarse is None
     assert (row.k, row.grid, row.cells) == (plain.k, plain.grid, plain.cells)
     assert row.labels != plain.labels
-    assert row.macs == macs.count(LABELLED, (5, 7), predictor.thumbnail_grid((5, 7)), 17, coarse=12).total
+    assert (
+        row.macs
+        == macs.count(LABELLED, (5, 7), predictor.pipeline.strategy.thumbnail_grid((5, 7)), 17, coarse=12).total
+    )
     assert row.macs_full == plain.macs_full
 
 
 def test_what_is_read_coarsely_is_a_thumbnail_of_its_own(model_folder, files):
     """The main line once more, with nothing but the model and the view; the files hold noise, so a pixel would show."""
-    predictor = load(str(model_folder), coarse=16)
-    view = predictor.view(files[0])
-    pixels = torch.tensor(view.thumbnail(12, 16)) / 127.5 - 1
-    cells = [pixels[4 * r : 4 * r + 4, 4 * c : 4 * c + 4] for r in range(3) for c in range(4)]
-    coarse = Coarse(torch.stack(cells).movedim(-1, -3)[None], COARSE)
+    model, reader = load_model(str(model_folder), "cpu").model, load(str(model_folder), coarse=16).pipeline.reader
+    view = reader.open(files[0])
+    thumbnail = pixels(view.thumbnail(12, 16))
+    cells = [thumbnail[..., 4 * r : 4 * r + 4, 4 * c : 4 * c + 4] for r in range(3) for c in range(4)]
+    coarse = Coarse(torch.stack(cells, 1), COARSE)
     with torch.inference_mode():
-        selection = predictor.select([predictor.thumbnail(view)], view.grid)
-        chosen = choose(selection.map, 17)
-        patches = [view.patches(chosen[0].numpy())]
-        cls = predictor.cls(patches, chosen, view.grid, selection.prefix_tokens, coarse)
-        expected = predictor.probabilities(cls)[0]
-    for label in predictor.classify(files[0]).labels:
+        selection = model.select(pixels(reader.thumbnail(view)), view.grid)
+        chosen = selection.map.argsort(descending=True)[:, :17]
+        patches = pixels(view.patches(chosen[0].numpy()))
+        cls = model.extract(Chosen(patches, chosen, view.grid, selection.prefix_tokens, coarse))
+        expected = model.logits(cls).softmax(-1)[0]
+    for label in load(str(model_folder), coarse=16).classify(files[0]).labels:
         assert label.probability == pytest.approx(expected[label.index].item(), abs=1e-5)
 
 
 def test_it_is_the_same_whatever_cells_are_chosen(model_folder, files):
     read = {}
     for k in (1, 9, 1.0):
-        predictor = load(str(model_folder), coarse=16, k=k)
-        read[k] = predictor.read([predictor.glimpse(files[0])]).coarse
-    assert all(one.grid == COARSE and one.patches.equal(read[1].patches) for one in read.values())
+        reader = load(str(model_folder), coarse=16, k=k).pipeline.reader
+        opened = reader.prepare(files[0])
+        read[k] = coarse_of(Batch([opened], opened.view.grid), 4)
+    assert all(one.grid == COARSE and np.array_equal(one.patches, read[1].patches) for one in read.values())
 
 
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (5, 2), (64, 1)])
@@ -176,40 +183,26 @@ def test_a_model_may_read_so_by_itself(tmp_path, files, model_folder):
     assert off.coarse is None and off.labels == load(str(model_folder)).classify(files[0]).labels
 
 
-def test_an_explanation_with_it_agrees_with_the_row(model_folder, files):
-    predictor = load(str(model_folder), coarse=16)
-    explanation, row = predictor.explain(files[0]), predictor.classify(files[0])
-    assert (explanation.row.coarse, explanation.row.macs) == (row.coarse, row.macs)
-    for k, labels in explanation.predictions.items():
-        alone = load(str(model_folder), coarse=16, k=k).classify(files[0])
-        assert explanation.macs[k] == alone.macs
-        assert [label.probability for label in labels] == pytest.approx([b.probability for b in alone.labels], abs=1e-5)
-
-
-def test_features_with_it_are_of_the_cells(model_folder, files):
-    plain, other = load(str(model_folder)), load(str(model_folder), coarse=16)
-    for dense in (False, True):
-        one, two = (next(predictor.features(files[:1], dense)) for predictor in (plain, other))
-        ours, theirs = (two.dense, one.dense) if dense else (two.cls, one.cls)
-        assert ours.shape == theirs.shape and not np.allclose(ours, theirs, atol=1e-3)
-        assert two.row.macs > one.row.macs and np.array_equal(one.scores, two.scores)
-
-
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
         ({"k": 37}, "more than the 36 cells of 24 x 24 pixels"),
         ({"k": 0}, "at least 1"),
         ({"k": 1.5}, "at most 1.0"),
-        ({"size": 30}, "take 28 or 32"),
-        ({"size": 2}, "take 4"),
-        ({"size": 0}, "take 4"),
-        ({"size": -3}, "take 4"),
-        ({"coarse": 18}, "coarse size 18 is no multiple of the model's patch, 4 pixels; take 16 or 20"),
-        ({"coarse": 3}, "coarse size 3 .* take 4"),
-        ({"coarse": -4}, "coarse size -4 .* take 4"),
+        ({"size": 30}, "use 28 or 32"),
+        ({"size": 2}, "use 4"),
+        ({"size": 0}, "use 4"),
+        ({"size": -3}, "use 4"),
+        (
+            {"coarse": 18},
+            "coarse size is 18 pixels, .* patch of 4 pixels; use 16 or 20",
+        ),
+        ({"coarse": 3}, "coarse size is 3 .* use 4"),
+        ({"coarse": -4}, "coarse size is -4 .* use 4"),
         ({"batch_size": 0}, "batch size is 0"),
-        ({"workers": 0}, "number of workers is 0"),
+        ({"workers": 0}, "workers is 0"),
+        ({"memory": 0}, "memory 0 is not an amount of memory"),
+        ({"max_pixels": 0}, "max pixels is 0"),
         ({"top": 0}, "top is 0"),
         ({"mode": "zoom"}, "no mode 'zoom'"),
         ({"device": "gpu"}, "no device 'gpu'"),
@@ -241,31 +234,6 @@ def test_half_precision_runs(model_folder, files, dtype):
     assert all(0 < row.labels[0].probability <= 1 for row in rows)
 
 
-def test_an_explanation_agrees_with_the_row(predictor, files):
-    explanation, row = predictor.explain(files[0]), predictor.classify(files[0])
-    assert told([explanation.row]) == told([row]) and explanation.row.macs == row.macs
-    assert explanation.scores.shape == row.grid and explanation.scores.dtype == np.float32
-    assert sorted(explanation.order) == list(range(35))
-    assert [divmod(cell, 7) for cell in explanation.order[: row.k]] == list(row.cells)
-    ordered = explanation.scores.ravel()[list(explanation.order)]
-    assert (np.diff(ordered) <= 0).all()
-    assert list(explanation.seconds) == ["open", "thumbnail", "select", "patches", "extract"]
-    assert explanation.predictions[row.k] == explanation.row.labels
-    assert list(explanation.predictions) == list(explanation.macs) == [1, 3, 8, 17, 26, 35]
-
-
-def test_predictions_at_several_k_are_those_of_that_k(predictor, files, model_folder):
-    predictions = predictor.explain(files[3]).predictions
-    for k, labels in predictions.items():
-        alone = load(str(model_folder), k=k).classify(files[3]).labels
-        assert [label.index for label in alone] == [label.index for label in labels]
-
-
-def test_explaining_what_can_not_be_read(predictor):
-    with pytest.raises(PictureError):
-        predictor.explain("nowhere.jpg")
-
-
 def test_the_displayed_picture_is_the_whole_one_at_full_resolution(model_folder, files):
     cropped = load(str(model_folder), mode="crop")
-    assert np.array_equal(cropped.displayed(files[0], 40, 60), np.asarray(Image.open(files[0])))
+    assert np.array_equal(cropped.pipeline.reader.displayed(files[0], 40, 60), np.asarray(Image.open(files[0])))

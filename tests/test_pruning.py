@@ -15,11 +15,6 @@ from lookwhere_cli.macs import passes as macs
 from tests.models.small import PRUNING, SEGMENTING, small
 
 
-@pytest.fixture
-def files(photos):
-    return sorted(map(str, photos.iterdir()))
-
-
 def spent(folder, files, **asked):
     """A row's labels and MACs."""
     row = load(str(folder), **asked).classify(files[0])
@@ -51,14 +46,14 @@ def test_the_fewer_cells_are_read_the_fewer_are_dropped(pruning_folder, files):
 
 def test_a_model_without_modules_can_prune_nothing(model_folder, cascade_folder):
     for folder in (model_folder, cascade_folder):
-        with pytest.raises(UsageError, match="was never taught which cells to drop; leave --prune out"):
+        with pytest.raises(UsageError, match="was not trained with pruning modules; leave --prune out"):
             load(str(folder), prune=3)
 
 
 def test_coarse_patches_beside_cells_that_are_dropped_for_good(pruning_folder, tmp_path, files):
     beside = load(str(pruning_folder), coarse=8)
     assert beside.classify(files[0]).coarse == (2, 2)
-    with pytest.raises(UsageError, match="gives no dense features beside --coarse"):
+    with pytest.raises(UsageError, match="has no dense features beside --coarse"):
         beside.features(files, dense=True)
     save_model(tmp_path, small(replace(SEGMENTING, extractor_depth=5, prune=3)))
     with pytest.raises(UsageError, match="coarse_size is 8 and prune is 3"):
@@ -68,14 +63,16 @@ def test_coarse_patches_beside_cells_that_are_dropped_for_good(pruning_folder, t
 def test_an_explanation_tells_which_cells_were_never_dropped(pruning_folder, model_folder, tmp_path, files):
     explanation = load(str(pruning_folder)).explain(files[0])
     row, columns = explanation.row, explanation.row.grid[1]
-    assert len(set(explanation.left)) == len(explanation.left) == 4  # of 18 tokens 13 are dropped; CLS is one
-    assert {divmod(cell, columns) for cell in explanation.left} < set(row.cells)
+    assert len(set(explanation.survivors)) == len(explanation.survivors) == 4  # of 18 tokens 13 are dropped; CLS is one
+    assert {divmod(cell, columns) for cell in explanation.survivors} < set(row.cells)
     save_model(tmp_path, small(replace(PRUNING, prune_fusion=True)))
-    assert len(load(str(tmp_path)).explain(files[0]).left) == 7  # what comes back at the end was dropped all the same
-    assert 0 < len(load(str(pruning_folder), coarse=8).explain(files[0]).left) <= 8
-    assert load(str(model_folder)).explain(files[0]).left is None
+    assert (
+        len(load(str(tmp_path)).explain(files[0]).survivors) == 7
+    )  # what comes back at the end was dropped all the same
+    assert 0 < len(load(str(pruning_folder), coarse=8).explain(files[0]).survivors) <= 8
+    assert load(str(model_folder)).explain(files[0]).survivors is None
     save_model(tmp_path, small(replace(PRUNING, looks=(0.25, 0.5), thresholds=(0.9,), expected_macs=1)))
-    assert load(str(tmp_path), k="auto").explain(files[0]).left is None  # that of a fixed k would not be the row's
+    assert load(str(tmp_path), k="auto").explain(files[0]).survivors is None  # that of a fixed k would not be the row's
 
 
 def test_explain_tells_it_in_words(lookwhere, pruning_folder, photos):
@@ -112,7 +109,7 @@ def test_what_is_asked_for_on_the_command_line(lookwhere, pruning_folder, model_
         (("--prune", "150%"), "--prune 150% is not an amount"),
         (("--prune", "-1"), "--prune -1 is not an amount"),
         (("--prune", "9"), "a rate of 9 drops"),
-        (("--prune", "3", "--model", str(model_folder)), "never taught which cells to drop"),
+        (("--prune", "3", "--model", str(model_folder)), "not trained with pruning modules"),
     ):
         ran = lookwhere("classify", photos / "0.png", "--model", pruning_folder, *options)
         assert ran.code == 2 and words in " ".join(ran.err.split()) and "Traceback" not in ran.err

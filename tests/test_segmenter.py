@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
-from lookwhere_cli import segmenter
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.heads import segment
 from lookwhere_cli.loading import load
 from lookwhere_cli.macs import passes as macs
-from lookwhere_cli.segmenter import Segmenter, classes_at
-from tests.models.small import SEGMENTING, noise
+from lookwhere_cli.models.chosen import Chosen
+from lookwhere_cli.segmenter import Segmenter
+from tests.models.small import SEGMENTING, small
 
 
 @pytest.fixture
@@ -21,18 +22,24 @@ def predictor(segmenting_folder):
     return load(str(segmenting_folder))
 
 
-def test_classes_are_those_of_the_scores_resized_to_the_picture(predictor, photos):
+def pixels(array):
+    """Normalise as the model's config says, channels first, in a batch of one."""
+    return ((torch.tensor(array) / 255 - 0.5) / 0.5).movedim(-1, -3)[None]
+
+
+def test_classes_are_those_of_the_scores_resized_to_the_picture(predictor, photos, segmenting_folder):
     path = str(photos / "1.png")
     (answer,) = Segmenter(predictor).segment([path])
     assert answer.classes.shape == answer.view.size == (60, 40) and answer.classes.dtype == np.uint8
 
-    glimpse = predictor.glimpse(path)
-    grid = glimpse.view.grid
+    model, reader = load_model(str(segmenting_folder), "cpu").model, predictor.pipeline.reader
+    view = reader.open(path)
+    grid = view.grid
     with torch.inference_mode():
-        selection = predictor.select([glimpse.thumbnail], grid)
+        selection = model.select(pixels(reader.thumbnail(view)), grid)
         cells = torch.tensor([[row * grid[1] + column for row, column in answer.row.cells]])
-        patches = [glimpse.view.patches(cells[0].numpy())]
-        scores = predictor.class_scores(patches, cells, grid, selection.prefix_tokens)
+        patches = pixels(view.patches(cells[0].numpy()))
+        scores = model.answer(Chosen(patches, cells, grid, selection.prefix_tokens))
         assert scores.shape == (1, 3, 2 * grid[0], 2 * grid[1])
         expected = F.interpolate(scores, size=(60, 40), mode="bilinear", align_corners=False)[0].argmax(0)
     assert np.mean(answer.classes == expected.numpy()) > 0.999
@@ -42,7 +49,7 @@ def test_classes_are_those_of_the_scores_resized_to_the_picture(predictor, photo
 def test_rows_hold_shares_largest_first_and_what_it_took(predictor, photos):
     for answer in Segmenter(predictor).segment([str(photos / f"{i}.png") for i in range(4)]):
         row = answer.row
-        thumbnail = predictor.thumbnail_grid(row.grid)
+        thumbnail = predictor.pipeline.strategy.thumbnail_grid(row.grid)
         assert row.labels == () and row.macs == macs.count_segment(SEGMENTING, row.grid, thumbnail, row.k).total
         assert [share.share for share in row.shares] == sorted((share.share for share in row.shares), reverse=True)
         assert {share.index: (share.label, share.share) for share in row.shares} == {
@@ -57,7 +64,7 @@ def test_all_of_it_may_be_read_coarsely_as_well(predictor, photos, segmenting_fo
         assert one.classes.shape == plain.classes.shape and one.row.cells == plain.row.cells
         assert (one.classes != plain.classes).any()
         rows, columns = one.row.coarse
-        thumbnail = predictor.thumbnail_grid(one.row.grid)
+        thumbnail = predictor.pipeline.strategy.thumbnail_grid(one.row.grid)
         spent = macs.count_segment(SEGMENTING, one.row.grid, thumbnail, one.row.k, coarse=rows * columns)
         assert one.row.macs == spent.total
 
@@ -65,7 +72,7 @@ def test_all_of_it_may_be_read_coarsely_as_well(predictor, photos, segmenting_fo
 def test_batches_and_strips_change_nothing(predictor, photos, segmenting_folder, monkeypatch):
     paths = [str(photos / f"{i}.png") for i in range(12)]
     together = [answer.classes for answer in Segmenter(predictor).segment(paths)]
-    monkeypatch.setattr(segmenter, "STRIP", 1)
+    monkeypatch.setattr(segment, "STRIP", 1)
     alone = [answer.classes for answer in Segmenter(load(str(segmenting_folder), batch_size=1)).segment(paths)]
     assert all(np.mean(one == other) > 0.999 for one, other in zip(together, alone, strict=True))
 
@@ -96,15 +103,14 @@ def test_odd_shapes(predictor):
     assert shapes == [(1, 1), (5, 5), (1, 2000), (300, 1)]
 
 
-def test_what_can_not_segment_is_refused(model_folder, segmenting_folder, monkeypatch):
-    with pytest.raises(ModelError, match=r"does not segment pictures \(its task is classify\)"):
+def test_what_can_not_segment_is_refused(model_folder, segmenting_folder, tmp_path):
+    with pytest.raises(ModelError, match="can't segment pictures: it classifies them"):
         Segmenter(load(str(model_folder)))
     with pytest.raises(UsageError, match="'crop' leaves pixels without a class"):
         Segmenter(load(str(segmenting_folder), mode="crop"))
-    predictor = load(str(segmenting_folder))
-    predictor.config = replace(SEGMENTING, labels=tuple(map(str, range(256))))
-    with pytest.raises(ModelError, match="256 classes; a mask holds 255"):
-        Segmenter(predictor)
+    save_model(tmp_path, small(replace(SEGMENTING, labels=tuple(map(str, range(256))))))
+    with pytest.raises(ModelError, match="256 classes; a mask holds at most 255"):
+        Segmenter(load(str(tmp_path)))
 
 
 def test_a_model_that_segments_explains_without_labels_and_does_not_classify(predictor, photos):
@@ -113,17 +119,3 @@ def test_a_model_that_segments_explains_without_labels_and_does_not_classify(pre
     explanation = predictor.explain(str(photos / "0.png"))
     assert explanation.row.labels == () and explanation.row.k == 17
     assert set(explanation.predictions.values()) == {()}
-
-
-SIZES = st.integers(1, 9)
-
-
-@settings(deadline=None)  # the first one loads libraries
-@given(SIZES, SIZES, SIZES, st.integers(1, 40), st.integers(1, 40))
-def test_any_scores_at_any_size(classes, rows, columns, height, width):
-    scores = noise(classes, rows, columns)
-    found, counts = classes_at(scores, height, width)
-    resized = F.interpolate(scores[None], size=(height, width), mode="bilinear", align_corners=False)[0]
-    chosen = resized.gather(0, torch.from_numpy(found).long()[None])[0]
-    assert torch.allclose(chosen, resized.amax(dim=0), atol=1e-4)
-    assert counts.tolist() == np.bincount(found.ravel(), minlength=classes).tolist()

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookwhere_cli.amounts import Amount
-from lookwhere_cli.cli.options import amount, colour, mode
+from lookwhere_cli.cli.options import amount, amount_or_auto, amounts, mode
 from lookwhere_cli.errors import UsageError
 
 
@@ -11,7 +11,7 @@ from lookwhere_cli.errors import UsageError
     ("text", "expected"),
     [("1", 1), ("94", 94), ("0.25", 0.25), ("25%", 0.25), ("1.0", 1.0), ("all", 1.0), ("ALL", 1.0), ("12.5%", 0.125)],
 )
-def test_the_ways_to_write_how_much(text, expected):
+def test_the_ways_to_write_an_amount(text, expected):
     assert amount(text) == Amount.parse(expected)
 
 
@@ -30,11 +30,11 @@ def test_any_text_is_an_amount_or_a_sentence(text):
     assert 0 < k.value <= 1 if k.is_share else k.value >= 1
 
 
-def test_colours():
-    assert colour("white") == (255, 255, 255)
-    assert colour("#ff880080") == (255, 136, 0)
-    with pytest.raises(UsageError, match="--background wite is no colour"):
-        colour("wite")
+def test_auto_is_an_amount_only_where_it_is_offered():
+    assert amount_or_auto(" Auto ") == "auto" and amount_or_auto("5%") == Amount.share(0.05)
+    with pytest.raises(UsageError, match="-k auto is for classify, explain and evaluate"):
+        amount("auto")
+    assert amounts("2%,5%,9") == [Amount.share(0.02), Amount.share(0.05), Amount.cells(9)]
 
 
 def test_crop_and_stretch_exclude_each_other():

@@ -1,10 +1,9 @@
-"""A cascade over grids as it is used: whoever is sure leaves, and each row says what its picture took."""
+"""A cascade over grids as it is used: certain pictures leave, and each row says what its picture took."""
 
 from __future__ import annotations
 
 import io
 import math
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,8 +11,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lookwhere_cli.dvt_predictor import DVTPredictor, grids_for
-from lookwhere_cli.staged import NEVER, Stages
 from rich.console import Console
 
 from lookwhere_cli.checkpoints.folder import save_model
@@ -25,33 +22,29 @@ from lookwhere_cli.loading import load
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.cascade.dvt import check_growth
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.output.rows import Row
+from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.segmenter import Segmenter
+from lookwhere_cli.strategies.grids import grids_for
+from lookwhere_cli.strategies.stages import DISABLED
 from tests.macs.test_macs import counted
 from tests.models.small import CASCADE, small_cascade
+from tests.strategies.used import confidences, loaded, staged, with_thresholds
+from tests.strategies.used import middling as middling_of
 
 EXITS = len(CASCADE.exits)
 
 
-@pytest.fixture
-def files(photos: Path) -> list[str]:
-    return sorted(os.fspath(file) for file in photos.iterdir())
-
-
-def used(folder: Path, thresholds: tuple[float, ...] = (), **how: object) -> DVTPredictor:
+def used(folder: Path, thresholds: tuple[float, ...] = (), **options: object) -> Predictor:
     """The cascade with these thresholds."""
-    predictor = load(str(folder), device="cpu", **how)  # type: ignore[arg-type]
-    assert isinstance(predictor, DVTPredictor)
-    predictor.thresholds = thresholds or predictor.thresholds
-    return predictor
+    predictor = loaded(folder, **options)
+    return with_thresholds(predictor, thresholds or staged(predictor).thresholds)
 
 
 @pytest.fixture(scope="module")
-def middling(cascade_folder: Path, photos: Path) -> tuple[float, ...]:
+def middling(cascade_folder: Path, files: list[str]) -> tuple[float, ...]:
     """Thresholds by which some pictures leave at each exit, none being just so."""
-    told = used(cascade_folder).stages(sorted(map(os.fspath, photos.iterdir())))
-    sure = np.array([one.sure for one in told if isinstance(one, Stages)])
-    first = np.sort(sure[:, 0])[7:9].mean()
-    return float(first), float(np.sort(sure[sure[:, 0] < first, 1])[3:5].mean())
+    return middling_of(loaded(cascade_folder), files)
 
 
 def test_without_thresholds_the_last_exit_answers_all(cascade_folder: Path, files: list[str]) -> None:
@@ -59,7 +52,7 @@ def test_without_thresholds_the_last_exit_answers_all(cascade_folder: Path, file
     row = predictor.classify(files[2])  # a square
     assert (row.exit, row.grid, row.k) == (3, (6, 6), 36)
     assert len(set(row.cells)) == 36 and row.cells[:2] == ((0, 0), (0, 1))
-    assert row.macs == predictor.stage_macs((6, 6))[-1] and row.macs_full == macs.full(CASCADE, (6, 6))
+    assert row.macs == staged(predictor).stage_macs((6, 6))[-1] and row.macs_full == macs.full(CASCADE, (6, 6))
     assert sum(label.probability for label in row.labels) == pytest.approx(1)
     assert {one.exit for one in predictor.classify(files)} == {3}
 
@@ -70,7 +63,7 @@ def test_survivors_have_the_answer_of_running_everything(
     rows = list(used(cascade_folder, middling).classify(files))
     assert {row.exit for row in rows} == {1, 2, 3}
     by_exit = [
-        list(used(cascade_folder, (NEVER,) * exit_ + (0.0,) * (EXITS - 1 - exit_)).classify(files))
+        list(used(cascade_folder, (DISABLED,) * exit_ + (0.0,) * (EXITS - 1 - exit_)).classify(files))
         for exit_ in range(EXITS)
     ]
     for place, row in enumerate(rows):
@@ -96,24 +89,21 @@ def test_the_multiply_adds_told_are_those_counted(
     cascade_folder: Path, files: list[str], middling: tuple[float, ...]
 ) -> None:
     predictor = used(cascade_folder, middling)
-    told = sum(row.macs for row in predictor.classify(files))
-    glimpses = [predictor.glimpse(file) for file in files]
-    alike = [[one for one in glimpses if one.view.grid == grid] for grid in {one.view.grid for one in glimpses}]
-    assert told == sum(counted(lambda batch=batch: predictor.decide(batch, middling)) for batch in alike)
+    rows: list[Row] = []
+    spent = counted(lambda: rows.extend(predictor.classify(files)))
+    assert spent == sum(row.macs for row in rows)
 
 
 def test_the_confidences_are_those_that_decide(
-    cascade_folder: Path, files: list[str], middling: tuple[float, ...], tmp_path: Path
+    cascade_folder: Path, files: list[str], middling: tuple[float, ...]
 ) -> None:
-    (tmp_path / "bad.png").touch()
     predictor = used(cascade_folder, middling)
-    *told, sentence = predictor.stages([*files, str(tmp_path / "bad.png")])
-    assert isinstance(sentence, str) and "bad.png" in sentence
-    for row, one in zip(predictor.classify(files), told, strict=True):
-        assert isinstance(one, Stages)
-        exit_ = [found >= limit for found, limit in zip(one.sure, (*middling, 0.0), strict=True)].index(True)
-        assert (row.exit, row.macs) == (exit_ + 1, one.macs[exit_])
-        assert row.labels[0].probability == pytest.approx(one.sure[exit_], abs=1e-5)
+    for answer, sure in zip(predictor.label(files), confidences(predictor, files).T, strict=True):
+        row, view = answer.row, answer.view
+        assert view is not None
+        exit_ = [found >= limit for found, limit in zip(sure, (*middling, 0.0), strict=True)].index(True)
+        assert (row.exit, row.macs) == (exit_ + 1, staged(predictor).stage_macs(view.grid)[exit_])
+        assert row.labels[0].probability == pytest.approx(sure[exit_], abs=1e-5)
 
 
 def test_the_whole_picture_is_seen_and_pictures_that_fail_are_rows(cascade_folder: Path, tmp_path: Path) -> None:
@@ -181,12 +171,12 @@ def test_it_only_classifies(cascade_folder: Path, files: list[str]) -> None:
         predictor.features(files)
     with pytest.raises(ModelError, match="only classifies it"):
         predictor.explain(files[0])
-    with pytest.raises(ModelError, match="does not segment"):
+    with pytest.raises(ModelError, match="can't segment"):
         Segmenter(predictor)
 
 
 def test_thresholds_come_from_the_config(tmp_path: Path, files: list[str]) -> None:
-    config = replace(CASCADE, thresholds=(0.0, NEVER), expected_macs=9)
+    config = replace(CASCADE, thresholds=(0.0, DISABLED), expected_macs=9)
     save_model(tmp_path, small_cascade(config))
     assert load_model(str(tmp_path)).config == config
     assert {row.exit for row in load(str(tmp_path)).classify(files)} == {1}
