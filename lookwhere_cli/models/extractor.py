@@ -87,7 +87,7 @@ class OwnPrefix(nn.Module):
         self, own: Float[Tensor, "1 prefix dim"], given: Float[Tensor, "batch prefix dim"]
     ) -> Float[Tensor, "batch prefix dim"]:
         """The extractor's own ones, one for each picture."""
-        return own.expand(len(given), -1, -1)
+        return own.expand(given.shape[0], -1, -1)
 
 
 class ReplacePrefix(nn.Module):

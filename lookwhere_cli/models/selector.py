@@ -62,7 +62,7 @@ class NoSelector(nn.Module):
 
     def forward(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection[Tensor]:
         """A map of zeros for `grid`."""
-        batch = len(thumbnails)
+        batch = thumbnails.shape[0]
         return Selection(
             torch.zeros(batch, grid[0] * grid[1], device=thumbnails.device),
             thumbnails.new_zeros(batch, self.config.prefix_tokens, self.config.dim),

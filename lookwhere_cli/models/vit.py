@@ -6,7 +6,6 @@ Parameter names are timm's, so that timm's weights load as they are. Tokens are 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 from lookwhere_cli.models.blank import Conv2d, LayerNorm, Linear
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.positions import positions_at
 
 ALL = slice(None)
 CLS = slice(0, 1)
@@ -143,35 +143,24 @@ class ViT(nn.Module):
         self.patch_embed = PatchEmbed(config)
         self.blocks = nn.ModuleList(block(config) for _ in range(depth))
         self.norm = LayerNorm(config.dim, eps=config.eps)
-        self._resized: dict[Grid, tuple[int, Tensor]] = {}
 
     def prefix(self) -> Float[Tensor, "1 prefix dim"]:
         """CLS and registers as stored, with their positions where they have any."""
         tokens = self.cls_token if self.reg_token is None else torch.cat([self.cls_token, self.reg_token], dim=1)
         return tokens + self.pos_embed[:, : self.prefix_positions] if self.prefix_positions else tokens
 
-    def positions(self, grid: Grid) -> Float[Tensor, "cells dim"]:
-        """The cells' positions on any grid, row by row: bicubic where it differs from the stored one, then kept."""
-        stored = self.pos_embed[0, self.prefix_positions :]
-        if grid == self.grid:
-            return stored
-        if torch.is_grad_enabled() and stored.requires_grad:
-            return self._resize(stored, grid)
-        version = 0 if self.pos_embed.is_inference() else self.pos_embed._version
-        kept = self._resized.get(grid)
-        if kept is None or kept[0] != version:
-            # A tensor made under inference_mode could not serve a later pass that needs gradients.
-            with torch.inference_mode(False), torch.no_grad():
-                kept = self._resized[grid] = (version, self._resize(stored.clone(), grid))
-        return kept[1]
+    def positions_at(self, cells: Int[Tensor, "*cells"], grid: Grid) -> Float[Tensor, "*cells dim"]:
+        """Return the positions of cells (row * columns + column) of any grid; see `positions.positions_at`."""
+        return positions_at(self.pos_embed[0, self.prefix_positions :], self.grid, cells, grid)
 
-    def _resize(self, stored: Float[Tensor, "stored dim"], grid: Grid) -> Float[Tensor, "cells dim"]:
-        table = stored.float().unflatten(0, self.grid).permute(2, 0, 1)[None]
-        resized = F.interpolate(table, size=grid, mode="bicubic", align_corners=False, antialias=False)
-        return resized[0].flatten(1).T.contiguous().to(stored.dtype)
+    def positions(self, grid: Grid) -> Float[Tensor, "cells dim"]:
+        """Return the positions of all cells of a grid, row by row."""
+        if grid == self.grid:
+            return self.pos_embed[0, self.prefix_positions :]
+        return self.positions_at(torch.arange(grid[0] * grid[1], device=self.pos_embed.device), grid)
 
     def positions_for(self, grid: Grid) -> Float[Tensor, "1 positions dim"]:
-        """The whole table, prefix rows included, as a model with that grid would store it."""
+        """Return the whole table, prefix rows included, as a model with that grid would store it."""
         return torch.cat([self.pos_embed[:, : self.prefix_positions], self.positions(grid)[None]], dim=1)
 
     def embed(
@@ -180,9 +169,12 @@ class ViT(nn.Module):
         grid: Grid,
         cells: Int[Tensor, "batch cells"] | None = None,
     ) -> Float[Tensor, "batch cells dim"]:
-        """Tokens with the positions of their cells; without `cells` the patches are the whole grid, row by row."""
-        positions = self.positions(grid)
-        return self.patch_embed(patches) + (positions if cells is None else positions[cells])
+        """Return the patches' tokens with the positions of their cells.
+
+        Without `cells` the patches are those of the whole grid, row by row.
+        """
+        positions = self.positions(grid) if cells is None else self.positions_at(cells, grid)
+        return self.patch_embed(patches) + positions
 
     def encode(
         self, tokens: Float[Tensor, "batch tokens dim"], returned: slice = ALL
@@ -197,15 +189,7 @@ class ViT(nn.Module):
     ) -> Float[Tensor, "batch returned dim"]:
         """The plain ViT on a whole grid."""
         tokens = self.embed(patches, grid)
-        return self.encode(torch.cat([self.prefix().expand(len(tokens), -1, -1), tokens], dim=1), returned)
-
-    def _apply(self, *args: Any, **kwargs: Any) -> ViT:
-        self._resized.clear()
-        return super()._apply(*args, **kwargs)  # type: ignore[no-untyped-call]
-
-    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
-        self._resized.clear()
-        super()._load_from_state_dict(*args, **kwargs)
+        return self.encode(torch.cat([self.prefix().expand(tokens.shape[0], -1, -1), tokens], dim=1), returned)
 
 
 def cut(pictures: Float[Tensor, "batch 3 height width"], patch: int) -> Float[Tensor, "batch cells 3 patch patch"]:

@@ -105,37 +105,6 @@ def test_transposing_picture_and_model_transposes_the_map_and_leaves_cls(kind: s
     )
 
 
-def test_positions_resized_under_inference_mode_serve_a_pass_with_gradients() -> None:
-    with torch.inference_mode():
-        model = LookWhere(SMALL)
-        model.extractor.positions(GRID)
-    prefix = noise(1, 1, SMALL.dim).requires_grad_()
-    patches = noise(1, 4, 3, SMALL.patch, SMALL.patch)
-    for parameter in model.parameters():
-        assert parameter.is_inference()
-    table = model.extractor.positions(GRID)
-    assert not table.is_inference()
-    (prefix.sum() * table.sum()).backward()
-    assert prefix.grad is not None and patches.isfinite().all()
-
-
-def test_resized_positions_are_kept_until_the_weights_change() -> None:
-    model = small(SMALL)
-    first = model.extractor.positions(GRID)
-    assert model.extractor.positions(GRID) is first
-    with torch.no_grad():
-        model.extractor.pos_embed.add_(1.0)
-    near(model.extractor.positions(GRID), first + 1)
-    model.load_state_dict(small(SMALL, seed=3).state_dict())
-    assert not torch.allclose(model.extractor.positions(GRID), first + 1)
-
-
-def test_positions_have_a_gradient_in_training() -> None:
-    model = small(SMALL).requires_grad_()
-    model.extractor.positions(GRID).sum().backward()
-    assert model.extractor.pos_embed.grad is not None
-
-
 def test_the_map_is_float32_whatever_the_models_dtype() -> None:
     model = small(SMALL).to(torch.bfloat16)
     selection = model.select(noise(1, 3, 12, 12).bfloat16(), GRID)

@@ -125,7 +125,7 @@ class Exit(ViT):
     def _tokens(self, pictures: Float[Tensor, "batch 3 height width"], grid: Grid) -> Float[Tensor, "batch tokens dim"]:
         padded = F.pad(resized(pictures, self.shape.size(grid)), (self.shape.padding,) * 4)
         cells = self.embed(cut(padded, self.shape.patch), grid)
-        return torch.cat([self.prefix().expand(len(cells), -1, -1), cells], dim=1)
+        return torch.cat([self.prefix().expand(cells.shape[0], -1, -1), cells], dim=1)
 
 
 class DVT(nn.Module):

@@ -54,7 +54,7 @@ class CrossAttention(nn.Module):
     def forward(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float[Tensor, "batch queries dim"]:
         """The queries themselves are not added: what comes out is made of tokens."""
         tokens = self.normed(tokens)
-        queries = _through(self.q, self.queries).expand(len(tokens), -1, -1)
+        queries = _through(self.q, self.queries).expand(tokens.shape[0], -1, -1)
         q, k, v = (self._by_head(part) for part in (queries, _through(self.k, tokens), _through(self.v, tokens)))
         gathered = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
         gathered = _through(self.proj, gathered)

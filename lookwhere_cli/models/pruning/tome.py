@@ -77,7 +77,7 @@ def merge(groups: Groups, keys: Float[Tensor, "batch groups channels"], prefix: 
     if not joined:
         return groups
     cells = prefix + match(keys[:, prefix:], joined)
-    target = torch.cat([torch.arange(prefix, device=cells.device).expand(len(cells), -1), cells], dim=1)
+    target = torch.cat([torch.arange(prefix, device=cells.device).expand(cells.shape[0], -1), cells], dim=1)
     batch, before, dim = groups.tokens.shape
     sizes = groups.sizes.new_zeros(batch, before - joined).scatter_add(1, target, groups.sizes)
     shares = (groups.sizes / sizes.gather(1, target)).to(groups.tokens.dtype)
