@@ -7,11 +7,12 @@ import pytest
 import torch
 from huggingface_hub import ModelCard
 
-from lookwhere_cli.card import cost, describe
+from lookwhere_cli.card import describe
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.layout import RESULTS, TRAINING
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.strategies.registry import default_strategy
 from tests.models.small import LABELLED, small
 
 NAME = "someone/birds"
@@ -68,7 +69,8 @@ def test_the_card_tells_what_is_on_record(hub, here, lookwhere, licensed, token)
 
 def test_the_card_counts_what_is_read_coarsely():
     plain, coarse = (replace(LABELLED, coarse_size=size) for size in (0, 8))
-    assert cost(coarse) == macs.count(LABELLED, (6, 6), (3, 3), 18, coarse=4).total > cost(plain)
+    spent = default_strategy(coarse).default_macs()
+    assert spent == macs.count(LABELLED, (6, 6), (3, 3), 18, coarse=4).total > default_strategy(plain).default_macs()
     assert "and all of the picture at 8 px" in describe(coarse) and "and all of" not in describe(plain)
 
 

@@ -31,7 +31,9 @@ def table_of(text):
 
 
 @pytest.mark.parametrize(
-    ("renderable", "count"), [(HOSTILE, 1), (table_of(HOSTILE), 4), (Group(HOSTILE, HOSTILE), 2)], ids=repr
+    ("renderable", "count"),
+    [(HOSTILE, 1), (table_of(HOSTILE), 4), (Group(HOSTILE, HOSTILE), 2)],
+    ids=["text", "table", "group"],
 )
 def test_markup_emoji_codes_and_control_characters_are_printed_as_text(renderable, count):
     text = printed(renderable)
