@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from lookwhere_cli.images.colour import Conversion, eight_bits, to_srgb
+from lookwhere_cli.images.cost import decoded_pixel_bytes, decoder_pixel_bytes
 from lookwhere_cli.images.frame import Box, Reading, frame_for
 from lookwhere_cli.images.header import check_pixels, failures, frame_notes, opened_picture, turn_of
 from lookwhere_cli.images.limit import pillow_limit
@@ -19,10 +20,9 @@ _KEPT_PER_PIXEL = 2
 """A picture keeps at most so many pixels, in each direction, for a pixel of the grid."""
 _REACH = 5
 """Pixels that are kept around the part that is read, since resampling to the grid reaches for them."""
-_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2}
-"""Bytes that Pillow holds for a pixel, by its mode; 4 for every other."""
-_BAND_PIXELS = 1 << 21
+_BAND_PIXELS = 1 << 20
 """Decoded pixels that are converted together: a large picture should not need a second copy of itself."""
+_BYTES_PER_BAND_PIXEL = 12
 _REDUCING_GAP = 1.5
 """Pillow averages blocks of pixels first, which is faster, where at least so many blocks remain for a pixel.
 
@@ -83,7 +83,7 @@ def decode_file(file: EncodedPicture, reading: Reading, name: str = "", reserve:
     with opened_picture(file, name, reading.max_pixels) as picture:
         plan, notes = plan_for(picture, reading), frame_notes(picture)
         divisor = _draft(picture, plan.divisor)
-        reserve(decoding_bytes(picture, plan))
+        reserve(decoding_bytes(picture, plan, divisor))
         return _decode(picture, plan, divisor, reading.background, name, notes)
 
 
@@ -106,11 +106,17 @@ def plan_for(picture: Image.Image, reading: Reading) -> Plan:
     return Plan(turn, size, turn.stored_box(box, height, width), rows * reading.patch, columns * reading.patch)
 
 
-def decoding_bytes(picture: Image.Image, plan: Plan) -> int:
-    """Return the bytes that decoding a picture takes: its own pixels, and those that are kept of it."""
+def decoding_bytes(picture: Image.Image, plan: Plan, divisor: int = 1) -> int:
+    """Estimate the bytes that decoding a picture takes at its peak, from its header.
+
+    They are those of the decoder, of what it returns (where a JPEG's size is divided, less), and of what is kept of it.
+    """
     width, height = picture.size
-    kept = min(width * height, _KEPT_PER_PIXEL**2 * plan.rows * plan.columns)
-    return width * height * _BYTES.get(picture.mode, 4) + 3 * kept
+    pixels = width * height
+    kept = min(pixels, _KEPT_PER_PIXEL**2 * plan.rows * plan.columns)
+    returned = pixels * decoded_pixel_bytes(picture)
+    decoder = divisor**2 * pixels * decoder_pixel_bytes(picture)
+    return math.ceil(decoder) + returned + 3 * kept + _BYTES_PER_BAND_PIXEL * min(pixels, _BAND_PIXELS)
 
 
 def kept_of(near: float, far: float, pixels: int, extent: float, length: int) -> Kept:

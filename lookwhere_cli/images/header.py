@@ -17,6 +17,8 @@ from lookwhere_cli.images.names import EncodedPicture, StandardInput, in_message
 from lookwhere_cli.images.orientation import TURNS, Turn
 
 _ORIENTATION = 274  # the EXIF tag
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 
 @contextmanager
@@ -71,9 +73,32 @@ def turn_of(picture: Image.Image) -> Turn:
     if picture.format == "TIFF":  # Pillow turns these itself
         return TURNS[1]
     try:
-        return TURNS.get(picture.getexif().get(_ORIENTATION, 1), TURNS[1])
+        return TURNS.get(_exif(picture).get(_ORIENTATION, 1), TURNS[1])
     except (SyntaxError, ValueError, TypeError, struct.error, KeyError):
         return TURNS[1]
+
+
+def _exif(picture: Image.Image) -> Image.Exif:
+    # Pillow decodes every PNG without EXIF before its pixels, in search of some after them.
+    if picture.format == "PNG" and not _text_follows_pixels(getattr(picture, "fp", None)):
+        return Image.Image.getexif(picture)
+    return picture.getexif()
+
+
+def _text_follows_pixels(png: IO[bytes] | None) -> bool:
+    """Return True if an open PNG has chunks after its pixels that may hold an orientation."""
+    if png is None:
+        return False
+    position, pixels = png.tell(), False
+    png.seek(len(_PNG_SIGNATURE))
+    while len(start := png.read(8)) == 8:
+        length, kind = struct.unpack(">I4s", start)
+        if pixels and kind in _PNG_TEXTS:
+            break
+        pixels |= kind == b"IDAT"
+        png.seek(length + 4, os.SEEK_CUR)
+    png.seek(position)
+    return len(start) == 8
 
 
 def frame_notes(picture: Image.Image) -> tuple[str, ...]:

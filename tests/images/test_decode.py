@@ -62,6 +62,25 @@ def test_a_large_jpeg_is_turned_after_its_reduced_decode(tmp_path):
     assert np.abs(view.thumbnail(128, 64).astype(int) - np.asarray(expected)).mean() < 2
 
 
+def late_exif(content):
+    """Move the EXIF chunk of a PNG behind its pixels."""
+    start = content.index(b"eXIf") - 4
+    stop = start + int.from_bytes(content[start : start + 4]) + 12
+    end = content.rindex(b"IEND") - 4
+    return content[:start] + content[stop:end] + content[start:stop] + content[end:]
+
+
+def test_an_orientation_behind_a_pngs_pixels_counts(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    stream = io.BytesIO()
+    Image.fromarray(noise(20, 30)).save(stream, "PNG", exif=exif)
+    assert late_exif(stream.getvalue()).index(b"IDAT") < late_exif(stream.getvalue()).index(b"eXIf")
+    view = open_view(late_exif(stream.getvalue()), READING)
+    assert view.size == (30, 20)
+    np.testing.assert_array_equal(pixels_of(view), np.rot90(noise(20, 30), -1))
+
+
 @pytest.mark.parametrize("broken", [0, 9, 77])
 def test_a_broken_orientation_counts_as_none(tmp_path, broken):
     exif = Image.Exif()

@@ -19,6 +19,7 @@ from lookwhere_cli.data.masks import load_mask
 from lookwhere_cli.data.regions import Regions
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
+from lookwhere_cli.images.peek import displayed_size
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted
 from lookwhere_cli.training.finetune.coverage import class_boundaries, region_coverage
 from lookwhere_cli.training.sample import Sample
@@ -139,7 +140,7 @@ class Batches(Dataset[Batch]):
 
     def _grid(self, member: int) -> Grid:
         """The first picture's shape is the whole batch's: whole pictures are seldom square."""
-        height, width = decode_file(self.examples[member].path, Reading(self.serving.patch, self.serving.patch)).size
+        height, width = displayed_size(self.examples[member].path)
         return grid_for(height, width, self.serving.size, self.serving.patch)
 
     def _sample(self, member: int, grid: Grid, seed: int) -> Sample:

@@ -29,8 +29,7 @@ from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.data.masks import load_mask
 from lookwhere_cli.data.regions import Regions
 from lookwhere_cli.errors import DataError, LookWhereError, UsageError
-from lookwhere_cli.images.decode import decode_file
-from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.images.peek import displayed_size
 from lookwhere_cli.models.cascade.dvt import DVT
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.training.augment import Augmentation
@@ -393,7 +392,6 @@ def _fingerprint(labelled: LabelledSet) -> str:
 
 def typical_size(labelled: LabelledSet) -> tuple[int, int]:
     """The middling (height, width) of the training pictures as displayed."""
-    reading = Reading(patch=16, size=16)
-    sizes = [decode_file(example.path, reading).size for example in labelled.of("train")[:MEASURED]]
+    sizes = [displayed_size(example.path) for example in labelled.of("train")[:MEASURED]]
     height, width = np.median(np.array(sizes), axis=0)
     return int(height), int(width)
