@@ -97,12 +97,16 @@ def remove(model: HubName) -> int:
 
 
 def _remove_repository(model: HubName) -> int:
-    try:
+    size = _size_on_disk(cache_root(model))  # the client's own figure leaves partial downloads out
+    commits = []
+    with suppress(ModelError):
         cache = _scan_repository(model)
-    except ModelError:  # the client deletes no repository that is damaged, or only partly downloaded
-        return _remove_folder(cache_root(model))
-    commits = [revision.commit_hash for repository in cache.repos for revision in repository.revisions]
-    return _execute(cache.delete_revisions(*commits), model) if commits else _remove_folder(cache_root(model))
+        commits = [revision.commit_hash for repository in cache.repos for revision in repository.revisions]
+    if commits:
+        _execute(cache.delete_revisions(*commits), model)
+    else:  # the client deletes no repository that is damaged, or only partly downloaded
+        shutil.rmtree(cache_root(model))
+    return size
 
 
 def _remove_revision(model: HubName, location: ModelLocation) -> int:
@@ -110,9 +114,13 @@ def _remove_revision(model: HubName, location: ModelLocation) -> int:
 
 
 def _remove_folder(folder: Path) -> int:
-    size = sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
+    size = _size_on_disk(folder)
     shutil.rmtree(folder)
     return size
+
+
+def _size_on_disk(folder: Path) -> int:
+    return sum(file.lstat().st_size for file in folder.rglob("*") if file.is_file() and not file.is_symlink())
 
 
 def _remove_conversion(root: Path, location: ModelLocation) -> int:

@@ -28,6 +28,7 @@ from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.pruning.cropr import check_own
 from lookwhere_cli.models.pruning.schedule import pruning_of
 from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.text import printable
 
 REVISION_DIGITS = 12  # of the hash that identifies weights which did not come from the Hub
 
@@ -95,7 +96,7 @@ def save_model(folder: Path, model: Model, card: str | None = None) -> str:
     write_config(folder, model.config)
     if card is not None:
         with whole_file(folder / CARD) as stream, writing(folder / CARD):
-            stream.write(card.encode())
+            stream.write(printable(card).encode())
     _write_tensors(tensors, folder / WEIGHTS, revision)
     write_sums(folder)
     return revision
@@ -103,8 +104,9 @@ def save_model(folder: Path, model: Model, card: str | None = None) -> str:
 
 def write_config(folder: Path, config: Config) -> None:
     """Write the folder's config. Raises OutputError."""
+    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False)
     with whole_file(folder / CONFIG) as stream, writing(folder / CONFIG):
-        stream.write(json.dumps(config.to_dict(), indent=2, ensure_ascii=False).encode() + b"\n")
+        stream.write(text.encode("utf-8", "backslashreplace") + b"\n")  # \udcff, which JSON reads as it was
 
 
 def read_config(folder: Path) -> Config:

@@ -18,6 +18,7 @@ from lookwhere_cli.checkpoints.names import HubName, ModelLocation
 from lookwhere_cli.checkpoints.sums import changed_files
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.text import printable
 
 UPLOADED = (CONFIG, WEIGHTS, RESULTS, TRAINING)
 TAGS = ["lookwhere", "vision-transformer", "token-selection", "adaptive-computation"]
@@ -34,7 +35,7 @@ def push(folder: Path, model: HubName, card: str) -> str:
     if get_token() is None:
         raise ModelError(f"Uploading to {model.repository!r} requires a login; {LOG_IN}.")
     operations = [CommitOperationAdd(name, str(folder / name)) for name in UPLOADED if (folder / name).is_file()]
-    operations.append(CommitOperationAdd(CARD, f"{_metadata(config)}\n\n{card}".encode()))
+    operations.append(CommitOperationAdd(CARD, printable(f"{_metadata(config)}\n\n{card}").encode()))
     if not sys.stderr.isatty():
         disable_progress_bars()
     with hub_errors(model):

@@ -8,8 +8,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lookwhere_cli.checkpoints import folder as folders
-from lookwhere_cli.checkpoints.folder import save_model
-from lookwhere_cli.checkpoints.records import read_results
+from lookwhere_cli.checkpoints.folder import read_config, save_model, weights_match_header
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError, OutputError, UsageError
 from tests.models.small import KINDS, LABELLED, small
@@ -38,14 +37,22 @@ def test_a_saved_model_comes_back_as_it_was(kind, tmp_path):
     assert len({file.stat().st_mode for file in (tmp_path / "m").iterdir()}) == 1
 
 
+def test_text_that_is_not_valid_unicode_is_saved_and_loaded(tmp_path):
+    labels = ("caf\udce9", "\ud800 \x00 \\udce9", "naïve 😀")
+    save_model(tmp_path, small(replace(LABELLED, labels=labels)), "# caf\udce9\n")
+    assert read_config(tmp_path).labels == labels
+    assert (tmp_path / "README.md").read_text() == "# caf\\udce9\n"
+    assert "naïve 😀" in (tmp_path / "config.json").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_half_precision_on_disk_is_cast_to_what_is_asked_for(dtype, tmp_path):
+def test_half_precision_on_disk_is_cast_to_the_requested_dtype(dtype, tmp_path):
     save_model(tmp_path, small(LABELLED).half())
     loaded = load_model(str(tmp_path), "cpu", dtype)
     assert {p.dtype for p in loaded.model.parameters()} == {getattr(torch, dtype)}
 
 
-def test_the_revision_is_read_where_it_is_written_and_computed_where_it_is_not(copy, model_folder, monkeypatch):
+def test_the_revision_comes_from_the_header_or_else_from_the_tensors(copy, model_folder, monkeypatch):
     revision = load_model(str(model_folder)).revision
     assert len(revision) == 12
     change_weights(copy, lambda tensors: None)  # a plain file, without the revision in its header
@@ -56,7 +63,7 @@ def test_the_revision_is_read_where_it_is_written_and_computed_where_it_is_not(c
     assert load_model(str(model_folder)).revision == revision
 
 
-def test_saving_replaces_a_model_and_leaves_other_files_alone(copy):
+def test_saving_replaces_a_model_and_keeps_other_files(copy):
     (copy / "curves.png").write_bytes(b"curves")
     before = load_model(str(copy)).revision
     save_model(copy, small(replace(LABELLED, dim=12), seed=3))
@@ -66,7 +73,7 @@ def test_saving_replaces_a_model_and_leaves_other_files_alone(copy):
     ]
 
 
-def test_a_full_disk_leaves_the_old_weights(copy, monkeypatch):
+def test_a_full_disk_keeps_the_old_weights(copy, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
@@ -78,13 +85,13 @@ def test_a_full_disk_leaves_the_old_weights(copy, monkeypatch):
     assert not list(copy.glob(".*"))
 
 
-def test_a_folder_that_can_not_be_made(tmp_path):
+def test_a_folder_that_can_not_be_created(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="can't be created"):
         save_model(tmp_path / "file" / "model", small(LABELLED))
 
 
-def test_wrong_shape_names_tensor_and_both_shapes(copy):
+def test_a_wrong_shape_is_named_with_the_right_one(copy):
     change_weights(copy, lambda tensors: tensors.update({"head.weight": torch.zeros(3, 25)}))
     with pytest.raises(ModelError, match=r"'head.weight' has the shape \[3, 25\].* \[3, 24\]"):
         load_model(str(copy))
@@ -130,10 +137,13 @@ def test_broken_configs(copy, content, sentence):
         load_model(str(copy))
 
 
-def test_results_are_read_where_there_are_any(copy):
-    assert read_results(copy) == {}
-    (copy / "results.json").write_text('{"accuracy": {"flowers": 0.9}}')
-    assert read_results(copy)["accuracy"] == {"flowers": 0.9}
+def test_a_header_without_a_hash_says_nothing_about_the_weights(copy):
+    assert weights_match_header(copy) is True
+    change_weights(copy, lambda tensors: None)
+    assert weights_match_header(copy) is None
+    file = copy / "model.safetensors"
+    save_file(load_file(file), file, metadata={"format": "pt", "revision": "0" * 12})
+    assert weights_match_header(copy) is False
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Token Cropr's published layout: what is read from it, and the sentences for files that are nearly of it."""
+"""Token Cropr's published layout: its conversion, and the errors for files that nearly have it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def published() -> dict[str, torch.Tensor]:
     return state | Auxiliaries(Cropr(CONFIG, PRUNING), 1, 3).state_dict(prefix="cropr.")
 
 
-def test_shapes_say_what_a_file_holds(published) -> None:
+def test_the_config_follows_from_names_and_shapes(published) -> None:
     config, pruning = published_cropr.infer_config(published)
     assert replace(config, labels=CONFIG.labels, thumbnail_grid=CONFIG.thumbnail_grid) == CONFIG
     assert pruning == PRUNING and len(config.labels) == 3
@@ -54,7 +54,7 @@ def test_shapes_say_what_a_file_holds(published) -> None:
     assert not published_cropr.is_cropr(small(CONFIG).state_dict())
 
 
-def test_a_file_becomes_a_model_that_prunes_as_it_did(published, tmp_path) -> None:
+def test_a_converted_model_prunes_as_the_published_one(published, tmp_path) -> None:
     torch.save(published, tmp_path / "theirs.pth")
     assert convert(tmp_path / "theirs.pth", tmp_path / "ours", half=True, card=describe) == "cropr"
     loaded = load_model(str(tmp_path / "ours"), "cpu")
@@ -74,14 +74,14 @@ def test_a_file_becomes_a_model_that_prunes_as_it_did(published, tmp_path) -> No
         ({"cropr.4.head.head.bias": torch.ones(3)}, "5 pruning modules for 5 blocks"),
     ],
 )
-def test_a_file_that_cannot_be_converted_is_told_why(published, tmp_path, changed, words) -> None:
+def test_the_error_names_what_differs_from_the_layout(published, tmp_path, changed, words) -> None:
     torch.save(published | changed, tmp_path / "theirs.pth")
     with pytest.raises(ModelError, match=rf"does not have the layout of Token Cropr: .*{words}"):
         convert(tmp_path / "theirs.pth", tmp_path / "ours")
     assert not (tmp_path / "ours").exists()
 
 
-def test_only_the_summed_queries_are_taken_over_from_what_taught_them(published) -> None:
+def test_of_the_pruning_modules_only_the_summed_queries_are_converted(published) -> None:
     many = published | {"cropr.0.cross_attn.queries": torch.ones(1, 7, CONFIG.dim)}
     ours = published_cropr.rename_tensors(many)
     model = LookWhere(replace(CONFIG, prune=8, prune_fusion=True))
@@ -93,13 +93,13 @@ def test_only_the_summed_queries_are_taken_over_from_what_taught_them(published)
 
 
 @pytest.mark.parametrize("lacking", ["patch_embed.proj.weight", "pos_embed", "head.weight", "blocks.0.mlp.fc1.weight"])
-def test_a_file_that_lacks_what_tells_its_shape_is_told_so(published, lacking: str) -> None:
+def test_the_error_names_a_missing_tensor(published, lacking: str) -> None:
     del published[lacking]
     with pytest.raises(ValueError, match=f"it has no {lacking}"):
         published_cropr.infer_config(published)
 
 
-def test_a_file_with_too_few_modules_is_told_so(published) -> None:
+def test_the_error_counts_the_pruning_modules(published) -> None:
     few = {name: tensor for name, tensor in published.items() if not name.startswith("cropr.2.")}
     with pytest.raises(ValueError, match="2 pruning modules for 5 blocks; there must be 4, or 3 with"):
         published_cropr.infer_config(few)

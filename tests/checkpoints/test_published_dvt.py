@@ -1,4 +1,4 @@
-"""DVT's published layout: what is read from it, and the sentences for files that are nearly of it."""
+"""DVT's published layout: its conversion, and the errors for files that nearly have it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ THEIRS = {
 
 
 def their_name(ours: str) -> str:
-    """Written once more, from the published names."""
+    """Return the published name: the inverse of the conversion, written independently."""
     _, number, rest = ours.split(".", 2)
     if rest.startswith("reuse."):
         for mine, theirs in THEIRS.items():
@@ -46,7 +46,7 @@ def their_name(ours: str) -> str:
 
 
 def published() -> dict[str, Any]:
-    """A small cascade's tensors, in the layout of the authors' file, with what else they keep there."""
+    """A small cascade's tensors, in the layout of the authors' file, with its other contents."""
     state = {their_name(name): tensor for name, tensor in small_cascade(CONFIG).state_dict().items()}
     return {"model_state_dict": state, "flops": [0.3, 1.0, 2.7], "dynamic_threshold": torch.zeros(59, 3)}
 
@@ -57,7 +57,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "dvt.pt"
 
 
-def test_a_file_becomes_a_folder_that_answers_alike(lookwhere: Any, file: Path, tmp_path: Path) -> None:
+def test_a_converted_model_gives_the_same_logits(lookwhere: Any, file: Path, tmp_path: Path) -> None:
     ran = lookwhere("models", "convert", file, tmp_path / "out")
     assert (ran.code, ran.out) == (0, f"{tmp_path / 'out'}\tdvt\n")
     loaded = load_model(str(tmp_path / "out"))
@@ -75,7 +75,7 @@ def test_a_thousand_classes_have_imagenets_names(monkeypatch: pytest.MonkeyPatch
     assert loaded.config.labels == ("tench", "shark", "ray") and next(loaded.model.parameters()).dtype == torch.float16
 
 
-def test_shapes_say_what_the_published_exits_see() -> None:
+def test_the_config_follows_from_names_and_shapes() -> None:
     def empty(*shape: int) -> Tensor:
         return torch.empty(shape, device="meta")
 
@@ -102,7 +102,7 @@ def test_shapes_say_what_the_published_exits_see() -> None:
         (lambda state: state.update({"less_token.pos_embed": torch.zeros(1, 5, 24)}), "must grow"),
     ],
 )
-def test_a_file_that_is_nearly_one_ends_in_a_sentence(change: Any, words: str, tmp_path: Path) -> None:
+def test_the_error_names_what_differs_from_the_layout(change: Any, words: str, tmp_path: Path) -> None:
     whole = published()
     change(whole["model_state_dict"])
     torch.save(whole, tmp_path / "dvt.pt")

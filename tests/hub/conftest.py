@@ -16,8 +16,8 @@ def hub():
 
 
 @pytest.fixture
-def here(hub, tmp_path, monkeypatch):
-    """This process uses that Hub, with an empty cache and without a token; gives the cache's folder."""
+def home(hub, tmp_path, monkeypatch):
+    """The folder of an empty cache; this process uses it, and that Hub, without a token."""
     from huggingface_hub import constants
 
     from lookwhere_cli.checkpoints import transfer
@@ -41,8 +41,8 @@ def files(model_folder):
 
 
 @pytest.fixture
-def command(hub, tmp_path):
-    """Start the command line in a process of its own, with that Hub and an empty cache."""
+def start_command(hub, tmp_path):
+    """Start the command line in another process, with that Hub and an empty cache."""
 
     def start(*arguments, **variables):
         environment = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), **variables}

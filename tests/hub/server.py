@@ -1,7 +1,7 @@
-"""A Hub on loopback: as much of its HTTP protocol as models need, and the mishaps that a network has.
+"""A Hub on loopback: the part of its HTTP protocol that models need, and the faults of networks and servers.
 
-Repositories are commits of files. Weights and pickles are LFS files (SHA-256, sent from elsewhere after a redirect),
-all else are git blobs (SHA-1).
+Repositories are commits of files. Weights and pickles are LFS files (SHA-256, sent from another address after a
+redirect); all other files are git blobs (SHA-1).
 """
 
 import base64
@@ -11,6 +11,7 @@ import threading
 from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 LARGE = (".safetensors", ".pt")
@@ -22,35 +23,41 @@ class Repository:
     refs: dict[str, str] = field(default_factory=dict)
 
     def commit(self, files, ref="main"):
-        """Add a commit that holds these files, and let the ref point to it."""
-        digest = hashlib.sha1(
-            repr((sorted((name, _blob(content)) for name, content in files.items()), len(self.commits))).encode()
-        ).hexdigest()
+        """Add a commit with these files, and point the ref to it."""
+        named = sorted((name, _blob(content)) for name, content in files.items())
+        digest = hashlib.sha1(repr((named, len(self.commits))).encode()).hexdigest()
         self.commits[digest] = dict(files)
         self.refs[ref] = digest
         return digest
 
 
 @dataclass
-class Mishaps:
-    """What goes wrong, until told otherwise."""
-
-    status: int | None = None  # the answer to every question about a repository
-    code: str | None = None  # and its X-Error-Code
-    cut_after: int | None = None  # a body breaks off after so many bytes
-    cuts: int = 0  # so many times
-    flip: bool = False  # a byte of every large file changes on the way
-    lying_length: bool = False  # the length that is announced is too small
+class Faults:
+    status: int | None = None  # the answer to every request about a repository
+    code: str | None = None  # its X-Error-Code
+    cut_after: int | None = None  # a body breaks off after this number of bytes ...
+    cuts: int = 0  # ... this number of times
+    flip: bool = False  # one byte of every large file changes on the way
+    short_length: bool = False  # the announced length, and the body, are half of what is missing
     no_ranges: bool = False  # ranges are ignored
+    sha: object = None  # sent instead of a repository's commit
+    oid: object = None  # sent instead of every file's hash
+
+
+class Request(NamedTuple):
+    method: str
+    path: str
+    range: str | None
+    encoding: str | None
+    token: str | None
 
 
 class Hub:
     def __init__(self):
         self.repositories: dict[str, Repository] = {}
-        self.mishaps = Mishaps()
-        self.requests: list[tuple[str, str, str | None]] = []  # method, path, range
+        self.faults = Faults()
+        self.requests: list[Request] = []
         self.uploads: dict[str, bytes] = {}
-        self.tokens: list[str | None] = []
         handler = type("Handler", (_Handler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.endpoint = f"http://127.0.0.1:{self.server.server_address[1]}"
@@ -59,9 +66,12 @@ class Hub:
     def publish(self, name, files, ref="main"):
         return self.repositories.setdefault(name, Repository()).commit(files, ref)
 
-    def sent(self, part):
-        """The requests for bodies whose path has that part: their ranges."""
-        return [asked for method, path, asked in self.requests if method == "GET" and part in path]
+    def downloads(self, part="/lfs/"):
+        """The requests for bodies whose path contains `part`; by default those of large files."""
+        return [request for request in self.requests if request.method == "GET" and part in request.path]
+
+    def ranges(self):
+        return [request.range for request in self.downloads()]
 
     def close(self):
         self.server.shutdown()
@@ -89,17 +99,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, method):
         path = urlsplit(self.path).path
-        self.hub.requests.append((method, path, self.headers.get("Range")))
-        self.hub.tokens.append(self.headers.get("Authorization"))
+        headers = map(self.headers.get, ("Range", "Accept-Encoding", "Authorization"))
+        self.hub.requests.append(Request(method, path, *headers))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = [unquote(part) for part in path.strip("/").split("/")]
-        if self.hub.mishaps.status is not None and parts[0] != "lfs":
-            self.refuse(self.hub.mishaps.status, self.hub.mishaps.code)
+        if self.hub.faults.status is not None and parts[0] != "lfs":
+            self.refuse(self.hub.faults.status, self.hub.faults.code)
             return
         match (method, *parts):
             case ("POST", "api", "repos", "create"):
-                asked = json.loads(body)
-                name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else asked["name"]
+                repository = json.loads(body)
+                name = "/".join(filter(None, (repository.get("organization"), repository["name"])))
                 self.hub.repositories.setdefault(name, Repository())
                 self.send({"url": f"{self.hub.endpoint}/{name}"})
             case ("POST", "api", "validate-yaml"):
@@ -111,7 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
                 ]
                 self.send({"files": [file | {"shouldIgnore": False} for file in large]})
             case ("POST", owner, name, "info", "lfs", "objects", "batch"):
-                self.send({"transfer": "basic", "objects": list(map(self.upload_place, json.loads(body)["objects"]))})
+                self.send({"transfer": "basic", "objects": list(map(self.upload_action, json.loads(body)["objects"]))})
             case ("PUT", "lfs", digest):
                 self.hub.uploads[digest] = body
                 self.send({})
@@ -130,8 +140,8 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self.refuse(404, None)
 
-    def found(self, name, revision):
-        """The commit and its files; None after a refusal."""
+    def find(self, name, revision):
+        """Return the commit and its files; None after a refusal."""
         repository = self.hub.repositories.get(name)
         if repository is None:
             return self.refuse(404, "RepoNotFound")
@@ -141,17 +151,18 @@ class _Handler(BaseHTTPRequestHandler):
         return commit, repository.commits[commit]
 
     def info(self, name, revision):
-        if found := self.found(name, revision):
+        if found := self.find(name, revision):
             commit, files = found
+            sha = commit if self.hub.faults.sha is None else self.hub.faults.sha
             siblings = [{"rfilename": file} for file in files]
-            self.send({"id": name, "modelId": name, "sha": commit, "siblings": siblings, "tags": [], "downloads": 0})
+            self.send({"id": name, "modelId": name, "sha": sha, "siblings": siblings, "tags": [], "downloads": 0})
 
     def tree(self, name, revision):
-        if found := self.found(name, revision):
-            self.send([_entry(file, content) for file, content in found[1].items()])
+        if found := self.find(name, revision):
+            self.send([_entry(file, content, self.hub.faults.oid) for file, content in found[1].items()])
 
     def resolve(self, name, revision, file):
-        if not (found := self.found(name, revision)):
+        if not (found := self.find(name, revision)):
             return
         commit, files = found
         if file not in files:
@@ -174,29 +185,29 @@ class _Handler(BaseHTTPRequestHandler):
             for content in files.values()
             if _sha256(content) == digest
         )
-        if self.hub.mishaps.flip:
+        if self.hub.faults.flip:
             content = content[:-1] + bytes([content[-1] ^ 1])
         self.send_body(content, {"ETag": f'"{digest}"'})
 
     def send_body(self, content, headers):
-        mishaps, start, status = self.hub.mishaps, 0, 200
-        asked = self.headers.get("Range")
-        if asked and not mishaps.no_ranges:
-            start, status = int(asked.removeprefix("bytes=").rstrip("-")), 206
+        faults, start, status = self.hub.faults, 0, 200
+        requested = self.headers.get("Range")
+        if requested and not faults.no_ranges:
+            start, status = int(requested.removeprefix("bytes=").rstrip("-")), 206
             headers = headers | {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"}
         body = content[start:]
-        if mishaps.lying_length:
+        if faults.short_length:
             body = body[: (len(body) + 1) // 2]
-        if mishaps.cuts and mishaps.cut_after is not None and len(body) > mishaps.cut_after:
-            mishaps.cuts -= 1
+        if faults.cuts and faults.cut_after is not None and len(body) > faults.cut_after:
+            faults.cuts -= 1
             self.start(status, len(body), headers)
-            self.wfile.write(body[: mishaps.cut_after])
+            self.wfile.write(body[: faults.cut_after])
             self.close_connection = True
         else:
             self.send(body, status, headers)
 
-    def upload_place(self, wanted):
-        return {**wanted, "actions": {"upload": {"href": f"{self.hub.endpoint}/lfs/{wanted['oid']}"}}}
+    def upload_action(self, file):
+        return {**file, "actions": {"upload": {"href": f"{self.hub.endpoint}/lfs/{file['oid']}"}}}
 
     def take_commit(self, name, ref, body):
         repository = self.hub.repositories[name]
@@ -230,16 +241,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-def _entry(file, content):
-    entry = {"type": "file", "path": file, "size": len(content), "oid": _blob(content)}
+def _entry(file, content, oid):
+    entry = {"type": "file", "path": file, "size": len(content), "oid": _blob(content) if oid is None else oid}
     if file.endswith(LARGE):
-        entry["lfs"] = {"oid": _sha256(content), "size": len(content), "pointerSize": 134}
+        digest = _sha256(content) if oid is None else oid
+        entry["lfs"] = {"oid": digest, "size": len(content), "pointerSize": 134}
     return entry
-
-
-def _commit(files, count):
-    named = sorted((name, _blob(content)) for name, content in files.items())
-    return hashlib.sha1(repr((named, count)).encode()).hexdigest()
 
 
 @cache

@@ -1,4 +1,4 @@
-"""The authors' files: fetched, read with care, converted once, and then the same numbers as their own code's."""
+"""The authors' files: fetched, checked, converted once, and answering with the numbers of their own code."""
 
 import io
 import json
@@ -38,13 +38,13 @@ SMALL = {
 
 @pytest.fixture
 def small_layouts(monkeypatch):
-    """The published layouts, at a size that tests can afford."""
+    """The published layouts, with few and small layers."""
     monkeypatch.setattr(published, "LAYOUTS", SMALL)
     monkeypatch.setattr(converting, "imagenet_names", lambda: LABELS)
 
 
 def state_of(alias):
-    """A small model's tensors in the layout of the authors' file."""
+    """Return a small model's tensors in the layout of the authors' file."""
     state = small(SMALL[alias]).state_dict()
     if alias == "imagenet-base":
         return {
@@ -75,31 +75,31 @@ def all_files():
 
 
 @pytest.mark.parametrize("alias", SMALL)
-def test_an_alias_is_fetched_converted_once_and_then_used_as_it_is(hub, here, small_layouts, alias, monkeypatch):
+def test_an_alias_is_fetched_and_converted_once(hub, home, small_layouts, alias, monkeypatch):
     commit = hub.publish(PUBLISHED_REPOSITORY, all_files())
     loaded = load_model(alias, "cpu")
     assert loaded.revision == commit and loaded.name == alias and loaded.config == SMALL[alias]
     expected = small(SMALL[alias]).state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in loaded.model.state_dict().items())
-    assert not list(here.rglob("*.pt")) and not list(here.rglob("downloads"))
+    assert not list(home.rglob("*.pt")) and not list(home.rglob("downloads"))
 
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("unpickled again"))
     hub.close()
     assert load_model(alias, "cpu").revision == commit
 
 
-def test_the_same_file_at_another_commit_is_neither_fetched_nor_converted_again(hub, here, small_layouts, monkeypatch):
+def test_the_same_file_at_another_commit_is_neither_fetched_nor_converted_again(hub, home, small_layouts, monkeypatch):
     first = hub.publish(PUBLISHED_REPOSITORY, all_files())
     load_model("dinov2-base", "cpu")
     second = hub.publish(PUBLISHED_REPOSITORY, all_files() | {"README.md": b"# news\n"})
-    bodies = len(hub.sent("/lfs/"))
+    bodies = len(hub.ranges())
     monkeypatch.setattr(converting, "convert", lambda *_, **__: pytest.fail("converted again"))
     assert pull(resolve("dinov2-base")).commit == second
-    assert len(hub.sent("/lfs/")) == bodies
+    assert len(hub.ranges()) == bodies
     assert load_model(f"dinov2-base@{first}", "cpu").revision == first
 
 
-def test_converted_weights_that_changed_are_seen_and_mended(hub, here, small_layouts, lookwhere):
+def test_verify_finds_changed_conversions_and_pull_repairs_them(hub, home, small_layouts, lookwhere):
     hub.publish(PUBLISHED_REPOSITORY, all_files())
     folder = load_model("franca-base", "cpu").folder
     file = folder / "model.safetensors"
@@ -115,7 +115,7 @@ class RunsCode:
         return os.system, ("touch executed",)
 
 
-def test_a_pickle_that_asks_for_code_is_refused_and_not_run(hub, here, small_layouts, tmp_path, monkeypatch, lookwhere):
+def test_a_pickle_with_code_is_refused_and_not_run(hub, home, small_layouts, tmp_path, monkeypatch, lookwhere):
     monkeypatch.chdir(tmp_path)
     evil = pickled(state_of("dinov2-base") | {"extra": RunsCode()})
     hub.publish(PUBLISHED_REPOSITORY, all_files() | {PUBLISHED_FILES["dinov2-base"]: evil})
@@ -125,7 +125,7 @@ def test_a_pickle_that_asks_for_code_is_refused_and_not_run(hub, here, small_lay
     (tmp_path / "evil.pt").write_bytes(evil)
     assert lookwhere("models", "convert", "evil.pt", "out").code == 3
     assert not (tmp_path / "executed").exists() and not (tmp_path / "out").exists()
-    assert not list(here.rglob("*.safetensors"))
+    assert not list(home.rglob("*.safetensors"))
 
 
 def test_every_difference_from_the_layout_is_named(small_layouts, tmp_path):
@@ -153,13 +153,13 @@ def test_every_difference_from_the_layout_is_named(small_layouts, tmp_path):
         (pickled(state_of("dinov2-base"))[:-100], "is broken|is refused"),
     ],
 )
-def test_files_that_are_no_weights(small_layouts, tmp_path, content, sentence):
+def test_files_that_hold_no_weights(small_layouts, tmp_path, content, sentence):
     (tmp_path / "x.pt").write_bytes(content)
     with pytest.raises(ModelError, match=sentence):
         convert(tmp_path / "x.pt", tmp_path / "out")
 
 
-def test_the_wrong_file_under_an_alias(hub, here, small_layouts):
+def test_the_wrong_file_under_an_alias(hub, home, small_layouts):
     hub.publish(
         PUBLISHED_REPOSITORY, all_files() | {PUBLISHED_FILES["imagenet-base"]: pickled(state_of("franca-base"))}
     )
@@ -171,7 +171,7 @@ def test_the_wrong_file_under_an_alias(hub, here, small_layouts):
 
 
 @pytest.mark.parametrize("alias", SMALL)
-def test_by_hand_the_layout_is_recognised(small_layouts, tmp_path, alias, lookwhere, photos):
+def test_models_convert_recognises_the_layout(small_layouts, tmp_path, alias, lookwhere, photos):
     torch.save(state_of(alias), tmp_path / "x.pt")
     ran = lookwhere("models", "convert", tmp_path / "x.pt", tmp_path / "out", "--half")
     assert ran.code == 0 and ran.out == f"{tmp_path / 'out'}\t{alias}\n"
@@ -183,7 +183,7 @@ def test_by_hand_the_layout_is_recognised(small_layouts, tmp_path, alias, lookwh
     assert lookwhere("explain", photos / "0.png", "--model", tmp_path / "out").code == 0
 
 
-def test_the_thumbnail_can_be_switched(small_layouts, tmp_path, photos):
+def test_the_thumbnails_filter_can_be_changed(small_layouts, tmp_path, photos):
     torch.save(state_of("imagenet-base"), tmp_path / "x.pt")
     convert(tmp_path / "x.pt", tmp_path / "out")
     published_way, ours = (load(str(tmp_path / "out"), thumbnail=how) for how in (None, "antialias"))
@@ -194,7 +194,7 @@ def test_the_thumbnail_can_be_switched(small_layouts, tmp_path, photos):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("alias", ["imagenet-base", "dinov2-base"])
-def test_end_to_end_the_numbers_are_the_authors(hub, here, lookwhere, tmp_path, alias):
+def test_the_numbers_are_those_of_the_authors_end_to_end(hub, home, lookwhere, tmp_path, alias):
     kind, case, size = {
         "imagenet-base": ("imagenet", "imagenet_224", 224),
         "dinov2-base": ("dinov2", "dinov2_518", 518),

@@ -1,4 +1,4 @@
-"""Models from a Hub on loopback, by its real client: pulled, resumed, refused, used without a network."""
+"""Pulling from a Hub on loopback with its real client: resumed, refused, and used without a network."""
 
 import json
 import os
@@ -6,9 +6,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants
+from huggingface_hub import close_session, constants
 
-from lookwhere_cli.checkpoints.cache import cached_repositories, find_cached, remove
+from lookwhere_cli.checkpoints.cache import BLOBS, cache_root, cached_repositories, find_cached
 from lookwhere_cli.checkpoints.hub import pull
 from lookwhere_cli.checkpoints.names import HubName
 from lookwhere_cli.checkpoints.resolve import find, load_model, resolve
@@ -19,7 +19,7 @@ NAME = "someone/birds"
 BIRDS = HubName(NAME, NAME)
 
 
-def no_sockets(monkeypatch):
+def forbid_sockets(monkeypatch):
     def refuse(*_):
         raise AssertionError("a socket was opened")
 
@@ -27,99 +27,106 @@ def no_sockets(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
-def nothing_half_written(here):
-    return find_cached(BIRDS) is None and not list(here.rglob("*.safetensors"))
+def has_no_weights(home):
+    return find_cached(BIRDS) is None and not list(home.rglob("*.safetensors"))
 
 
-def test_the_first_use_fetches_and_the_second_touches_no_socket(hub, here, files, monkeypatch, model_folder):
+def test_the_first_use_fetches_a_model_and_the_second_opens_no_socket(hub, home, files, monkeypatch, model_folder):
     commit = hub.publish(NAME, files)
     first = load_model(NAME, "cpu")
-    no_sockets(monkeypatch)
+    forbid_sockets(monkeypatch)
     second = load_model(NAME, "cpu")
     assert first.revision == second.revision == commit and second.name == NAME
     assert second.config == load_model(str(model_folder), "cpu").config
     assert cached_repositories() == [NAME]
 
 
-def test_a_moved_branch_is_followed_by_pull_and_not_before(hub, here, files):
+def test_pull_follows_a_branch_that_has_moved_and_other_uses_do_not(hub, home, files):
     first = hub.publish(NAME, files)
     pull(BIRDS)
     second = hub.publish(NAME, files | {"README.md": b"# changed\n"})
     assert find(NAME).commit == first
-    bodies = len(hub.sent("/lfs/"))
+    downloads = len(hub.ranges())
     assert pull(BIRDS).commit == second and find(NAME).commit == second
-    assert len(hub.sent("/lfs/")) == bodies  # the weights are the same, and here already
+    assert len(hub.ranges()) == downloads  # the weights have not changed
     assert find(f"{NAME}@{first}").commit == first
 
 
-def test_branches_tags_and_commits_can_be_named(hub, here, files):
+def test_branches_tags_and_commits_can_be_named(hub, home, files):
     pinned = hub.publish(NAME, files, "v1.0")
     hub.publish(NAME, files | {"README.md": b"# later\n"})
     assert find(f"{NAME}@v1.0").commit == find(f"{NAME}@{pinned}").commit == pinned
-    assert sorted(cached_repositories()) == [f"{NAME}@{pinned}"]
+    assert cached_repositories() == [f"{NAME}@{pinned}"]
+    assert [ref.name for ref in (cache_root(BIRDS) / "refs").iterdir()] == ["v1.0"]  # a commit needs no ref
     with pytest.raises(ModelError, match="has no revision 'v2'"):
         find(f"{NAME}@v2")
 
 
-@pytest.mark.parametrize("cuts", [1, 4])
-def test_a_cut_file_goes_on_where_it_ended(hub, here, files, cuts):
+def test_files_of_a_snapshot_are_links_to_blobs(hub, home, files):
     hub.publish(NAME, files)
-    hub.mishaps.cut_after, hub.mishaps.cuts = 5000, cuts
+    folder = pull(BIRDS).folder
+    for name in files:
+        assert (folder / name).is_symlink() and not (folder / name).readlink().is_absolute()
+        assert (folder / name).resolve().parent == cache_root(BIRDS) / BLOBS
+
+
+def test_without_links_a_snapshot_holds_copies_which_the_hub_verifies(hub, home, files, monkeypatch):
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    hub.publish(NAME, files)
+    folder = pull(BIRDS).folder
+    assert not any((folder / name).is_symlink() for name in files)
+    assert verify(BIRDS) == dict.fromkeys(sorted(files), True)
+    (folder / "README.md").write_text("# edited\n")
+    assert verify(BIRDS) == {"README.md": False, "config.json": True, "model.safetensors": True}
+
+
+@pytest.mark.parametrize("cuts", [1, 4])
+def test_a_download_that_breaks_off_continues_from_there(hub, home, files, cuts):
+    hub.publish(NAME, files)
+    hub.faults.cut_after, hub.faults.cuts = 5000, cuts
     pull(BIRDS)
-    ranges = hub.sent("/lfs/")
-    assert ranges == [None, *(f"bytes={5000 * (cut + 1)}-" for cut in range(cuts))]
+    assert hub.ranges() == [None, *(f"bytes={5000 * (cut + 1)}-" for cut in range(cuts))]
     assert all(verify(BIRDS).values())
 
 
-def test_a_file_that_breaks_off_for_good_is_taken_up_by_the_next_pull(hub, here, files):
+def test_the_next_pull_continues_a_download_that_failed(hub, home, files):
     hub.publish(NAME, files)
-    hub.mishaps.cut_after, hub.mishaps.cuts = 5000, 1
-    whole = hub.server.RequestHandlerClass.send_large
+    hub.faults.cut_after, hub.faults.cuts = 5000, 1
+    send_large = hub.server.RequestHandlerClass.send_large
     hub.server.RequestHandlerClass.send_large = lambda self, digest: (
-        whole(self, digest) if len(hub.sent("/lfs/")) == 1 else setattr(self, "close_connection", True)
+        send_large(self, digest) if len(hub.ranges()) == 1 else setattr(self, "close_connection", True)
     )
-    with pytest.raises(ModelError, match=r"5000 of \d+ bytes .* Pull the model again"):
+    with pytest.raises(ModelError, match=r"after 5000 of \d+ bytes .* Pull the model again"):
         pull(BIRDS)
-    assert nothing_half_written(here)
-    hub.server.RequestHandlerClass.send_large = whole
+    assert has_no_weights(home)
+    hub.server.RequestHandlerClass.send_large = send_large
     hub.requests.clear()
     pull(BIRDS)
-    assert hub.sent("/lfs/") == ["bytes=5000-"] and all(verify(BIRDS).values())
+    assert hub.ranges() == ["bytes=5000-"] and all(verify(BIRDS).values())
 
 
-def test_a_server_without_ranges_is_heard_from_the_beginning(hub, here, files):
+def test_a_byte_that_changes_in_transit_is_noticed(hub, home, files):
     hub.publish(NAME, files)
-    hub.mishaps.cut_after, hub.mishaps.cuts, hub.mishaps.no_ranges = 5000, 1, True
-    pull(BIRDS)
-    assert all(verify(BIRDS).values())
-
-
-def test_a_length_that_lies_costs_more_requests_and_no_bytes(hub, here, files):
-    hub.publish(NAME, files)
-    hub.mishaps.lying_length = True
-    pull(BIRDS)
-    assert len(hub.sent("/lfs/")) > 2 and all(verify(BIRDS).values())
-
-
-def test_bytes_that_changed_on_the_way_are_refused_and_fetched_anew(hub, here, files):
-    hub.publish(NAME, files)
-    hub.mishaps.flip = True
+    hub.faults.flip = True
     with pytest.raises(ModelError, match="arrived damaged"):
         find(NAME)
-    assert nothing_half_written(here)
-    hub.mishaps.flip = False
+    assert has_no_weights(home)
+    hub.faults.flip = False
     assert find(NAME) == pull(BIRDS)
     assert all(verify(BIRDS).values())
 
 
-def damage(place, change):
-    blob = (place.folder / "model.safetensors").resolve()
+def damage(location, change):
+    blob = (location.folder / "model.safetensors").resolve()
     content = bytearray(blob.read_bytes())
     change(content)
     blob.write_bytes(content)
 
 
-def test_a_byte_that_changes_in_the_cache_is_seen_by_verify_and_mended_by_pull(hub, here, files, lookwhere):
+def test_verify_finds_a_byte_that_changed_in_the_cache_and_pull_repairs_it(hub, home, files, lookwhere):
     hub.publish(NAME, files)
     damage(pull(BIRDS), lambda content: content.__setitem__(-1, content[-1] ^ 1))
     assert verify(BIRDS) == {"README.md": True, "config.json": True, "model.safetensors": False}
@@ -138,7 +145,7 @@ def test_a_byte_that_changes_in_the_cache_is_seen_by_verify_and_mended_by_pull(h
         lambda content: content.clear(),
     ],
 )
-def test_a_damaged_file_in_the_cache_is_not_used(hub, here, files, change, monkeypatch):
+def test_damaged_weights_in_the_cache_are_fetched_again(hub, home, files, change, monkeypatch):
     hub.publish(NAME, files)
     damage(pull(BIRDS), change)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
@@ -149,8 +156,16 @@ def test_a_damaged_file_in_the_cache_is_not_used(hub, here, files, change, monke
     assert all(verify(BIRDS).values())
 
 
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[" * 100_000])
+def test_a_damaged_config_in_the_cache_is_fetched_again(hub, home, files, content):
+    hub.publish(NAME, files)
+    (pull(BIRDS).folder / "config.json").resolve().write_bytes(content)
+    load_model(NAME)
+    assert all(verify(BIRDS).values())
+
+
 @pytest.mark.parametrize(
-    ("status", "code", "sentence"),
+    ("status", "code", "message"),
     [
         (401, None, r"no model 'someone/birds' without a valid token.*hf auth login.*HF_TOKEN"),
         (401, "GatedRepo", "is gated: ask for access.*hf auth login"),
@@ -162,41 +177,73 @@ def test_a_damaged_file_in_the_cache_is_not_used(hub, here, files, change, monke
         (500, None, r"failed with status 500"),
     ],
 )
-def test_each_refusal_is_a_sentence(hub, here, lookwhere, status, code, sentence, photos):
-    hub.mishaps.status, hub.mishaps.code = status, code
+def test_each_refusal_is_one_sentence(hub, home, lookwhere, status, code, message, photos):
+    hub.faults.status, hub.faults.code = status, code
     ran = lookwhere("classify", photos / "0.png", "--model", NAME)
     assert ran.code == 3 and ran.err.count("\n") == 1
-    with pytest.raises(ModelError, match=sentence):
+    with pytest.raises(ModelError, match=message):
         pull(BIRDS)
 
 
-def test_a_token_is_sent_to_the_hub_and_its_refusal_told(hub, here, files, monkeypatch):
+def test_a_repository_that_does_not_exist_has_similar_names_offered(hub, home, files):
+    hub.publish(NAME, files)
+    pull(BIRDS)
+    with pytest.raises(ModelError, match=r"There is no model 'someone/bird' .* Did you mean 'someone/birds'\?"):
+        find("someone/bird")
+
+
+def test_the_token_is_sent_to_the_hub(hub, home, files, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     hub.publish(NAME, files)
     pull(BIRDS)
-    assert "Bearer hf_secret" in hub.tokens
+    assert "Bearer hf_secret" in [request.token for request in hub.requests]
 
 
-def test_a_repository_that_holds_something_else(hub, here):
+@pytest.mark.parametrize("sha", ["../../victim", "/etc", "main", "A" * 40, "a" * 39, "a" * 40 + "\n", "", None, 7])
+def test_a_commit_from_the_server_that_could_not_be_a_folder_is_refused(hub, home, files, sha, tmp_path):
+    hub.publish(NAME, files)
+    hub.faults.sha = {} if sha is None else sha
+    with pytest.raises(ModelError, match="not with its commit"):
+        pull(BIRDS)
+    assert not list(tmp_path.rglob("config.json"))
+
+
+def test_a_server_that_answers_with_another_commit_than_the_pinned_one_is_refused(hub, home, files):
+    pinned = hub.publish(NAME, files)
+    hub.faults.sha = hub.publish(NAME, files | {"README.md": b"# later\n"})
+    with pytest.raises(ModelError, match=f"'{NAME}@{pinned}' with '{hub.faults.sha}', not with its commit"):
+        find(f"{NAME}@{pinned}")
+
+
+@pytest.mark.parametrize("oid", ["../../../victim", "/etc/passwd", "x", "a" * 41, "A" * 64, "", 7])
+def test_a_hash_from_the_server_that_could_not_be_a_file_is_refused(hub, home, files, oid, tmp_path):
+    hub.publish(NAME, files)
+    hub.faults.oid = oid
+    with pytest.raises(ModelError, match="instead of a hash"):
+        pull(BIRDS)
+    assert not list(tmp_path.rglob("*.partial")) and not hub.downloads("/resolve/")
+
+
+def test_a_repository_without_a_model(hub, home):
     hub.publish(NAME, {"pytorch_model.bin": b"weights", "README.md": b"# hello"})
     with pytest.raises(ModelError, match=r"has no config.json, .* it has: README.md, pytorch_model.bin"):
         find(NAME)
 
 
-def test_a_config_of_another_library(hub, here, files):
+def test_a_config_of_another_library(hub, home, files):
     hub.publish(NAME, files | {"config.json": json.dumps({"hidden_size": 3}).encode()})
     with pytest.raises(ModelError, match="unknown key 'hidden_size'"):
         find(NAME)
 
 
-def test_weights_that_were_broken_when_they_were_uploaded(hub, here, files):
+def test_weights_that_were_uploaded_damaged(hub, home, files):
     hub.publish(NAME, files | {"model.safetensors": files["model.safetensors"][:-3]})
     with pytest.raises(ModelError, match=r"uploaded damaged: the header of its model.safetensors"):
         find(NAME)
-    assert not (here / "hub" / "models--someone--birds" / "refs" / "main").exists()
+    assert not (home / "hub" / "models--someone--birds" / "refs" / "main").exists()
 
 
-def test_a_full_disk_is_a_sentence_and_leaves_nothing(hub, here, files, monkeypatch):
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(hub, home, files, monkeypatch):
     hub.publish(NAME, files)
     with open("/dev/full", "wb", buffering=0) as full:  # noqa: PTH123 - a device, not a path
         opened = Path.open
@@ -212,16 +259,27 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing(hub, here, files, monkeypa
         with pytest.raises(OutputError, match="No space left on device; make room"):
             pull(BIRDS)
     monkeypatch.undo()
-    assert not list(here.rglob("*.partial"))
+    assert not list(home.rglob("*.partial"))
 
 
-def test_no_network_and_no_cache(hub, here):
+def test_neither_network_nor_cache(hub, home, files):
     hub.close()
-    with pytest.raises(ModelError, match=r"can't be reached.*check the network"):
+    with pytest.raises(
+        ModelError, match=r"neither a folder here nor in the cache.*can't be reached.*check the network"
+    ):
         find(NAME)
 
 
-def test_names_resolve_in_the_documented_order(hub, here, files, model_folder, tmp_path, monkeypatch):
+def test_a_pull_without_a_network_says_that_the_model_is_cached(hub, home, files):
+    hub.publish(NAME, files)
+    pull(BIRDS)
+    hub.close()
+    close_session()  # the client would go on with its open connection
+    with pytest.raises(ModelError, match=r"is in the cache, but the Hub can't be reached"):
+        pull(BIRDS)
+
+
+def test_names_resolve_in_the_documented_order(hub, home, files, model_folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert resolve("imagenet-base") == HubName(
         "imagenet-base", "antofuller/lookwhere", "main", "is_LW=True_K=128_LR=1e-05_E=30.pt"
@@ -239,33 +297,21 @@ def test_names_resolve_in_the_documented_order(hub, here, files, model_folder, t
     assert not hub.requests
 
 
-def test_remove_frees_all_of_it_or_one_revision(hub, here, files):
-    first = hub.publish(NAME, files)
-    pull(BIRDS)
-    hub.publish(NAME, files | {"README.md": b"# later\n"})
-    pull(BIRDS)
-    assert remove(HubName(NAME, NAME, first)) == len(files["README.md"])
-    assert all(verify(BIRDS).values())
-    assert remove(BIRDS) > len(files["model.safetensors"]) and find_cached(BIRDS) is None
-    with pytest.raises(ModelError, match="Nothing is cached"):
-        remove(BIRDS)
-
-
-def test_pulled_by_one_process_used_by_another_without_a_network(hub, files, command, photos):
+def test_a_model_pulled_by_one_process_is_used_by_another_without_a_network(hub, files, start_command, photos):
     commit = hub.publish(NAME, files)
-    pulled = command("models", "pull", NAME)
+    pulled = start_command("models", "pull", NAME)
     out, err = pulled.communicate(timeout=60)
     assert pulled.returncode == 0 and out == f"{NAME}\t{commit}\n", err
     hub.close()
     for variables in ({"HF_HUB_OFFLINE": "1"}, {}):
-        classified = command("classify", photos / "0.png", "--model", NAME, "--format", "json", **variables)
+        classified = start_command("classify", photos / "0.png", "--model", NAME, "--format", "json", **variables)
         out, err = classified.communicate(timeout=60)
         assert classified.returncode == 0, err
         assert json.loads(out)[0]["revision"] == commit
 
 
-def test_offline_says_what_to_do(hub, command, photos):
-    process = command("classify", photos / "0.png", "--model", NAME, HF_HUB_OFFLINE="1")
+def test_offline_mode_says_what_to_do(hub, start_command, photos):
+    process = start_command("classify", photos / "0.png", "--model", NAME, HF_HUB_OFFLINE="1")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert err == (
@@ -274,16 +320,16 @@ def test_offline_says_what_to_do(hub, command, photos):
     )
 
 
-def test_two_processes_that_pull_at_once_fetch_once(hub, files, command):
+def test_two_processes_that_pull_at_once_download_once(hub, files, start_command):
     commit = hub.publish(NAME, files)
-    both = [command("models", "pull", NAME) for _ in range(2)]
+    both = [start_command("models", "pull", NAME) for _ in range(2)]
     for process in both:
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0 and commit in out, err
-    assert len(hub.sent("/lfs/")) == 1
+    assert len(hub.ranges()) == 1
 
 
-def test_the_commands_of_models(hub, here, files, lookwhere, model_folder):
+def test_the_commands_of_models(hub, home, files, lookwhere, model_folder):
     commit = hub.publish(NAME, files)
     assert lookwhere("models", "pull", NAME).out == f"{NAME}\t{commit}\n"
     listed = lookwhere("models", "list").out
@@ -294,8 +340,10 @@ def test_the_commands_of_models(hub, here, files, lookwhere, model_folder):
     assert lookwhere("models", "verify", NAME).code == 0
     assert lookwhere("models", "verify", model_folder).code == 0
     assert lookwhere("models", "show", "franca-base").code == 0
-    assert "; freed " in lookwhere("models", "remove", NAME).err
+    assert f"Removed {NAME}; freed " in lookwhere("models", "remove", NAME).err
     for verb in ("pull", "remove"):
         ran = lookwhere("models", verb, model_folder)
         assert ran.code == 2 and "is not from the Hub" in ran.err
     assert lookwhere("models", "verify", NAME).code == 3
+    ran = lookwhere("models", "show", NAME)
+    assert ran.code == 3 and "not in the cache" in ran.err

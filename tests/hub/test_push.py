@@ -1,4 +1,4 @@
-"""A model goes to the Hub with a card, and comes back as it was."""
+"""Uploading to the Hub: the files, the card, and what is refused."""
 
 import json
 from dataclasses import replace
@@ -42,11 +42,12 @@ def token(monkeypatch):
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
 
 
-def test_what_is_pushed_can_be_pulled(hub, here, lookwhere, licensed, token):
+def test_an_uploaded_model_can_be_pulled(hub, home, lookwhere, licensed, token):
     ran = lookwhere("models", "push", licensed, NAME)
     assert ran.code == 0, ran.err
     repository = hub.repositories[NAME]
-    assert ran.out == f"{NAME}\t{repository.refs['main']}\n" and "Bearer hf_secret" in hub.tokens
+    assert ran.out == f"{NAME}\t{repository.refs['main']}\n"
+    assert "Bearer hf_secret" in [request.token for request in hub.requests]
     assert sorted(repository.commits[repository.refs["main"]]) == sorted(
         ["README.md", "config.json", "model.safetensors", "results.json", "training.json"]
     )
@@ -56,7 +57,7 @@ def test_what_is_pushed_can_be_pulled(hub, here, lookwhere, licensed, token):
     assert all(torch.equal(value, expected[key]) for key, value in pulled.model.state_dict().items())
 
 
-def test_the_card_tells_what_is_on_record(hub, here, lookwhere, licensed, token):
+def test_the_card_has_a_section_for_each_record(hub, home, lookwhere, licensed, token):
     lookwhere("models", "push", licensed, NAME)
     repository = hub.repositories[NAME]
     card = ModelCard(repository.commits[repository.refs["main"]]["README.md"].decode())
@@ -67,32 +68,42 @@ def test_the_card_tells_what_is_on_record(hub, here, lookwhere, licensed, token)
     assert "old card" not in card.text
 
 
-def test_the_card_counts_what_is_read_coarsely():
+def test_text_that_is_not_valid_unicode_is_uploaded_escaped(hub, home, lookwhere, tmp_path, token):
+    labels = ("caf\udce9", "dog", "bird")
+    save_model(tmp_path / "m", small(replace(LABELLED, labels=labels, license="mit")))
+    ran = lookwhere("models", "push", tmp_path / "m", NAME)
+    assert ran.code == 0, ran.err
+    repository = hub.repositories[NAME]
+    assert b"caf\\udce9, dog, bird" in repository.commits[repository.refs["main"]]["README.md"]
+    assert load_model(NAME, "cpu").config.labels == labels
+
+
+def test_the_card_counts_the_coarse_patches():
     plain, coarse = (replace(LABELLED, coarse_size=size) for size in (0, 8))
     spent = default_strategy(coarse).default_macs()
     assert spent == macs.count(LABELLED, (6, 6), (3, 3), 18, coarse=4).total > default_strategy(plain).default_macs()
     assert "and all of the picture at 8 px" in describe(coarse) and "and all of" not in describe(plain)
 
 
-def test_without_a_licence_nothing_is_sent(hub, here, lookwhere, model_folder, token):
+def test_a_model_without_a_licence_is_not_uploaded(hub, home, lookwhere, model_folder, token):
     ran = lookwhere("models", "push", model_folder, NAME)
     assert ran.code == 3 and "has no licence" in ran.err and '"license"' in ran.err
     assert not hub.requests
 
 
-def test_without_a_token_it_says_how_to_log_in(hub, here, lookwhere, licensed):
+def test_without_a_token_the_error_says_how_to_log_in(hub, home, lookwhere, licensed):
     ran = lookwhere("models", "push", licensed, NAME)
     assert ran.code == 3 and "hf auth login" in ran.err and "HF_TOKEN" in ran.err
     assert not hub.requests
 
 
-def test_a_token_that_may_not_write(hub, here, lookwhere, licensed, token):
-    hub.mishaps.status = 403
+def test_a_token_that_may_not_write(hub, home, lookwhere, licensed, token):
+    hub.faults.status = 403
     ran = lookwhere("models", "push", licensed, NAME)
     assert ran.code == 3 and "Your token is not allowed" in ran.err
 
 
-def test_damaged_weights_and_wrong_names_are_not_sent(hub, here, lookwhere, licensed, token):
+def test_damaged_weights_and_wrong_names_are_not_uploaded(hub, home, lookwhere, licensed, token):
     assert lookwhere("models", "push", licensed, "birds").code == 2
     assert lookwhere("models", "push", licensed / "nowhere", NAME).code == 2
     file = licensed / "model.safetensors"
