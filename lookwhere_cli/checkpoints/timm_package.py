@@ -1,4 +1,4 @@
-"""timm, imported where that takes some care; and what it knows of ImageNet-1k's classes."""
+"""Import of timm, which may need a workaround, and its names of ImageNet-1k's classes."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from types import ModuleType
 
 import torch
 
-_kept: list[torch.library.Library] = []
+_libraries: list[torch.library.Library] = []
+"""Torch drops the definitions of a library that is garbage-collected."""
 
 
 def import_timm() -> ModuleType:
-    """The timm package, also where torchvision's compiled part does not load.
+    """Return the timm package, even if torchvision's compiled part does not load.
 
-    PyPI's torchvision for Linux is built against the CUDA torch. Beside a CPU-only torch its binary stays unloaded, and
-    the import stops at the first operator that the binary would have defined. timm uses only what is pure Python, so
-    declaring the two operators is enough.
+    PyPI's torchvision for Linux is built against the CUDA torch. With a CPU-only torch its binary does not load, and
+    the import fails at the first operator that the binary would have defined. timm uses only the pure Python part, so
+    it is enough to declare the two operators.
     """
     try:
         import torchvision  # noqa: F401
@@ -25,14 +26,14 @@ def import_timm() -> ModuleType:
         library = torch.library.Library("torchvision", "DEF")
         library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _kept.append(library)
+        _libraries.append(library)
     import timm
 
     return timm
 
 
 def imagenet_names() -> tuple[str, ...]:
-    """ImageNet-1k's 1000 classes: the first of each one's synonyms, with the index where two share it (crane)."""
+    """Return the names of ImageNet-1k's 1000 classes: their first synonyms, with the index if two share it (crane)."""
     import_timm()
     from timm.data import ImageNetInfo
 
