@@ -50,6 +50,7 @@ class Request(NamedTuple):
     range: str | None
     encoding: str | None
     token: str | None
+    agent: str | None
 
 
 class Hub:
@@ -99,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self, method):
         path = urlsplit(self.path).path
-        headers = map(self.headers.get, ("Range", "Accept-Encoding", "Authorization"))
+        headers = map(self.headers.get, ("Range", "Accept-Encoding", "Authorization", "User-Agent"))
         self.hub.requests.append(Request(method, path, *headers))
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         parts = [unquote(part) for part in path.strip("/").split("/")]

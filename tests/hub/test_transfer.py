@@ -54,6 +54,7 @@ def test_bodies_are_requested_uncompressed(hub, remote, tmp_path):
     fetch(remote, tmp_path / "big.pt", ignore_progress)
     (request,) = hub.downloads()
     assert (request.encoding, request.range) == ("identity", "bytes=100-")
+    assert request.agent.startswith("lookwhere/")
 
 
 def test_progress_counts_the_bytes_of_the_whole_file(remote, tmp_path):
