@@ -8,7 +8,6 @@ from contextlib import closing
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.heads.features import Features
@@ -65,8 +64,7 @@ class _Extraction:
         grid, count = selected.batch.grid, len(selected.order)
         if self._dense:
             tokens, cells = runtime.tokens(chosen)
-            spread_out = spread(torch.from_numpy(tokens), torch.from_numpy(cells), grid)
-            output = spread_out.numpy().reshape(count, *grid, -1)
+            output = spread(tokens, cells, grid).reshape(count, *grid, -1)
         else:
             output = runtime.pool(chosen)
         macs = self._strategy.features_macs(grid, self._dense)

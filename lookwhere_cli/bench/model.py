@@ -21,7 +21,7 @@ from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.chosen import Chosen, Grid
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose
-from lookwhere_cli.models.spread import spread
+from lookwhere_cli.models.spread_torch import spread_tensor
 
 HIGH, HIGH_SHARE = 384, Amount.share(0.25)  # pixels, and the share of the cells that is read there
 MANY = 8  # pictures at a time of the published layout
@@ -146,7 +146,7 @@ def spreading(contest: Contest, count: int) -> Callable[[], Tensor]:
     def run() -> Tensor:
         selection = model.select(thumbnails, grid)
         cells = choose(selection.map, count)
-        return spread(*model.extract_dense(Chosen(patches, cells, grid, selection.prefix_tokens)), grid).cpu()
+        return spread_tensor(*model.extract_dense(Chosen(patches, cells, grid, selection.prefix_tokens)), grid).cpu()
 
     return run
 

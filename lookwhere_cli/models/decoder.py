@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lookwhere_cli.models.blank import Conv2d, Linear
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.spread import overlay, spread
+from lookwhere_cli.models.spread_torch import overlay, spread_tensor
 
 REACH = 3  # cells across the convolution
 
@@ -69,7 +69,7 @@ def _on_grid(
 ) -> Float[Tensor, "batch cells channels"]:
     """A token for every cell: from those of the cells, in the order of `cells`, and after them the coarse grid's."""
     if coarse_grid is None:
-        return spread(tokens, cells, grid)
+        return spread_tensor(tokens, cells, grid)
     k = cells.shape[1]
     return overlay(tokens[:, :k], cells, grid, tokens[:, k:], coarse_grid)
 

@@ -9,7 +9,7 @@ from safetensors import safe_open
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.loading import load
 from lookwhere_cli.models.chosen import Chosen
-from lookwhere_cli.models.spread import spread
+from lookwhere_cli.models.spread_torch import spread_tensor
 from tests.models.small import PUBLISHED, small
 
 
@@ -61,7 +61,7 @@ def test_dense_features_and_maps_lie_end_to_end(lookwhere, photos, tmp_path, mod
         selection = predictor.select([glimpse.thumbnail], explanation.row.grid)
         patches = predictor._normalised([glimpse.view.patches(cells[0].numpy())])
         left = predictor.model.extract_dense(Chosen(patches, cells, explanation.row.grid, selection.prefix_tokens))
-        expected = spread(*left, explanation.row.grid)[0].numpy()
+        expected = spread_tensor(*left, explanation.row.grid)[0].numpy()
     assert arrays["dense"][ends[0] : ends[1]] == pytest.approx(expected, abs=1e-4)
 
 

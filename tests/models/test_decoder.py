@@ -15,7 +15,7 @@ from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.selector import choose
-from lookwhere_cli.models.spread import overlay, spread
+from lookwhere_cli.models.spread_torch import overlay, spread_tensor
 from lookwhere_cli.models.vit import CLS, ViT, cut
 from tests.macs.test_macs import counted
 from tests.models.small import LABELLED, PUBLISHED, SEGMENTING, chosen_at, noise, small, some_cells
@@ -70,8 +70,8 @@ def test_the_linear_decoder_spreads_what_its_head_says_of_each_token() -> None:
     decoder = small(LINEAR).decoder
     tokens, cells = noise(2, 9, LINEAR.dim), some_cells(2, 9, CELLS)
     logits = decoder(tokens, cells, GRID)
-    near(logits, laid_out(spread(decoder.head(tokens), cells, GRID), LINEAR.decoder_scale))
-    near(logits, laid_out(decoder.head(spread(tokens, cells, GRID)), LINEAR.decoder_scale))
+    near(logits, laid_out(spread_tensor(decoder.head(tokens), cells, GRID), LINEAR.decoder_scale))
+    near(logits, laid_out(decoder.head(spread_tensor(tokens, cells, GRID)), LINEAR.decoder_scale))
 
 
 def test_with_coarse_tokens_cells_that_were_not_read_take_theirs() -> None:

@@ -16,7 +16,7 @@ from lookwhere_cli.images.view import alias
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose
-from lookwhere_cli.models.spread import spread
+from lookwhere_cli.models.spread_torch import spread_tensor
 from lookwhere_cli.models.vit import cut
 from tests.parity.official_checkpoint import checkpoint, pictures
 
@@ -81,7 +81,7 @@ def check(model: LookWhere, case: str) -> None:
         close(model.logits(cls), theirs["logits"], 1e-4)
         close(model.logits(cls).softmax(-1), theirs["probabilities"], 1e-5)
     if "dense_every_16th_channel" in theirs:
-        dense = spread(model.extract_dense(chosen).tokens, cells, grid)
+        dense = spread_tensor(model.extract_dense(chosen).tokens, cells, grid)
         ours = dense[..., ::16].transpose(1, 2).unflatten(-1, grid)
         sure = theirs["dense_without_tie"].bool().reshape(1, 1, *grid).expand_as(ours)
         close(ours[sure], theirs["dense_every_16th_channel"][sure], 4e-5)

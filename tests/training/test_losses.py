@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from lookwhere_cli.models.spread import spread
+from lookwhere_cli.models.spread_torch import spread_tensor
 from lookwhere_cli.training.distil.losses import logits_loss, map_loss, patch_loss_chosen, patch_loss_spread
 from tests.models.small import noise, some_cells
 
@@ -29,6 +29,6 @@ def test_a_perfect_student_loses_nothing() -> None:
 def test_the_spread_loss_looks_at_every_cell() -> None:
     teacher, cells = noise(2, 12, 4), some_cells(2, 3, 12)
     chosen = torch.take_along_dim(teacher, cells[..., None], 1)
-    expected = (spread(chosen, cells, (3, 4)) - teacher).square().mean()
+    expected = (spread_tensor(chosen, cells, (3, 4)) - teacher).square().mean()
     torch.testing.assert_close(patch_loss_spread(chosen, cells, (3, 4), teacher), expected)
     assert expected > 0.1

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lookwhere_cli.models.chosen import Grid
-from lookwhere_cli.models.spread import spread
+from lookwhere_cli.models.spread_torch import spread_tensor
 
 PatchLoss = Literal["spread", "chosen"]
 
@@ -43,7 +43,7 @@ def patch_loss_spread(
     teacher: Float[Tensor, "b cells dim"],
 ) -> Float[Tensor, ""]:
     """Squared error of the tokens, spread over the whole grid, against all of the teacher's."""
-    return F.mse_loss(spread(tokens.float(), cells, grid), teacher)
+    return F.mse_loss(spread_tensor(tokens.float(), cells, grid), teacher)
 
 
 def patch_loss_chosen(
