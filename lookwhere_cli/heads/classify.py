@@ -16,7 +16,7 @@ from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.rows import Label
-from lookwhere_cli.strategies.stages import softmax
+from lookwhere_cli.probabilities import sigmoid, softmax
 
 Activation = Callable[[Float32[ndarray, "*batch labels"]], Float32[ndarray, "*batch labels"]]
 
@@ -93,9 +93,3 @@ class ClassifyHead:
     def command(self) -> str:
         """Classify one photograph."""
         return "classify photo.jpg"
-
-
-def sigmoid(logits: Float32[ndarray, "*batch labels"]) -> Float32[ndarray, "*batch labels"]:
-    """Turn logits into independent probabilities, in single precision."""
-    positive = logits.astype(np.float32)
-    return np.where(positive >= 0, 1 / (1 + np.exp(-np.abs(positive))), 1 - 1 / (1 + np.exp(-np.abs(positive))))

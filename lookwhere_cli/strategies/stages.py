@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Float, Int64
 from numpy import ndarray
 
+from lookwhere_cli.probabilities import confidence
 from lookwhere_cli.runtimes.base import State
 
 S = TypeVar("S", bound=State)
@@ -27,17 +28,6 @@ class Decision(NamedTuple):
 
     logits: Float[ndarray, "batch classes"]
     stages: Int64[ndarray, " batch"]
-
-
-def softmax(logits: Float[ndarray, "*batch classes"]) -> Float32[ndarray, "*batch classes"]:
-    """Turn logits into probabilities, in single precision."""
-    shifted = np.exp(logits.astype(np.float32) - logits.max(axis=-1, keepdims=True))
-    return shifted / shifted.sum(axis=-1, keepdims=True)
-
-
-def confidence(logits: Float[ndarray, "*batch classes"]) -> Float32[ndarray, "*batch"]:
-    """Return the highest softmax probability, 0..1."""
-    return softmax(logits).max(axis=-1)
 
 
 def run_all(stages: Iterable[Stage[S]], state: S) -> Float[ndarray, "stages batch classes"]:

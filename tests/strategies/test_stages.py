@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lookwhere_cli.strategies.stages import confidence, decide, run_all, stages_reached
+from lookwhere_cli.probabilities import confidence
+from lookwhere_cli.strategies.stages import decide, run_all, stages_reached
 
 
 @dataclass

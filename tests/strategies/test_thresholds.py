@@ -10,7 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lookwhere_cli.strategies.stages import confidence, decide, stages_reached
+from lookwhere_cli.probabilities import confidence
+from lookwhere_cli.strategies.stages import decide, stages_reached
 from lookwhere_cli.strategies.thresholds import LEAST_PICTURES, find_thresholds
 from tests.strategies.test_stages import everybody, tables
 

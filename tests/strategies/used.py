@@ -12,8 +12,8 @@ from numpy import ndarray
 
 from lookwhere_cli.loading import load
 from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.probabilities import confidence
 from lookwhere_cli.strategies.base import Batch, StagedStrategy, Strategy
-from lookwhere_cli.strategies.stages import confidence
 from lookwhere_cli.stream import Cutter
 
 
