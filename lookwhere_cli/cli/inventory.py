@@ -79,13 +79,7 @@ def _facts_of_config(config: Config) -> Iterator[tuple[str, str]]:
     yield "labels", f"{labels}{': ' + ', '.join(config.labels[:5]) + ', ...' if config.labels else ''}"
     yield "pixels", f"{pixels}, thumbnail {config.thumbnail_size} ({config.thumbnail_filter})"
     yield "cells read", k + (f", and all of it at {config.coarse_size} pixels" if config.coarse_size else "")
-    if config.exits:
-        yield "exits", ", ".join(f"{rows} x {columns}" for rows, columns, *_ in config.exits)
-        yield "thresholds", _listed(config.thresholds) or "none: the last exit answers all"
-    if config.looks:
-        cells = config.grid[0] * config.grid[1]
-        yield "looks", f"{', '.join(f'{k.resolve(cells)}' for k in config.looks)} cells, with -k auto"
-        yield "thresholds", _listed(config.thresholds) or "none; see lookwhere calibrate"
+    yield from default_strategy(config).facts()
     yield "GMACs", gmacs
     yield "licence", config.license or "not stated"
 
@@ -132,7 +126,3 @@ def _results(folder: Path) -> str:
 
 def _megabytes(folder: Path) -> str:
     return f"{(folder / WEIGHTS).stat().st_size / 1e6:.1f}"
-
-
-def _listed(thresholds: Sequence[float]) -> str:
-    return ", ".join(f"{threshold:.4g}" for threshold in thresholds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.schedule import kept_counts, pruning_of
 from lookwhere_cli.runtimes.base import Runtime
 from lookwhere_cli.strategies.base import Batch, Cut, Outcome, Selected, select_cells
+from lookwhere_cli.strategies.stages import list_thresholds
 
 CountMacs = Callable[[Config, Grid, Grid, int, int], int]
 """Multiply-adds of a pass, from config, grid, thumbnail's grid, number of cells, and number of coarse patches."""
@@ -138,6 +139,13 @@ class FixedStrategy:
         if not config.thresholds:
             return text
         return f"{text} The thresholds in `config.json` came to {config.expected_macs / 1e9:.2f} on average."
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Yield what a table about the model shows of its looks: names and values; nothing without looks."""
+        if self.config.looks:
+            counts = ", ".join(str(look.resolve(self.config.cells)) for look in self.config.looks)
+            yield "looks", f"{counts} cells, with -k auto"
+            yield "thresholds", list_thresholds(self.config.thresholds) or "none; see lookwhere calibrate"
 
     def with_k(self, k: Amount) -> FixedStrategy:
         """Return the same strategy for another number of cells."""

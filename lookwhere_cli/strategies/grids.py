@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,7 +20,7 @@ from lookwhere_cli.models.chosen import Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.runtimes.base import GridRuntime, Runtime, State, stack
 from lookwhere_cli.strategies.base import Batch, Cut, Outcome, Selected
-from lookwhere_cli.strategies.stages import Stage, decide, run_all
+from lookwhere_cli.strategies.stages import Stage, decide, list_thresholds, run_all
 
 
 @dataclass(frozen=True)
@@ -99,6 +99,11 @@ class GridsStrategy:
         if not config.thresholds:
             return text
         return f"{text} The thresholds in `config.json` came to {config.expected_macs / 1e9:.2f} on average."
+
+    def facts(self) -> Iterator[tuple[str, str]]:
+        """Yield what a table about the model shows of its exits: names and values."""
+        yield "exits", ", ".join(f"{rows} x {columns}" for rows, columns, *_ in self.config.exits)
+        yield "thresholds", list_thresholds(self.config.thresholds) or "none: the last exit answers all"
 
     def grids(self, grid: Grid) -> tuple[Grid, ...]:
         """Return each exit's grid for pictures that the last exit reads as `grid`."""

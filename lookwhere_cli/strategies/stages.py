@@ -74,6 +74,11 @@ def stages_reached(
     return (confidences < limits[:, None]).argmin(axis=0)
 
 
+def list_thresholds(thresholds: Sequence[float]) -> str:
+    """Write thresholds for people to read: "0.5, 0.75"."""
+    return ", ".join(f"{threshold:.4g}" for threshold in thresholds)
+
+
 def _with_last(thresholds: Sequence[float]) -> tuple[float, ...]:
     """Add the last stage's threshold: nothing is below 0, NaN included, so that all pictures leave there."""
     return (*thresholds, 0.0)
