@@ -6,7 +6,16 @@ import typer
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.options import Mode, OptionChanges, Options, parse_amount, parse_bytes, parse_colour, parse_prune
+from lookwhere_cli.options import (
+    MAX_PIXELS,
+    Mode,
+    OptionChanges,
+    Options,
+    parse_amount,
+    parse_bytes,
+    parse_colour,
+    parse_prune,
+)
 
 READING, MODEL, OUTPUT = "How to read", "Model", "Output"
 
@@ -119,7 +128,14 @@ Prune = Annotated[
 Crop = Annotated[bool, typer.Option("--crop", help="Read the centre square only.", rich_help_panel=READING)]
 Stretch = Annotated[bool, typer.Option("--stretch", help="Squash into a square.", rich_help_panel=READING)]
 MaxPixels = Annotated[
-    int, typer.Option(metavar="N", min=1, help="Refuse pictures with more pixels.", rich_help_panel=READING)
+    int,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help=f"Refuse larger pictures. (default: {MAX_PIXELS})",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
 ]
 Background = Annotated[str, typer.Option(metavar="COLOUR", help="Behind transparent pixels.", rich_help_panel=READING)]
 Model = Annotated[
@@ -169,7 +185,7 @@ Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="For opened pictures: 512M, 2G. (default: 512M, or a quarter of what is free)",
+        help="For opened pictures, as 2G. (default: 512M)",
         rich_help_panel=MODEL,
         show_default=False,
     ),
