@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lookwhere_cli.images.decode import Reserve, ignore
+from lookwhere_cli.images.decode import Reserve, unlimited
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.view import Picture, View, open_view
 
@@ -45,7 +45,7 @@ class PictureReader:
     reading: Reading
     thumbnail_grid: Callable[[Grid], Grid]
 
-    def prepare(self, picture: Picture, reserve: Reserve = ignore) -> OpenedPicture:
+    def prepare(self, picture: Picture, reserve: Reserve = unlimited) -> OpenedPicture:
         """Open a picture and resize its thumbnails.
 
         reserve: called with the bytes that decoding takes, once the header is read; it may wait. Raises PictureError.

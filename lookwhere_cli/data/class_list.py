@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lookwhere_cli.data.wording import suggest
 from lookwhere_cli.errors import DataError, UsageError
-from lookwhere_cli.images.find import natural
+from lookwhere_cli.images.find import natural_key
 
 
 def read_class_list(file: Path) -> tuple[str, ...]:
@@ -33,7 +33,7 @@ def read_class_list(file: Path) -> tuple[str, ...]:
 
 def index_classes(class_names: tuple[str, ...] | None, used: Iterable[str]) -> dict[str, int]:
     """Return each class's index: its place in the class list, or else in the natural order of the names in use."""
-    ordered = sorted(set(used), key=natural) if class_names is None else class_names
+    ordered = sorted(set(used), key=natural_key) if class_names is None else class_names
     return {name: index for index, name in enumerate(ordered)}
 
 

@@ -13,7 +13,7 @@ from lookwhere_cli.data.labels_table import read_labels_table
 from lookwhere_cli.data.masks import find_mask_folders, read_mask_folders
 from lookwhere_cli.data.table import read_table
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.images.find import natural_path
+from lookwhere_cli.images.find import natural_path_key
 
 LAYOUTS = (
     "a folder per class (also inside train and val), a labels.csv of file and label, "
@@ -74,7 +74,9 @@ def _class_names(data: Path, file: Path | None) -> tuple[str, ...] | None:
 
 
 def _in_natural_order(labelled: LabelledSet) -> LabelledSet:
-    return replace(labelled, examples=tuple(sorted(labelled.examples, key=lambda example: natural_path(example.path))))
+    return replace(
+        labelled, examples=tuple(sorted(labelled.examples, key=lambda example: natural_path_key(example.path)))
+    )
 
 
 def _group_by_name(labelled: LabelledSet, pattern: str) -> LabelledSet:

@@ -1,1 +1,1 @@
-"""From paths to pixels: find files, decode, thumbnail, patches, read-ahead. NumPy and Pillow, no torch."""
+"""From paths to pixels: find pictures, open them as sources, read thumbnails and patches. NumPy and Pillow, no torch."""

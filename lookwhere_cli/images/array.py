@@ -1,17 +1,23 @@
-"""Pillow images of NumPy arrays."""
+"""Conversion of NumPy arrays to Pillow images."""
 
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Shaped, UInt8
+from numpy import ndarray
 from PIL import Image
 
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.names import in_message
 
 
-def picture_of(array: NDArray[Any], name: str) -> tuple[Image.Image, tuple[str, ...]]:
-    """Make an 8-bit image of an array, and notes on how it was scaled. Raises PictureError if it is no picture."""
+def picture_of(array: Shaped[ndarray, "..."], name: str) -> tuple[Image.Image, tuple[str, ...]]:
+    """Convert an array to an 8-bit image; return it with notes on how its values were scaled.
+
+    array: (h, w), (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA; bool, uint8 (0..255), uint16 (0..65535), or float: 0..1,
+    or with values outside of that, scaled from its own finite range. Raises PictureError, naming the picture, for an
+    array of another shape or type.
+    """
     array = np.asarray(array)
     pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:
@@ -23,7 +29,8 @@ def picture_of(array: NDArray[Any], name: str) -> tuple[Image.Image, tuple[str, 
     return Image.fromarray(np.ascontiguousarray(levels)), notes
 
 
-def _levels(pixels: NDArray[Any], name: str) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def _levels(pixels: ndarray[Any, Any], name: str) -> tuple[UInt8[ndarray, "..."], tuple[str, ...]]:
+    """Scale values to 0..255."""
     if pixels.dtype == np.uint8:
         return pixels, ()
     if pixels.dtype == np.bool_:
@@ -31,13 +38,15 @@ def _levels(pixels: NDArray[Any], name: str) -> tuple[NDArray[np.uint8], tuple[s
     if pixels.dtype == np.uint16:
         return np.rint(pixels / np.float32(257)).astype(np.uint8), ()
     if np.issubdtype(pixels.dtype, np.floating):
-        return _float_levels(pixels.astype(np.float64))
+        return _float_levels(pixels)
     raise PictureError(
         f"{in_message(name)} holds {pixels.dtype}; a picture holds bool, uint8, uint16 or floating-point values."
     )
 
 
-def _float_levels(pixels: NDArray[np.float64]) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+def _float_levels(pixels: ndarray[Any, Any]) -> tuple[UInt8[ndarray, "..."], tuple[str, ...]]:
+    """Scale 0..1, or else the finite range of the values, to 0..255; not-a-number becomes 0."""
+    pixels = pixels.astype(np.float64)
     finite = pixels[np.isfinite(pixels)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
     notes: tuple[str, ...] = (f"float, scaled from {low:g}..{high:g}",)

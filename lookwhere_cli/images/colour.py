@@ -1,4 +1,4 @@
-"""From whatever a file holds to 8-bit sRGB on a background."""
+"""Conversion of any pixel format to 8-bit sRGB on a background."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
@@ -6,7 +6,8 @@ from io import BytesIO
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
+from jaxtyping import Float64
+from numpy import ndarray
 from PIL import Image
 
 if TYPE_CHECKING:
@@ -14,13 +15,14 @@ if TYPE_CHECKING:
 
 _SIXTEEN_BITS = {"I;16", "I;16L", "I;16B", "I;16N"}
 _STRIP_PIXELS = 1 << 18
-
+_SAME_COLOUR = 2
+"""Levels of 255 by which a transform may change a colour and still count as sRGB's own."""
 
 Conversion: TypeAlias = Callable[[Image.Image], Image.Image]
 
 
 def eight_bits(picture: Image.Image) -> tuple[Conversion, tuple[str, ...]]:
-    """Return what converts any part of a picture to L, RGB, RGBA or CMYK with 8 bits a channel, and notes on scaling.
+    """Return a function that converts any part of a picture to L, RGB, RGBA or CMYK with 8 bits a channel, and notes.
 
     16-bit grey is scaled by the type's range; 32-bit integers and floats by the picture's own finite range, which the
     note names. (Pillow itself returns the upper 8 bits of 16-bit colour.)
@@ -39,9 +41,9 @@ def eight_bits(picture: Image.Image) -> tuple[Conversion, tuple[str, ...]]:
 
 
 def to_srgb(picture: Image.Image, profile: bytes | None, background: tuple[int, int, int]) -> Image.Image:
-    """Turn an 8-bit L, RGB, RGBA or CMYK picture into RGB: its ICC profile applied, then composed on the background.
+    """Convert an 8-bit L, RGB, RGBA or CMYK picture to RGB: apply its ICC profile, then compose it on the background.
 
-    A profile that is broken, or made for another kind of pixel, is ignored.
+    A profile that is damaged, or made for another kind of pixel, is ignored.
     """
     transform = _transform(profile, picture.mode) if profile else None
     if transform is not None:
@@ -54,12 +56,12 @@ def to_srgb(picture: Image.Image, profile: bytes | None, background: tuple[int, 
 
 
 def _converted(picture: Image.Image, mode: str) -> Image.Image:
-    # Pillow copies even where there is nothing to convert; a large picture can't afford that.
+    # Pillow copies a picture even if there is nothing to convert.
     return picture if picture.mode == mode else picture.convert(mode)
 
 
-def _strips(picture: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """Yield (top row, values) of bands of rows: double precision for all at once would take 8 bytes a pixel."""
+def _strips(picture: Image.Image) -> Iterator[tuple[int, Float64[ndarray, "h w"]]]:
+    """Yield (top row, values) of strips of rows: double precision takes 8 bytes a pixel."""
     rows = max(1, _STRIP_PIXELS // picture.width)
     for top in range(0, picture.height, rows):
         strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
@@ -67,6 +69,7 @@ def _strips(picture: Image.Image) -> Iterator[tuple[int, NDArray[np.float64]]]:
 
 
 def _finite_range(picture: Image.Image) -> tuple[float, float]:
+    """Return the least and the greatest finite value; (0, 0) if there is none."""
     low, high = np.inf, -np.inf
     for _, values in _strips(picture):
         finite = values[np.isfinite(values)]
@@ -76,7 +79,7 @@ def _finite_range(picture: Image.Image) -> tuple[float, float]:
 
 
 def _rescaled(picture: Image.Image, low: float, high: float) -> Image.Image:
-    """Map low..high to 0..255; not-a-number and a picture of one value become 0."""
+    """Map low..high to 0..255; not-a-number becomes 0, and so does all of a picture of one value."""
     canvas = Image.new("L", picture.size)
     scale = 255.0 / (high - low) if high > low else 0.0
     for top, values in _strips(picture):
@@ -87,8 +90,8 @@ def _rescaled(picture: Image.Image, low: float, high: float) -> Image.Image:
 
 @lru_cache(maxsize=64)
 def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """Build the way from a profile to sRGB, once per profile; None where none is needed, or none can be built."""
-    from PIL import ImageCms  # deferred: most pictures carry no profile
+    """Build the transform from a profile to sRGB, once per profile; None if it can't be built, or changes nothing."""
+    from PIL import ImageCms  # deferred: most pictures have no profile
 
     target = "RGBA" if mode == "RGBA" else "RGB"
     try:
@@ -100,8 +103,8 @@ def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
 
 
 def _changes_nothing(transform: "ImageCmsTransform") -> bool:
-    """Tell whether a transform moves no colour by more than 2 of 255 levels, as one from sRGB itself does."""
+    """Return True if a transform changes no colour visibly, as one from sRGB itself."""
     levels = np.arange(0, 256, 15, dtype=np.uint8)
     colours = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
-    moved = np.asarray(transform.apply(Image.fromarray(colours)))
-    return int(np.abs(moved.astype(int) - colours).max()) <= 2
+    transformed = np.asarray(transform.apply(Image.fromarray(colours)))
+    return int(np.abs(transformed.astype(int) - colours).max()) <= _SAME_COLOUR

@@ -1,4 +1,4 @@
-"""What decoders need: bytes per pixel, by format and mode, as measured on pictures of 36 megapixels."""
+"""Memory that decoders need, in bytes per pixel, as measured on pictures of 36 megapixels."""
 
 from PIL import Image
 
@@ -14,7 +14,7 @@ def decoded_pixel_bytes(picture: Image.Image) -> int:
 
 
 def decoder_pixel_bytes(picture: Image.Image) -> float:
-    """Return the bytes that a picture's decoder holds, beside what it returns, for a pixel of the full size."""
+    """Return the bytes per pixel of the full size that a decoder needs in addition to the pixels that it returns."""
     if picture.format in ("JPEG", "MPO"):
         return _coefficients(picture) if picture.info.get("progressive") else 0.0
     if picture.format == "JPEG2000":
@@ -23,6 +23,6 @@ def decoder_pixel_bytes(picture: Image.Image) -> float:
 
 
 def _coefficients(picture: Image.Image) -> float:
-    """A progressive JPEG comes coefficient by coefficient: all of them are held, whatever size is decoded."""
+    """Return the bytes of a progressive JPEG's coefficients: all are held, whatever size is decoded."""
     sampled = [horizontal * vertical for _, horizontal, vertical, _ in getattr(picture, "layer", [])]
     return _COEFFICIENT * sum(sampled) / max(sampled, default=1)

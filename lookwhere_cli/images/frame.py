@@ -1,4 +1,4 @@
-"""What part of a picture is read, and into how many cells: settings, grids and boxes."""
+"""Which part of a picture is read, and on which grid of cells."""
 
 import math
 from dataclasses import dataclass
@@ -7,21 +7,23 @@ from typing import Literal
 
 Mode = Literal["whole", "crop", "stretch"]
 Grid = tuple[int, int]
+"""(rows, columns) of cells."""
 Box = tuple[float, float, float, float]
+"""(left, top, right, bottom) in pixels; an edge may lie between pixels."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How a picture is to be read.
+    """How pictures are read for a model.
 
-    patch: pixels of a patch's side. size: the grid holds about size x size pixels; a multiple of patch.
+    patch: side of a patch in pixels. size: the grid holds about size x size pixels; a multiple of patch.
     mode: "whole" keeps the picture's shape, "crop" takes the centre square, "stretch" squashes all into a square.
     crop_share: share of the shorter side that the centre square keeps, in (0, 1].
     thumbnail_filter: "antialias", or "alias" for models that were trained on thumbnails without antialiasing.
     max_pixels: a file with more pixels (width x height) is refused before it is decoded.
     background: red, green, blue (0..255) behind transparent pixels.
-    coarse_size: the whole is also read at about so many pixels squared, beside the chosen cells; a multiple of patch, 0
-    for not at all.
+    coarse_size: besides the chosen cells, the whole picture is read at about coarse_size x coarse_size pixels; a
+    multiple of patch, or 0 to read the cells only.
     """
 
     patch: int
@@ -38,21 +40,21 @@ class Reading:
 def grid_for(height: int, width: int, size: int, patch: int) -> Grid:
     """Choose (rows, columns), each at least 1, that give a height x width picture about size x size pixels.
 
-    rows * columns is at most (size // patch) ** 2. Two things are weighed, both as ratios of lengths: how much the
-    picture's shape is bent, and how much shorter the grid's side is than the budget allows.
+    rows * columns is at most (size // patch) ** 2. The choice minimises the sum of two logarithms: of the ratio by
+    which the picture's shape is distorted, and of the ratio by which the grid's side falls short of size // patch.
     """
     if height > width:
         return grid_for(width, height, size, patch)[::-1]
     side = max(1, size // patch)
 
-    def bend(grid: Grid) -> float:
+    def distortion(grid: Grid) -> float:
         return abs(math.log(grid[1] * height / (grid[0] * width)))
 
     def cost(grid: Grid) -> tuple[float, float]:
         shortfall = math.log(side / math.sqrt(grid[0] * grid[1]))
-        return round(bend(grid) + shortfall, 9), bend(grid)
+        return round(distortion(grid) + shortfall, 9), distortion(grid)
 
-    # For a given number of rows the cost falls until the columns fit the shape, and rises from there.
+    # For a given number of rows, the cost falls until the columns fit the picture's shape, and rises from there.
     candidates = {
         (rows, min(max(1, columns), side * side // rows))
         for rows in range(1, side + 1)
@@ -62,7 +64,7 @@ def grid_for(height: int, width: int, size: int, patch: int) -> Grid:
 
 
 def frame_for(height: int, width: int, reading: Reading) -> tuple[Grid, Box]:
-    """Return the grid (rows, columns) and the box (left, top, right, bottom) that is read, in the picture's pixels."""
+    """Return the grid and the box that is read of a height x width picture, in its pixels."""
     if reading.mode == "whole":
         return grid_for(height, width, reading.size, reading.patch), (0.0, 0.0, float(width), float(height))
     side = max(1, reading.size // reading.patch)

@@ -1,4 +1,4 @@
-"""Picture files before their pixels are decoded: opening them, and what their headers say."""
+"""Opening of picture files, and what their headers say."""
 
 import os
 import struct
@@ -23,9 +23,9 @@ _PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 @contextmanager
 def opened_picture(file: EncodedPicture, name: str, max_pixels: int) -> Iterator[ImageFile.ImageFile]:
-    """Open a picture file, whose pixels Pillow decodes later. Exceptions inside of the block become a PictureError.
+    """Open a picture file and read its header. Exceptions in the block become a PictureError that names the picture.
 
-    Raises PictureError, with a sentence that names the file, also for a picture of more than `max_pixels`.
+    Raises PictureError if the file can't be read, or if the picture has more than `max_pixels`.
     """
     with failures(name), pillow_limit(max_pixels), _stream(file) as stream:
         picture = _identify(stream, name)

@@ -1,21 +1,21 @@
-"""The forms that an encoded picture comes in, and the names of pictures in rows and messages."""
+"""Pictures as files, and the names of pictures in rows and messages."""
 
 import os
 from typing import IO, Self, TypeAlias
 
 
 class StandardInput(str):
-    """The picture that standard input held: its path is "-", and `content` is its bytes.
+    """The path "-" of the picture that was read from standard input, with its bytes in `content`.
 
-    Being a string, it takes a path's place everywhere, in lists of pictures, as a key and in messages. Files made of it
-    are called `stem`.
+    It is a string, so that it can take the place of a path in lists, dictionaries and messages. Output files for it are
+    called `stem`.
     """
 
     content: bytes
     stem = "stdin"
 
     def __new__(cls, content: bytes) -> Self:
-        """Keep the bytes with the path "-"."""
+        """Make the path "-" of a picture with this content."""
         path = super().__new__(cls, "-")
         path.content = content
         return path
@@ -25,11 +25,11 @@ class StandardInput(str):
 
 
 EncodedPicture: TypeAlias = str | os.PathLike[str] | bytes | IO[bytes]
-"""A picture file: its path, its content, or the file itself, open in binary mode."""
+"""A picture file: its path, its content, or the file open in binary mode."""
 
 
 def picture_name(picture: object) -> str:
-    """Return the path of a picture, of an open file, or of the file that a PIL image came from; "" if it has none."""
+    """Return the path of a picture, of an open file, or of a PIL image's file; "" if there is none."""
     if isinstance(picture, str | os.PathLike):
         return str(os.fsdecode(picture))
     names = (getattr(picture, attribute, None) for attribute in ("path", "filename", "name"))

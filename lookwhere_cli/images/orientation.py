@@ -1,4 +1,4 @@
-"""How a camera held the picture: EXIF orientations as flips and swapped axes, of pixels, sizes and boxes."""
+"""EXIF orientations as flips and swaps of axes, for pixels, sizes and boxes."""
 
 from dataclasses import dataclass
 
@@ -11,23 +11,23 @@ from lookwhere_cli.images.frame import Box
 
 @dataclass(frozen=True)
 class Turn:
-    """What turns a stored picture into the displayed one: rows and columns are flipped, then the axes are swapped."""
+    """How a stored picture becomes the displayed one: rows and columns are flipped, then the axes are swapped."""
 
     flips_rows: bool = False
     flips_columns: bool = False
     swaps_axes: bool = False
 
     def size(self, height: int, width: int) -> tuple[int, int]:
-        """Return (height, width) as displayed of a stored height x width; and the other way round."""
+        """Convert (height, width) from stored to displayed, or back."""
         return (width, height) if self.swaps_axes else (height, width)
 
     def displayed_box(self, box: Box, height: float, width: float) -> Box:
-        """Return where a box of a stored height x width picture is displayed."""
+        """Convert a box of a stored height x width picture to the displayed picture."""
         left, top, right, bottom = self._flipped(box, height, width)
         return (top, left, bottom, right) if self.swaps_axes else (left, top, right, bottom)
 
     def stored_box(self, box: Box, height: float, width: float) -> Box:
-        """Return which box of a stored height x width picture is displayed in a box."""
+        """Convert a box of the displayed picture to the stored height x width picture."""
         left, top, right, bottom = box
         return self._flipped((top, left, bottom, right) if self.swaps_axes else box, height, width)
 

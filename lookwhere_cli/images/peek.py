@@ -1,4 +1,4 @@
-"""What a picture's header says, without decoding its pixels."""
+"""A picture's size, format and memory, from its header alone."""
 
 from typing import NamedTuple
 
@@ -9,10 +9,10 @@ from lookwhere_cli.images.names import EncodedPicture, picture_name
 
 
 class PictureHeader(NamedTuple):
-    """What is known of a picture before it is decoded.
+    """What is known of a picture from its header.
 
-    size: (height, width) as displayed. format: Pillow's name, as "JPEG". decoding_bytes: an estimate of the memory that
-    decoding all of it takes at its peak.
+    size: (height, width) as displayed. format: Pillow's name for it, such as "JPEG". decoding_bytes: an estimate of the
+    memory that decoding at full size takes at its peak.
     """
 
     size: tuple[int, int]
@@ -21,7 +21,7 @@ class PictureHeader(NamedTuple):
 
 
 def peek(file: EncodedPicture, max_pixels: int = Reading.max_pixels) -> PictureHeader:
-    """Read a picture's header. Raises PictureError. What comes through a pipe is consumed."""
+    """Read a picture's header. Raises PictureError. A pipe is read to its end."""
     with opened_picture(file, picture_name(file), max_pixels) as picture:
         plan = plan_for(picture, Reading(patch=1, size=max(picture.size), mode="stretch"))
         return PictureHeader(plan.size, picture.format or "", decoding_bytes(picture, plan))

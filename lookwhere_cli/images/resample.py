@@ -1,4 +1,4 @@
-"""Resampling as Pillow does it, of any cells of a grid, to the same pixels as resizing the whole picture."""
+"""Resampling of any cells of a grid to exactly the pixels that Pillow gives them when it resizes the whole picture."""
 
 import math
 from functools import lru_cache
@@ -10,18 +10,18 @@ from numpy import ndarray
 from PIL import Image
 
 _BITS = 22
-"""Pillow holds the weights of 8-bit pixels as integers of this many fractional bits."""
+"""Fractional bits of the integer weights that Pillow multiplies 8-bit pixels by."""
 _CHUNK_VALUES = 1 << 18
-"""Source values that are resampled together: what fits in a core's cache goes fastest."""
+"""Source values that are resampled together: they fit in a core's cache."""
 _WHOLE_SHARE = 1 / 2
 """From this share of the cells on, resizing all of the picture is faster than cutting each cell."""
 
 
 class Axis(NamedTuple):
-    """How one axis of a picture becomes cells: pixels start..stop of those from first to last, both from `first` on.
+    """How one axis of a picture becomes cells: pixels start..stop, counted from `first`, become `cells` cells.
 
-    Pillow reads a box's edges in single precision. So that no pixel depends on which others are resampled with it, all
-    cells of a picture go by the numbers of one box.
+    first, last: the range of pixels that resampling reaches for. Pillow rounds a box's edges to single precision; all
+    cells are resampled with the numbers of this one box, so that none depends on the others that are read.
     """
 
     first: int
@@ -43,8 +43,8 @@ class Axis(NamedTuple):
 
 
 def axis(near: float, far: float, cells: int, patch: int, length: int) -> Axis:
-    """Return how near..far, of an axis of `length` pixels, become `cells` cells of `patch` pixels each."""
-    reach = 2 * max(1.0, (far - near) / (cells * patch)) + 1  # that of bicubic, and one for the rounding of edges
+    """Return how near..far of an axis of `length` pixels becomes `cells` cells of `patch` pixels each."""
+    reach = 2 * max(1.0, (far - near) / (cells * patch)) + 1  # bicubic's, and 1 for the rounding of edges
     first, last = max(0, math.floor(near - reach)), min(length, math.ceil(far + reach))
     return Axis(first, last, near - first, min(far - first, last - first), cells, patch)
 
@@ -65,7 +65,7 @@ def all_cells(
 def some_cells(
     pixels: UInt8[ndarray, "height width 3"], down: Axis, across: Axis, cells: Int[ndarray, " k"]
 ) -> UInt8[ndarray, "k patch patch 3"]:
-    """Return `all_cells` at cells, each row * columns + column, without the cost of the others."""
+    """Return some of `all_cells`, each row * columns + column, at a cost that grows with their number."""
     rows, columns = np.unravel_index(cells, (down.cells, across.cells))
     if down.is_copy and across.is_copy:
         return _copied(pixels, down, across, rows, columns)
@@ -106,9 +106,9 @@ def _rounded(sums: Float64[ndarray, "..."]) -> Float64[ndarray, "..."]:
 
 @lru_cache(maxsize=16)
 def _windows(one: Axis) -> tuple[Int[ndarray, " cells"], Float64[ndarray, "cells patch window"]]:
-    """Return, for each cell, the first source pixel of its window, and the weights of all of the window's pixels.
+    """Return the first source pixel of each cell's window, and the weights of the window's pixels.
 
-    The weights are integers; in double precision their products with pixels, and the sums of those, are exact.
+    The weights are integers: in double precision, sums of their products with pixels are exact.
     """
     first, last, weights = _weights(one)
     begin, end = first.reshape(one.cells, -1).min(1), last.reshape(one.cells, -1).max(1)
@@ -121,7 +121,7 @@ def _windows(one: Axis) -> tuple[Int[ndarray, " cells"], Float64[ndarray, "cells
 
 
 def _weights(one: Axis) -> tuple[Int[ndarray, " pixels"], Int[ndarray, " pixels"], Int[ndarray, "pixels taps"]]:
-    """Return, for each pixel after resampling, its first source pixel, the one after its last, and Pillow's weights."""
+    """Return the first and last source pixels of each resampled pixel, and Pillow's weights for them."""
     scale = float(np.float32(one.stop) - np.float32(one.start)) / one.pixels
     stretch = max(scale, 1.0)
     centres = float(np.float32(one.start)) + (np.arange(one.pixels) + 0.5) * scale

@@ -1,4 +1,4 @@
-"""Where pixels come from: a source is read by windows; a decoded picture is one source."""
+"""Sources of pixels: anything that is read by windows, such as a decoded picture."""
 
 from abc import abstractmethod
 from typing import Protocol, TypeGuard, runtime_checkable
@@ -12,7 +12,7 @@ from lookwhere_cli.images import resample
 from lookwhere_cli.images.frame import Box, Grid
 
 _TOLERANCE = 0.01
-"""Pixels by which a box may exceed what is kept of a picture: the rounding of its edges."""
+"""Pixels by which a box may exceed the decoded ones, for the rounding of its edges."""
 
 
 class Source(Protocol):
@@ -38,7 +38,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class CellSource(Source, Protocol):
-    """A source with a way of its own to read many cells. From any other source, each cell is one `read`."""
+    """A source that can read many cells at once. From any other source, a View reads them one by one."""
 
     @abstractmethod
     def read_cells(
@@ -46,8 +46,8 @@ class CellSource(Source, Protocol):
     ) -> UInt8[ndarray, "k patch patch 3"]:
         """Return some cells of a grid that divides a box, as RGB values 0..255.
 
-        grid: (rows, columns). Each cell of it, row * columns + column, is resampled to patch x patch pixels, which must
-        not depend on the other cells.
+        grid: (rows, columns). Each cell, row * columns + column, is resampled to patch x patch pixels, which must not
+        depend on the other cells that are read.
         """
 
 
@@ -57,10 +57,10 @@ def is_source(picture: object) -> TypeGuard[Source]:
 
 
 class DecodedSource:
-    """A decoded picture, upright; it may be reduced, and cropped to what is to be read of it.
+    """A decoded picture, upright. It may be reduced in size, and cropped to the part that is read.
 
-    pixels: RGB. size: (height, width) of the full picture. place: the box of `pixels` that shows the full picture; it
-    exceeds them where the picture was cropped, and keeps within them where a decoder padded its last rows or columns.
+    pixels: RGB. size: (height, width) of the full picture. place: the box, in `pixels`, of the full picture. It is
+    larger than `pixels` if the picture was cropped, and smaller if the decoder padded the last rows or columns.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class DecodedSource:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that the pixels take."""
+        """The bytes that the decoded pixels take."""
         return self.pixels.nbytes
 
     def image(self) -> Image.Image:
@@ -89,7 +89,7 @@ class DecodedSource:
         return Image.fromarray(self.pixels)
 
     def read(self, box: Box, height: int, width: int) -> UInt8[ndarray, "height width 3"]:
-        """Return a box, resampled (bicubic) to height x width. Raises ValueError outside of what was decoded."""
+        """Return a box, resampled (bicubic) to height x width. Raises ValueError for a box outside of a crop."""
         return np.array(self.image().resize((width, height), Image.Resampling.BICUBIC, self._inner(box)))
 
     def read_cells(

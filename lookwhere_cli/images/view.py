@@ -11,22 +11,22 @@ from PIL import Image
 
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.array import picture_of
-from lookwhere_cli.images.decode import Reserve, decode_file, decode_picture, ignore
+from lookwhere_cli.images.decode import Reserve, decode_file, decode_picture, unlimited
 from lookwhere_cli.images.frame import Box, Reading, frame_for
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
 from lookwhere_cli.images.source import CellSource, Source, is_source
 
 Picture: TypeAlias = EncodedPicture | Image.Image | NDArray[Any] | Source
-"""A path, the content of a file, a file open in binary mode, a PIL image, an array, or a source of one's own."""
+"""A path, the content of a picture file, a file open in binary mode, a PIL image, an array, or any other source."""
 
 
 class View:
-    """A source and the part of it that is read, on a grid of cells.
+    """A source, the part of it that is read, and the grid of cells on that part.
 
-    source: the picture's pixels. path: its path, or "". notes: what the user should know, as "first of 12 frames".
+    source: the pixels. path: the picture's path, or "". notes: for its row, such as "first of 12 frames".
     size: (height, width) as displayed, at full resolution. grid: (rows, columns).
-    box: (left, top, right, bottom) of what is read, in displayed full-resolution pixels.
+    box: (left, top, right, bottom) of the part that is read, in displayed full-resolution pixels.
     """
 
     def __init__(self, source: Source, reading: Reading) -> None:
@@ -60,18 +60,18 @@ class View:
         return patches
 
     def _at_grid_size(self) -> UInt8[ndarray, "h w 3"]:
-        """Return the box at `patch` pixels per cell."""
+        """Return the box at `patch` x `patch` pixels per cell."""
         rows, columns = self.grid
-        cells = self.patches(np.arange(rows * columns)).reshape(rows, columns, self._patch, self._patch, 3)
-        return cells.swapaxes(1, 2).reshape(rows * self._patch, columns * self._patch, 3)
+        patches = self.patches(np.arange(rows * columns)).reshape(rows, columns, self._patch, self._patch, 3)
+        return patches.swapaxes(1, 2).reshape(rows * self._patch, columns * self._patch, 3)
 
     def _cell(self, row: int, column: int) -> Box:
         left, top, right, bottom = self.box
-        high, wide = (bottom - top) / self.grid[0], (right - left) / self.grid[1]
-        return left + column * wide, top + row * high, left + (column + 1) * wide, top + (row + 1) * high
+        height, width = (bottom - top) / self.grid[0], (right - left) / self.grid[1]
+        return left + column * width, top + row * height, left + (column + 1) * width, top + (row + 1) * height
 
     def _read(self, box: Box, height: int, width: int) -> UInt8[ndarray, "height width 3"]:
-        """Read from the source. Raises PictureError if it returns anything but what was asked for."""
+        """Read from the source. Raises PictureError if it returns something of another type or shape."""
         pixels = self.source.read(box, height, width)
         if not isinstance(pixels, np.ndarray) or pixels.shape != (height, width, 3) or pixels.dtype != np.uint8:
             kind = f"{pixels.dtype} {pixels.shape}" if isinstance(pixels, np.ndarray) else type(pixels).__name__
@@ -83,30 +83,30 @@ class View:
 
 
 def is_picture(value: object) -> TypeGuard[Picture]:
-    """Return True if a value is of a kind that `open_view` takes; False for a list of pictures, and all else."""
+    """Return True if a value is of a kind that `open_view` takes; False for lists of pictures and everything else."""
     known = isinstance(value, str | os.PathLike | bytes | Image.Image | np.ndarray)
     return known or callable(getattr(value, "read", None))
 
 
-def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reserve = ignore) -> View:
-    """Open a picture of any kind. Raises PictureError if it can't be read.
+def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reserve = unlimited) -> View:
+    """Open a picture of any kind; a file is decoded. Raises PictureError if it can't be read.
 
-    name: stands for a path in rows and messages, by default that of the file. Arrays: see `view_of`.
-    reserve: is called before a file is decoded.
+    name: path of the picture in rows and messages; by default, that of the file. reserve: called before a file is
+    decoded. Arrays: see `view_of`.
     """
     name = name or picture_name(picture)
     if is_source(picture):
         return View(picture, reading)
-    if isinstance(picture, Image.Image | np.ndarray):
-        return view_of(picture, reading, name)
+    if isinstance(picture, Image.Image) or hasattr(picture, "__array__"):
+        return view_of(cast("Image.Image | NDArray[Any]", picture), reading, name)
     return View(decode_file(cast("EncodedPicture", picture), reading, name, reserve), reading)
 
 
 def view_of(picture: Image.Image | NDArray[Any], reading: Reading, name: str = "") -> View:
-    """View a Pillow image or an array; `name` stands for a path. Raises PictureError if it is no picture.
+    """View a Pillow image or an array; `name` is its path in rows and messages. Raises PictureError.
 
-    Arrays: (h, w), (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA, of bool, uint8 (0..255), uint16 (0..65535) or float
-    (0..1; with values outside of that, its own finite range, which a note names).
+    Arrays: (h, w), (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA; bool, uint8 (0..255), uint16 (0..65535), or float: 0..1,
+    or with values outside of that, scaled from its own finite range, which a note names.
     """
     notes: tuple[str, ...] = ()
     if not isinstance(picture, Image.Image):

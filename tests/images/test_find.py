@@ -186,7 +186,7 @@ def test_standard_input_is_the_default(folder, monkeypatch):
         ("@lost.txt", "The list 'lost.txt' is not there. Did you mean 'list.txt'?"),
         ("@list.txt", "Line 2 of 'list.txt': 'gone.jpg' is not there."),
         ("@photos", "The list 'photos' can't be read: Is a directory."),
-        ("@blank.lst", "'blank.lst' lists nothing."),
+        ("@blank.lst", "The list 'blank.lst' is empty."),
         ("-", "The list on standard input is empty."),
         ("a\0b", "'a\\x00b' is not there."),
         ("x" * 5000, f"'{'x' * 5000}' is not there."),

@@ -1,5 +1,3 @@
-"""How much is kept of a picture: at most twice the grid's pixels in each direction, whatever its format."""
-
 import io
 import math
 
@@ -9,8 +7,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from lookwhere_cli.images.decode import kept_of
 from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.images.reduce import reduction_for
 from lookwhere_cli.images.view import open_view, view_of
 from tests.images.pictures import noise, smooth
 
@@ -80,11 +78,11 @@ def test_bands_do_not_show(mode):
 
 
 @given(st.floats(0, 300), st.floats(1, 300), st.integers(12, 60), st.floats(1, 1000))
-def test_what_is_kept_of_an_axis_holds_what_is_read(near, side, pixels, extent):
+def test_a_reduced_axis_holds_the_part_that_is_read(near, side, grid_pixels, extent):
     assume(near + side <= extent)
     length = math.ceil(extent)
-    kept = kept_of(near, near + side, pixels, extent, length)
-    assert 0 <= kept.near <= near + 1e-6
-    assert near + side - 1e-6 <= kept.far <= length
-    assert 1 <= kept.pixels <= 2 * pixels
-    assert kept.scale >= 1 or kept.scale == pytest.approx(1)
+    reduction = reduction_for(near, near + side, grid_pixels, extent, length)
+    assert 0 <= reduction.start <= near + 1e-6
+    assert near + side - 1e-6 <= reduction.stop <= length
+    assert 1 <= reduction.pixels <= 2 * grid_pixels
+    assert reduction.scale >= 1 or reduction.scale == pytest.approx(1)
