@@ -6,6 +6,7 @@ import runpy
 import shlex
 import shutil
 import sys
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PIL import Image
 import lookwhere_cli
 from lookwhere_cli import errors
 from lookwhere_cli.loading import load
+from lookwhere_cli.options import Options
 from lookwhere_cli.output.rows import COLUMNS
 
 ROOT = Path(__file__).parents[1]
@@ -91,9 +93,9 @@ def test_the_fields_are_those_of_the_rows():
     assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == COLUMNS
 
 
-def test_the_arguments_are_those_of_load():
+def test_the_options_are_those_of_load():
     text = (ROOT / "docs" / "python.md").read_text()
-    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == list(inspect.signature(load).parameters)
+    assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [field.name for field in fields(Options)]
 
 
 @pytest.fixture
