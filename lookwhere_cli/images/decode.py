@@ -49,7 +49,7 @@ class Plan(NamedTuple):
 
 
 def decode_file(file: EncodedPicture, reading: Reading, name: str = "", reserve: Reserve = unlimited) -> DecodedSource:
-    """Decode a picture file, whose path `name` overrides. Raises PictureError with a sentence that names the picture."""
+    """Decode a picture file; `name` replaces its path in messages. Raises PictureError, which names the picture."""
     name = name or picture_name(file)
     with opened_picture(file, name, reading.max_pixels) as picture:
         plan, notes = plan_for(picture, reading), frame_notes(picture)
