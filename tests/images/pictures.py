@@ -13,14 +13,14 @@ def noise(height, width, channels=3, seed=0):
 
 
 def smooth(height, width):
-    """Three channels of soft gradients, which survive a JPEG."""
+    """Return three channels of soft gradients, which JPEG hardly changes."""
     y, x = np.mgrid[:height, :width]
     waves = [np.sin(x / width * 3), np.cos(y / height * 4), np.sin((x + y) / (width + height) * 5)]
     return np.stack([128 + 120 * wave for wave in waves], axis=-1).astype(np.uint8)
 
 
 def write_png(path, height, width, depth, colour, rows):
-    """Write a PNG of the given bit depth and colour type from an array of rows, or raw bytes that need not suffice."""
+    """Write a PNG of a bit depth and colour type from an array of rows, or from raw bytes, some of which may miss."""
     if not isinstance(rows, bytes):
         rows = b"".join(b"\0" + row.astype(">u2" if depth == 16 else "u1").tobytes() for row in rows)
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
@@ -85,7 +85,7 @@ def srgb_profile():
 
 
 def write_ycck(path, cmyk):
-    """Write (h, w, 4) inks as an Adobe YCCK JPEG, which stores them inverted and turned into luma and chroma."""
+    """Write (h, w, 4) inks as an Adobe YCCK JPEG, which stores them inverted, as luma and chroma."""
     luma = np.asarray(Image.fromarray(np.ascontiguousarray(cmyk[..., :3])).convert("YCbCr"))
     picture = Image.frombytes("CMYK", cmyk.shape[1::-1], np.dstack([255 - luma, cmyk[..., 3:]]).tobytes())
     picture.save(path, "JPEG", quality=100, subsampling=0)

@@ -63,14 +63,14 @@ def test_a_large_jpeg_is_turned_after_its_reduced_decode(tmp_path):
 
 
 def late_exif(content):
-    """Move the EXIF chunk of a PNG behind its pixels."""
+    """Move the EXIF chunk of a PNG after its pixels."""
     start = content.index(b"eXIf") - 4
     stop = start + int.from_bytes(content[start : start + 4]) + 12
     end = content.rindex(b"IEND") - 4
     return content[:start] + content[stop:end] + content[start:stop] + content[end:]
 
 
-def test_an_orientation_behind_a_pngs_pixels_counts(tmp_path):
+def test_an_orientation_after_a_pngs_pixels_counts(tmp_path):
     exif = Image.Exif()
     exif[274] = 6
     stream = io.BytesIO()
@@ -117,7 +117,7 @@ def test_32_bits_are_scaled_by_their_own_range_which_is_noted(tmp_path, kind, na
     assert np.abs(pixels_of(view)[..., 0] - (values + 500.0) / 2000 * 255).max() <= 0.51
 
 
-def test_a_float_tiff_may_hold_what_is_not_finite(tmp_path):
+def test_a_float_tiff_may_hold_infinities_and_nan(tmp_path):
     values = np.array([[0, 1, 2, np.nan, np.inf, -np.inf]], np.float32)
     Image.fromarray(values).save(tmp_path / "a.tif")
     view = open_view(tmp_path / "a.tif", READING)
@@ -207,7 +207,7 @@ def test_srgbs_own_profile_costs_and_changes_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp", "png", "tif", "avif"])
-def test_of_several_frames_the_first_is_read_and_noted(tmp_path, ending):
+def test_the_first_of_several_frames_is_read_and_noted(tmp_path, ending):
     frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "lime", "blue")]
     frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:])
     view = open_view(tmp_path / f"a.{ending}", READING)
@@ -215,7 +215,7 @@ def test_of_several_frames_the_first_is_read_and_noted(tmp_path, ending):
     np.testing.assert_allclose(view.thumbnail(4, 4)[0, 0], (255, 0, 0), atol=6)
 
 
-def test_the_second_picture_in_a_cameras_file_is_no_frame(tmp_path):
+def test_the_second_picture_in_a_cameras_file_is_not_a_frame(tmp_path):
     picture = Image.fromarray(smooth(64, 64))
     picture.save(tmp_path / "a.mpo", save_all=True, append_images=[picture])
     assert open_view(tmp_path / "a.mpo", READING).notes == ()
@@ -224,7 +224,7 @@ def test_the_second_picture_in_a_cameras_file_is_no_frame(tmp_path):
 @pytest.mark.parametrize(
     "kind", ["PNG", "GIF", "WEBP", "TIFF", "BMP", "JPEG2000", "AVIF", "PPM", "TGA", "QOI", "PSD", "ICO"]
 )
-def test_content_counts_not_the_ending(tmp_path, kind):
+def test_content_decides_not_the_extension(tmp_path, kind):
     if kind == "PSD":  # a single grey pixel; Pillow doesn't write this format
         header = b"8BPS\0\1" + bytes(6) + b"\0\1\0\0\0\1\0\0\0\1\0\x08\0\1" + bytes(12) + b"\0\0\x7f"
         (tmp_path / "a.jpg").write_bytes(header)
@@ -261,7 +261,7 @@ def test_bytes_and_open_files_are_read_like_paths(tmp_path):
         assert not file.closed
 
 
-def test_bytes_that_can_not_be_read_get_a_sentence(tmp_path):
+def test_bytes_that_can_not_be_read_get_a_message(tmp_path):
     with pytest.raises(PictureError, match=r"^The picture is empty \(0 bytes\)\.$"):
         open_view(b"", READING)
     with pytest.raises(PictureError, match=r"^The picture is not a picture of a known format"):
@@ -271,7 +271,7 @@ def test_bytes_that_can_not_be_read_get_a_sentence(tmp_path):
         open_view(file, READING)
 
 
-def sentence(path, reading=READING):
+def message_for(path, reading=READING):
     with pytest.raises(PictureError) as caught:
         open_view(path, reading)
     assert str(path) in str(caught.value)
@@ -287,79 +287,80 @@ def sentence(path, reading=READING):
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
     ],
 )
-def test_what_is_no_picture_gets_a_sentence(tmp_path, content):
+def test_a_file_that_is_not_a_picture_gets_a_message(tmp_path, content):
     (tmp_path / "a.jpg").write_bytes(content)
-    assert sentence(tmp_path / "a.jpg") == "is not a picture of a known format, or its header is damaged."
+    assert message_for(tmp_path / "a.jpg") == "is not a picture of a known format, or its header is damaged."
 
 
-def test_an_empty_file_gets_a_sentence(tmp_path):
+def test_an_empty_file_gets_a_message(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"")
-    assert sentence(tmp_path / "a.jpg") == "is empty (0 bytes)."
+    assert message_for(tmp_path / "a.jpg") == "is empty (0 bytes)."
 
 
-def test_a_file_shorter_than_any_signature_gets_a_sentence(tmp_path):
+def test_a_file_shorter_than_any_signature_gets_a_message(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"x")
-    assert sentence(tmp_path / "a.jpg").startswith("is not a picture of a known format")
+    assert message_for(tmp_path / "a.jpg").startswith("is not a picture of a known format")
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "gif", "webp", "tif", "bmp", "jp2", "avif"])
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_a_truncated_file_gets_a_sentence(tmp_path, ending, share):
+def test_a_truncated_file_gets_a_message(tmp_path, ending, share):
     path = tmp_path / f"a.{ending}"
     Image.fromarray(noise(64, 64)).save(path)
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
-    assert sentence(path).startswith(
+    assert message_for(path).startswith(
         ("is damaged or cut short: ", "is not a picture of a known format, or its header is")
     )
 
 
-def test_heic_without_its_package_names_what_to_install(tmp_path, monkeypatch):
+def test_heic_without_its_package_names_the_package(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pillow_heif", None)
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
     (tmp_path / "a.jpg").write_bytes(b"\0\0\0\x18ftypheic" + bytes(90))
     assert (
-        sentence(tmp_path / "a.jpg") == "is HEIC or HEIF, which needs one more package: pip install 'lookwhere[heif]'."
+        message_for(tmp_path / "a.jpg")
+        == "is HEIC or HEIF, which needs one more package: pip install 'lookwhere[heif]'."
     )
 
 
-def test_avif_without_its_library_names_what_to_install(tmp_path, monkeypatch):
+def test_avif_without_its_library_names_the_package(tmp_path, monkeypatch):
     Image.init()
     monkeypatch.setitem(Image.OPEN, "AVIF", (Image.OPEN["AVIF"][0], lambda start: "not built with libavif"))
     Image.fromarray(noise(8, 8)).save(tmp_path / "a.avif")
-    assert sentence(tmp_path / "a.avif") == "is AVIF, which needs a newer Pillow: pip install -U pillow."
+    assert message_for(tmp_path / "a.avif") == "is AVIF, which needs a newer Pillow: pip install -U pillow."
 
 
-def test_a_bomb_is_refused_by_its_header(tmp_path):
+def test_a_decompression_bomb_is_refused_by_its_header(tmp_path):
     write_png(tmp_path / "a.png", 60_000, 60_000, 8, 2, bytes(1000))
-    assert sentence(tmp_path / "a.png") == (
+    assert message_for(tmp_path / "a.png") == (
         "is 60000 x 60000 = 3,600,000,000 pixels, more than the 250,000,000 that are read; "
         "raise --max-pixels if you trust the file."
     )
 
 
-def test_our_limit_governs_and_not_pillows(tmp_path, monkeypatch):
+def test_our_limit_applies_instead_of_pillows(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     for ending in ("jpg", "png", "tif", "webp", "gif", "bmp"):
         Image.new("RGB", (100, 100)).save(tmp_path / f"a.{ending}")
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert open_view(tmp_path / f"a.{ending}", Reading(16, 224, max_pixels=10_000)).size == (100, 100)
-        assert "more than the 9,999 that are read" in sentence(
+        assert "more than the 9,999 that are read" in message_for(
             tmp_path / f"a.{ending}", Reading(16, 224, max_pixels=9_999)
         )
     assert Image.MAX_IMAGE_PIXELS == 50
 
 
-def test_a_giant_inside_an_icon_is_seen(tmp_path, monkeypatch):
+def test_a_giant_inside_an_icon_is_detected(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     write_png(tmp_path / "a.png", 5000, 5000, 8, 2, bytes(100))
     giant = (tmp_path / "a.png").read_bytes()
     entry = b"\x10\x10\0\0\1\0\x20\0" + len(giant).to_bytes(4, "little") + (22).to_bytes(4, "little")
     (tmp_path / "a.ico").write_bytes(b"\0\0\1\0\1\0" + entry + giant)
-    assert "--max-pixels" in sentence(tmp_path / "a.ico", Reading(16, 224, max_pixels=10_000))
+    assert "--max-pixels" in message_for(tmp_path / "a.ico", Reading(16, 224, max_pixels=10_000))
 
 
-def test_pillows_limit_comes_back_when_the_last_reader_leaves(monkeypatch):
+def test_pillows_limit_is_restored_after_the_last_reader(monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
     first, second = pillow_limit(100), pillow_limit(300)
     first.__enter__()
@@ -373,19 +374,19 @@ def test_pillows_limit_comes_back_when_the_last_reader_leaves(monkeypatch):
         assert Image.MAX_IMAGE_PIXELS is None
 
 
-def test_what_the_system_refuses_gets_a_sentence(tmp_path, monkeypatch):
+def test_files_that_can_not_be_opened_get_a_message(tmp_path, monkeypatch):
     (tmp_path / "folder.jpg").mkdir()
-    assert sentence(tmp_path / "folder.jpg") == "is a folder, not a picture."
-    assert sentence(tmp_path / "gone.jpg") == "is not there."
+    assert message_for(tmp_path / "folder.jpg") == "is a folder, not a picture."
+    assert message_for(tmp_path / "gone.jpg") == "is not there."
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")
-    assert sentence(tmp_path / "loop.jpg") == "can't be opened: Too many levels of symbolic links."
+    assert message_for(tmp_path / "loop.jpg") == "can't be opened: Too many levels of symbolic links."
     (tmp_path / "shut.jpg").write_bytes(b"")
     (tmp_path / "shut.jpg").chmod(0)
     if not os.access(tmp_path / "shut.jpg", os.R_OK):
-        assert sentence(tmp_path / "shut.jpg") == "may not be read: permission denied."
+        assert message_for(tmp_path / "shut.jpg") == "may not be read: permission denied."
 
 
-def test_a_sentence_is_printable_whatever_the_name():
+def test_messages_escape_unprintable_names():
     with pytest.raises(PictureError) as caught:
         open_view(os.fsdecode(b"/nowhere/new\nline\xff\x1b[31m.jpg"), READING)
     assert str(caught.value) == "'/nowhere/new\\nline\\udcff\\x1b[31m.jpg' is not there."

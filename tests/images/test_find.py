@@ -7,7 +7,7 @@ from PIL import Image
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.find import find_pictures
-from lookwhere_cli.images.formats import is_picture_bytes
+from lookwhere_cli.images.formats import FORMATS, is_picture_bytes, named_like_picture
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.images.names import StandardInput
 from lookwhere_cli.images.view import open_view
@@ -17,7 +17,7 @@ PNG_START = b"\x89PNG\r\n\x1a\n" + bytes(24)
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """An empty working directory, so that relative paths can be told."""
+    """An empty working directory, so that relative paths work."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -33,7 +33,7 @@ def test_a_folder_is_searched_to_any_depth_in_natural_order(folder):
     assert find_pictures(["d"]) == ["d/Img1.png", "d/img2.JPG", "d/img3/a.heic", "d/img3/b.webp", "d/img10.jpg"]
 
 
-def test_in_a_folder_only_pictures_count_by_ending_or_first_bytes(folder):
+def test_a_folders_pictures_are_known_by_extension_or_first_bytes(folder):
     put(folder, "d/labels.csv", "d/run.py", "d/README.md", "d/empty", "d/BMI.csv", content=b"BMI,age\n" * 9)
     put(folder, "d/Thumbs.db", "d/.DS_Store", content=b"\xd0\xcf\x11\xe0" + bytes(60))
     put(folder, "d/.hidden.jpg", "d/._a.jpg", "d/.git/a.jpg")
@@ -50,16 +50,26 @@ def test_in_a_folder_only_pictures_count_by_ending_or_first_bytes(folder):
         b"BM\x9a\0\0\0\0\0\0\0\x36\0\0\0\x28\0\0\0", b"\0\0\0\x0cjP  \r\n\x87\n", b"qoif",
     ],
 )  # fmt: skip
-def test_first_bytes_of_each_kind_are_known(folder, start):
+def test_the_first_bytes_of_each_format_are_known(folder, start):
     put(folder, "d/x", content=start + bytes(32))
     assert find_pictures(["d"]) == ["d/x"]
+
+
+def test_the_extensions_of_each_format_are_known():
+    Image.init()
+    rare = {".bw", ".rgb", ".rgba", ".icb", ".vda", ".vst", ".j2c", ".jpc"}  # also other programs' raw data
+    known = {extension for extension, kind in Image.registered_extensions().items() if kind in FORMATS} - rare
+    for extension in known | {".heic", ".heics", ".heif", ".hif", ".mpo"}:
+        assert named_like_picture(f"a{extension}")
+        assert named_like_picture(f"a{extension.upper()}")
+        assert not named_like_picture(f"a{extension}x")
 
 
 @pytest.mark.parametrize(
     "kind",
     ["JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM", "QOI", "DDS", "DIB"],
 )
-def test_the_first_bytes_of_a_picture_are_a_pictures(kind):
+def test_first_bytes_of_files_that_pillow_writes_are_known(kind):
     stream = io.BytesIO()
     Image.new("RGB", (5, 4)).save(stream, kind)
     assert is_picture_bytes(stream.getvalue()[:32]) == (kind != "DIB")  # DIB has no signature
@@ -68,7 +78,7 @@ def test_the_first_bytes_of_a_picture_are_a_pictures(kind):
 @pytest.mark.parametrize(
     "text", [b"", b"photos/a.jpg\n", b"BM is no bitmap", b"P1 is no bitmap either", b"RIFF\x10\0\0\0WAVEfmt "]
 )
-def test_other_first_bytes_are_not(text):
+def test_other_first_bytes_are_not_a_pictures(text):
     assert not is_picture_bytes(text.ljust(32, b" "))
 
 
@@ -86,7 +96,7 @@ def test_each_real_file_comes_once_in_the_order_of_the_inputs(folder):
     ]  # fmt: skip
 
 
-def test_loops_and_dangling_links_end_quietly(folder):
+def test_link_loops_and_dangling_links_are_skipped(folder):
     put(folder, "d/a.jpg")
     (folder / "d/loop").symlink_to(folder / "d")
     (folder / "d/self.jpg").symlink_to("self.jpg")
@@ -98,14 +108,14 @@ def test_loops_and_dangling_links_end_quietly(folder):
     assert find_pictures(["d"]) == ["d/a.jpg", "d/z/b.jpg"]
 
 
-def test_awkward_names_are_found(folder):
+def test_unusual_names_are_found(folder):
     names = ["-x.jpg", "q\"uo'te.jpg", "new\nline.jpg", "spa ce.jpg", os.fsdecode(b"caf\xe9.jpg"), "a[1].jpg"]
     put(folder, *(f"d/{name}" for name in names))
     assert sorted(find_pictures(["d"])) == sorted(f"d/{name}" for name in names)
     assert find_pictures(["d/a[1].jpg"]) == ["d/a[1].jpg"]
 
 
-def test_a_folder_named_like_a_picture_is_searched_and_an_empty_one_handed_on(folder):
+def test_a_folder_named_like_a_picture_is_searched_and_an_empty_one_is_returned(folder):
     put(folder, "d/a.jpg/inside.png", "d/b.jpg")
     (folder / "d/empty.jpg").mkdir()
     assert find_pictures(["d"]) == ["d/a.jpg/inside.png", "d/b.jpg", "d/empty.jpg"]
@@ -165,7 +175,7 @@ def test_a_list_on_standard_input_may_begin_like_a_picture(folder, content):
     assert find_pictures(["-"], io.BytesIO(content)) == ["GIF89a", "b.jpg"]
 
 
-def test_standard_input_that_is_neither_is_a_list(folder):
+def test_standard_input_without_a_pictures_first_bytes_is_a_list(folder):
     with pytest.raises(UsageError, match=r"Line 1 of standard input: 'gone\.jpg' is not there"):
         find_pictures(["-"], io.BytesIO(b"gone.jpg\n"))
 
@@ -192,7 +202,7 @@ def test_standard_input_is_the_default(folder, monkeypatch):
         ("x" * 5000, f"'{'x' * 5000}' is not there."),
     ],
 )  # fmt: skip
-def test_what_can_not_be_found_gets_a_sentence(folder, given, sentence):
+def test_missing_paths_get_a_message(folder, given, sentence):
     put(folder, "holiday.jpg", "photos/notes.txt", "blank.lst")
     (folder / "list.txt").write_text("holiday.jpg\ngone.jpg\n")
     with pytest.raises(UsageError) as caught:
@@ -200,7 +210,7 @@ def test_what_can_not_be_found_gets_a_sentence(folder, given, sentence):
     assert str(caught.value) == sentence
 
 
-def test_an_unreadable_folder_is_refused_by_name_and_passed_over_below(folder, monkeypatch):
+def test_an_unreadable_folder_is_an_error_if_named_and_skipped_below(folder, monkeypatch):
     put(folder, "d/a.jpg", "d/shut/b.jpg")
     scandir = os.scandir
 

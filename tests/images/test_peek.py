@@ -39,7 +39,7 @@ def test_the_size_of_a_picture_whose_pixels_are_missing(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "sentence"), [(b"", "is empty"), (b"text", "not a picture of a known format")])
-def test_what_is_no_picture_has_no_size(tmp_path, content, sentence):
+def test_a_file_that_is_not_a_picture_has_no_size(tmp_path, content, sentence):
     (tmp_path / "a.jpg").write_bytes(content)
     with pytest.raises(PictureError, match=rf"a.jpg' .*{sentence}"):
         displayed_size(tmp_path / "a.jpg")
@@ -81,7 +81,7 @@ def test_the_estimate_before_a_decode_counts_the_reduced_size(kind, returned):
     assert estimates == [pytest.approx(4 * pixels * returned + view.nbytes + 12 * band, rel=0.02)]
 
 
-# The kernel's own mark of the process, since resource.getrusage hands a child its parent's peak.
+# From the kernel's record of the process: resource.getrusage starts a child at its parent's peak.
 DECODE = """
 import sys
 from pathlib import Path

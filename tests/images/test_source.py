@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -34,7 +36,7 @@ class Named(Gradient):
     notes = ("no microns per pixel",)
 
 
-def test_a_source_of_ones_own_needs_a_size_and_read_only():
+def test_any_object_with_size_and_read_is_a_source():
     view = open_view(Gradient(50_000, 100_000), READING)
     assert (view.size, view.path, view.notes, view.nbytes) == ((50_000, 100_000), "", (), 0)
     assert (view.grid, view.box) == ((10, 19), (0, 0, 100_000, 50_000))
@@ -45,6 +47,17 @@ def test_a_source_of_ones_own_needs_a_size_and_read_only():
     np.testing.assert_allclose(patches[0, -1, -1], (249, 249, 7), atol=1)
     np.testing.assert_allclose(patches[1, 0, 0], (0, 0, 7), atol=1)
     np.testing.assert_allclose(patches[2, 8, 8], (1.5 / 19 * 250, 1.5 / 10 * 250, 7), atol=1)
+
+
+def test_the_source_in_the_documentation_works():
+    page = (Path(__file__).parents[2] / "docs" / "pictures.md").read_text()
+    code = page.partition("## Sources")[2].partition("```python\n")[2].partition("```")[0]
+    names = {}
+    exec(code, names)
+    view = open_view(names["Camera"](), READING)
+    assert view.size == (30_000, 40_000)
+    assert view.thumbnail(12, 16).shape == (12, 16, 3)
+    assert view.patches(np.array([0, 15]))[:, 0, 0, 0].tolist() == [0, 239]
 
 
 def test_each_cell_of_a_source_is_read_alone():
@@ -76,7 +89,7 @@ def test_the_alias_filter_reads_a_source_at_the_grids_size():
         (None, "NoneType"),
     ],
 )
-def test_a_source_that_returns_something_else_gets_a_sentence(returned, kind):
+def test_a_source_that_returns_something_else_gets_a_message(returned, kind):
     source = Named(20, 20)
     source.read = lambda box, height, width: returned
     with pytest.raises(
@@ -123,14 +136,14 @@ def test_a_decoded_source_reads_any_box(height, width, data):
     np.testing.assert_array_equal(pixels, expected)
 
 
-def test_a_decoded_source_tells_its_bytes():
+def test_a_decoded_source_counts_its_bytes():
     view = view_of(noise(40, 50), READING, "a.jpg")
     assert view.nbytes == view.source.nbytes == 3 * 40 * 50
     assert isinstance(view.source, DecodedSource)
     assert isinstance(view.source, CellSource)
 
 
-def test_outside_of_what_was_decoded_nothing_can_be_read():
+def test_a_box_outside_of_what_was_decoded_is_an_error():
     view = view_of(smooth(100, 1000), Reading(4, 40, "crop", crop_share=0.5))
     view.source.read((480, 40, 520, 60), 10, 10)
     for box in ((0, 40, 520, 60), (480, 40, 990, 60)):

@@ -86,7 +86,7 @@ def test_all_cells_are_cut_exactly_and_repeatedly():
         np.testing.assert_array_equal(view.patches(cells), whole(picture, view, 16)[cells])
 
 
-def test_of_no_cells_there_are_no_patches():
+def test_no_cells_give_no_patches():
     assert view_of(noise(30, 40), READING).patches(np.array([], dtype=np.int64)).shape == (0, 16, 16, 3)
 
 
@@ -117,7 +117,7 @@ def test_alias_is_torchs_bilinear_interpolation(height, width, rows, columns):
     np.testing.assert_allclose(resized, expected, atol=2e-3)
 
 
-def test_an_aliased_thumbnail_comes_from_the_picture_at_the_models_size():
+def test_an_aliased_thumbnail_is_made_from_the_picture_at_the_grids_size():
     picture = Image.fromarray(noise(300, 400))
     reading = Reading(16, 224, thumbnail_filter="alias")
     at_size = np.asarray(
@@ -127,7 +127,7 @@ def test_an_aliased_thumbnail_comes_from_the_picture_at_the_models_size():
 
 
 @pytest.mark.parametrize(("side", "divisor"), [(223, 1), (448, 2), (895, 2), (896, 4), (1800, 8)])
-def test_a_jpeg_is_decoded_no_larger_than_the_grid_needs(tmp_path, side, divisor):
+def test_a_jpeg_is_decoded_at_the_smallest_size_that_fills_the_grid(tmp_path, side, divisor):
     """The reduced decode stays within 3 levels of the full one on average, 16 for all but 1 % of the values."""
     picture = Image.fromarray(smooth(side, side))
     picture.save(tmp_path / "a.jpg", quality=95)
@@ -217,17 +217,17 @@ def test_a_float_array_beyond_one_is_scaled_by_its_finite_range():
 
 
 @pytest.mark.parametrize("shape", [(4,), (4, 5, 2), (4, 5, 3, 1), (0, 5), (5, 0, 3), ()])
-def test_an_array_of_another_shape_is_no_picture(shape):
+def test_an_array_of_another_shape_is_refused(shape):
     with pytest.raises(PictureError, match=f"shape {shape!r}".replace("(", r"\(").replace(")", r"\)")):
         view_of(np.zeros(shape, np.uint8), READING)
 
 
-def test_an_array_of_another_type_is_no_picture():
+def test_an_array_of_another_type_is_refused():
     with pytest.raises(PictureError, match="'scan 3' holds int64"):
         view_of(np.zeros((4, 4), np.int64), READING, "scan 3")
 
 
-def test_a_pillow_image_is_turned_but_left_as_it_is():
+def test_a_pillow_image_is_read_turned_but_not_changed():
     picture = Image.fromarray(noise(20, 30)).convert("P")
     exif = picture.getexif()
     exif[274] = 6
@@ -237,7 +237,7 @@ def test_a_pillow_image_is_turned_but_left_as_it_is():
     assert (picture.size, picture.mode, picture.tobytes()) == ((30, 20), "P", before)
 
 
-def test_a_path_may_be_of_any_kind(tmp_path):
+def test_a_path_may_hold_any_bytes(tmp_path):
     name = os.fsencode(tmp_path) + b"/caf\xe9\n.png"
     Image.fromarray(noise(4, 4)).save(os.fsdecode(name), "PNG")
     assert os.fsencode(open_view(os.fsdecode(name), READING).path) == name
