@@ -7,7 +7,7 @@ import pytest
 
 from lookwhere_cli.checkpoints import transfer
 from lookwhere_cli.checkpoints.progress import ignore_progress
-from lookwhere_cli.checkpoints.transfer import ATTEMPTS, RemoteFile, fetch, has_digest
+from lookwhere_cli.checkpoints.transfer import ATTEMPTS, PAUSE, RemoteFile, fetch, has_digest
 from lookwhere_cli.errors import ModelError
 
 CONTENT = bytes(range(256)) * 400
@@ -22,10 +22,10 @@ def remote(hub, home):
 
 
 @pytest.fixture
-def pauses(monkeypatch):
-    """The pauses between attempts, which take no time."""
+def pauses(home, monkeypatch):
+    """The lengths of all pauses between attempts, in seconds; no time passes."""
     pauses = []
-    monkeypatch.setattr(transfer, "PAUSE", 0.5)
+    monkeypatch.setattr(transfer, "PAUSE", PAUSE)
     monkeypatch.setattr(transfer.time, "sleep", pauses.append)
     return pauses
 
@@ -90,7 +90,7 @@ def test_a_server_that_announces_too_few_bytes_is_asked_for_the_rest(hub, remote
     hub.faults.short_length = True
     fetch(remote, tmp_path / "big.pt", ignore_progress)
     assert (tmp_path / "big.pt").read_bytes() == CONTENT
-    assert len(pauses) == len(hub.ranges()) - 1 > 2 and set(pauses) == {0.5}
+    assert len(pauses) == len(hub.ranges()) - 1 > 2 and set(pauses) == {1.0}
 
 
 def test_more_bytes_than_listed_are_not_read_to_the_end(hub, remote, tmp_path, monkeypatch):
@@ -133,7 +133,7 @@ def test_five_attempts_in_a_row_without_a_byte_are_the_last(remote, tmp_path, mo
     monkeypatch.setattr(transfer, "_append", refuse)
     with pytest.raises(ModelError, match=rf"broke \(refused\) after 0 of {len(CONTENT)} bytes of 'big.pt'"):
         fetch(remote, tmp_path / "big.pt", ignore_progress)
-    assert len(attempts) == ATTEMPTS == 5 and pauses == [0.5] * 4
+    assert len(attempts) == ATTEMPTS == 5 and pauses == [1.0] * 4
     assert (tmp_path / "big.pt.partial").exists()
 
 
