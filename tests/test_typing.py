@@ -1,6 +1,5 @@
 """What a user's type checker knows: the package has types, which reach it through the installed wheel."""
 
-import re
 import subprocess
 import sys
 
