@@ -1,4 +1,4 @@
-"""What README, docs and examples say must be so: commands, files, fields, exit codes, the tree, the Python in them."""
+"""README, docs and examples agree with the code: commands, links, fields, exit codes, source tree, Python blocks."""
 
 import inspect
 import re
@@ -31,7 +31,7 @@ README = PAGES[0].read_text()
 
 def blocks(text, language):
     fenced = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    return [block for named, block in fenced if named == language]
+    return [block for name, block in fenced if name == language]
 
 
 def shell_lines():
@@ -42,7 +42,7 @@ def shell_lines():
 
 
 def commands():
-    """All commands of ours in them, each as a list of words."""
+    """Yield each `lookwhere` command on these pages as a list of its words, without the first."""
     for line in shell_lines():
         words = shlex.shlex(line, posix=True, punctuation_chars=True)
         words.whitespace_split = True
@@ -56,44 +56,44 @@ def commands():
 
 
 @pytest.mark.parametrize("words", sorted(set(map(tuple, commands()))), ids=" ".join)
-def test_each_command_is_understood(lookwhere, words):
-    ran = lookwhere(*words, "--help")
-    assert ran.code == 0, ran.err
-    assert "Usage: lookwhere" in ran.out and (words[0].startswith("-") or words[0] in ran.out)
+def test_each_command_is_valid(lookwhere, words):
+    result = lookwhere(*words, "--help")
+    assert result.code == 0, result.err
+    assert "Usage: lookwhere" in result.out and (words[0].startswith("-") or words[0] in result.out)
 
 
-def test_an_unknown_option_would_be_noticed(lookwhere):
+def test_an_unknown_option_is_an_error_even_with_help(lookwhere):
     assert lookwhere("classify", "photos/", "--no-such-option", "--help").code == 2
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_each_file_that_is_linked_is_there(page):
+def test_each_linked_file_exists(page):
     for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
         assert target.startswith("https://") or (page.parent / target).exists(), target
 
 
-def test_the_tree_names_the_rooms_that_are_there():
+def test_the_tree_lists_the_rooms_and_modules():
     tree = next(block for block in blocks(README, "") if "lookwhere_cli/" in block)
-    named = set(re.findall(r"^  (\S+?)/? ", tree, re.MULTILINE))
+    listed = set(re.findall(r"^  (\S+?)/? ", tree, re.MULTILINE))
     package = ROOT / "lookwhere_cli"
     rooms = {room.parent.name for room in package.glob("*/__init__.py")}
-    assert named == rooms | {module.name for module in package.glob("*.py")}
+    assert listed == rooms | {module.name for module in package.glob("*.py")}
     for folder in re.findall(r"^(\S+)/", tree, re.MULTILINE):
         assert (ROOT / folder).is_dir(), folder
 
 
-def test_the_exit_codes_are_those_of_the_failures():
+def test_the_exit_codes_match_the_errors():
     listed = set(map(int, re.findall(r"^\| (\d+) \|", README, re.MULTILINE)))
     raised = {kind.exit_code for kind in vars(errors).values() if inspect.isclass(kind)}
     assert listed == raised | {0, 130}
 
 
-def test_the_fields_are_those_of_the_rows():
+def test_the_fields_match_the_columns_of_rows():
     table = (ROOT / "docs" / "rows.md").read_text().partition("## In each format")[0]
     assert tuple(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == COLUMNS
 
 
-def test_the_options_are_those_of_load():
+def test_the_options_match_the_fields_of_options():
     text = (ROOT / "docs" / "python.md").read_text()
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [field.name for field in fields(Options)]
 
@@ -104,7 +104,7 @@ def tiny_by_default(model_folder, monkeypatch):
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "python.md"], ids=lambda page: page.name)
-def test_the_python_in_it_runs(tiny_by_default, photos, tmp_path, monkeypatch, page):
+def test_python_blocks_run(tiny_by_default, photos, tmp_path, monkeypatch, page):
     for name in ("a", "b"):
         Image.open(photos / "0.png").save(tmp_path / f"{name}.jpg")
     monkeypatch.chdir(tmp_path)
@@ -121,7 +121,7 @@ def test_the_example_prints_a_line_per_picture(tiny_by_default, photos, tmp_path
     assert "looked first at row" in good and bad.startswith(f"{tmp_path / 'bad.png'}: ") and "looked" not in bad
 
 
-def test_the_examples_are_small_and_each_has_its_terms():
+def test_the_examples_are_small_and_their_terms_are_listed():
     pictures = sorted((ROOT / "examples").glob("*.jpg"))
     assert 5 <= len(pictures) <= 7
     assert all(picture.stat().st_size < 150_000 for picture in pictures)

@@ -1,4 +1,4 @@
-"""The `lookwhere` command: its subcommands, and how failures end."""
+"""The `lookwhere` command: its subcommands, and the message and exit code of each failure."""
 
 import errno
 import os
@@ -44,8 +44,8 @@ app.command()(bench)
 app.add_typer(models.app, name="models")
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from lookwhere_cli import __version__
 
         typer.echo(f"lookwhere {__version__}")
@@ -55,10 +55,10 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _lookwhere(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Say what is in pictures, having looked only where it matters.
+    """Analyse large pictures by reading only the parts that matter.
 
     Examples:
 
@@ -69,24 +69,24 @@ def _lookwhere(
 
 
 def main() -> None:
-    """Run the command line; every failure ends in a sentence on stderr and the documented exit code."""
+    """Run the command line. A failure prints one sentence to stderr and exits with its documented code."""
     try:
         app(prog_name="lookwhere")
     except LookWhereError as failure:
         if isinstance(failure, OutputError):
             _drop_stdout()
         _end(failure, f"{failure}", failure.exit_code)
-    except KeyboardInterrupt:  # outside of a command, while modules are imported
+    except KeyboardInterrupt:  # while modules are imported, before a command runs
         sys.exit(INTERRUPTED)
     except Exception as failure:
-        if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:  # stdout's; files say so themselves
+        if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:  # a file raises OutputError
             _drop_stdout()
-            _end(failure, "Writing 'standard output' failed: no space left; make room or choose another place.", 1)
-        _end(failure, f"this should not happen ({type(failure).__name__}: {failure}); --debug shows where it did.", 1)
+            _end(failure, "Writing 'standard output' failed: no space left; free some, or write elsewhere.", 1)
+        _end(failure, f"unexpected {type(failure).__name__}: {failure}; --debug shows the traceback.", 1)
 
 
 def _end(failure: Exception, sentence: str, code: int) -> NoReturn:
-    """Exit with a sentence, below the traceback where `--debug` asks for it."""
+    """Print the sentence, after the traceback if `--debug` was given, and exit."""
     if "--debug" in sys.argv:
         lines = "".join(traceback.format_exception(failure)).rstrip("\n").split("\n")
         print(*map(on_one_line, lines), sep="\n", file=sys.stderr)
@@ -95,6 +95,6 @@ def _end(failure: Exception, sentence: str, code: int) -> NoReturn:
 
 
 def _drop_stdout() -> None:
-    """What stdout still holds can't be written; without this Python would complain of it at exit."""
+    """Discard what standard output still buffers: it can't be written, and Python would report that at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""`lookwhere classify`: what is in each picture."""
+"""`lookwhere classify`: labels for each picture."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def classify(
         typer.Option(metavar="FORMAT", help="text, json, jsonl, csv or parquet.", rich_help_panel=OUTPUT),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write to a file instead.", rich_help_panel=OUTPUT)
+        Path | None, typer.Option(metavar="FILE", help="Write the rows to a file.", rich_help_panel=OUTPUT)
     ] = None,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
@@ -50,7 +50,7 @@ def classify(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Say what is in each picture, reading only the patches that matter.
+    """Label each picture, reading only the patches that matter.
 
     Examples:
 

@@ -206,7 +206,8 @@ def _show(results: Mapping[str, Any]) -> None:
 
     console = make_console()
     shown = columns(results, console.width)
-    best = "" if any(title == "front" for title, _ in shown) else " Bold: nobody is as good for less."
+    bold = " Bold: no other candidate is as accurate for fewer multiply-adds."
+    best = "" if any(title == "front" for title, _ in shown) else bold
     console.print(terminal_table(shown, results["points"], "front", caption(results, shown) + best))
 
 

@@ -1,4 +1,4 @@
-"""`lookwhere explain`: where the model looked, and what that did to its answer."""
+"""`lookwhere explain`: where the model looked, what it predicted from that, and what it cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
 
 TITLE = "Where the model looked"
-PAGE_SIDE = 1600  # pixels of a picture's longer side, at most, before the page shrinks it
+PAGE_SIDE = 1600  # pixels; the page shows pictures with at most this longer side
 
 if TYPE_CHECKING:
     from lookwhere_cli.explain import Explanation
@@ -51,13 +51,13 @@ def explain(
         ),
     ] = None,
     html: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="One page to play with k.", rich_help_panel=OUTPUT)
+        Path | None, typer.Option(metavar="FILE", help="Interactive page with a slider for k.", rich_help_panel=OUTPUT)
     ] = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Show where the model looked: the map, the best cells, what was read and what it cost.
+    """Show where the model looked: the selector map, the best cells, labels and cost.
 
     Examples:
 
@@ -89,7 +89,7 @@ def _explain_all(
     add_to_page: Callable[[Predictor, Explanation], None],
     quiet: bool,
 ) -> int:
-    """Show, draw and add to the page every picture; return the number of those that failed."""
+    """Print each picture's card, draw its overlay and add it to the page. Return the number of failed pictures."""
     from lookwhere_cli.cli.cards import explanation_card
 
     console, messages = make_console(), make_console(stderr=True)
@@ -110,12 +110,12 @@ def _explain_all(
 
 
 def _overlay_files(pictures: Sequence[str], out: Path | None, overwrite: bool) -> dict[str, Path]:
-    """Return the file of each picture's overlay. Raises UsageError for one that exists already."""
+    """Return the overlay file of each picture. Raises UsageError if one exists already."""
     if out is None:
         return {}
     if len(pictures) == 1 and not out.is_dir():
         if out.suffix.lower() != ".png":
-            raise UsageError(f"--out {str(out)!r}: an overlay is a PNG; give a name that ends in .png.")
+            raise UsageError(f"--out {str(out)!r}: an overlay is a PNG; use a name that ends in .png.")
         files = {pictures[0]: out}
     else:
         files = {path: out / f"{name}.png" for path, name in zip(pictures, _names(pictures), strict=True)}
@@ -126,7 +126,7 @@ def _overlay_files(pictures: Sequence[str], out: Path | None, overwrite: bool) -
 
 
 def _names(pictures: Sequence[str]) -> list[str]:
-    """Return the pictures' names without their endings, numbered where two are the same."""
+    """Return the file names without extensions; repeated names are numbered."""
     names: list[str] = []
     taken: set[str] = set()
     for path in pictures:
@@ -154,7 +154,7 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
 
 @contextmanager
 def _page_writer(file: Path | None, pictures: int) -> Iterator[Callable[[Predictor, Explanation], None]]:
-    """Yield a function that adds a picture to the page, which begins with the first; Ctrl-C keeps what it has."""
+    """Yield a function that adds a picture to the page, which begins with the first; Ctrl-C completes the file."""
     with ExitStack() as opened:
         write: list[Callable[[PagePicture], None]] = []
 

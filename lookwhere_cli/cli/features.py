@@ -1,4 +1,4 @@
-"""`lookwhere features`: what a frozen model makes of pictures, as arrays to train heads on."""
+"""`lookwhere features`: the features that a frozen model computes, as arrays in a file."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def features(
     paths: options.Paths,
     out: Annotated[
         Path,
-        typer.Option(metavar="FILE", help="Ends in .safetensors or .parquet.", rich_help_panel=OUTPUT),
+        typer.Option(metavar="FILE", help="File that ends in .safetensors or .parquet.", rich_help_panel=OUTPUT),
     ],
     dense: Annotated[
-        bool, typer.Option("--dense", help="A token for each cell, not one for all.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--dense", help="One vector per cell, not one per picture.", rich_help_panel=OUTPUT)
     ] = False,
-    maps: Annotated[bool, typer.Option("--maps", help="The selector's maps as well.", rich_help_panel=OUTPUT)] = False,
+    maps: Annotated[bool, typer.Option("--maps", help="Include the selector maps.", rich_help_panel=OUTPUT)] = False,
     k: options.Cells = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
@@ -55,7 +55,7 @@ def features(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Write the features of pictures to a file: the image's token, or one for each cell.
+    """Write features of pictures to a file: one vector per picture, or one per cell.
 
     Examples:
 
@@ -65,7 +65,7 @@ def features(
     """
     chosen = options.options_from(context)
     if out.suffix.lower() not in ENDINGS:
-        raise UsageError(f"--out {str(out)!r} must end in .safetensors or .parquet: the ending decides the format.")
+        raise UsageError(f"--out {str(out)!r} must end in .safetensors or .parquet, which sets the format.")
     check_free(out, overwrite)
 
     from lookwhere_cli.images.find import find_pictures
@@ -78,13 +78,13 @@ def features(
         raise typer.Exit(1)
 
 
-def _write(found: Iterator[Features], out: Path, maps: bool, total: int, quiet: bool) -> int:
-    """Write all features; gives the number of pictures that failed."""
+def _write(features_of: Iterator[Features], out: Path, maps: bool, total: int, quiet: bool) -> int:
+    """Write all features. Return the number of pictures that failed."""
     console = make_console(stderr=True)
     done = failed = 0
     with array_output(out) as write:
         try:
-            for one in track(found, total, console, console.is_terminal and not quiet):
+            for one in track(features_of, total, console, console.is_terminal and not quiet):
                 write(one.row, _arrays(one, maps))
                 done += 1
                 if one.row.error is not None:
@@ -99,6 +99,6 @@ def _write(found: Iterator[Features], out: Path, maps: bool, total: int, quiet: 
 
 
 def _arrays(one: Features, maps: bool) -> Arrays:
-    """What is written of a picture, by name; nothing of one that failed."""
+    """Return the arrays to write for a picture, by name; none if it failed."""
     named = {"cls": one.cls, "dense": one.dense, "map": one.scores if maps else None}
     return {name: array for name, array in named.items() if array is not None}

@@ -1,4 +1,4 @@
-"""Options that several commands share, each declared once."""
+"""Options that several commands share."""
 
 from typing import Annotated, Literal
 
@@ -21,9 +21,9 @@ READING, MODEL, OUTPUT = "How to read", "Model", "Output"
 
 
 def options_from(context: typer.Context, auto: bool = False) -> Options:
-    """Collect a command's options on how pictures are read and computed.
+    """Return the options of a command that set how pictures are read and computed.
 
-    auto: whether the command takes `-k auto`. Raises UsageError for an impossible value.
+    auto: whether the command accepts `-k auto`. Raises UsageError for an invalid value.
     """
     values = {name: value for name, value in context.params.items() if name in OptionChanges.__annotations__}
     if values.get("k") is not None:
@@ -39,30 +39,30 @@ def options_from(context: typer.Context, auto: bool = False) -> Options:
 
 
 def amount_or_auto(text: str, option: str = "-k") -> Amount | Literal["auto"]:
-    """Read `auto`, or an amount of cells: N, 0.25, 25% or all. Raises UsageError."""
+    """Parse `auto` or an amount of cells: N, 0.25, 25% or all. Raises UsageError."""
     return parse_amount(text, option)
 
 
 def amount(text: str, option: str = "-k") -> Amount:
-    """Read an amount of cells: N (a count), 0.25 or 25% (a share), `all`. Raises UsageError, also for `auto`."""
+    """Parse an amount of cells: N (a count), 0.25 or 25% (a share), or `all`. Raises UsageError, also for `auto`."""
     value = parse_amount(text, option)
     if isinstance(value, str):
         raise UsageError(
-            f"{option} auto is for classify, explain and evaluate; here give a number of cells (94), a share of them "
+            f"{option} auto is only for classify, explain and evaluate; use a number of cells (94), a share of them "
             "(0.25 or 25%), or all."
         )
     return value
 
 
 def amounts(text: str, option: str = "-k") -> list[Amount]:
-    """Read several amounts with commas between them. Raises UsageError."""
+    """Parse amounts separated by commas. Raises UsageError."""
     return [amount(part, option) for part in text.split(",")]
 
 
 def mode(crop: bool, stretch: bool) -> Mode:
-    """Return how a picture's shape meets the grid. Raises UsageError if both options are given."""
+    """Return the mode of reading that the two flags select. Raises UsageError if both are set."""
     if crop and stretch:
-        raise UsageError("--crop and --stretch exclude each other; give one of them, or neither to read all as it is.")
+        raise UsageError("--crop and --stretch exclude each other; use one, or neither to read the whole picture.")
     return "crop" if crop else "stretch" if stretch else "whole"
 
 
@@ -72,7 +72,7 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="PATH",
-        help="Files, folders, globs, @list.txt, - (stdin).",
+        help="Files, folders, globs, @list.txt, or - (stdin).",
         show_default=False,
     ),
 ]
@@ -93,7 +93,7 @@ CellsOrAuto = Annotated[
         "--patches",
         "-k",
         metavar="K",
-        help="Cells to read: 94, 0.25, 25%, all, or auto: more where unsure. (default: the model's)",
+        help="Cells to read: 94, 0.25, 25%, all, or auto (as many as needed). (default: the model's)",
         rich_help_panel=READING,
         show_default=False,
     ),
@@ -111,7 +111,7 @@ Coarse = Annotated[
     int | None,
     typer.Option(
         metavar="PX",
-        help="Also read all at PX x PX pixels, coarsely.",
+        help="Also read the whole picture at PX x PX px.",
         rich_help_panel=READING,
         show_default=False,
     ),
@@ -120,13 +120,13 @@ Prune = Annotated[
     str | None,
     typer.Option(
         metavar="AMOUNT",
-        help="Drop cells on the way: 50% (of MACs), or 8.",
+        help="Prune tokens: to 50% of MACs, or 8 a block.",
         rich_help_panel=READING,
         show_default=False,
     ),
 ]
 Crop = Annotated[bool, typer.Option("--crop", help="Read the centre square only.", rich_help_panel=READING)]
-Stretch = Annotated[bool, typer.Option("--stretch", help="Squash into a square.", rich_help_panel=READING)]
+Stretch = Annotated[bool, typer.Option("--stretch", help="Stretch the picture to a square.", rich_help_panel=READING)]
 MaxPixels = Annotated[
     int,
     typer.Option(
@@ -174,32 +174,30 @@ Dtype = Annotated[
     str,
     typer.Option(metavar="NAME", help="float32, bfloat16 or float16.", rich_help_panel=MODEL),
 ]
-BatchSize = Annotated[int, typer.Option(metavar="N", help="Pictures that go together.", rich_help_panel=MODEL)]
+BatchSize = Annotated[int, typer.Option(metavar="N", help="Pictures per batch, at most.", rich_help_panel=MODEL)]
 Workers = Annotated[
     int | None,
-    typer.Option(
-        metavar="N", help="Threads that decode. (default: one per core)", rich_help_panel=MODEL, show_default=False
-    ),
+    typer.Option(metavar="N", help="Reader threads. (default: one per CPU)", rich_help_panel=MODEL, show_default=False),
 ]
 Memory = Annotated[
     str | None,
     typer.Option(
         metavar="SIZE",
-        help="For opened pictures, as 2G. (default: 512M)",
+        help="For open pictures, e.g. 2G. (default: 512M)",
         rich_help_panel=MODEL,
         show_default=False,
     ),
 ]
 Top = Annotated[int, typer.Option(metavar="N", help="Labels per picture.", rich_help_panel=OUTPUT)]
-NoMap = Annotated[bool, typer.Option("--no-map", help="Words only.", rich_help_panel=OUTPUT)]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first bad picture.", rich_help_panel=OUTPUT)]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there.", rich_help_panel=OUTPUT)]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.", rich_help_panel=OUTPUT)]
+NoMap = Annotated[bool, typer.Option("--no-map", help="Do not draw the map.", rich_help_panel=OUTPUT)]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=OUTPUT)]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=OUTPUT)]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Hide progress and notes.", rich_help_panel=OUTPUT)]
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks.", rich_help_panel=OUTPUT)]
 
 
 def known_names() -> list[str]:
-    """Return the names of models that a shell may complete: bundled models, aliases, cached repositories."""
+    """Return the model names that shells complete: bundled models, aliases, cached repositories."""
     from lookwhere_cli.checkpoints import resolve
 
     return resolve.known_names()

@@ -1,4 +1,4 @@
-"""`lookwhere segment`: what each pixel of a picture shows."""
+"""`lookwhere segment`: a class for each pixel."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lookwhere_cli.show.console import make_console, say
 def segment(
     context: typer.Context,
     paths: options.Paths,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The masks' folder.", rich_help_panel=OUTPUT)],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the masks.", rich_help_panel=OUTPUT)],
     k: options.Cells = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
@@ -49,10 +49,10 @@ def segment(
         ),
     ] = "png",
     overlay: Annotated[
-        bool, typer.Option("--overlay", help="Draw classes on the pictures, too.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
     ] = False,
     rows: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a row per picture there.", rich_help_panel=OUTPUT)
+        Path | None, typer.Option(metavar="FILE", help="Write a row per picture to a file.", rich_help_panel=OUTPUT)
     ] = None,
     rows_format: Annotated[
         Format | None,
@@ -64,7 +64,7 @@ def segment(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Say what each pixel shows: a mask for each picture, at its own size.
+    """Label every pixel: write a mask for each picture, at its full size.
 
     Examples:
 
@@ -105,12 +105,12 @@ def segment(
 
 
 def _format_of(rows: Path | None) -> str:
-    """Return the format that the file's ending names; text for other endings, and for standard output."""
+    """Return the format for the file's extension; text for other extensions and for standard output."""
     ending = "" if rows is None else rows.suffix.lower().removeprefix(".")
     return ending if ending in WRITERS else "text"
 
 
 def _say_skipped(skipped: int, total: int, quiet: bool) -> None:
     if skipped and not quiet:
-        sentence = f"Skipped {skipped} of {total} pictures, whose masks exist already; --overwrite replaces them."
+        sentence = f"Skipped {skipped} of {total} pictures whose masks exist already; --overwrite replaces them."
         say(make_console(stderr=True), sentence)

@@ -99,7 +99,7 @@ def test_auto_is_for_models_and_commands_that_can(lookwhere, photos, tmp_path):
     ran = lookwhere("classify", photos, "-k", "auto")
     assert ran.code == 3 and "lookwhere calibrate" in ran.err
     ran = lookwhere("features", photos, "-k", "auto", "--out", tmp_path / "a.safetensors")
-    assert ran.code == 2 and "-k auto is for classify, explain and evaluate; here give" in ran.err
+    assert ran.code == 2 and "-k auto is only for classify, explain and evaluate; use" in ran.err
 
 
 def test_bad_pictures_are_listed_and_the_others_done(lookwhere, mixed):

@@ -32,7 +32,7 @@ def test_any_text_is_an_amount_or_a_sentence(text):
 
 def test_auto_is_an_amount_only_where_it_is_offered():
     assert amount_or_auto(" Auto ") == "auto" and amount_or_auto("5%") == Amount.share(0.05)
-    with pytest.raises(UsageError, match="-k auto is for classify, explain and evaluate"):
+    with pytest.raises(UsageError, match="-k auto is only for classify, explain and evaluate"):
         amount("auto")
     assert amounts("2%,5%,9") == [Amount.share(0.02), Amount.share(0.05), Amount.cells(9)]
 

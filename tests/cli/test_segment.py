@@ -119,7 +119,7 @@ def test_what_is_there_is_skipped_and_said_so_unless_it_is_to_be_overwritten(seg
     (out / "drive" / "b.png").unlink()
     before = (out / "a.png").read_bytes()
     ran = segment(nested)
-    assert ran.code == 0 and "Skipped 2 of 3 pictures, whose masks are there already; --overwrite" in ran.err
+    assert ran.code == 0 and "Skipped 2 of 3 pictures whose masks exist already; --overwrite" in ran.err
     assert [line.split("\t")[0] for line in ran.out.splitlines()] == [str(nested / "drive" / "b.png")]
     assert (out / "a.png").read_bytes() == before and (out / "drive" / "b.png").is_file()
     assert segment(nested, "--quiet").err == ""
