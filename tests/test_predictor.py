@@ -13,7 +13,7 @@ from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.strategies.base import Batch, coarse_of
 from lookwhere_cli.strategies.fixed import FixedStrategy
-from tests.models.small import LABELLED, SMALL, small
+from tests.models.small import LABELLED, SMALL, normalised, small
 
 
 @pytest.fixture
@@ -38,19 +38,14 @@ def test_the_row_of_one_picture(predictor, files, model_folder):
     assert row.macs_full == macs.full(LABELLED, (5, 7)) and row.seconds > 0
 
 
-def pixels(array):
-    """Normalise as the model's config says, channels first, in a batch of one."""
-    return ((torch.tensor(array) / 255 - 0.5) / 0.5).movedim(-1, -3)[None]
-
-
 def test_rows_are_what_the_model_computes_step_by_step(predictor, files, model_folder):
     """The main line, written out once more with nothing but the model and the view."""
     model, reader = load_model(str(model_folder), "cpu").model, predictor.pipeline.reader
     view = reader.open(files[1])
     with torch.inference_mode():
-        selection = model.select(pixels(reader.thumbnail(view)), view.grid)
+        selection = model.select(normalised(reader.thumbnail(view)), view.grid)
         cells = selection.map[0].argsort(descending=True)[: len(selection.map[0]) // 2]
-        patches = pixels(view.patches(cells.numpy()))
+        patches = normalised(view.patches(cells.numpy()))
         cls = model.extract(Chosen(patches, cells[None], view.grid, selection.prefix_tokens))
         expected = model.logits(cls).softmax(-1)[0]
     row = predictor.classify(files[1])
@@ -142,13 +137,13 @@ def test_what_is_read_coarsely_is_a_thumbnail_of_its_own(model_folder, files):
     """The main line once more, with nothing but the model and the view; the files hold noise, so a pixel would show."""
     model, reader = load_model(str(model_folder), "cpu").model, load(str(model_folder), coarse=16).pipeline.reader
     view = reader.open(files[0])
-    thumbnail = pixels(view.thumbnail(12, 16))
+    thumbnail = normalised(view.thumbnail(12, 16))
     cells = [thumbnail[..., 4 * r : 4 * r + 4, 4 * c : 4 * c + 4] for r in range(3) for c in range(4)]
     coarse = Coarse(torch.stack(cells, 1), COARSE)
     with torch.inference_mode():
-        selection = model.select(pixels(reader.thumbnail(view)), view.grid)
+        selection = model.select(normalised(reader.thumbnail(view)), view.grid)
         chosen = selection.map.argsort(descending=True)[:, :17]
-        patches = pixels(view.patches(chosen[0].numpy()))
+        patches = normalised(view.patches(chosen[0].numpy()))
         cls = model.extract(Chosen(patches, chosen, view.grid, selection.prefix_tokens, coarse))
         expected = model.logits(cls).softmax(-1)[0]
     for label in load(str(model_folder), coarse=16).classify(files[0]).labels:

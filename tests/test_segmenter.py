@@ -14,17 +14,12 @@ from lookwhere_cli.loading import load
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.segmenter import Segmenter
-from tests.models.small import SEGMENTING, small
+from tests.models.small import SEGMENTING, normalised, small
 
 
 @pytest.fixture
 def predictor(segmenting_folder):
     return load(str(segmenting_folder))
-
-
-def pixels(array):
-    """Normalise as the model's config says, channels first, in a batch of one."""
-    return ((torch.tensor(array) / 255 - 0.5) / 0.5).movedim(-1, -3)[None]
 
 
 def test_classes_are_those_of_the_scores_resized_to_the_picture(predictor, photos, segmenting_folder):
@@ -36,9 +31,9 @@ def test_classes_are_those_of_the_scores_resized_to_the_picture(predictor, photo
     view = reader.open(path)
     grid = view.grid
     with torch.inference_mode():
-        selection = model.select(pixels(reader.thumbnail(view)), grid)
+        selection = model.select(normalised(reader.thumbnail(view)), grid)
         cells = torch.tensor([[row * grid[1] + column for row, column in answer.row.cells]])
-        patches = pixels(view.patches(cells[0].numpy()))
+        patches = normalised(view.patches(cells[0].numpy()))
         scores = model.answer(Chosen(patches, cells, grid, selection.prefix_tokens))
         assert scores.shape == (1, 3, 2 * grid[0], 2 * grid[1])
         expected = F.interpolate(scores, size=(60, 40), mode="bilinear", align_corners=False)[0].argmax(0)

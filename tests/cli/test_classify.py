@@ -4,6 +4,8 @@ import json
 import os
 import shutil
 import struct
+import subprocess
+import sys
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -137,10 +139,10 @@ def test_fail_fast_stops_at_the_first_bad_one_and_keeps_what_is_done(lookwhere, 
         (["-k", "37"], 2, "more than the 36 cells"),
         (["-k", "abc"], 2, "-k abc is not an amount"),
         (["-k", "1.5"], 2, "-k 1.5 is not an amount"),
-        (["--size", "30"], 2, "take 28 or 32"),
-        (["--coarse", "18"], 2, "coarse size 18 is no multiple of the model's patch, 4 pixels; take 16 or 20"),
+        (["--size", "30"], 2, "use 28 or 32"),
+        (["--coarse", "18"], 2, "coarse size is 18 pixels, which is not a multiple"),
         (["--batch-size", "0"], 2, "batch size is 0"),
-        (["--workers", "-1"], 2, "number of workers is -1"),
+        (["--workers", "-1"], 2, "workers is -1"),
         (["--top", "0"], 2, "top is 0"),
         (["--device", "gpu"], 2, "no device 'gpu'"),
         (["--dtype", "fp16"], 2, "did you mean 'float16'"),
@@ -153,7 +155,7 @@ def test_fail_fast_stops_at_the_first_bad_one_and_keeps_what_is_done(lookwhere, 
     ],
 )
 def test_wrong_use_ends_in_a_sentence_before_any_picture(lookwhere, photos, monkeypatch, arguments, code, sentence):
-    monkeypatch.setattr("lookwhere_cli.predictor.open_view", lambda *_: pytest.fail("a picture was opened"))
+    monkeypatch.setattr("lookwhere_cli.reader.open_view", lambda *_: pytest.fail("a picture was opened"))
     ran = lookwhere("classify", photos, *arguments)
     assert ran.code == code and ran.out == ""
     assert sentence in ran.err and "Traceback" not in ran.err
@@ -246,6 +248,46 @@ def test_debug_shows_the_traceback_above_the_sentence(lookwhere):
 
 
 def test_what_should_not_happen_is_a_sentence_too(lookwhere, photos, monkeypatch):
-    monkeypatch.setattr("lookwhere_cli.predictor.choose", lambda *_: 1 / 0)
+    monkeypatch.setattr("lookwhere_cli.strategies.base.choose_cells", lambda *_: 1 / 0)
     ran = lookwhere("classify", photos)
     assert ran.code == 1 and "ZeroDivisionError" in ran.err and ran.err.count("\n") == 1
+
+
+def piped(content, model_folder, *options):
+    """Run the command in a process of its own, with these bytes on standard input."""
+    command = [
+        sys.executable,
+        "-m",
+        "lookwhere_cli",
+        "classify",
+        "-",
+        "--model",
+        model_folder,
+        "--format",
+        "jsonl",
+        *options,
+    ]
+    ran = subprocess.run(command, input=content, capture_output=True, check=False)
+    return ran.returncode, [json.loads(line) for line in ran.stdout.splitlines()], ran.stderr.decode()
+
+
+def test_standard_input_is_a_picture_or_a_list_of_paths(photos, model_folder):
+    code, (row,), _ = piped((photos / "0.png").read_bytes(), model_folder)
+    assert code == 0 and (row["path"], row["width"], row["height"]) == ("-", 60, 40)
+    _, of_lines, _ = piped(f"{photos / '0.png'}\n{photos / '1.png'}\n".encode(), model_folder)
+    _, of_zeros, _ = piped(f"{photos / '0.png'}\0{photos / '1.png'}\0".encode(), model_folder)
+    assert (
+        [one["path"] for one in of_lines]
+        == [one["path"] for one in of_zeros]
+        == [str(photos / f"{i}.png") for i in (0, 1)]
+    )
+    assert (of_lines[0]["cells"], of_lines[0]["labels"]) == (row["cells"], row["labels"])
+    code, (bad,), error = piped((photos / "0.png").read_bytes()[:200], model_folder)
+    assert code == 1 and bad["path"] == "-" and "is damaged" in bad["error"] and "Traceback" not in error
+
+
+def test_memory_is_a_size_and_any_size_does(lookwhere, photos):
+    plain = lookwhere("classify", photos)
+    assert lookwhere("classify", photos, "--memory", "1k") == plain and plain.code == 0
+    ran = lookwhere("classify", photos, "--memory", "plenty")
+    assert ran.code == 2 and "--memory plenty is not an amount of memory" in ran.err

@@ -107,3 +107,31 @@ def test_a_full_disk_behind_stdout_ends_in_a_sentence(photos, model_folder):
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)
     assert ran.returncode == 1 and ran.stderr.decode().startswith("Error: Writing 'standard output' failed")
+
+
+def test_the_page_is_written_picture_by_picture(lookwhere, photos, tmp_path, monkeypatch):
+    from lookwhere_cli.predictor import Predictor
+
+    explain, html, written = Predictor.explain, tmp_path / "page.html", []
+
+    def watched(predictor, picture):
+        written.append([file.read_text().count("data:image/jpeg;base64,") for file in tmp_path.iterdir()])
+        return explain(predictor, picture)
+
+    monkeypatch.setattr(Predictor, "explain", watched)
+    assert lookwhere("explain", photos / "0.png", photos / "1.png", photos / "2.png", "--html", html).code == 0
+    assert [sum(counts) for counts in written] == [0, 2, 4]
+    assert html.read_text().count("data:image/jpeg;base64,") == 6
+
+
+def test_only_the_page_takes_a_pass_for_each_k(lookwhere, photos, tmp_path, monkeypatch):
+    from lookwhere_cli.runtimes.torch import TorchRuntime
+
+    answer, passes = TorchRuntime.answer, []
+    monkeypatch.setattr(TorchRuntime, "answer", lambda self, chosen: passes.append(1) or answer(self, chosen))
+    pictures = photos / "0.png", photos / "1.png"
+    assert lookwhere("explain", *pictures, "--out", tmp_path / "overlays").code == 0
+    assert len(passes) == 3  # the pictures, after one pass on blank pixels
+    passes.clear()
+    assert lookwhere("explain", *pictures, "--html", tmp_path / "page.html").code == 0
+    assert len(passes) == 3 + 2 * 5

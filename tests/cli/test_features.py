@@ -7,10 +7,11 @@ import torch
 from safetensors import safe_open
 
 from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.loading import load
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.spread_torch import spread_tensor
-from tests.models.small import PUBLISHED, small
+from tests.models.small import PUBLISHED, normalised, small
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +34,13 @@ def test_features_are_those_of_the_model(lookwhere, photos, tmp_path, unlabelled
     assert metadata["model"] == str(unlabelled) and len(metadata["revision"]) == 12
     assert set(arrays) == {"cls", "grid"} and arrays["cls"].shape == (12, 24)
 
-    predictor = load(str(unlabelled))
-    glimpse = predictor.glimpse(photos / "3.png")
-    rows, columns = glimpse.view.grid
+    model, reader = load_model(str(unlabelled), "cpu").model, load(str(unlabelled)).pipeline.reader
+    view = reader.open(photos / "3.png")
     with torch.inference_mode():
-        selection = predictor.select([glimpse.thumbnail], (rows, columns))
-        cells = selection.map.topk(rows * columns // 2).indices
-        patches = [glimpse.view.patches(cells[0].numpy())]
-        cls = predictor.cls(patches, cells, (rows, columns), selection.prefix_tokens)
+        selection = model.select(normalised(reader.thumbnail(view)), view.grid)
+        cells = selection.map.topk(view.grid[0] * view.grid[1] // 2).indices
+        patches = normalised(view.patches(cells[0].numpy()))
+        cls = model.extract(Chosen(patches, cells, view.grid, selection.prefix_tokens))
     assert arrays["cls"][3] == pytest.approx(cls[0].numpy(), abs=1e-5)
 
 
@@ -51,17 +51,17 @@ def test_dense_features_and_maps_lie_end_to_end(lookwhere, photos, tmp_path, mod
     ends = np.cumsum([rows * columns for rows, columns in arrays["grid"]])
     assert arrays["dense"].shape == (ends[-1], 24) and arrays["map"].shape == (ends[-1],)
 
-    predictor = load(str(model_folder))
+    model, predictor = load_model(str(model_folder), "cpu").model, load(str(model_folder))
     explanation = predictor.explain(photos / "1.png")
-    assert tuple(arrays["grid"][1]) == explanation.row.grid
+    grid, view = explanation.row.grid, explanation.view
+    assert tuple(arrays["grid"][1]) == grid
     assert arrays["map"][ends[0] : ends[1]] == pytest.approx(explanation.scores.ravel(), abs=1e-5)
     cells = torch.tensor([explanation.order[: explanation.row.k]])
-    glimpse = predictor.glimpse(photos / "1.png")
     with torch.inference_mode():
-        selection = predictor.select([glimpse.thumbnail], explanation.row.grid)
-        patches = predictor._normalised([glimpse.view.patches(cells[0].numpy())])
-        left = predictor.model.extract_dense(Chosen(patches, cells, explanation.row.grid, selection.prefix_tokens))
-        expected = spread_tensor(*left, explanation.row.grid)[0].numpy()
+        selection = model.select(normalised(predictor.pipeline.reader.thumbnail(view)), grid)
+        patches = normalised(view.patches(cells[0].numpy()))
+        remaining = model.extract_dense(Chosen(patches, cells, grid, selection.prefix_tokens))
+        expected = spread_tensor(*remaining, grid)[0].numpy()
     assert arrays["dense"][ends[0] : ends[1]] == pytest.approx(expected, abs=1e-4)
 
 

@@ -78,7 +78,7 @@ def test_all_of_it_may_be_read_coarsely_as_well(segment, nested):
     plain, *_ = json.loads(segment(nested, "--overwrite", "--rows-format", "json").out)
     assert row["coarse"] and "coarse" not in plain and row["macs"] > plain["macs"]
     ran = segment(nested, "--coarse", "18")
-    assert ran.code == 2 and "take 16 or 20" in ran.err
+    assert ran.code == 2 and "use 16 or 20" in ran.err
 
 
 def test_piped_it_tells_shares_and_rows_hold_all_that_is_known(segment, nested, tmp_path, expected):
@@ -226,12 +226,12 @@ def test_bad_pictures_are_listed_and_the_others_done(segment, nested, tmp_path):
 
 def test_a_picture_that_goes_away_meanwhile_is_a_row_with_error(segment, nested, monkeypatch):
     from lookwhere_cli.errors import PictureError
-    from lookwhere_cli.predictor import Predictor
+    from lookwhere_cli.reader import PictureReader
 
-    def gone(predictor, path, height, width):
+    def gone(reader, path, height, width):
         raise PictureError(f"{path!r} is not there.")
 
-    monkeypatch.setattr(Predictor, "displayed", gone)
+    monkeypatch.setattr(PictureReader, "displayed", gone)
     ran = segment(nested / "a.png", "--overlay", "--rows-format", "jsonl")
     assert ran.code == 1 and set(json.loads(ran.out)) == {"path", "error"}
 
@@ -261,7 +261,7 @@ def test_an_output_folder_within_the_pictures_is_not_read_again(segment, nested)
 def test_wrong_use_ends_in_a_sentence_before_any_picture(
     lookwhere, segmenting_folder, nested, tmp_path, monkeypatch, arguments, code, sentence
 ):
-    monkeypatch.setattr("lookwhere_cli.predictor.open_view", lambda *_: pytest.fail("a picture was opened"))
+    monkeypatch.setattr("lookwhere_cli.reader.open_view", lambda *_: pytest.fail("a picture was opened"))
     model = ("--model", segmenting_folder)
     ran = lookwhere("segment", nested, "--out", tmp_path / "masks", *model, *arguments)
     assert ran.code == code and ran.out == "" and sentence in ran.err and "Traceback" not in ran.err
@@ -283,7 +283,7 @@ def test_a_missing_library_is_named_before_any_work(segment, nested, tmp_path, m
 
 def test_a_model_of_another_task_is_refused(lookwhere, nested, tmp_path, model_folder, segmenting_folder):
     ran = lookwhere("segment", nested, "--out", tmp_path / "masks", "--model", model_folder)
-    assert ran.code == 3 and "does not segment pictures (its task is classify)" in ran.err
+    assert ran.code == 3 and "can't segment pictures: it classifies them" in ran.err
     ran = lookwhere("classify", nested, "--model", segmenting_folder)
     assert ran.code == 3 and "use lookwhere segment" in ran.err
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
+import numpy as np
 import torch
 
 from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
@@ -46,6 +47,11 @@ def filled(model: M, seed: int = 0) -> M:
 
 def noise(*shape: int, seed: int = 1) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def normalised(pixels: np.ndarray) -> torch.Tensor:
+    """Pixels in 0..255 as these models read them, channels first, in a batch of one."""
+    return ((torch.tensor(pixels) / 255 - 0.5) / 0.5).movedim(-1, -3)[None]
 
 
 def some_cells(batch: int, k: int, cells: int, seed: int = 2) -> torch.Tensor:
