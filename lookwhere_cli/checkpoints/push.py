@@ -24,10 +24,11 @@ UPLOADED = (CONFIG, WEIGHTS, RESULTS, TRAINING)
 TAGS = ["lookwhere", "vision-transformer", "token-selection", "adaptive-computation"]
 
 
-def push(folder: Path, model: HubName, card: str) -> str:
+def push(folder: Path, model: HubName, card: str, pipeline: str) -> str:
     """Upload the folder's model to a repository, which is created if it is missing; return the commit.
 
     card: the text of README.md, without the Hub's metadata, which is put in front of it.
+    pipeline: the Hub's name for what the model does, by which people find it: "image-classification".
 
     Raises ModelError for a model that is damaged or has no licence, and if the Hub refuses.
     """
@@ -35,7 +36,7 @@ def push(folder: Path, model: HubName, card: str) -> str:
     if get_token() is None:
         raise ModelError(f"Uploading to {model.repository!r} requires a login; {LOG_IN}.")
     operations = [CommitOperationAdd(name, str(folder / name)) for name in UPLOADED if (folder / name).is_file()]
-    operations.append(CommitOperationAdd(CARD, printable(f"{_metadata(config)}\n\n{card}").encode()))
+    operations.append(CommitOperationAdd(CARD, printable(f"{_metadata(config, pipeline)}\n\n{card}").encode()))
     if not sys.stderr.isatty():
         disable_progress_bars()
     with hub_errors(model):
@@ -65,12 +66,12 @@ def _xet_disabled() -> Iterator[None]:
         constants.HF_HUB_DISABLE_XET = before
 
 
-def _metadata(config: Config) -> str:
+def _metadata(config: Config, pipeline: str) -> str:
     """Return the card's YAML header, which the Hub reads."""
     data = ModelCardData(
         license=config.license,
         library_name="lookwhere",
-        pipeline_tag="image-classification" if config.labels else "image-feature-extraction",
+        pipeline_tag=pipeline,
         tags=TAGS,
     )
     return f"---\n{data.to_yaml()}\n---"

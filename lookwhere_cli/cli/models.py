@@ -169,9 +169,11 @@ def push(
     from lookwhere_cli.checkpoints.folder import read_config
     from lookwhere_cli.checkpoints.push import push as upload
     from lookwhere_cli.checkpoints.records import read_results, read_training
+    from lookwhere_cli.heads.registry import head_of
 
-    card = full_card(repository, read_config(folder), read_training(folder), read_results(folder))
-    _print_fields(repository, upload(folder, model, card))
+    config = read_config(folder)
+    card = full_card(repository, config, read_training(folder), read_results(folder))
+    _print_fields(repository, upload(folder, model, card, head_of(config).hub_pipeline))
 
 
 @app.command()

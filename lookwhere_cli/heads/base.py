@@ -59,6 +59,11 @@ class Head(Protocol):
         """Say in a few words what the model answers, for its card: "1000 labels"."""
         ...
 
+    @property
+    def hub_pipeline(self) -> str:
+        """The Hub's name for what the model does: "image-classification"."""
+        ...
+
     def command(self) -> str:
         """Return the arguments of `lookwhere` that use such a model on a folder or photograph."""
         ...

@@ -90,6 +90,11 @@ class ClassifyHead:
         several = ", several to a picture" if self.config.multi_label else ""
         return f"{len(self.labels)} labels{several}"
 
+    @property
+    def hub_pipeline(self) -> str:
+        """The Hub's name for classification."""
+        return "image-classification"
+
     def command(self) -> str:
         """Classify one photograph."""
         return "classify photo.jpg"

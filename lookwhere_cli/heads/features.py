@@ -75,6 +75,11 @@ class FeaturesHead:
         """Features only."""
         return "features, no labels"
 
+    @property
+    def hub_pipeline(self) -> str:
+        """The Hub's name for features."""
+        return "image-feature-extraction"
+
     def command(self) -> str:
         """Show where the model looks."""
         return "features photos/ --out features.safetensors"

@@ -88,6 +88,11 @@ class SegmentHead:
         """The number of classes."""
         return f"{len(self.labels)} classes, one for each pixel"
 
+    @property
+    def hub_pipeline(self) -> str:
+        """The Hub's name for segmentation."""
+        return "image-segmentation"
+
     def command(self) -> str:
         """Segment a folder of photographs."""
         return "segment photos/ --out masks/"

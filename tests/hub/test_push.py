@@ -78,6 +78,16 @@ def test_text_that_is_not_valid_unicode_is_uploaded_escaped(hub, home, lookwhere
     assert load_model(NAME, "cpu").config.labels == labels
 
 
+def test_the_hub_finds_models_by_what_they_do(hub, home, lookwhere, token, tmp_path):
+    pipelines = {"image-segmentation": SEGMENTING, "image-feature-extraction": SMALL, "image-classification": LABELLED}
+    for pipeline, config in pipelines.items():
+        save_model(tmp_path / pipeline, small(replace(config, license="mit")))
+        assert lookwhere("models", "push", tmp_path / pipeline, NAME).code == 0
+        repository = hub.repositories[NAME]
+        card = ModelCard(repository.commits[repository.refs["main"]]["README.md"].decode())
+        assert card.data.pipeline_tag == pipeline
+
+
 def test_the_card_counts_the_coarse_patches():
     plain, coarse = (replace(LABELLED, coarse_size=size) for size in (0, 8))
     spent = default_strategy(coarse).default_macs()
