@@ -13,7 +13,7 @@ from lookwhere_cli.checkpoints.layout import RESULTS, TRAINING
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.macs import passes as macs
 from lookwhere_cli.strategies.registry import default_strategy
-from tests.models.small import LABELLED, small
+from tests.models.small import LABELLED, SEGMENTING, SMALL, small
 
 NAME = "someone/birds"
 TRAINED = {
