@@ -1,4 +1,4 @@
-"""Memory and time for pictures of 100 megapixels: `pytest tests/images/test_giants.py -m "slow or not slow" -n 0 -s`."""
+"""Memory and time for 100 megapixels: `pytest tests/images/test_giants.py -m "slow or not slow" -n 0 -s`."""
 
 import subprocess
 import sys
