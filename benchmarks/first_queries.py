@@ -49,8 +49,8 @@ def rows(model: LookWhere, labelled: LabelledSet, share: float) -> Iterator[list
     own, config = model.extractor.cropr, model.config
     schedule.ENOUGH = 0.0  # however little that leaves
     for steps in FALLS:
-        schedule.FALL = steps
-        schedule.kept_counts.cache_clear()
+        schedule.STEPS = steps
+        schedule.remaining_counts.cache_clear()
         scores = []
         for cropr in (random_cropr(config, Pruning(share), seed=0), own):
             model.extractor.cropr = cropr

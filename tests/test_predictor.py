@@ -9,7 +9,7 @@ from lookwhere_cli import load
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.strategies.base import Batch, coarse_of
 from lookwhere_cli.strategies.fixed import FixedStrategy
@@ -34,8 +34,10 @@ def test_the_row_of_one_picture(predictor, files, model_folder):
     assert sum(label.probability for label in row.labels) == pytest.approx(1)
     assert [label.probability for label in row.labels] == sorted((b.probability for b in row.labels), reverse=True)
     assert all(LABELLED.labels[label.index] == label.label for label in row.labels)
-    assert row.macs == macs.count(LABELLED, (5, 7), predictor.pipeline.strategy.thumbnail_grid((5, 7)), 17).total
-    assert row.macs_full == macs.full(LABELLED, (5, 7)) and row.seconds > 0
+    assert (
+        row.macs == passes.count_image(LABELLED, (5, 7), predictor.pipeline.strategy.thumbnail_grid((5, 7)), 17).total
+    )
+    assert row.macs_full == passes.count_full(LABELLED, (5, 7)) and row.seconds > 0
 
 
 def test_rows_are_what_the_model_computes_step_by_step(predictor, files, model_folder):
@@ -128,7 +130,7 @@ def test_all_of_it_may_be_read_coarsely_as_well(model_folder, files):
     assert row.labels != plain.labels
     assert (
         row.macs
-        == macs.count(LABELLED, (5, 7), predictor.pipeline.strategy.thumbnail_grid((5, 7)), 17, coarse=12).total
+        == passes.count_image(LABELLED, (5, 7), predictor.pipeline.strategy.thumbnail_grid((5, 7)), 17, coarse=12).total
     )
     assert row.macs_full == plain.macs_full
 

@@ -11,7 +11,7 @@ from lookwhere_cli import load
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from tests.models.small import PRUNING, SEGMENTING, small
 
 
@@ -23,8 +23,8 @@ def spent(folder, files, **asked):
 
 def test_a_model_prunes_as_it_was_trained_and_its_rows_say_what_that_costs(pruning_folder, files):
     labels, cost = spent(pruning_folder, files)
-    assert cost == macs.count(PRUNING, (5, 7), (2, 3), 17).total
-    assert cost < macs.count(replace(PRUNING, prune=None), (5, 7), (2, 3), 17).total
+    assert cost == passes.count_image(PRUNING, (5, 7), (2, 3), 17).total
+    assert cost < passes.count_image(replace(PRUNING, prune=None), (5, 7), (2, 3), 17).total
     assert (labels, cost) == spent(pruning_folder, files, prune=3)
 
 
@@ -33,13 +33,13 @@ def test_another_schedule_holds_for_labels_and_costs_and_none_is_the_model_witho
     assert (
         len({cost for _, cost in by_amount.values()}) == len({tuple(labels) for labels, _ in by_amount.values()}) == 3
     )
-    assert by_amount[0][1] == macs.count(replace(PRUNING, prune=None), (5, 7), (2, 3), 17).total
+    assert by_amount[0][1] == passes.count_image(replace(PRUNING, prune=None), (5, 7), (2, 3), 17).total
     assert by_amount[0] == spent(pruning_folder, files, prune=1.0)
 
 
 def test_the_fewer_cells_are_read_the_fewer_are_dropped(pruning_folder, files):
     assert load(str(pruning_folder), k=2).classify(files[0]).k == 2  # one cell and the prefix always stay
-    with pytest.raises(UsageError, match="a rate of 3 drops 13 of 9 tokens in 4 steps, and 2 must stay"):
+    with pytest.raises(UsageError, match="a rate of 3 drops 13 of 9 tokens in 4 steps, and 2 must remain"):
         load(str(pruning_folder), k=8, prune=3)
     assert load(str(pruning_folder), k=1.0, size=48, prune=34).classify(files[0]).k > 100  # as there are more
 
@@ -84,7 +84,7 @@ def test_dense_features_are_spread_from_what_is_left(pruning_folder, files):
     predictor = load(str(pruning_folder), batch_size=4)
     one = next(predictor.features(files, dense=True))
     assert one.dense.shape == (5, 7, 24) and len({tuple(token) for token in one.dense.reshape(35, 24)}) == 35
-    assert one.row.macs == macs.count_dense(PRUNING, (5, 7), (2, 3), 17, 24).total
+    assert one.row.macs == passes.count_dense(PRUNING, (5, 7), (2, 3), 17, 24).total
 
 
 def test_a_schedule_that_cannot_be_is_the_config_files_fault(pruning_folder, tmp_path):

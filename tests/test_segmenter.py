@@ -11,7 +11,7 @@ from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.heads import segment
 from lookwhere_cli.loading import load
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.segmenter import Segmenter
 from tests.models.small import SEGMENTING, normalised, small
@@ -45,7 +45,7 @@ def test_rows_hold_shares_largest_first_and_what_it_took(predictor, photos):
     for answer in Segmenter(predictor).segment([str(photos / f"{i}.png") for i in range(4)]):
         row = answer.row
         thumbnail = predictor.pipeline.strategy.thumbnail_grid(row.grid)
-        assert row.labels == () and row.macs == macs.count_segment(SEGMENTING, row.grid, thumbnail, row.k).total
+        assert row.labels == () and row.macs == passes.count_segment(SEGMENTING, row.grid, thumbnail, row.k).total
         assert [share.share for share in row.shares] == sorted((share.share for share in row.shares), reverse=True)
         assert {share.index: (share.label, share.share) for share in row.shares} == {
             index: (SEGMENTING.labels[index], (answer.classes == index).mean()) for index in np.unique(answer.classes)
@@ -60,7 +60,7 @@ def test_all_of_it_may_be_read_coarsely_as_well(predictor, photos, segmenting_fo
         assert (one.classes != plain.classes).any()
         rows, columns = one.row.coarse
         thumbnail = predictor.pipeline.strategy.thumbnail_grid(one.row.grid)
-        spent = macs.count_segment(SEGMENTING, one.row.grid, thumbnail, one.row.k, coarse=rows * columns)
+        spent = passes.count_segment(SEGMENTING, one.row.grid, thumbnail, one.row.k, coarse=rows * columns)
         assert one.row.macs == spent.total
 
 

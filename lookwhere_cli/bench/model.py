@@ -17,7 +17,7 @@ from lookwhere_cli.checkpoints.placement import device_named
 from lookwhere_cli.checkpoints.published.lookwhere import DINOV2
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.images.frame import grid_for
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Grid
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import choose
@@ -95,6 +95,7 @@ def image_level(contest: Contest, limits: Mapping[Amount, Limit | None], rounds:
     seconds = alternate(runs, rounds)
     whole = contest.label("the full ViT")
     yield Record(contest.subject, whole, 1000 * seconds["full"], "ms")
+    full = passes.count_full(config, grid)
     for k, count in counts.items():
         yield Record(
             contest.subject,
@@ -103,7 +104,7 @@ def image_level(contest: Contest, limits: Mapping[Amount, Limit | None], rounds:
             "ms",
             against=whole,
             ratio=seconds["full"] / seconds[str(k)],
-            macs_ratio=macs.full(config, grid) / macs.count(config, grid, contest.thumbnail_grid, count).total,
+            macs_ratio=full / passes.count_image(config, grid, contest.thumbnail_grid, count).total,
             limit=limits[k],
         )
 
@@ -122,7 +123,7 @@ def dense(contest: Contest, share: float, rounds: int) -> Record:
         "ms",
         against="image level",
         ratio=seconds["dense"] / seconds["image"],
-        macs_ratio=macs.count_dense(*arguments, config.dim).total / macs.count(*arguments).total,
+        macs_ratio=passes.count_dense(*arguments, config.dim).total / passes.count_image(*arguments).total,
         limit=DENSE,
     )
 

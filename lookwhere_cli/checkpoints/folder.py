@@ -21,11 +21,11 @@ from lookwhere_cli.checkpoints.placement import device_named, dtype_named
 from lookwhere_cli.checkpoints.records import read_json
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.errors import ModelError, OutputError, UsageError
-from lookwhere_cli.models.blank import blank
 from lookwhere_cli.models.build import Model, build_model
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.layers import uninitialised
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.pruning.cropr import check_own
+from lookwhere_cli.models.pruning.cropr import check_own_schedule
 from lookwhere_cli.models.pruning.schedule import pruning_of
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.text import printable
@@ -75,7 +75,7 @@ def load_folder(location: ModelLocation, device: str = "auto", dtype: str = "flo
     folder = location.folder
     config = read_config(folder)
     tensors, revision = _read_tensors(folder / WEIGHTS, location.commit)
-    with blank():  # every tensor comes from the file
+    with uninitialised():  # every tensor comes from the file
         model = _build(config, folder)
     expected = _assign(model, {key: tensor.to(torch_device, torch_dtype) for key, tensor in tensors.items()})
     _check_tensors(expected, tensors, folder / WEIGHTS)
@@ -114,7 +114,7 @@ def read_config(folder: Path) -> Config:
     values = read_json(folder / CONFIG)
     try:
         config = Config.from_dict(values)
-        check_own(config, pruning_of(config))
+        check_own_schedule(config, pruning_of(config))
     except ValueError as failure:
         raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
     return config

@@ -15,7 +15,7 @@ from lookwhere_cli.checkpoints.published.lookwhere import LAYOUTS
 from lookwhere_cli.checkpoints.records import read_origin, read_results
 from lookwhere_cli.checkpoints.resolve import bundled_models, resolve
 from lookwhere_cli.errors import ModelError
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.size import stored_bytes
 from lookwhere_cli.strategies.registry import default_strategy
@@ -115,7 +115,7 @@ def _row(folder: Path, problems: list[ModelError]) -> list[str]:
 def _shape(config: Config) -> tuple[str, str, str, str, str]:
     cells = config.grid[0] * config.grid[1]
     k = config.k.resolve(cells)
-    gmacs = f"{default_strategy(config).default_macs() / 1e9:.2f} of {macs.full(config, config.grid) / 1e9:.2f}"
+    gmacs = f"{default_strategy(config).default_macs() / 1e9:.2f} of {passes.count_full(config, config.grid) / 1e9:.2f}"
     return config.task, f"{len(config.labels)}", f"{config.size}", f"{k} of {cells}", gmacs
 
 

@@ -174,7 +174,7 @@ def _dropped(method: str, prune: str | None) -> PruneAmount | None:
 
 def _config(base: Loaded, recipe: FineTuning, labelled: LabelledSet, k: Amount) -> Config:
     """The new model's, for pictures such as these. Raises UsageError, ModelError for what can't be."""
-    from lookwhere_cli.models.pruning.cropr import check_own
+    from lookwhere_cli.models.pruning.cropr import check_own_schedule
     from lookwhere_cli.models.pruning.schedule import pruning_of
     from lookwhere_cli.training.finetune.finetune import typical_size
     from lookwhere_cli.training.finetune.start import config_for, with_second_look
@@ -185,7 +185,7 @@ def _config(base: Loaded, recipe: FineTuning, labelled: LabelledSet, k: Amount) 
         if recipe.added:
             config = with_second_look(config, recipe.added[1])
             _possible(config.looks[-1], config)
-        check_own(config, pruning_of(config))
+        check_own_schedule(config, pruning_of(config))
     except ValueError as failure:
         raise UsageError(f"{failure}.") from failure
     return config

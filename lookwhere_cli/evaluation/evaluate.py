@@ -13,7 +13,7 @@ from lookwhere_cli.data.checks import drop_unusable
 from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.evaluation.timm_classifier import Full
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.metrics.choosers import CHOOSERS
 from lookwhere_cli.metrics.eval_set import Field, Task, Tracked, task_for
 from lookwhere_cli.metrics.exits import Exits
@@ -210,7 +210,7 @@ def _entry(
         predictor.reading.coarse_size,
         sum(times * look.k.resolve(rows * columns) for (rows, columns), times in grids.items()) / grids.total(),
         mean_macs(predictor, look.k, list(field.sizes.values())),
-        sum(times * macs.full(predictor.config, grid) for grid, times in grids.items()) / grids.total(),
+        sum(times * passes.count_full(predictor.config, grid) for grid, times in grids.items()) / grids.total(),
         scores,
     )
     return _Entry(line, None if by in ("random", "centre") else partial(lap, predictor, look, task.answer))

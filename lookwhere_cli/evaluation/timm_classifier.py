@@ -16,7 +16,7 @@ from lookwhere_cli.errors import ModelError, PictureError
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Mode, Reading
 from lookwhere_cli.images.view import View, open_view
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.training.timm_models import Source, config_of
 
 BATCH = 32
@@ -40,7 +40,7 @@ class Full:
         side = self.size // config.patch
         self.cells, self.classes = side * side, int(source.vit.num_classes)
         labels = tuple(map(str, range(self.classes)))
-        self.macs = macs.full(replace(config, labels=labels), (side, side))
+        self.macs = passes.count_full(replace(config, labels=labels), (side, side))
 
     @torch.inference_mode()
     def logits(self, views: Sequence[View]) -> Float[Tensor, "batch classes"]:

@@ -79,11 +79,11 @@ class ClassifyHead:
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
         """Multiply-adds of a pass to the logits."""
-        return passes.count(config, grid, thumbnail_grid, k, coarse).total
+        return passes.count_image(config, grid, thumbnail_grid, k, coarse).total
 
     def count_full(self, config: Config, grid: Grid) -> int:
         """Multiply-adds of the full ViT with its linear head."""
-        return passes.full(config, grid)
+        return passes.count_full(config, grid)
 
     def describe(self) -> str:
         """The number of labels."""

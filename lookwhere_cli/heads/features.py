@@ -65,11 +65,11 @@ class FeaturesHead:
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
         """Multiply-adds of a pass to the pooled token."""
-        return passes.count(config, grid, thumbnail_grid, k, coarse).total
+        return passes.count_image(config, grid, thumbnail_grid, k, coarse).total
 
     def count_full(self, config: Config, grid: Grid) -> int:
         """Multiply-adds of the full ViT without a head."""
-        return passes.full(config, grid)
+        return passes.count_full(config, grid)
 
     def describe(self) -> str:
         """Features only."""

@@ -82,7 +82,7 @@ class SegmentHead:
 
     def count_full(self, config: Config, grid: Grid) -> int:
         """Multiply-adds of the full ViT with the decoder."""
-        return passes.full(config, grid)
+        return passes.count_full(config, grid)
 
     def describe(self) -> str:
         """The number of classes."""

@@ -1,1 +1,1 @@
-"""Multiply-adds by part, counted without torch."""
+"""Multiply-adds by part, without torch."""

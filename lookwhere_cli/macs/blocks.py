@@ -1,4 +1,4 @@
-"""Multiply-accumulates of transformer blocks, on all tokens and on ever fewer, dropped or merged."""
+"""Multiply-adds of transformer blocks: on all tokens, on fewer tokens after each block, on merged tokens."""
 
 from __future__ import annotations
 
@@ -8,67 +8,70 @@ from itertools import pairwise
 from lookwhere_cli.models.config import Config
 
 
-def block_macs(config: Config, tokens: int, returned: int, kept: int = 0) -> int:
-    """One block that reads so many tokens and returns so many of them, which attend to so many `kept` ones as well."""
-    return attention_macs(config, tokens, returned, kept) + feed_forward_macs(config, returned)
+def count_block(config: Config, tokens: int, returned: int, stored: int = 0) -> int:
+    """Count one block that reads `tokens`, which also attend to `stored` keys and values, and computes `returned`."""
+    return count_attention(config, tokens, returned, stored) + count_feed_forward(config, returned)
 
 
-def attention_macs(config: Config, tokens: int, returned: int, kept: int = 0) -> int:
-    """A block's attention, its linear maps included, likewise."""
+def count_attention(config: Config, tokens: int, returned: int, stored: int = 0) -> int:
+    """Count a block's attention with its linear layers; arguments as for `count_block`."""
     dim = config.dim
-    return 2 * (tokens + returned) * dim**2 + 2 * returned * (tokens + kept) * dim
+    return 2 * (tokens + returned) * dim**2 + 2 * returned * (tokens + stored) * dim
 
 
-def feed_forward_macs(config: Config, tokens: int) -> int:
-    """A block's feed-forward on so many tokens."""
-    narrow = config.hidden // 2 if config.feed_forward == "swiglu" else config.hidden
-    return tokens * config.dim * (config.hidden + narrow)
+def count_feed_forward(config: Config, tokens: int) -> int:
+    """Count a block's feed-forward layers."""
+    gated = config.hidden // 2 if config.feed_forward == "swiglu" else config.hidden
+    return tokens * config.dim * (config.hidden + gated)
 
 
-def read(config: Config, tokens: int, counts: Sequence[int]) -> list[int]:
-    """Tokens that each block reads, of so many that go in, with `counts` left after each pruning module.
+def tokens_per_block(config: Config, tokens: int, counts: Sequence[int]) -> list[int]:
+    """Return the number of tokens that each block reads.
 
-    counts: as `schedule.kept_counts` gives them. Where they are one fewer than without fusion, the last block reads all
-    tokens again.
+    counts: tokens after each pruning module, as `schedule.remaining_counts` returns them. With last-layer fusion there
+    is one count fewer, and the last block reads all tokens again.
     """
-    left = [tokens, *counts]
-    return left if len(left) == config.extractor_depth else [*left, tokens]
+    per_block = [tokens, *counts]
+    return per_block if len(per_block) == config.extractor_depth else [*per_block, tokens]
 
 
-def pruned_macs(config: Config, tokens: int, counts: Sequence[int], returned: int) -> int:
-    """All blocks, the last of which returns so many tokens, and what choosing the tokens costs."""
+def count_pruned(config: Config, tokens: int, counts: Sequence[int], returned: int) -> int:
+    """Count all blocks and the pruning modules' scores; the last block computes `returned` tokens."""
     scored = sum(before for before, after in pairwise([tokens, *counts]) if after < before)
-    return blocks_macs(config, tokens, counts, returned) + scored * config.dim
+    return count_blocks(config, tokens, counts, returned) + scored * config.dim
 
 
-def blocks_macs(config: Config, tokens: int, counts: Sequence[int], returned: int) -> int:
-    """The same where nothing is computed to choose the tokens."""
-    *first, last = read(config, tokens, counts)
-    return sum(block_macs(config, each, each) for each in first) + block_macs(config, last, returned)
+def count_blocks(config: Config, tokens: int, counts: Sequence[int], returned: int) -> int:
+    """Count all blocks without the pruning modules' scores, as for pruning at random."""
+    *first, last = tokens_per_block(config, tokens, counts)
+    return sum(count_block(config, each, each) for each in first) + count_block(config, last, returned)
 
 
 def merges(cells: int, rate: int) -> int:
-    """Of so many cells, those that join others in a block, where `rate` are to: half of them at most."""
+    """Return how many of the cells a block merges into others: `rate`, but at most half of them."""
     return min(rate, cells // 2)
 
 
 def merged_counts(config: Config, tokens: int, rate: int) -> tuple[int, ...]:
-    """Tokens left after each block but the last, of so many that go in, where `rate` cells are merged in each."""
+    """Return the number of tokens after each block but the last, each of which merges `rate` cells."""
     counts = [tokens]
     for _ in range(config.extractor_depth - 1):
         counts.append(counts[-1] - merges(counts[-1] - config.prefix_tokens, rate))
     return tuple(counts[1:])
 
 
-def merged_macs(config: Config, tokens: int, counts: Sequence[int], returned: int) -> int:
-    """All blocks, the last of which returns so many groups, and the matching; counts: of `merged_counts`."""
+def count_merged_blocks(config: Config, tokens: int, counts: Sequence[int], returned: int) -> int:
+    """Count all blocks and the matching of cells; the last block computes `returned` groups.
+
+    counts: as `merged_counts` returns them.
+    """
     steps = list(pairwise([tokens, *counts]))
-    blocks = sum(attention_macs(config, each, each) + feed_forward_macs(config, after) for each, after in steps)
+    blocks = sum(count_attention(config, each, each) + count_feed_forward(config, after) for each, after in steps)
     compared = sum(_pairs(each - config.prefix_tokens) for each, after in steps if after < each)
-    last = block_macs(config, [tokens, *counts][-1], returned)
+    last = count_block(config, [tokens, *counts][-1], returned)
     return blocks + compared * (config.dim // config.heads) + last
 
 
 def _pairs(cells: int) -> int:
-    """Of every second cell with all others."""
+    """Return the number of pairs of an even and an odd cell."""
     return (cells - cells // 2) * (cells // 2)

@@ -1,4 +1,8 @@
-"""Multiply-accumulates, by part. Norms, softmax and resizing are left out, as is usual."""
+"""Multiply-adds of a picture's pass through a model. Norms, softmax and resizing are left out, as is usual.
+
+Counts are of multiply-accumulates: one is a multiplication and an addition. `grid` is the picture's (rows, columns) of
+cells, `thumbnail_grid` the thumbnail's of patches, `k` the chosen cells, `coarse` the coarse patches.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +10,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
-from lookwhere_cli.macs.blocks import block_macs, merged_counts, merged_macs, pruned_macs
+from lookwhere_cli.macs.blocks import count_block, count_merged_blocks, count_pruned, merged_counts
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.decoder import REACH
-from lookwhere_cli.models.pruning.schedule import Counts, kept_counts, pruning_of
-from lookwhere_cli.models.spread import NEAREST
+from lookwhere_cli.models.constants import DECODER_KERNEL, NEAREST
+from lookwhere_cli.models.pruning.schedule import Counts, pruning_of, remaining_counts
 
-CORNERS = 4  # coarse tokens around a cell, of which it is a blend
+CORNERS = 4
+"""Coarse tokens that bilinear interpolation blends into the token of a cell."""
 
 
 @dataclass(frozen=True)
 class Macs:
-    """Multiply-accumulates of one picture's pass, by part."""
+    """Multiply-adds of one picture, by part."""
 
     selector: int
     extractor: int
@@ -31,38 +35,35 @@ class Macs:
         return self.selector + self.extractor + self.head + self.spread
 
 
-def count(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
-    """An image-level pass with k chosen cells of `grid` and so many coarse patches.
-
-    The last block computes what is pooled only.
-    """
+def count_image(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
+    """Count a pass to the answer for the picture as a whole. The last block computes only what is pooled."""
     returned = _returned(config, k, coarse) if config.pool == "max" else 1
     return Macs(_selector(config, thumbnail_grid), _extractor(config, k + coarse, returned), _head(config))
 
 
 def count_dense(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, channels: int, coarse: int = 0) -> Macs:
-    """A dense pass: tokens of the k cells, as far as they are left, spread over the grid as `channels` numbers each."""
+    """Count a pass to a token for every cell, of `channels` numbers, spread from the cells that pruning leaves."""
     cells = grid[0] * grid[1]
     return Macs(
         _selector(config, thumbnail_grid),
         _extractor(config, k + coarse, _returned(config, k, coarse)),
-        spread=min(NEAREST, _left(config, k)) * cells * channels,
+        spread=min(NEAREST, _remaining(config, k)) * cells * channels,
     )
 
 
 def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
-    """A pass of a model that segments: k cells of `grid` are read, the decoder answers for all."""
-    cells, left = grid[0] * grid[1], _left(config, k)
+    """Count a pass of a segmentation model, whose decoder answers for every cell."""
+    cells, remaining = grid[0] * grid[1], _remaining(config, k)
     return Macs(
         _selector(config, thumbnail_grid),
-        _extractor(config, k + coarse, left + coarse),
-        head=_decoder(config, cells, left + coarse),
-        spread=(CORNERS if coarse else min(NEAREST, left)) * cells * _spread_channels(config),
+        _extractor(config, k + coarse, remaining + coarse),
+        head=_decoder(config, cells, remaining + coarse),
+        spread=(CORNERS if coarse else min(NEAREST, remaining)) * cells * _spread_channels(config),
     )
 
 
 def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
-    """A full ViT's pass in which `rate` cells are merged in each block; the last block computes what is asked for."""
+    """Count a pass of a full ViT that merges `rate` cells in each block. The last block computes only what is used."""
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
     counts = merged_counts(config, tokens, rate)
@@ -70,7 +71,7 @@ def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
     returned = [tokens, *counts][-1] - config.prefix_tokens if segments else 1
     return Macs(
         0,
-        _embed(config, cells) + merged_macs(config, tokens, counts, returned),
+        _embedding(config, cells) + count_merged_blocks(config, tokens, counts, returned),
         head=_decoder(config, cells, cells) if segments else _head(config),
         spread=NEAREST * cells * _spread_channels(config) if segments else 0,
     )
@@ -79,25 +80,25 @@ def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
 def count_looks(
     config: Config, grid: Grid, thumbnail_grid: Grid, ks: Sequence[int], coarse: int = 0
 ) -> tuple[int, ...]:
-    """What a picture that leaves at each look of a cascade in k has cost by then, all passes before included.
+    """Count all that a picture takes that leaves at each look of `-k auto`, earlier looks included.
 
-    ks: the cells that have been read after each. Coarse patches are read anew by looks that restart.
+    ks: cells that have been read after each look. Looks that restart read the coarse patches again.
     """
     if config.second_look == "restart":
-        passes = [count(config, grid, thumbnail_grid, k, coarse) for k in ks]
+        passes = [count_image(config, grid, thumbnail_grid, k, coarse) for k in ks]
         return tuple(accumulate(one.total - (one.selector if number else 0) for number, one in enumerate(passes)))
-    first = count(config, grid, thumbnail_grid, ks[0], coarse).total
-    seen = config.prefix_tokens + coarse  # and, of each look that came before, its cells and the CLS of its own
-    added = [_added(config, more - k, seen + k + number) for number, (k, more) in enumerate(pairwise(ks))]
-    return tuple(accumulate([first, *added]))
+    first = count_image(config, grid, thumbnail_grid, ks[0], coarse).total
+    stored = config.prefix_tokens + coarse  # and the cells of all earlier looks, and a CLS for each look but the first
+    further = [_further_look(config, more - k, stored + k + number) for number, (k, more) in enumerate(pairwise(ks))]
+    return tuple(accumulate([first, *further]))
 
 
-def full(config: Config, grid: Grid) -> int:
-    """The extractor's ViT as timm runs it: all cells of `grid`, all tokens in all blocks, and the model's head."""
+def count_full(config: Config, grid: Grid) -> int:
+    """Count the extractor's ViT as timm runs it: all cells of `grid`, all tokens in all blocks, and the head."""
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
     head = _decoder(config, cells, cells) if config.task == "segment" else _head(config)
-    return _embed(config, cells) + config.extractor_depth * block_macs(config, tokens, tokens) + head
+    return _embedding(config, cells) + config.extractor_depth * count_block(config, tokens, tokens) + head
 
 
 def _selector(config: Config, thumbnail_grid: Grid) -> int:
@@ -106,40 +107,43 @@ def _selector(config: Config, thumbnail_grid: Grid) -> int:
     patches = thumbnail_grid[0] * thumbnail_grid[1]
     tokens = config.prefix_tokens + patches
     head = patches * 4 * config.dim * (config.dim + config.map_scale**2)
-    return _embed(config, patches) + config.selector_depth * block_macs(config, tokens, tokens) + head
+    return _embedding(config, patches) + config.selector_depth * count_block(config, tokens, tokens) + head
 
 
-def _extractor(config: Config, read: int, returned: int) -> int:
-    """`read`: patches, of cells and coarse ones."""
-    tokens = config.prefix_tokens + read
+def _extractor(config: Config, patches: int, returned: int) -> int:
+    """Count the extractor on `patches`, those of cells and coarse ones."""
+    tokens = config.prefix_tokens + patches
     handover = config.prefix_tokens * config.dim**2 if config.prefix == "add" else 0
-    return _embed(config, read) + handover + pruned_macs(config, tokens, _counts(config, tokens), returned)
+    return _embedding(config, patches) + handover + count_pruned(config, tokens, _counts(config, tokens), returned)
 
 
 def _counts(config: Config, tokens: int) -> Counts:
-    """Tokens left after each block but the last, or but the last two; as many as go in where nothing is dropped."""
+    """Return the number of tokens after each pruning module or, without modules, after each block but the last."""
     pruning = pruning_of(config)
-    return kept_counts(pruning, config, tokens) if pruning else (tokens,) * (config.extractor_depth - 1)
+    return remaining_counts(pruning, config, tokens) if pruning else (tokens,) * (config.extractor_depth - 1)
 
 
-def _left(config: Config, k: int) -> int:
-    """Of k cells, those that have a token in the end."""
+def _remaining(config: Config, k: int) -> int:
+    """Return how many of k cells have a token after the last block."""
     return _counts(config, config.prefix_tokens + k)[-1] - config.prefix_tokens if config.drops else k
 
 
 def _returned(config: Config, k: int, coarse: int) -> int:
-    """Tokens that the last block computes where those of the cells are asked for."""
-    return _left(config, k) + (0 if config.prune is None else coarse)
+    """Return how many tokens the last block computes if the cells' tokens are used.
+
+    Pruning reorders tokens, so that coarse ones can't be left out.
+    """
+    return _remaining(config, k) + (0 if config.prune is None else coarse)
 
 
-def _added(config: Config, cells: int, kept: int) -> int:
-    """A look at so many further cells, with a CLS of its own, that attends to what is kept of so many tokens."""
+def _further_look(config: Config, cells: int, stored: int) -> int:
+    """Count a look at `cells` more, with a CLS of its own, that attends to `stored` tokens of earlier looks."""
     tokens = 1 + cells
-    blocks = (config.extractor_depth - 1) * block_macs(config, tokens, tokens, kept)
-    return _embed(config, cells) + blocks + block_macs(config, tokens, 1, kept) + _head(config)
+    blocks = (config.extractor_depth - 1) * count_block(config, tokens, tokens, stored)
+    return _embedding(config, cells) + blocks + count_block(config, tokens, 1, stored) + _head(config)
 
 
-def _embed(config: Config, patches: int) -> int:
+def _embedding(config: Config, patches: int) -> int:
     return patches * 3 * config.patch**2 * config.dim
 
 
@@ -147,11 +151,11 @@ def _head(config: Config) -> int:
     return config.dim * len(config.labels)
 
 
-def _decoder(config: Config, cells: int, read: int) -> int:
+def _decoder(config: Config, cells: int, tokens: int) -> int:
     pieces, channels = len(config.labels) * config.decoder_scale**2, config.decoder_channels
     if not channels:
-        return read * config.dim * pieces
-    return read * config.dim * channels + cells * channels * (channels * REACH**2 + pieces)
+        return tokens * config.dim * pieces
+    return tokens * config.dim * channels + cells * channels * (channels * DECODER_KERNEL**2 + pieces)
 
 
 def _spread_channels(config: Config) -> int:

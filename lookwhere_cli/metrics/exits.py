@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from lookwhere_cli.images.frame import Grid
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.metrics.passes import Measured
 from lookwhere_cli.models.cascade.stages import exits_of
 from lookwhere_cli.predictor import Glimpse
@@ -54,7 +54,7 @@ class Exits:
 
     def macs_full(self) -> float:
         """Multiply-adds of the full ViT per picture, on all cells."""
-        return self._mean({left: macs.full(self.predictor.config, left[0]) for left in self.left})
+        return self._mean({left: passes.count_full(self.predictor.config, left[0]) for left in self.left})
 
     def _at(self, left: tuple[Grid, int], exit_: int | None) -> int:
         return left[1] if exit_ is None else exit_

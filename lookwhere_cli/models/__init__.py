@@ -1,1 +1,1 @@
-"""The adaptive models, in pure torch: no files, no pictures, no printing."""
+"""The models in torch, their configs and schedules without it: no files, no pictures, no printing."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
+from lookwhere_cli.models.cascade.dvt import DVT
+from lookwhere_cli.models.cascade.shapes import shapes_of
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 

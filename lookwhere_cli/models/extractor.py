@@ -1,4 +1,4 @@
-"""The extractor: the chosen patches, their cells and the prefix tokens go in. It never sees an image."""
+"""The extractor: a deep ViT on the chosen patches. It never sees an image."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.pruning.cropr import Cropr, cropr_of, put_back
+from lookwhere_cli.models.layers import Linear
+from lookwhere_cli.models.pruning.cropr import Cropr, cropr_of, restore_order
 from lookwhere_cli.models.vit import ALL, ViT
 
 
 class Extracted(NamedTuple):
-    """The tokens that were asked for, normed; and the cells whose they are, where those of cells were."""
+    """Tokens after the final norm.
+
+    cells: the chosen cells, without those that pruning modules dropped for good if cells' tokens were asked for.
+    """
 
     tokens: Float[Tensor, "batch returned dim"]
-    cells: Int[Tensor, "batch left"]
-    """Those that were chosen, but for what pruning modules have dropped for good."""
+    cells: Int[Tensor, "batch remaining"]
 
 
 class Extractor(ViT):
-    """A deep ViT on k cells, told the gist of the whole by the selector's prefix tokens and, if wanted, coarse ones.
+    """A deep ViT on k cells, the selector's prefix tokens and, if there are any, coarse patches.
 
-    Where the config says so, pruning modules between its blocks drop some of the cells again, coarse ones alike.
+    cropr: pruning modules that drop cells and coarse patches between the blocks; None for a model without them.
     """
 
     def __init__(self, config: Config) -> None:
@@ -47,7 +49,7 @@ class Extractor(ViT):
             return Extracted(self.encode(tokens, returned), chosen.cells)
         if returned.stop is not None and returned.stop <= self.own_prefix:
             return Extracted(self.norm(self.cropr(tokens, self.blocks, returned).tokens), chosen.cells)
-        return self._left(self.cropr, tokens, chosen.cells, returned)
+        return self._extract_remaining(self.cropr, tokens, chosen.cells, returned)
 
     def tokens(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch tokens dim"]:
         """Return the input of the first block: prefix tokens, cells in the order of `chosen.cells`, coarse patches.
@@ -60,18 +62,21 @@ class Extractor(ViT):
             tokens.append(self.embed(chosen.coarse.patches, chosen.coarse.grid))
         return torch.cat(tokens, dim=1)
 
-    def _left(
+    def _extract_remaining(
         self, cropr: Cropr, tokens: Float[Tensor, "batch tokens dim"], cells: Int[Tensor, "batch k"], returned: slice
     ) -> Extracted:
-        """The tokens of what is left, in the order in which they went in."""
+        """Return the remaining tokens in the order in which they went in."""
         k, prefix = cells.shape[1], self.own_prefix
-        left, places = cropr(tokens, self.blocks, slice(prefix, None))
+        remaining, places = cropr(tokens, self.blocks, slice(prefix, None))
         ordered = places.sort(dim=1).values
-        dropped = prefix + left.shape[1] < tokens.shape[1]
-        if dropped and prefix + k < tokens.shape[1]:
-            raise ValueError("tokens of cells can't be told from coarse ones where either are dropped for good")
-        asked = slice(0, None if returned.stop is None else returned.stop - prefix)
-        return Extracted(self.norm(put_back(left, places))[:, asked], cells.gather(1, ordered[:, :k]))
+        drops = prefix + remaining.shape[1] < tokens.shape[1]
+        if drops and prefix + k < tokens.shape[1]:
+            raise ValueError(
+                "the model drops tokens for good, so those of cells can't be told from those of coarse patches; "
+                "read no coarse patches"
+            )
+        some = slice(0, None if returned.stop is None else returned.stop - prefix)
+        return Extracted(self.norm(restore_order(remaining, places))[:, some], cells.gather(1, ordered[:, :k]))
 
 
 def _handover(config: Config) -> nn.Module:
@@ -81,27 +86,27 @@ def _handover(config: Config) -> nn.Module:
 
 
 class OwnPrefix(nn.Module):
-    """The plain ViT: there is no selector whose prefix tokens could be handed over."""
+    """For a full ViT, which has no selector: uses the extractor's own prefix tokens."""
 
     def forward(
-        self, own: Float[Tensor, "1 prefix dim"], given: Float[Tensor, "batch prefix dim"]
+        self, own: Float[Tensor, "1 prefix dim"], selected: Float[Tensor, "batch prefix dim"]
     ) -> Float[Tensor, "batch prefix dim"]:
-        """The extractor's own ones, one for each picture."""
-        return own.expand(given.shape[0], -1, -1)
+        """Return the extractor's own prefix tokens for each picture."""
+        return own.expand(selected.shape[0], -1, -1)
 
 
 class ReplacePrefix(nn.Module):
-    """As published: the selector's prefix tokens stand in place of the extractor's own, which are never used."""
+    """As published: uses the selector's prefix tokens instead of the extractor's own."""
 
     def forward(
-        self, own: Float[Tensor, "1 prefix dim"], given: Float[Tensor, "batch prefix dim"]
+        self, own: Float[Tensor, "1 prefix dim"], selected: Float[Tensor, "batch prefix dim"]
     ) -> Float[Tensor, "batch prefix dim"]:
-        """The given ones as they are."""
-        return given
+        """Return the selector's prefix tokens."""
+        return selected
 
 
 class AddPrefix(nn.Module):
-    """The extractor's own prefix tokens plus a linear layer of the selector's, zero at first."""
+    """Adds a linear layer of the selector's prefix tokens, zero at first, to the extractor's own."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -110,7 +115,7 @@ class AddPrefix(nn.Module):
         nn.init.zeros_(self.proj.bias)
 
     def forward(
-        self, own: Float[Tensor, "1 prefix dim"], given: Float[Tensor, "batch prefix dim"]
+        self, own: Float[Tensor, "1 prefix dim"], selected: Float[Tensor, "batch prefix dim"]
     ) -> Float[Tensor, "batch prefix dim"]:
-        """The sum, one per picture."""
-        return own + self.proj(given)
+        """Return the sum for each picture."""
+        return own + self.proj(selected)

@@ -1,4 +1,4 @@
-"""LookWhere: the selector says which cells matter, the extractor says what is there.
+"""LookWhere: the selector scores the cells, the extractor reads the best of them.
 
 "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from Self-Supervision",
 Fuller et al., NeurIPS 2025, arXiv 2505.18051.
@@ -9,12 +9,12 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.cascade.second_look import SecondLook
 from lookwhere_cli.models.chosen import Chosen, Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.decoder import decoder_of
 from lookwhere_cli.models.extractor import Extracted, Extractor
+from lookwhere_cli.models.layers import Linear
 from lookwhere_cli.models.pruning.schedule import pruning_of
 from lookwhere_cli.models.selector import selector_of
 from lookwhere_cli.models.vit import CLS
@@ -23,7 +23,7 @@ from lookwhere_cli.models.vit import CLS
 class LookWhere(nn.Module):
     """Selector, extractor and, for models with labels, a head: linear on what is pooled, or a dense decoder.
 
-    `second_look` is for models that learnt to add to what they saw; see `looks`.
+    second_look: for models whose further looks add to earlier ones; None for all others.
     """
 
     def __init__(self, config: Config) -> None:
@@ -44,11 +44,11 @@ class LookWhere(nn.Module):
         """
         pruning = pruning_of(config)
         assert self.extractor.cropr is not None and pruning is not None
-        self.extractor.cropr.prune(pruning, tokens)
+        self.extractor.cropr.set_schedule(pruning, tokens)
         self.config = config
 
     def select(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection[Tensor]:
-        """Where to look on `grid` (rows, columns), from normalised thumbnails in whole patches."""
+        """Score the cells of `grid` from normalised thumbnails in whole patches."""
         return self.selector(thumbnails, grid)
 
     def extract(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch dim"]:
@@ -74,7 +74,7 @@ class LookWhere(nn.Module):
         return self.segment(chosen) if self.config.task == "segment" else self.logits(self.extract(chosen))
 
     def logits(self, cls: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
-        """Scores of the classes, before softmax (or sigmoid, for a multi-label model)."""
+        """Return class scores before softmax or, for a multi-label model, before sigmoid."""
         return self.head(cls)
 
     def segment(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch classes fine_rows fine_columns"]:

@@ -1,4 +1,4 @@
-"""The selector: a thumbnail goes in, a map of where to look comes out (paper, section on the selector)."""
+"""The selector: from a thumbnail to a map of scores for the cells (paper, section on the selector)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
-from lookwhere_cli.models.blank import Linear
 from lookwhere_cli.models.chosen import Grid, Selection
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.layers import Linear
 from lookwhere_cli.models.vit import ViT, cut
 
 
 class MapHead(nn.Module):
-    """Each thumbnail token predicts a map_scale x map_scale piece of the map."""
+    """Predicts a map_scale x map_scale piece of the map from each thumbnail token."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class MapHead(nn.Module):
         self.w2 = Linear(4 * config.dim, config.map_scale**2)
 
     def forward(self, tokens: Float[Tensor, "batch patches dim"]) -> Float[Tensor, "batch patches pieces"]:
-        """A token's piece, row by row."""
+        """Return each token's piece, row by row."""
         return self.w2(F.gelu(self.w1(tokens)))
 
 
@@ -38,7 +38,7 @@ class Selector(nn.Module):
         self.head = MapHead(config)
 
     def forward(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection[Tensor]:
-        """Normalised thumbnails of any shape in whole patches; the map is for `grid`, whatever that is."""
+        """Score the cells of `grid`, any grid, from normalised thumbnails of any shape in whole patches."""
         patch, prefix = self.config.patch, self.config.prefix_tokens
         shape = (thumbnails.shape[-2] // patch, thumbnails.shape[-1] // patch)
         tokens = self.backbone(cut(thumbnails, patch), shape)
@@ -47,6 +47,7 @@ class Selector(nn.Module):
     def _assemble(
         self, pieces: Float[Tensor, "batch patches pieces"], shape: Grid, grid: Grid
     ) -> Float32[Tensor, "batch cells"]:
+        """Join the pieces of the thumbnail's patches and resize the map to `grid`."""
         scale = self.config.map_scale
         fine = pieces.float().unflatten(1, shape).unflatten(-1, (scale, scale)).transpose(2, 3)
         fine = fine.flatten(3, 4).flatten(1, 2)[:, None]  # (batch, 1, rows * scale, columns * scale)
@@ -54,14 +55,14 @@ class Selector(nn.Module):
 
 
 class NoSelector(nn.Module):
-    """In the selector's place where all cells are read: every cell counts alike, and there is no gist."""
+    """Takes the selector's place in a model that reads all cells: every score is 0."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
 
     def forward(self, thumbnails: Float[Tensor, "batch 3 height width"], grid: Grid) -> Selection[Tensor]:
-        """A map of zeros for `grid`."""
+        """Return a map and prefix tokens of zeros."""
         batch = thumbnails.shape[0]
         return Selection(
             torch.zeros(batch, grid[0] * grid[1], device=thumbnails.device),
@@ -70,10 +71,10 @@ class NoSelector(nn.Module):
 
 
 def selector_of(config: Config) -> Selector:
-    """The selector that a config asks for, or what answers in its place."""
-    return Selector(config) if config.selector_depth else cast(Selector, NoSelector(config))
+    """Make the selector of a config; a NoSelector for a model that has none."""
+    return Selector(config) if config.has_selector else cast(Selector, NoSelector(config))
 
 
 def choose(map: Float[Tensor, "batch cells"], k: int) -> Int64[Tensor, "batch {k}"]:
-    """The k cells of the highest scores, best first; compared in float32 whatever the model's dtype."""
+    """Return the k cells with the highest scores, best first; scores are compared in float32."""
     return torch.topk(map.float(), k, dim=1).indices

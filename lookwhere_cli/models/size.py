@@ -1,4 +1,4 @@
-"""How large a model of some config is."""
+"""The size of a model."""
 
 import torch
 
@@ -7,6 +7,6 @@ from lookwhere_cli.models.lookwhere import LookWhere
 
 
 def stored_bytes(config: Config) -> int:
-    """Bytes of all tensors, in float32."""
+    """Return the bytes of all tensors of a config's model, in float32."""
     with torch.device("meta"):
         return sum(4 * tensor.numel() for tensor in LookWhere(config).state_dict().values())

@@ -12,11 +12,10 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.constants import NEAREST
 
 F = TypeVar("F", bound=np.floating)
 
-NEAREST = 5
-"""Chosen cells whose tokens are blended."""
 _SMALLEST_TILE = 16  # cells: smaller tiles would take more time each than they save
 _TILE_CELLS = 36  # chosen cells that a tile holds on average
 _KEYS = 1 << 22  # distances held at once

@@ -1,6 +1,6 @@
-"""A Vision Transformer whose blocks do what LookWhere needs: run on chosen cells, return only the tokens asked for.
+"""A Vision Transformer that can run on chosen cells and whose last block can compute some of the tokens only.
 
-Parameter names are timm's, so that timm's weights load as they are. Tokens are ordered prefix (CLS, registers), cells.
+Parameter names are timm's, so that timm's weights load unchanged. Tokens are ordered prefix (CLS, registers), cells.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lookwhere_cli.models.blank import Conv2d, LayerNorm, Linear
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.layers import Conv2d, LayerNorm, Linear
 from lookwhere_cli.models.positions import positions_at
 
 ALL = slice(None)
 CLS = slice(0, 1)
+"""Tokens that a block returns."""
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, fused, with queries for the returned tokens only."""
+    """Fused multi-head self-attention, with queries of the returned tokens only."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -31,16 +32,16 @@ class Attention(nn.Module):
         self.proj = Linear(dim, dim)
 
     def forward(self, x: Float[Tensor, "batch tokens dim"], returned: slice) -> Float[Tensor, "batch returned dim"]:
-        """Every token is attended to; only the `returned` ones ask."""
+        """Return the `returned` tokens, which attend to all tokens."""
         return self.attend(*self.queries_keys_values(x, returned))
 
     def attend(
         self,
         q: Float[Tensor, "batch heads returned head_dim"],
-        k: Float[Tensor, "batch heads seen head_dim"],
-        v: Float[Tensor, "batch heads seen head_dim"],
+        k: Float[Tensor, "batch heads tokens head_dim"],
+        v: Float[Tensor, "batch heads tokens head_dim"],
     ) -> Float[Tensor, "batch returned dim"]:
-        """What the queries find, heads together again."""
+        """Return each query's weighted mean of the values, heads joined and projected."""
         return self.proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
     def queries_keys_values(
@@ -50,7 +51,7 @@ class Attention(nn.Module):
         Float[Tensor, "batch heads tokens head_dim"],
         Float[Tensor, "batch heads tokens head_dim"],
     ]:
-        """By head: queries of the `returned` tokens, not scaled; keys and values of all."""
+        """Return by head the queries of the `returned` tokens, not scaled, and the keys and values of all tokens."""
         dim = x.shape[-1]
         if returned == ALL:
             q, k, v = self.qkv(x).chunk(3, dim=-1)
@@ -65,7 +66,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """The block's MLP: exact (erf) GELU, or packed SwiGLU, silu(first half) * second half."""
+    """The block's MLP: with exact (erf) GELU, or with packed SwiGLU, silu(first half) * second half."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -74,7 +75,7 @@ class FeedForward(nn.Module):
         self.fc2 = Linear(config.hidden // 2 if self.gated else config.hidden, config.dim)
 
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Each token by itself."""
+        """Compute each token alone."""
         hidden = self.fc1(x)
         if self.gated:
             gate, value = hidden.chunk(2, dim=-1)
@@ -90,7 +91,7 @@ class LayerScale(nn.Module):
         self.gamma = nn.Parameter(torch.full((dim,), 1e-5))
 
     def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
-        """Elementwise."""
+        """Multiply each channel."""
         return x * self.gamma
 
 
@@ -109,13 +110,13 @@ class Block(nn.Module):
     def forward(
         self, x: Float[Tensor, "batch tokens dim"], returned: slice = ALL
     ) -> Float[Tensor, "batch returned dim"]:
-        """Keys and values of all tokens; queries, projection and feed-forward for the `returned` ones only."""
+        """Return the `returned` tokens; of the others only keys and values are computed."""
         x = x[:, returned] + self.ls1(self.attn(self.norm1(x), returned))
         return x + self.ls2(self.mlp(self.norm2(x)))
 
 
 class PatchEmbed(nn.Module):
-    """Patches, already cut, to tokens. The weight has timm's shape, (dim, 3, patch, patch)."""
+    """Turns patches into tokens. The weight has timm's shape, (dim, 3, patch, patch)."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -124,15 +125,17 @@ class PatchEmbed(nn.Module):
     def forward(
         self, patches: Float[Tensor, "batch cells 3 patch patch"]
     ) -> Float[Tensor, "batch cells {self.proj.out_channels}"]:
-        """One matrix product; what a strided convolution of the whole picture would give at these cells."""
+        """Compute what a strided convolution of the whole picture gives at these cells, by one matrix product."""
         return F.linear(patches.flatten(2), self.proj.weight.flatten(1), self.proj.bias)
 
 
 class ViT(nn.Module):
-    """Patch embedding, positions, prefix tokens, blocks and final norm, each to be called by itself."""
+    """Patch embedding, positions, prefix tokens, blocks and final norm; each can be called alone.
+
+    grid: of the stored positions. block: makes each block.
+    """
 
     def __init__(self, config: Config, depth: int, grid: Grid, block: Callable[[Config], Block] = Block) -> None:
-        """`block` makes each of the blocks, where they do more than the plain one."""
         super().__init__()
         self.grid = grid
         self.own_prefix = config.prefix_tokens
@@ -145,7 +148,7 @@ class ViT(nn.Module):
         self.norm = LayerNorm(config.dim, eps=config.eps)
 
     def prefix(self) -> Float[Tensor, "1 prefix dim"]:
-        """CLS and registers as stored, with their positions where they have any."""
+        """Return CLS and registers as stored, with their positions if they have any."""
         tokens = self.cls_token if self.reg_token is None else torch.cat([self.cls_token, self.reg_token], dim=1)
         return tokens + self.pos_embed[:, : self.prefix_positions] if self.prefix_positions else tokens
 
@@ -179,7 +182,7 @@ class ViT(nn.Module):
     def encode(
         self, tokens: Float[Tensor, "batch tokens dim"], returned: slice = ALL
     ) -> Float[Tensor, "batch returned dim"]:
-        """All blocks and the final norm. The last block computes the `returned` tokens only."""
+        """Run all blocks and the final norm; the last block computes the `returned` tokens only."""
         for block in self.blocks[:-1]:
             tokens = block(tokens)
         return self.norm(self.blocks[-1](tokens, returned))
@@ -187,13 +190,13 @@ class ViT(nn.Module):
     def forward(
         self, patches: Float[Tensor, "batch cells 3 patch patch"], grid: Grid, returned: slice = ALL
     ) -> Float[Tensor, "batch returned dim"]:
-        """The plain ViT on a whole grid."""
+        """Run the plain ViT on a whole grid, patches row by row."""
         tokens = self.embed(patches, grid)
         return self.encode(torch.cat([self.prefix().expand(tokens.shape[0], -1, -1), tokens], dim=1), returned)
 
 
 def cut(pictures: Float[Tensor, "batch 3 height width"], patch: int) -> Float[Tensor, "batch cells 3 patch patch"]:
-    """Whole pictures as patches, row by row. Height and width must be multiples of `patch`."""
+    """Cut whole pictures into patches, row by row. Height and width must be multiples of `patch`."""
     rows, columns = pictures.shape[-2] // patch, pictures.shape[-1] // patch
     split = pictures.unflatten(-1, (columns, patch)).unflatten(-3, (rows, patch))
     return split.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)

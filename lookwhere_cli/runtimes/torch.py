@@ -12,14 +12,13 @@ from numpy import ndarray
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lookwhere_cli.models.cascade.dvt import DVT
-from lookwhere_cli.models.cascade.dvt import State as ExitState
+from lookwhere_cli.models.cascade.dvt import DVT, ExitState
 from lookwhere_cli.models.cascade.second_look import Memory, SecondLook
 from lookwhere_cli.models.chosen import Chosen, Coarse, Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
-from lookwhere_cli.models.pruning.cropr import surviving
+from lookwhere_cli.models.pruning.cropr import record_survivors
 from lookwhere_cli.runtimes.base import CellTokens, Pixels, Runtime
 
 
@@ -107,7 +106,7 @@ class TorchRuntime:
         self, chosen: Chosen[NDArray[Any]]
     ) -> tuple[Float32[ndarray, batch * output], Int64[ndarray, "batch survivors"] | None]:
         """Compute the output, and the chosen cells that no pruning module drops, best first."""
-        with surviving(self.model.extractor.cropr) as survivors:
+        with record_survivors(self.model.extractor.cropr) as survivors:
             output = self.answer(chosen)
         if not survivors:
             return output, None

@@ -13,7 +13,7 @@ from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.pruning.schedule import kept_counts, pruning_of
+from lookwhere_cli.models.pruning.schedule import pruning_of, remaining_counts
 from lookwhere_cli.runtimes.base import Runtime
 from lookwhere_cli.strategies.base import Batch, Cut, Outcome, Selected, select_cells
 from lookwhere_cli.strategies.stages import list_thresholds
@@ -94,7 +94,7 @@ class FixedStrategy:
     def describe(self, answers: str) -> str:
         """Describe the model, for its card. answers: what its head answers."""
         config, (rows, columns) = self.config, self.config.grid
-        full = passes.full(config, config.grid) / 1e9
+        full = passes.count_full(config, config.grid) / 1e9
         if not config.has_selector:
             return (
                 f"A full ViT ({answers}): {config.extractor_depth} blocks read all of {rows} x {columns} cells of "
@@ -120,7 +120,7 @@ class FixedStrategy:
         fusion = ", and come back for the last one" if pruning.fusion else ""
         return (
             f" Its blocks drop cells on the way, from {tokens} tokens to "
-            f"{kept_counts(pruning, self.config, tokens)[-1]}{fusion}: {self.default_macs() / 1e9:.2f} GMACs."
+            f"{remaining_counts(pruning, self.config, tokens)[-1]}{fusion}: {self.default_macs() / 1e9:.2f} GMACs."
         )
 
     def _describe_looks(self) -> str:

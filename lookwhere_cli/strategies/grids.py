@@ -14,8 +14,8 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from lookwhere_cli.images.frame import grid_for
-from lookwhere_cli.macs import cascade, passes
-from lookwhere_cli.models.cascade.dvt import shapes_of
+from lookwhere_cli.macs import exits, passes
+from lookwhere_cli.models.cascade.shapes import shapes_of
 from lookwhere_cli.models.chosen import Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.runtimes.base import GridRuntime, Runtime, State, stack
@@ -66,7 +66,7 @@ class GridsStrategy:
 
     def stage_macs(self, grid: Grid) -> tuple[int, ...]:
         """Multiply-adds of a picture that leaves at each exit, earlier exits included; `grid` is the last exit's."""
-        return cascade.costs(self.config, shapes_of(self.config), self.grids(grid))
+        return exits.count_exits(self.config, shapes_of(self.config), self.grids(grid))
 
     def stage_cells(self, grid: Grid) -> tuple[int, ...]:
         """Number of cells of each exit's grid."""
@@ -94,7 +94,7 @@ class GridsStrategy:
             f"A cascade over growing grids (DVT; {answers}): {len(config.exits)} ViTs of {config.extractor_depth} "
             f"blocks read all of {grids} cells, each reusing the one before, until one is sure. A picture of that "
             f"shape takes {costs} GMACs by the exit that answers; the full ViT takes "
-            f"{passes.full(config, config.grid) / 1e9:.2f}."
+            f"{passes.count_full(config, config.grid) / 1e9:.2f}."
         )
         if not config.thresholds:
             return text

@@ -24,7 +24,7 @@ from lookwhere_cli.bench.record import Limit, Record
 from lookwhere_cli.bench.settings import Settings
 from lookwhere_cli.bench.start import imported, start
 from lookwhere_cli.errors import LookWhereError
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from tests.models.small import KINDS, LABELLED, noise, small
 
 
@@ -74,7 +74,9 @@ def test_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         grid = (size // LABELLED.patch,) * 2
         assert f"{size} px" in ours.what
         assert f"k = {k} " in ours.what
-        assert ours.macs_ratio == macs.full(LABELLED, grid) / macs.count(LABELLED, grid, (3, 3), k).total
+        assert (
+            ours.macs_ratio == passes.count_full(LABELLED, grid) / passes.count_image(LABELLED, grid, (3, 3), k).total
+        )
 
 
 def test_published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,7 +97,7 @@ def test_the_full_vit_costs_what_macs_full_says(kind: str) -> None:
     config, grid = KINDS[kind], (5, 7)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         full_vit(config, grid)(noise(1, 3, grid[0] * config.patch, grid[1] * config.patch))
-    assert counter.get_total_flops() / 2 == macs.full(config, grid)
+    assert counter.get_total_flops() / 2 == passes.count_full(config, grid)
 
 
 def test_the_full_vit_is_the_extractors_own() -> None:

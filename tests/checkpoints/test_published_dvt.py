@@ -14,7 +14,7 @@ from lookwhere_cli.checkpoints.published import convert as converting
 from lookwhere_cli.checkpoints.published import dvt as published_dvt
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError
-from lookwhere_cli.models.cascade.dvt import PUBLISHED
+from lookwhere_cli.models.cascade.shapes import PUBLISHED_SHAPES
 from tests.models.small import CASCADE, noise, small_cascade
 
 CONFIG = replace(
@@ -85,7 +85,7 @@ def test_the_config_follows_from_names_and_shapes() -> None:
         file[f"{name}.patch_embed.proj.weight"] = empty(192, 3, kernel, kernel)
         file[f"{name}.blocks.11.mlp.fc1.weight"] = file[f"{name}.blocks.0.mlp.fc1.weight"] = empty(768, 192)
     config = published_dvt.infer_config(file)
-    assert config.exits == tuple((*shape.grid, shape.patch, shape.padding) for shape in PUBLISHED)
+    assert config.exits == tuple((*shape.grid, shape.patch, shape.padding) for shape in PUBLISHED_SHAPES)
     assert (config.dim, config.heads, config.extractor_depth, config.hidden, config.size) == (192, 3, 12, 768, 224)
 
 

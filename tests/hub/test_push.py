@@ -11,7 +11,7 @@ from lookwhere_cli.card import describe
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.layout import RESULTS, TRAINING
 from lookwhere_cli.checkpoints.resolve import load_model
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.strategies.registry import default_strategy
 from tests.models.small import LABELLED, SEGMENTING, SMALL, small
 
@@ -91,7 +91,11 @@ def test_the_hub_finds_models_by_what_they_do(hub, home, lookwhere, token, tmp_p
 def test_the_card_counts_the_coarse_patches():
     plain, coarse = (replace(LABELLED, coarse_size=size) for size in (0, 8))
     spent = default_strategy(coarse).default_macs()
-    assert spent == macs.count(LABELLED, (6, 6), (3, 3), 18, coarse=4).total > default_strategy(plain).default_macs()
+    assert (
+        spent
+        == passes.count_image(LABELLED, (6, 6), (3, 3), 18, coarse=4).total
+        > default_strategy(plain).default_macs()
+    )
     assert "and all of the picture at 8 px" in describe(coarse) and "and all of" not in describe(plain)
 
 

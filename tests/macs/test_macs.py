@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from lookwhere_cli.checkpoints.published import lookwhere as published
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Coarse
 from tests.models.small import KINDS, LABELLED, SMALL, noise, small, some_cells
 
@@ -36,11 +40,11 @@ def test_counts_what_torch_counts(
     prefix = select()
     coarse = coarse_grid and Coarse(noise(1, 12, 3, config.patch, config.patch), coarse_grid)
     also = 12 if coarse else 0
-    ours = macs.count(config, grid, thumbnail, k, also)
+    ours = passes.count_image(config, grid, thumbnail, k, also)
     assert ours.selector == counted(select)
     assert ours.extractor == counted(lambda: model.extract(Chosen(patches, cells, grid, prefix, coarse)))
     assert ours.head == (counted(lambda: model.logits(noise(1, config.dim))) if config.labels else 0)
-    dense = macs.count_dense(config, grid, thumbnail, k, config.dim, also)
+    dense = passes.count_dense(config, grid, thumbnail, k, config.dim, also)
     assert dense.extractor == counted(lambda: model.extract_dense(Chosen(patches, cells, grid, prefix, coarse)))
     assert dense.spread == min(5, k) * grid[0] * grid[1] * config.dim
     assert dense.total == dense.selector + dense.extractor + dense.spread
@@ -53,22 +57,34 @@ def test_full_is_timms_forward_pass() -> None:
     vit = timm.models.VisionTransformer(
         img_size=24, patch_size=4, embed_dim=24, depth=3, num_heads=3, mlp_ratio=2, num_classes=3
     ).eval()
-    assert macs.full(LABELLED, (6, 6)) == counted(lambda: vit(noise(1, 3, 24, 24)))
+    assert passes.count_full(LABELLED, (6, 6)) == counted(lambda: vit(noise(1, 3, 24, 24)))
 
 
 def test_the_authors_figure_is_ours_plus_what_their_code_computes_in_vain() -> None:
     config = published.imagenet_config(tuple(map(str, range(1000))))
     k, unused = 128, 256 - 128
     embedded_in_vain = unused * 3 * config.patch**2 * config.dim
-    dense = macs.count_dense(config, (16, 16), (11, 11), k, channels=0)
+    dense = passes.count_dense(config, (16, 16), (11, 11), k, channels=0)
     registers = config.registers * (2 * config.dim**2 + 2 * (5 + k) * config.dim + 2 * config.dim * config.hidden)
-    cls = macs.count(config, (16, 16), (11, 11), k)
-    one_token = (cls.extractor - macs._extractor(config, k, returned=0)) + registers
+    cls = passes.count_image(config, (16, 16), (11, 11), k)
+    one_token = (cls.extractor - passes._extractor(config, k, returned=0)) + registers
     assert (cls.selector + cls.head + dense.extractor + one_token + embedded_in_vain) / 1e9 == pytest.approx(
         14.83, abs=0.005
     )
 
 
+MACS = sorted(path.stem for path in Path(passes.__file__).parent.glob("*.py") if path.stem != "__init__")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [*(f"macs.{name}" for name in MACS), "models.config", "models.chosen", "models.pruning.schedule", "models.spread"],
+)
+def test_counting_and_configs_load_no_torch(module: str) -> None:
+    script = f"import sys, lookwhere_cli.{module}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
 def test_fewer_cells_cost_less() -> None:
-    costs = [macs.count(SMALL, (6, 6), (3, 3), k).total for k in range(1, 37)]
+    costs = [passes.count_image(SMALL, (6, 6), (3, 3), k).total for k in range(1, 37)]
     assert costs == sorted(set(costs))

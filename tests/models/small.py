@@ -8,7 +8,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
+from lookwhere_cli.models.cascade.dvt import DVT
+from lookwhere_cli.models.cascade.shapes import shapes_of
 from lookwhere_cli.models.chosen import Chosen, Coarse, Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from lookwhere_cli.macs.blocks import pruned_macs
+from lookwhere_cli.macs.blocks import count_pruned
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.extractor import Extractor
-from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries
-from lookwhere_cli.models.pruning.cropr import Cropr, PruningModule, put_back
+from lookwhere_cli.models.pruning.auxiliary import AttentionVariant, Auxiliaries
+from lookwhere_cli.models.pruning.cropr import Cropr, PruningModule, restore_order
 from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.vit import ALL, CLS
 from tests.macs.test_macs import counted
@@ -67,7 +67,7 @@ def test_a_rate_of_zero_is_the_plain_vit(fusion: bool, returned: slice) -> None:
 def test_the_best_stay_in_the_order_of_their_scores_and_the_prefix_in_front(fusion: bool, rate: int, seed: int) -> None:
     cropr = cropr_of(REGISTERS, Pruning(rate, fusion), seed)
     tokens = noise(2, 39, REGISTERS.dim, seed=seed)
-    with cropr.watched() as seen:
+    with cropr.record_inputs() as seen:
         cropped = cropr(tokens, still(REGISTERS))
     counts = cropr.counts(39)
     assert [each.shape[1] for each in seen] == [39, *counts[:-1]]
@@ -82,13 +82,13 @@ def test_the_best_stay_in_the_order_of_their_scores_and_the_prefix_in_front(fusi
     ).all()
     if fusion:
         assert torch.equal(places.sort(dim=1).values, torch.arange(36).expand(2, 36))
-        assert torch.equal(put_back(cropped.tokens[:, 3:], places), tokens[:, 3:])
+        assert torch.equal(restore_order(cropped.tokens[:, 3:], places), tokens[:, 3:])
         first = cropr[0].scores(tokens[:, 3:]).gather(1, places[:, left : left + rate + 1])
         assert (first.diff(dim=1) <= 0).all()
     else:
         assert places.shape[1] == left
         given = places.sort(dim=1).values
-        back = put_back(cropped.tokens[:, 3:], places)
+        back = restore_order(cropped.tokens[:, 3:], places)
         assert torch.equal(back, tokens[:, 3:].take_along_dim(given[..., None], 1))
 
 
@@ -112,8 +112,8 @@ def test_a_permutation_of_the_cells_permutes_the_dense_output() -> None:
     tokens = tokens_of(vit, batch=1)
     order = some_cells(1, 36, 36)[0]
     cells = slice(3, None)
-    ours = put_back(*cropr(tokens, vit.blocks, cells))
-    theirs = put_back(*cropr(torch.cat([tokens[:, :3], tokens[:, 3:][:, order]], dim=1), vit.blocks, cells))
+    ours = restore_order(*cropr(tokens, vit.blocks, cells))
+    theirs = restore_order(*cropr(torch.cat([tokens[:, :3], tokens[:, 3:][:, order]], dim=1), vit.blocks, cells))
     torch.testing.assert_close(theirs, ours[:, order], atol=1e-5, rtol=1e-5)
 
 
@@ -143,7 +143,7 @@ def test_auxiliary_losses_teach_the_queries_and_leave_the_backbone_alone(fusion:
     vit = small(FULL).extractor.requires_grad_(True)
     cropr = cropr_of(FULL, Pruning(4, fusion))
     teachers = Auxiliaries(cropr, 36, 3)
-    with cropr.watched() as seen:
+    with cropr.record_inputs() as seen:
         main = cropr(tokens_of(vit), vit.blocks, CLS).tokens
     logits = teachers(seen)
     assert logits.shape == (2, len(cropr), 36, 3)
@@ -161,17 +161,17 @@ def test_training_and_evaluation_give_the_same_output(fusion: bool) -> None:
     cropr = cropr_of(FULL, Pruning(4, fusion))
     evaluated = cropr(tokens_of(vit), vit.blocks)
     vit.train()
-    with cropr.train().watched():
+    with cropr.train().record_inputs():
         trained = cropr(tokens_of(vit), vit.blocks)
     assert torch.equal(trained.tokens, evaluated.tokens) and torch.equal(trained.places, evaluated.places)
 
 
 def test_the_curriculum_holds_while_a_step_is_watched_and_no_longer() -> None:
     cropr = cropr_of(FULL, Pruning(4))
-    with cropr.watched(progress=0.0) as seen:
+    with cropr.record_inputs(progress=0.0) as seen:
         cropr(noise(1, 37, FULL.dim), still(FULL))
     assert [each.shape[1] for each in seen] == [37] * 4
-    with pytest.raises(RuntimeError), cropr.watched(progress=0.25):
+    with pytest.raises(RuntimeError), cropr.record_inputs(progress=0.25):
         assert cropr.counts(37) != (32, 28, 24, 20)
         raise RuntimeError
     assert cropr.counts(37) == (32, 28, 24, 20)
@@ -181,8 +181,8 @@ def test_the_curriculum_holds_while_a_step_is_watched_and_no_longer() -> None:
 
 def test_what_is_saved_is_a_query_for_each_module() -> None:
     cropr = cropr_of(FULL, Pruning(4, fusion=True, norm=True))
-    teachers = Auxiliaries(cropr, 36, 3, Attending(norm=True))
-    teachers.hand_over(cropr)
+    teachers = Auxiliaries(cropr, 36, 3, AttentionVariant(norm=True))
+    teachers.copy_queries(cropr)
     saved = cropr.state_dict()
     assert {name: tuple(tensor.shape) for name, tensor in saved.items()} == {f"{n}.query": (24,) for n in range(3)}
     for query, teacher in zip(saved.values(), teachers, strict=True):
@@ -190,21 +190,26 @@ def test_what_is_saved_is_a_query_for_each_module() -> None:
 
 
 @pytest.mark.parametrize(
-    "attending",
-    [Attending(), Attending(heads=3), Attending(heads=3, projections="qkv"), Attending(projections="k", norm=True)],
+    "variant",
+    [
+        AttentionVariant(),
+        AttentionVariant(heads=3),
+        AttentionVariant(heads=3, projections="qkv"),
+        AttentionVariant(projections="k", norm=True),
+    ],
 )
-def test_one_summed_query_orders_as_all_of_them_do(attending: Attending) -> None:
-    cropr = Cropr(FULL, Pruning(4, norm=attending.norm))
+def test_one_summed_query_orders_as_all_of_them_do(variant: AttentionVariant) -> None:
+    cropr = Cropr(FULL, Pruning(4, norm=variant.norm))
     torch.manual_seed(0)
-    teachers = Auxiliaries(cropr, 36, 3, attending)
+    teachers = Auxiliaries(cropr, 36, 3, variant)
     for parameter in teachers.parameters():
         nn.init.normal_(parameter)
-    teachers.hand_over(cropr)
+    teachers.copy_queries(cropr)
     tokens, attention = noise(2, 36, FULL.dim), teachers[0].cross_attn
     keys = tokens if attention.attn_norm is None else attention.attn_norm(tokens)
     keys = keys if attention.k is None else attention.k(keys)
     queries = attention.queries if attention.q is None else attention.q(attention.queries)
-    split = (part.unflatten(-1, (attending.heads, -1)).transpose(1, 2) for part in (queries.expand(2, -1, -1), keys))
+    split = (part.unflatten(-1, (variant.heads, -1)).transpose(1, 2) for part in (queries.expand(2, -1, -1), keys))
     q, k = split
     scores = (q @ k.mT).sum((1, 2))
     ours = scores.gather(1, cropr[0](tokens, 0))
@@ -224,8 +229,8 @@ def test_teachers_attend_as_the_formula_says() -> None:
 
 
 def test_a_norm_on_one_side_alone_is_refused() -> None:
-    with pytest.raises(ValueError, match="or nowhere"):
-        Auxiliaries(Cropr(FULL, Pruning(4)), 1, 3, Attending(norm=True))
+    with pytest.raises(ValueError, match="norm is True for the auxiliary heads and False"):
+        Auxiliaries(Cropr(FULL, Pruning(4)), 1, 3, AttentionVariant(norm=True))
 
 
 @pytest.mark.parametrize("pruning", [Pruning(9), Pruning((38,) * 4), Pruning(0.1)])
@@ -248,4 +253,4 @@ def test_counts_what_torch_counts(pruning: Pruning, returned: int) -> None:
     asked = CLS if returned == 1 else slice(1, None)
     if returned > 1 and not pruning.fusion:
         returned = counts[-1] - 1
-    assert pruned_macs(FULL, 37, counts, returned) == counted(lambda: cropr(tokens, vit.blocks, asked))
+    assert count_pruned(FULL, 37, counts, returned) == counted(lambda: cropr(tokens, vit.blocks, asked))

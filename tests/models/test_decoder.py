@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.selector import choose
@@ -136,7 +136,7 @@ def test_the_costs_are_what_torch_counts(
     patches, cells = noise(1, k, 3, config.patch, config.patch), some_cells(1, k, grid[0] * grid[1])
     thumbnails = noise(1, 3, thumbnail[0] * config.patch, thumbnail[1] * config.patch)
     prefix, tokens = noise(1, config.prefix_tokens, config.dim), noise(1, k, config.dim)
-    ours = macs.count_segment(config, grid, thumbnail, k)
+    ours = passes.count_segment(config, grid, thumbnail, k)
     assert ours.selector == counted(lambda: model.select(thumbnails, grid))
     assert ours.extractor == counted(lambda: model.extract_dense(Chosen(patches, cells, grid, prefix)))
     assert ours.head == counted(lambda: model.decoder(tokens, cells, grid))
@@ -144,7 +144,7 @@ def test_the_costs_are_what_torch_counts(
     assert ours.spread == min(5, k) * grid[0] * grid[1] * channels
     assert ours.total == ours.selector + ours.extractor + ours.head + ours.spread
     coarse = Coarse(noise(1, 6, 3, config.patch, config.patch), (2, 3))
-    more, beside = macs.count_segment(config, grid, thumbnail, k, coarse=6), noise(1, k + 6, config.dim)
+    more, beside = passes.count_segment(config, grid, thumbnail, k, coarse=6), noise(1, k + 6, config.dim)
     chosen, read = Chosen(patches, cells, grid, prefix, coarse), slice(config.prefix_tokens, None)
     assert more.extractor == counted(lambda: model.extractor(chosen, read))
     assert more.head == counted(lambda: model.decoder(beside, cells, grid, coarse.grid))
@@ -154,7 +154,7 @@ def test_the_costs_are_what_torch_counts(
 def test_the_full_cost_of_a_model_that_segments_has_its_decoder_in_it() -> None:
     features = replace(SEGMENTING, task="features", labels=(), decoder_channels=0)
     decoder = counted(lambda: small(SEGMENTING).decoder(noise(1, CELLS, 24), torch.arange(CELLS)[None], GRID))
-    assert macs.full(SEGMENTING, GRID) == macs.full(features, GRID) + decoder
+    assert passes.count_full(SEGMENTING, GRID) == passes.count_full(features, GRID) + decoder
 
 
 def test_without_a_selector_it_is_the_plain_vit() -> None:
@@ -185,7 +185,7 @@ def test_without_a_selector_it_equals_timms_vit_of_the_same_weights() -> None:
 
 
 def test_without_a_selector_it_costs_what_the_extractor_costs() -> None:
-    ours = macs.count(FULL, GRID, (2, 3), CELLS)
+    ours = passes.count_image(FULL, GRID, (2, 3), CELLS)
     assert ours.selector == 0
     model = small(FULL)
     chosen = Chosen(noise(1, CELLS, 3, 4, 4), torch.arange(CELLS)[None], GRID, noise(1, 1, 24))
@@ -214,5 +214,5 @@ def test_the_largest_of_each_channel_is_what_a_head_sees_with_max() -> None:
     model = small(replace(LABELLED, pool="max"))
     chosen = Chosen(noise(2, 9, 3, 4, 4), some_cells(2, 9, CELLS), GRID, noise(2, 1, 24))
     near(model.extract(chosen), model.extract_dense(chosen).tokens.max(dim=1).values)
-    ours = macs.count(model.config, GRID, (2, 3), 9)
+    ours = passes.count_image(model.config, GRID, (2, 3), 9)
     assert ours.extractor == counted(lambda: model.extract(chosen.at(slice(0, 1))))

@@ -1,9 +1,10 @@
-"""The properties that the cascade of ViTs promises, whatever the weights."""
+"""The cascade over grids, whatever the weights."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import accumulate
 
 import pytest
 import torch
@@ -12,25 +13,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lookwhere_cli.macs import cascade as dvt_macs
-from lookwhere_cli.models.blank import blank
-from lookwhere_cli.models.cascade.dvt import DVT, Exit, ExitShape, State, check_growth, exit_shapes, resized
+from lookwhere_cli.macs.exits import count_each_exit, count_exits
+from lookwhere_cli.models.cascade.dvt import DVT, ExitState, GridExit, resize
 from lookwhere_cli.models.cascade.reuse import NoReuse, Resize
-from lookwhere_cli.models.cascade.stages import confidence
+from lookwhere_cli.models.cascade.shapes import ExitShape, check_growth
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.layers import uninitialised
 from lookwhere_cli.models.vit import ViT
 from tests.macs.test_macs import counted
 from tests.models.small import LABELLED, filled, noise
 
 GRIDS = ((2, 3), (3, 5), (5, 7))
+
+
+def exit_shapes(grids: Sequence[tuple[int, int]]) -> tuple[ExitShape, ...]:
+    return tuple(ExitShape(grid, 4) for grid in grids)
+
+
 KINDS = {
-    "plain": (LABELLED, exit_shapes(GRIDS, 4)),
+    "plain": (LABELLED, exit_shapes(GRIDS)),
     "published": (LABELLED, (ExitShape((3, 3), 8), ExitShape((4, 4), 7, padding=2), ExitShape((6, 6), 4))),
     "registers, gated": (
         replace(LABELLED, registers=2, prefix_positions=False, layer_scale=True, feed_forward="swiglu", hidden=64),
-        exit_shapes(GRIDS, 4),
+        exit_shapes(GRIDS),
     ),
-    "two": (replace(LABELLED, extractor_depth=1), exit_shapes(((1, 1), (1, 2)), 4)),
+    "two": (replace(LABELLED, extractor_depth=1), exit_shapes(((1, 1), (1, 2)))),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -40,67 +47,48 @@ def near(one: Tensor, other: Tensor) -> None:
 
 
 def cascade(kind: str = "plain", seed: int = 0) -> DVT:
-    """Every parameter drawn at random, also those that start at zero."""
+    """Draw every parameter at random, also those that start at zero."""
     config, shapes = KINDS[kind]
     model = DVT(config, shapes)
     filled(model, seed)
     return model
 
 
-def mixed(model: DVT, pictures: Tensor) -> tuple[float, ...]:
-    """Thresholds that half of the pictures reach at each exit, and none just so."""
-    middle = slice(len(pictures) // 2 - 1, len(pictures) // 2 + 1)
-    return tuple(confidence(logits).sort().values[middle].mean().item() for logits in model(pictures)[:-1])
+@kinds
+def test_exits_one_after_another_give_the_same_for_pictures_that_leave_and_for_those_that_stay(kind: str) -> None:
+    model, pictures = cascade(kind), noise(6, 3, 24, 24)
+    every, remaining = model(pictures), torch.arange(6)
+    state = model.begin(pictures)
+    for exit_, expected in zip(model.exits, every, strict=True):
+        logits, state = exit_(state)
+        near(logits, expected[remaining])
+        some = torch.arange(len(remaining)).flip(0)[: max(1, len(remaining) - 2)]
+        remaining, state = remaining[some], state.at(some)
 
 
 @kinds
-def test_a_batch_with_mixed_exits_equals_one_by_one_and_all_exits(kind: str) -> None:
-    model, pictures = cascade(kind), noise(8, 3, 24, 24)
-    thresholds = mixed(model, pictures)
-    together, all_exits = model.decide(pictures, thresholds), model(pictures)
-    assert set(together.exits.tolist()) == set(range(len(model.exits)))
-    for picture in range(8):
-        alone = model.decide(pictures[picture : picture + 1], thresholds)
-        exit_ = together.exits[picture]
-        assert alone.exits[0] == exit_
-        near(alone.logits[0], together.logits[picture])
-        near(together.logits[picture], all_exits[exit_][picture])
-
-
-@kinds
-def test_zero_gives_the_first_exit_and_infinity_the_last(kind: str) -> None:
-    model, pictures = cascade(kind), noise(3, 3, 24, 24)
-    decisions = len(model.exits) - 1
-    all_exits = model(pictures)
-    near(model.decide(pictures, [0.0] * decisions).logits, all_exits[0])
-    near(model.decide(pictures, [math.inf] * decisions).logits, all_exits[-1])
-
-
-@kinds
-def test_the_costs_are_what_torch_counts(kind: str) -> None:
+def test_the_macs_are_what_torch_counts(kind: str) -> None:
     model = cascade(kind)
-    pictures = noise(6, 3, 24, 24)
-    state = State(pictures[:1], model.grids)
-    for ours, exit_ in zip(dvt_macs.count(model.config, model.shapes), model.exits, strict=True):
-        after: list[State] = []
+    state = model.begin(noise(1, 3, 24, 24))
+    each = count_each_exit(model.config, model.shapes)
+    for ours, exit_ in zip(each, model.exits, strict=True):
+        after: list[ExitState] = []
         assert ours == counted(lambda exit_=exit_, state=state, after=after: after.append(exit_(state)[1]))
         state = after[0]
-    costs, thresholds = torch.tensor(dvt_macs.costs(model.config, model.shapes)), mixed(model, pictures)
-    exits = model.decide(pictures, thresholds).exits
-    assert costs[exits].sum() == counted(lambda: model.decide(pictures, thresholds))
+    assert count_exits(model.config, model.shapes) == tuple(accumulate(each))
 
 
-def test_the_costs_follow_other_grids() -> None:
+def test_the_macs_follow_other_grids() -> None:
     model, grids = cascade(), ((3, 2), (5, 3), (8, 5))
-    costs = dvt_macs.costs(model.config, model.shapes, grids)
-    assert costs[-1] == counted(lambda: model(noise(1, 3, 32, 20), grids))
+    macs = count_exits(model.config, model.shapes, grids)
+    assert macs[-1] == counted(lambda: model(noise(1, 3, 32, 20), grids))
 
 
 @kinds
 def test_without_reuse_an_exit_equals_a_plain_vit(kind: str) -> None:
     config, shapes = KINDS[kind]
     for shape in shapes:
-        alone = Exit(config, shape, NoReuse(config.extractor_depth))
+        alone = GridExit(config, shape, NoReuse(config.extractor_depth))
         filled(alone)
         plain = ViT(replace(config, patch=shape.patch), config.extractor_depth, shape.grid).eval()
         plain.load_state_dict(
@@ -110,11 +98,11 @@ def test_without_reuse_an_exit_equals_a_plain_vit(kind: str) -> None:
         proj = plain.patch_embed.proj
         cells = F.conv2d(pictures, proj.weight, proj.bias, stride=shape.patch, padding=shape.padding).flatten(2).mT
         tokens = torch.cat([plain.prefix().expand(2, -1, -1), cells + plain.positions(shape.grid)], dim=1)
-        near(alone(State(pictures, (shape.grid,)))[0], alone.head(plain.encode(tokens)[:, 0]))
+        near(alone(ExitState(pictures, (shape.grid,)))[0], alone.head(plain.encode(tokens)[:, 0]))
 
 
 @torch.no_grad()
-def test_reuse_counts_nothing_at_first_but_for_the_norm() -> None:
+def test_new_reuse_changes_nothing_but_the_norm() -> None:
     model = DVT(*KINDS["plain"]).eval()
     later = model.exits[1]
     relations = later.reuse.relations(noise(2, 9, 7, 7))
@@ -147,7 +135,7 @@ def test_it_starts_from_a_plain_vit_with_positions_resized() -> None:
 
 
 def cut_by_hand(picture: Tensor) -> Tensor:
-    """(3, 8, 12) as its six patches of 4 x 4."""
+    """Cut (3, 8, 12) into six patches of 4 x 4."""
     return torch.stack([picture[:, y : y + 4, x : x + 4] for y in (0, 4) for x in (0, 4, 8)])
 
 
@@ -197,23 +185,23 @@ def test_resizing_is_nearest_and_adaptive_average(old: tuple[int, int], more: tu
     near(resize.both(relation, prefix), wanted)
 
 
-def test_pictures_are_resized_for_each_exit_by_itself() -> None:
+def test_each_exit_resizes_the_original_pictures() -> None:
     model, large = cascade(), noise(2, 3, 40, 56)
-    small = resized(large, (8, 12))
+    small = resize(large, (8, 12))
     near(small, F.interpolate(large, size=(8, 12), mode="bicubic", antialias=True))
     near(model(large)[0], model(small)[0])
-    assert resized(large, (40, 56)) is large
+    assert resize(large, (40, 56)) is large
 
 
-def test_a_picture_of_another_shape_has_grids_of_its_own() -> None:
+def test_pictures_of_another_shape_have_other_grids() -> None:
     logits = cascade()(noise(2, 3, 32, 20), ((3, 2), (5, 3), (8, 5)))
     assert [one.shape for one in logits] == [(2, 3)] * 3 and torch.stack(logits).isfinite().all()
 
 
-def test_it_runs_in_half_precision_and_is_made_without_weights() -> None:
+def test_it_runs_in_half_precision_and_can_be_created_without_weights() -> None:
     logits = cascade().to(torch.bfloat16)(noise(2, 3, 24, 24).bfloat16())
     near(logits[-1].float().softmax(-1).sum(-1), torch.ones(2))
-    with blank():
+    with uninitialised():
         names = DVT(*KINDS["plain"]).state_dict().keys()
     assert names == cascade().state_dict().keys()
 
@@ -223,15 +211,15 @@ def test_it_runs_in_half_precision_and_is_made_without_weights() -> None:
     [
         ([(2, 3), (2, 3)], "2 x 3 cells can't be followed by one of 2 x 3"),
         ([(2, 3), (5, 7), (4, 9)], "5 x 7 cells can't be followed by one of 4 x 9"),
-        ([(2, 3)], "needs two grids or more, and there are 1"),
-        ([], "needs two grids or more, and there are 0"),
+        ([(2, 3)], "a cascade needs two grids or more; 1 given"),
+        ([], "a cascade needs two grids or more; 0 given"),
     ],
 )
 def test_grids_that_do_not_grow_are_refused(wrong: list[tuple[int, int]], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         check_growth(wrong)
     with pytest.raises(ValueError, match=words):
-        DVT(LABELLED, exit_shapes(wrong, 4))
+        DVT(LABELLED, exit_shapes(wrong))
     with pytest.raises(ValueError, match=words):
         cascade()(noise(1, 3, 24, 24), wrong)
 
@@ -242,7 +230,7 @@ def test_each_exit_needs_a_grid() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"labels": ()}, {"multi_label": True}, {"pool": "max"}, {"task": "segment"}])
-def test_a_config_that_does_not_choose_a_class_is_refused(changes: dict[str, object]) -> None:
+def test_a_config_of_another_task_is_refused(changes: dict[str, object]) -> None:
     config: Config = replace(LABELLED, **changes)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="sure of one class"):
-        DVT(config, exit_shapes(GRIDS, 4))
+    with pytest.raises(ValueError, match="a cascade must classify pictures with one label each"):
+        DVT(config, exit_shapes(GRIDS))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
@@ -116,7 +116,7 @@ def test_where_either_is_gone_for_good_coarse_patches_serve_cls_alone() -> None:
     model, chosen = small(replace(DEEP, prune=3)), scene(DEEP)
     with_them = model.extract(chosen._replace(coarse=coarse_of(DEEP)))
     assert not torch.allclose(with_them, model.extract(chosen), atol=1e-3)
-    with pytest.raises(ValueError, match="can't be told from coarse ones"):
+    with pytest.raises(ValueError, match="can't be told from those of coarse patches"):
         model.extract_dense(chosen._replace(coarse=coarse_of(DEEP)))
     for changes in ({"pool": "max"}, {"task": "segment"}):
         with pytest.raises(ValueError, match="coarse_size is 16 and prune is 3"):
@@ -148,7 +148,7 @@ def costly(config: Config, amount: Any, fusion: bool, coarse: int) -> tuple[Look
 @pytest.mark.parametrize("coarse", [0, 12])
 def test_counts_what_torch_counts_for_cls(amount: Any, fusion: bool, coarse: int) -> None:
     model, chosen = costly(DEEP, amount, fusion, coarse)
-    assert macs.count(model.config, GRID, (3, 3), K, coarse).extractor == counted(lambda: model.extract(chosen))
+    assert passes.count_image(model.config, GRID, (3, 3), K, coarse).extractor == counted(lambda: model.extract(chosen))
 
 
 @pytest.mark.parametrize(
@@ -157,10 +157,10 @@ def test_counts_what_torch_counts_for_cls(amount: Any, fusion: bool, coarse: int
 def test_counts_what_torch_counts_for_cells(amount: Any, fusion: bool, coarse: int) -> None:
     largest, chosen = costly(replace(DEEP, pool="max"), amount, fusion, coarse)
     spent = counted(lambda: largest.extract(chosen))
-    assert macs.count(largest.config, GRID, (3, 3), K, coarse).extractor == spent
-    assert macs.count_dense(largest.config, GRID, (3, 3), K, 24, coarse).extractor == spent
+    assert passes.count_image(largest.config, GRID, (3, 3), K, coarse).extractor == spent
+    assert passes.count_dense(largest.config, GRID, (3, 3), K, 24, coarse).extractor == spent
     model, chosen = costly(DENSE, amount, fusion, coarse)
-    ours = macs.count_segment(model.config, GRID, (3, 3), K, coarse)
+    ours = passes.count_segment(model.config, GRID, (3, 3), K, coarse)
     assert ours.extractor + ours.head == counted(lambda: model.segment(chosen))
     left = model.extract_dense(chosen).cells.shape[1]
     assert ours.spread == (4 if coarse else min(5, left)) * 35 * 8
@@ -168,10 +168,10 @@ def test_counts_what_torch_counts_for_cells(amount: Any, fusion: bool, coarse: i
 
 def test_another_schedule_is_kept_to_from_then_on_or_refused() -> None:
     cropr = Cropr(DEEP, Pruning(3))
-    cropr.prune(Pruning(1), tokens=21)
+    cropr.set_schedule(Pruning(1), tokens=21)
     assert cropr.counts(21) == (19, 18, 17, 16)
     with pytest.raises(ValueError, match="a rate of 9 drops 37 of 21 tokens"):
-        cropr.prune(Pruning(9), tokens=21)
+        cropr.set_schedule(Pruning(9), tokens=21)
     assert cropr.counts(21) == (19, 18, 17, 16)
 
 

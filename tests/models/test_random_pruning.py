@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import torch
 
-from lookwhere_cli.macs.blocks import blocks_macs
+from lookwhere_cli.macs.blocks import count_blocks
 from lookwhere_cli.models.chosen import Chosen
-from lookwhere_cli.models.pruning.cropr import put_back
+from lookwhere_cli.models.pruning.cropr import restore_order
 from lookwhere_cli.models.pruning.random import random_cropr
 from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.vit import CLS
@@ -21,13 +21,13 @@ from tests.models.test_cropr import FULL, FUSIONS, REGISTERS, still, tokens_of
 def test_the_schedule_is_kept_to_and_the_prefix_stays(fusion: bool) -> None:
     cropr = random_cropr(REGISTERS, Pruning(5, fusion), seed=0)
     tokens = noise(4, 39, REGISTERS.dim)
-    with cropr.watched() as seen:
+    with cropr.record_inputs() as seen:
         cropped = cropr(tokens, still(REGISTERS))
     assert [one.shape[1] for one in seen] == [39, *cropr.counts(39)[:-1]]
     assert torch.equal(cropped.tokens[:, :3], tokens[:, :3])
     assert torch.equal(cropped.tokens[:, 3:], tokens[:, 3:].take_along_dim(cropped.places[..., None], 1))
     if fusion:
-        assert torch.equal(put_back(cropped.tokens[:, 3:], cropped.places), tokens[:, 3:])
+        assert torch.equal(restore_order(cropped.tokens[:, 3:], cropped.places), tokens[:, 3:])
 
 
 def left(seed: int, batch: int = 600) -> torch.Tensor:
@@ -52,7 +52,7 @@ def test_a_seed_gives_the_same_again_and_another_one_does_not() -> None:
 def test_counts_what_torch_counts(fusion: bool) -> None:
     vit, cropr = small(FULL).extractor, random_cropr(FULL, Pruning(4, fusion), seed=0)
     tokens = tokens_of(vit, batch=1)
-    assert blocks_macs(FULL, 37, cropr.counts(37), 1) == counted(lambda: cropr(tokens, vit.blocks, CLS))
+    assert count_blocks(FULL, 37, cropr.counts(37), 1) == counted(lambda: cropr(tokens, vit.blocks, CLS))
 
 
 def test_a_model_that_was_never_trained_for_it_answers() -> None:

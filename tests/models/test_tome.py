@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookwhere_cli.macs.blocks import merged_counts, merged_macs
+from lookwhere_cli.macs.blocks import count_merged_blocks, merged_counts
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.tome import Groups, ToMe, match, merge
@@ -40,7 +40,7 @@ def test_a_rate_of_zero_is_the_plain_vit(config: Config, returned: slice) -> Non
 def test_counts_are_as_scheduled_and_sizes_sum_to_the_tokens(config: Config, rate: int) -> None:
     vit = small(config).extractor
     count, prefix = config.prefix_tokens + 36, config.prefix_tokens
-    groups = ToMe(config, rate).grouped(tokens_of(vit), vit.blocks)
+    groups = ToMe(config, rate).group(tokens_of(vit), vit.blocks)
     counts = merged_counts(config, count, rate)
     assert len(counts) == 4 and groups.tokens.shape[1] == counts[-1] >= prefix + 1
     assert all(before - after == min(rate, (before - prefix) // 2) for before, after in pairwise((count, *counts)))
@@ -95,7 +95,7 @@ def test_equal_cells_that_are_merged_change_nothing() -> None:
 def test_the_members_of_a_group_have_its_token() -> None:
     vit, tome = small(FULL).extractor, ToMe(FULL, 6)
     tokens = tokens_of(vit)
-    members = tome.grouped(tokens, vit.blocks).members
+    members = tome.group(tokens, vit.blocks).members
     whole, cells = tome(tokens, vit.blocks, ALL).tokens, tome(tokens, vit.blocks, slice(1, None)).tokens
     torch.testing.assert_close(whole[:, 1:], cells)
     for one, of_group in zip(whole, members, strict=True):
@@ -109,7 +109,9 @@ def test_counts_what_torch_counts(rate: int) -> None:
     vit, tome = small(FULL).extractor, ToMe(FULL, rate)
     tokens, counts = tokens_of(vit, batch=1), merged_counts(FULL, 37, rate)
     for asked, returned in ((CLS, 1), (slice(1, None), counts[-1] - 1)):
-        assert merged_macs(FULL, 37, counts, returned) == counted(lambda asked=asked: tome(tokens, vit.blocks, asked))
+        assert count_merged_blocks(FULL, 37, counts, returned) == counted(
+            lambda asked=asked: tome(tokens, vit.blocks, asked)
+        )
 
 
 def test_a_model_that_was_never_trained_for_it_answers_everywhere() -> None:
@@ -128,5 +130,5 @@ def test_a_model_that_was_never_trained_for_it_answers_everywhere() -> None:
 
 
 def test_a_rate_below_zero_is_refused() -> None:
-    with pytest.raises(ValueError, match="a rate of -1 cells"):
+    with pytest.raises(ValueError, match="a rate of -1 cells is impossible"):
         ToMe(FULL, -1)

@@ -18,8 +18,8 @@ from lookwhere_cli.checkpoints.published.convert import check_layout, convert
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries, Auxiliary
-from lookwhere_cli.models.pruning.cropr import PruningModule, put_back
+from lookwhere_cli.models.pruning.auxiliary import AttentionVariant, Auxiliaries, Auxiliary
+from lookwhere_cli.models.pruning.cropr import PruningModule, restore_order
 from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.vit import ALL, cut
 from tests.parity.official_checkpoint import checkpoint, pictures, uniform
@@ -77,7 +77,7 @@ def test_inference_equals_the_authors_code(case: str) -> None:
     if "final_tokens_every_8th_channel" in theirs:
         given = theirs["final_tokens_every_8th_channel"]
         close(tokens[..., ::8], given)
-        close(put_back(tokens[:, 1:, ::8], places), put_back(given[:, 1:], places))
+        close(restore_order(tokens[:, 1:, ::8], places), restore_order(given[:, 1:], places))
         assert torch.equal(places.sort(dim=1).values, torch.arange(196).expand(len(high), 196))
     else:
         assert tokens.shape[1] == theirs["tokens_kept"][-1] == places.shape[1] + 1
@@ -106,7 +106,7 @@ def test_a_converted_file_answers_as_the_authors_code(case: str, tmp_path: Path)
     if case == "cropr_fusion":
         given = theirs["final_tokens_every_8th_channel"]
         places = passed(model_of(case)[0], pictures(len(patches), int(metadata["size"])))[1]
-        close(model.extract_dense(chosen).tokens[..., ::8], put_back(given[:, 1:], places))
+        close(model.extract_dense(chosen).tokens[..., ::8], restore_order(given[:, 1:], places))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -114,7 +114,7 @@ def test_training_equals_the_authors_code(case: str) -> None:
     metadata, theirs = expected(case)
     model, teachers = model_of(case)
     model.train()
-    with torch.no_grad(), model.extractor.cropr.watched() as seen:
+    with torch.no_grad(), model.extractor.cropr.record_inputs() as seen:
         tokens, _ = passed(model, pictures(int(metadata["pictures"]), int(metadata["size"])), slice(0, 1))
         close(teachers(seen)[:, :, 0], theirs["train_auxiliary_logits"])
     close(model.logits(tokens[:, 0]), theirs["train_logits"])
@@ -126,7 +126,7 @@ def test_a_dense_module_equals_the_authors_code() -> None:
     metadata, theirs = expected("cropr_dense_module")
     count, classes, rate = (int(metadata[name]) for name in ("queries", "classes", "pruning_rate"))
     config = published_cropr.infer_config(checkpoint("cropr"))[0]
-    teacher = Auxiliary(config, count, classes, Attending())
+    teacher = Auxiliary(config, count, classes, AttentionVariant())
     teacher.load_state_dict(checkpoint("cropr_dense"), strict=True)
     module = PruningModule(config, norm=False)
     module.query.copy_(teacher.cross_attn.summed_query())

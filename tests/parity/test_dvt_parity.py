@@ -8,7 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lookwhere_cli.checkpoints.published import dvt as published_dvt
-from lookwhere_cli.models.cascade.dvt import DVT, PUBLISHED, State
+from lookwhere_cli.models.cascade.dvt import DVT, ExitState
+from lookwhere_cli.models.cascade.shapes import PUBLISHED_SHAPES
 from lookwhere_cli.models.config import Config
 from tests.parity.official_checkpoint import checkpoint, pictures
 from tests.parity.test_lookwhere_parity import expected
@@ -24,7 +25,7 @@ def close(ours: Tensor, theirs: Tensor) -> None:
 
 @torch.inference_mode()
 def test_equals_the_authors_code() -> None:
-    model = DVT(TINY, PUBLISHED).eval()
+    model = DVT(TINY, PUBLISHED_SHAPES).eval()
     model.load_state_dict(published_dvt.rename_tensors(checkpoint("dvt")), strict=True)
     metadata, theirs = expected("dvt")
     shown = pictures(int(metadata["pictures"]), int(metadata["size"]))
@@ -32,11 +33,11 @@ def test_equals_the_authors_code() -> None:
         close(ours, theirs[name])
 
     model.exits[-1].last = False  # so that it keeps what a next exit would reuse
-    state = State(shown, model.grids)
+    state = ExitState(shown, model.grids)
     for exit_ in model.exits:
         _, state = exit_(state)
-    close(state.former.features[..., ::8], theirs["features_14x14_every_8th_channel"])
-    close(state.former.relations[0][:, 0, :50, :50], theirs["relation_first_block_14x14_head_0"])
+    close(state.previous.features[..., ::8], theirs["features_14x14_every_8th_channel"])
+    close(state.previous.relations[0][:, 0, :50, :50], theirs["relation_first_block_14x14_head_0"])
 
 
 def test_a_tanh_gelu_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

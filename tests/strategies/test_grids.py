@@ -19,8 +19,8 @@ from lookwhere_cli.cli.cards import answer_card
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.loading import load
-from lookwhere_cli.macs import passes as macs
-from lookwhere_cli.models.cascade.dvt import check_growth
+from lookwhere_cli.macs import passes
+from lookwhere_cli.models.cascade.shapes import check_growth
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.predictor import Predictor
@@ -52,7 +52,7 @@ def test_without_thresholds_the_last_exit_answers_all(cascade_folder: Path, file
     row = predictor.classify(files[2])  # a square
     assert (row.exit, row.grid, row.k) == (3, (6, 6), 36)
     assert len(set(row.cells)) == 36 and row.cells[:2] == ((0, 0), (0, 1))
-    assert row.macs == staged(predictor).stage_macs((6, 6))[-1] and row.macs_full == macs.full(CASCADE, (6, 6))
+    assert row.macs == staged(predictor).stage_macs((6, 6))[-1] and row.macs_full == passes.count_full(CASCADE, (6, 6))
     assert sum(label.probability for label in row.labels) == pytest.approx(1)
     assert {one.exit for one in predictor.classify(files)} == {3}
 
@@ -187,7 +187,7 @@ def test_thresholds_come_from_the_config(tmp_path: Path, files: list[str]) -> No
     [
         ({"exits": ((6, 6, 4, 0),)}, "needs two grids or more"),
         ({"exits": ((6, 6, 4, 0), (6, 6, 4, 0))}, "must grow"),
-        ({"multi_label": True}, "sure of one class"),
+        ({"multi_label": True}, "must classify pictures with one label each"),
     ],
 )
 def test_a_config_that_describes_no_cascade(changes: dict[str, object], words: str, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.view import View
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.strategies.registry import looks_strategy
@@ -116,7 +116,7 @@ def test_a_model_that_was_never_calibrated_is_refused_with_what_to_do(saved: Sav
 
 def test_looks_may_be_chosen_before_there_are_thresholds(saved: Saved, files: list[str]) -> None:
     strategy = looks_strategy(replace(LABELLED, looks=(Amount.cells(4), Amount.cells(9))))
-    assert strategy.stage_macs((6, 6)) == macs.count_looks(LABELLED, (6, 6), (3, 3), (4, 9))
+    assert strategy.stage_macs((6, 6)) == passes.count_looks(LABELLED, (6, 6), (3, 3), (4, 9))
     predictor = with_strategy(loaded(saved(LABELLED), top=2), strategy)
     rows = list(predictor.classify(files))
     assert {row.exit for row in rows} == {2} and {len(row.labels) for row in rows} == {2}

@@ -14,7 +14,8 @@ from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Kind, LabelledSet
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.loading import load
-from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
+from lookwhere_cli.models.cascade.dvt import DVT
+from lookwhere_cli.models.cascade.shapes import shapes_of
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.training.augment import Augmentation
 from lookwhere_cli.training.finetune.batches import Batch

@@ -14,7 +14,6 @@ from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.loading import load
-from lookwhere_cli.models.cascade.looks import Seen, Whole
 from lookwhere_cli.models.chosen import Coarse
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.selector import choose
@@ -25,7 +24,7 @@ from lookwhere_cli.training.finetune.finetune import Run, typical_size
 from lookwhere_cli.training.finetune.start import Shape, config_for, with_second_look
 from lookwhere_cli.training.optim import Rates
 from tests.data.labelled import coloured, start
-from tests.models.small import ADDING, LABELLED, small
+from tests.models.small import ADDING, LABELLED, chosen_at, small
 from tests.models.test_looks import masked
 from tests.training.test_batches import SERVING, batches, examples  # noqa: F401 (a fixture)
 from tests.training.test_finetune import RECIPE, fallen, interrupted_at, same, without_time
@@ -48,15 +47,16 @@ def test_the_loss_is_the_sum_of_both_looks_which_are_those_of_one_pass_behind_a_
         batch = batch._replace(coarse=batch.thumbnails)
     model, config = small(ADDING), ADDING
     selection = model.select(Normaliser(config)(batch.thumbnails), (6, 6))
-    state = Seen(
-        Whole(cut(Normaliser(config)(batch.pictures), config.patch)),
+    cells = choose(selection.map, 13)
+    chosen = chosen_at(
+        cut(Normaliser(config)(batch.pictures), config.patch),
+        cells,
         (6, 6),
-        choose(selection.map, 13),
         selection.prefix_tokens,
         Coarse(cut(Normaliser(config)(batch.thumbnails), config.patch), (3, 3)) if coarsely else None,
     )
     losses = made(batch)
-    first, second = (class_loss(one, batch.targets, ALIKE) for one in masked(model, state, (8, 13)))
+    first, second = (class_loss(one, batch.targets, ALIKE) for one in masked(model, chosen, (8, 13)))
     assert losses.keys() == {"task"}
     torch.testing.assert_close(losses["task"], first + second, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(made(batch._replace(added=0))["task"], first, rtol=1e-4, atol=1e-4)

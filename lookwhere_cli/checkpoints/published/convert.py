@@ -25,7 +25,8 @@ from lookwhere_cli.checkpoints.sums import changed_files, read_sums
 from lookwhere_cli.checkpoints.timm_package import imagenet_names
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.build import Model
-from lookwhere_cli.models.cascade.dvt import DVT, shapes_of
+from lookwhere_cli.models.cascade.dvt import DVT
+from lookwhere_cli.models.cascade.shapes import shapes_of
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.output.files import whole_file, writing

@@ -13,7 +13,7 @@ from lookwhere_cli.amounts import ALL_CELLS, DropRate
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.auxiliary import Auxiliaries
 from lookwhere_cli.models.pruning.cropr import Cropr
-from lookwhere_cli.models.pruning.schedule import Pruning, modules
+from lookwhere_cli.models.pruning.schedule import Pruning, count_modules
 from lookwhere_cli.models.vit import ViT
 
 PAPER = 'Bergner et al., "Token Cropr: Faster ViTs for Quite a Few Tasks", arXiv 2412.00965.'
@@ -53,11 +53,11 @@ def infer_config(file: Mapping[str, Any]) -> tuple[Config, Pruning]:
         k=ALL_CELLS,
     )
     count = _count(file, _MODULE.pattern)
-    fusion = count == modules(config, fusion=True)
-    if count != modules(config, fusion):
+    fusion = count == count_modules(config, fusion=True)
+    if count != count_modules(config, fusion):
         raise ValueError(
             f"it has {count} pruning modules for {config.extractor_depth} blocks; "
-            f"there must be {modules(config, False)}, or {modules(config, True)} with last-layer fusion"
+            f"there must be {count_modules(config, False)}, or {count_modules(config, True)} with last-layer fusion"
         )
     return config, Pruning(DropRate(RATE), fusion)
 

@@ -16,7 +16,7 @@ from lookwhere_cli.evaluation.calibrate import Sure, ask_all, calibration
 from lookwhere_cli.evaluation.compare.comparison import HALVES, Entrant, half_of
 from lookwhere_cli.images.frame import Grid
 from lookwhere_cli.loading import load
-from lookwhere_cli.macs import passes as macs
+from lookwhere_cli.macs import passes
 from lookwhere_cli.metrics.eval_set import Tracked
 from lookwhere_cli.metrics.passes import at_size
 from lookwhere_cli.models.cascade.thresholds import LEAST
@@ -49,7 +49,7 @@ class Merging(Predictor):
 
     def macs(self, grid: Grid, k: int, dense: bool = False) -> int:
         """Multiply-adds for one picture, all cells read."""
-        return macs.count_merged(self.config, grid, self.rate).total
+        return passes.count_merged(self.config, grid, self.rate).total
 
 
 def entrants(
@@ -192,9 +192,9 @@ def _merging(predictor: Predictor, share: float) -> Merging | None:
     """The full ViT at the least rate of merging that keeps within a share of its MACs; None where none does."""
     model, config, reading = predictor.loaded.model, predictor.config, predictor.reading
     assert isinstance(model, LookWhere)
-    most = share * macs.count_merged(config, config.grid, 0).total
+    most = share * passes.count_merged(config, config.grid, 0).total
     rates = range(1, config.grid[0] * config.grid[1])
-    rate = next((one for one in rates if macs.count_merged(config, config.grid, one).total <= most), None)
+    rate = next((one for one in rates if passes.count_merged(config, config.grid, one).total <= most), None)
     if rate is None:
         return None
     model.extractor.cropr = cast(Cropr, ToMe(config, rate))  # it is called in the same place

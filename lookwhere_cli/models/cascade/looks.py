@@ -1,99 +1,46 @@
-"""A cascade in k on one LookWhere model: each look reads more of the cells, best first, until one is sure."""
+"""`-k auto` in training: the logits of every look. Inference runs the looks one by one; see `strategies.looks`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from itertools import pairwise
-from typing import NamedTuple, Protocol, Self
 
-import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from lookwhere_cli.models.cascade.second_look import Memory, SecondLook
-from lookwhere_cli.models.cascade.stages import Stage
-from lookwhere_cli.models.chosen import Chosen, Coarse, Grid
+from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.lookwhere import LookWhere
 
 
-class Source(Protocol):
-    """Some pictures of one grid, of which cells can be read."""
+def run_looks(
+    model: LookWhere, chosen: Chosen[Tensor], ks: Sequence[int]
+) -> tuple[Float[Tensor, "batch classes"], ...]:
+    """Return the logits of every look for every picture.
 
-    def at(self, places: Int64[Tensor, " left"]) -> Self:
-        """The pictures at these places of the batch alone."""
-        ...
-
-    def patches(self, cells: Int64[Tensor, "batch more"]) -> Float[Tensor, "batch more 3 patch patch"]:
-        """Normalised patches of these cells (row * columns + column) of each, in their order; there may be none."""
-        ...
-
-
-class Whole(NamedTuple):
-    """A source of pictures that are all cut up already, row by row."""
-
-    cut: Float[Tensor, "batch cells 3 patch patch"]
-
-    def at(self, places: Int64[Tensor, " left"]) -> Whole:
-        """Some pictures of the batch."""
-        return Whole(self.cut[places])
-
-    def patches(self, cells: Int64[Tensor, "batch more"]) -> Float[Tensor, "batch more 3 patch patch"]:
-        """Of each picture, the patches at its own cells."""
-        return torch.take_along_dim(self.cut, cells[:, :, None, None, None], 1)
-
-
-class Seen(NamedTuple):
-    """Pictures of one grid, where to look at them, and what the looks so far have left for the next.
-
-    order: cells, best first, at least as many as the last look reads. read: the patches of the first of them.
+    chosen: the cells of all looks, best first. ks: cells that have been read after each look, rising. The model's
+    config says whether a look restarts or adds; the first look is the same as the model's answer for its k.
     """
+    if model.second_look is None:
+        return tuple(model.logits(model.extract(_some(chosen, slice(k)))) for k in ks)
+    return _run_adding(model, model.second_look, chosen, ks)
 
-    source: Source
-    grid: Grid
-    order: Int64[Tensor, "batch cells"]
-    prefix_tokens: Float[Tensor, "batch prefix dim"]
-    coarse: Coarse[Tensor] | None = None
-    read: Float[Tensor, "batch read 3 patch patch"] | None = None
+
+def _run_adding(
+    model: LookWhere, look: SecondLook, chosen: Chosen[Tensor], ks: Sequence[int]
+) -> tuple[Float[Tensor, "batch classes"], ...]:
+    answers: list[Tensor] = []
     memory: Memory | None = None
-
-    def at(self, places: Int64[Tensor, " left"]) -> Seen:
-        """The same of some pictures of the batch."""
-        return Seen(
-            self.source.at(places),
-            self.grid,
-            self.order[places],
-            self.prefix_tokens[places],
-            self.coarse and Coarse(self.coarse.patches[places], self.coarse.grid),
-            None if self.read is None else self.read[places],
-            self.memory and self.memory.at(places),
-        )
+    for span in pairwise((0, *ks)):
+        new = _some(chosen, slice(*span))
+        if memory is None:
+            cls, memory = look.first(model.extractor, new)
+        else:
+            cls, memory = look.more(model.extractor, new, memory)
+        answers.append(model.logits(cls))
+    return tuple(answers)
 
 
-def looks_of(model: LookWhere, ks: Sequence[int]) -> tuple[Stage[Seen], ...]:
-    """The stages of a cascade that has read the best k cells after each, for `ks` that grow.
-
-    The model's config says whether a look restarts or adds. The first one answers as the model does at its k.
-    """
-    add = model.second_look
-    look = partial(_restart, model) if add is None else partial(_add, model, add)
-    return tuple(partial(look, slice(*reach)) for reach in pairwise((0, *ks)))
-
-
-def _restart(model: LookWhere, new: slice, seen: Seen) -> tuple[Float[Tensor, "batch classes"], Seen]:
-    """All cells so far go through the extractor; what was read before is not read again."""
-    patches = seen.source.patches(seen.order[:, new])
-    read = patches if seen.read is None else torch.cat([seen.read, patches], dim=1)
-    chosen = Chosen(read, seen.order[:, : new.stop], seen.grid, seen.prefix_tokens, seen.coarse)
-    return model.logits(model.extract(chosen)), seen._replace(read=read)
-
-
-def _add(model: LookWhere, add: SecondLook, new: slice, seen: Seen) -> tuple[Float[Tensor, "batch classes"], Seen]:
-    """Only the new cells go through the extractor."""
-    cells = seen.order[:, new]
-    chosen = Chosen(seen.source.patches(cells), cells, seen.grid, seen.prefix_tokens, seen.coarse)
-    if seen.memory is None:
-        cls, memory = add.first(model.extractor, chosen)
-    else:
-        cls, memory = add.more(model.extractor, chosen, seen.memory)
-    return model.logits(cls), seen._replace(memory=memory)
+def _some(chosen: Chosen[Tensor], span: slice) -> Chosen[Tensor]:
+    """Return only the cells at some places of the order."""
+    return chosen._replace(patches=chosen.patches[:, span], cells=chosen.cells[:, span])

@@ -1,7 +1,7 @@
-"""A look that adds to the one before: what was seen is kept, block by block, and what is seen next attends to it.
+"""Looks that add to earlier ones: keys and values are stored, block by block, and later looks attend to them.
 
-The extractor's own blocks and head serve all looks. What a look saw does not depend on those that follow, as if all
-tokens went in at once behind a mask; so nothing is computed twice.
+The extractor's own blocks and head serve all looks. A look does not depend on later ones, as if all tokens went in
+together behind a mask; so nothing is computed twice.
 """
 
 from __future__ import annotations
@@ -19,29 +19,28 @@ from lookwhere_cli.models.extractor import Extractor
 from lookwhere_cli.models.vit import ALL, CLS, Block
 
 
-class Kept(NamedTuple):
-    """Keys and values of all tokens that a block has been given so far."""
+class KeysValues(NamedTuple):
+    """Keys and values of all tokens that a block has read so far."""
 
-    keys: Float[Tensor, "batch heads seen head_dim"]
-    values: Float[Tensor, "batch heads seen head_dim"]
+    keys: Float[Tensor, "batch heads stored head_dim"]
+    values: Float[Tensor, "batch heads stored head_dim"]
 
 
 class Memory(NamedTuple):
-    """What the looks so far leave for the next: CLS as it went into the first of them, and what each block has kept."""
+    """What the looks so far leave for the next: the first block's input for CLS, and each block's keys and values."""
 
     cls: Float[Tensor, "batch 1 dim"]
-    blocks: tuple[Kept, ...]
+    blocks: tuple[KeysValues, ...]
 
-    def at(self, places: Int64[Tensor, " left"]) -> Memory:
-        """The same of some pictures of the batch."""
-        return Memory(self.cls[places], tuple(Kept(*(part[places] for part in kept)) for kept in self.blocks))
+    def at(self, places: Int64[Tensor, " remaining"]) -> Memory:
+        """Keep only the pictures at these places of the batch."""
+        return Memory(self.cls[places], tuple(KeysValues(*(part[places] for part in each)) for each in self.blocks))
 
 
 class SecondLook(nn.Module):
     """Runs an extractor look by look.
 
-    Each further look has a CLS of its own, from which its answer is read: it enters as the first one did, plus a learnt
-    vector, zero at first.
+    Each further look has its own CLS, which gives its answer: the first look's, plus a learned vector, zero at first.
     """
 
     def __init__(self, config: Config) -> None:
@@ -49,7 +48,7 @@ class SecondLook(nn.Module):
         self.token = nn.Parameter(torch.zeros(1, 1, config.dim))
 
     def first(self, extractor: Extractor, chosen: Chosen[Tensor]) -> tuple[Float[Tensor, "batch dim"], Memory]:
-        """CLS, as the extractor gives it of the same; and what the next look needs."""
+        """Return CLS, as the extractor alone computes it, and what the next look needs."""
         tokens = extractor.tokens(chosen)
         return _encode(extractor, tokens, tokens[:, :1], (None,) * len(extractor.blocks))
 
@@ -69,22 +68,22 @@ def _encode(
     extractor: Extractor,
     tokens: Float[Tensor, "batch tokens dim"],
     cls: Float[Tensor, "batch 1 dim"],
-    before: tuple[Kept | None, ...],
+    before: tuple[KeysValues | None, ...],
 ) -> tuple[Float[Tensor, "batch dim"], Memory]:
-    """All blocks and the final norm, as in ViT.encode, with what each block has kept before."""
+    """Run all blocks and the final norm, as `ViT.encode` does, with what each block has stored."""
     after = []
-    asked = [ALL] * (len(before) - 1) + [CLS]
-    for block, seen, returned in zip(cast(Iterable[Block], extractor.blocks), before, asked, strict=True):
-        tokens, kept = _block(block, tokens, seen, returned)
-        after.append(kept)
+    returned = [ALL] * (len(before) - 1) + [CLS]
+    for block, stored, some in zip(cast(Iterable[Block], extractor.blocks), before, returned, strict=True):
+        tokens, each = _run_block(block, tokens, stored, some)
+        after.append(each)
     return extractor.norm(tokens)[:, 0], Memory(cls, tuple(after))
 
 
-def _block(
-    block: Block, x: Float[Tensor, "batch tokens dim"], seen: Kept | None, returned: slice
-) -> tuple[Float[Tensor, "batch returned dim"], Kept]:
-    """As Block does, but that the tokens attend to what was seen as well."""
-    q, *own = block.attn.queries_keys_values(block.norm1(x), returned)
-    kept = Kept(*own) if seen is None else Kept(*(torch.cat(pair, dim=2) for pair in zip(seen, own, strict=True)))
-    x = x[:, returned] + block.ls1(block.attn.attend(q, *kept))
-    return x + block.ls2(block.mlp(block.norm2(x))), kept
+def _run_block(
+    block: Block, x: Float[Tensor, "batch tokens dim"], stored: KeysValues | None, returned: slice
+) -> tuple[Float[Tensor, "batch returned dim"], KeysValues]:
+    """Compute what `Block.forward` does, but tokens also attend to the stored ones."""
+    q, *new = block.attn.queries_keys_values(block.norm1(x), returned)
+    both = new if stored is None else [torch.cat(pair, dim=2) for pair in zip(stored, new, strict=True)]
+    x = x[:, returned] + block.ls1(block.attn.attend(q, *both))
+    return x + block.ls2(block.mlp(block.norm2(x))), KeysValues(*both)

@@ -1,1 +1,1 @@
-"""Token pruning: Token Cropr, and what it is compared with."""
+"""Token pruning: Token Cropr, and the methods that it is compared with."""

@@ -1,7 +1,7 @@
-"""Token Cropr at work: between the blocks of a ViT, the tokens that a learned query attends to least are dropped.
+"""Token Cropr: between the blocks of a ViT, the tokens that a learned query attends to least are dropped.
 
-"Token Cropr: Faster ViTs for Quite a Few Tasks", Bergner, Lippert, Mahendran, arXiv 2412.00965. What teaches the
-queries is in `auxiliary`, and no part of a model that is saved.
+"Token Cropr: Faster ViTs for Quite a Few Tasks", Bergner, Lippert, Mahendran, arXiv 2412.00965. What trains the queries
+is in `auxiliary`, and is not saved with a model.
 """
 
 from __future__ import annotations
@@ -16,35 +16,47 @@ from jaxtyping import Float, Float32, Int64
 from torch import Tensor, nn
 
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.pruning.schedule import Counts, Pruning, check, eased, kept_counts, modules, pruning_of
+from lookwhere_cli.models.pruning.schedule import (
+    Counts,
+    Pruning,
+    check_schedule,
+    count_modules,
+    ease_counts,
+    pruning_of,
+    remaining_counts,
+)
 from lookwhere_cli.models.vit import ALL
 
-EPS = 1e-6  # of the modules' norms, whatever the backbone's
+EPS = 1e-6
+"""Epsilon of the modules' norms, whatever the backbone's."""
 
 
 class Cropped(NamedTuple):
-    """What the blocks give, and the places of the cells that are left, in the order in which their tokens stand."""
+    """Tokens after the last block.
+
+    places: which cells remain, in the order of their tokens, counted among the cells that went in (0 is the first token
+    after the prefix). With fusion all cells remain.
+    """
 
     tokens: Float[Tensor, "batch returned dim"]
-    places: Int64[Tensor, "batch left"]
-    """Among the cells that went in: 0 is the first token after the prefix. With fusion all of them are there."""
+    places: Int64[Tensor, "batch remaining"]
 
 
 class PruningModule(nn.Module):
-    """Scores cells by one query, the sum of all that were learned: what all of them would say, at the cost of one."""
+    """Scores tokens by one query: the sum of all learned queries, which costs as much as a single one."""
 
     def __init__(self, config: Config, norm: bool) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.dim, EPS, elementwise_affine=False) if norm else nn.Identity()
-        self.query = nn.Parameter(torch.zeros(config.dim), requires_grad=False)  # it learns by its auxiliary head
+        self.query = nn.Parameter(torch.zeros(config.dim), requires_grad=False)  # copied from its auxiliary head
 
     def scores(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float32[Tensor, "batch tokens"]:
-        """How much each token is attended to, before softmax and without its scale."""
+        """Compute how much each token is attended to, before softmax and without the scale."""
         return F.linear(self.norm(tokens), self.query[None]).squeeze(-1).float()
 
     @torch.no_grad()
     def forward(self, tokens: Float[Tensor, "batch tokens dim"], prefix: int) -> Int64[Tensor, "batch tokens"]:
-        """All tokens' places: the prefix, then the cells by score, best first; equal ones in the order they have."""
+        """Order the tokens: the prefix, then the cells by score, best first; equal scores keep their order."""
         scores = self.scores(tokens)
         scores[:, :prefix] = torch.inf
         return scores.sort(dim=1, descending=True, stable=True).indices
@@ -53,44 +65,44 @@ class PruningModule(nn.Module):
 class Cropr(nn.ModuleList):
     """The pruning modules of a ViT: one after each block but the last or, with fusion, but the last two.
 
-    Raises ValueError as `check_own`.
+    Raises ValueError if the schedule is impossible with the model's own grid and k.
     """
 
     def __init__(self, config: Config, pruning: Pruning) -> None:
-        super().__init__(PruningModule(config, pruning.norm) for _ in range(modules(config, pruning.fusion)))
+        super().__init__(PruningModule(config, pruning.norm) for _ in range(count_modules(config, pruning.fusion)))
         self.config = config
         self.pruning = pruning
-        check_own(config, pruning)
+        check_own_schedule(config, pruning)
         self._progress = 1.0
-        self._seen: list[Tensor] | None = None
+        self._inputs: list[Tensor] | None = None
 
-    def prune(self, pruning: Pruning, tokens: int) -> None:
-        """Keep to another schedule from now on. Raises ValueError where it can't be kept to with so many tokens."""
-        check(pruning, self.config, tokens)
+    def set_schedule(self, pruning: Pruning, tokens: int) -> None:
+        """Use another schedule from now on. Raises ValueError if it is impossible with `tokens` tokens."""
+        check_schedule(pruning, self.config, tokens)
         self.pruning = pruning
 
     def counts(self, tokens: int) -> Counts:
-        """Tokens left after each module, of so many that go in; the prefix included."""
-        return eased(kept_counts(self.pruning, self.config, tokens), tokens, self._progress)
+        """Return the number of tokens after each module, of `tokens` before the first; the prefix included."""
+        return ease_counts(remaining_counts(self.pruning, self.config, tokens), tokens, self._progress)
 
     def forward(
         self, tokens: Float[Tensor, "batch tokens dim"], blocks: nn.ModuleList, returned: slice = ALL
     ) -> Cropped:
-        """Tokens, prefix first, through all blocks; the last one computes the `returned` tokens only, not yet normed.
+        """Run all blocks; the last one computes only the `returned` tokens, without the final norm.
 
-        The prefix is never dropped and stays in front. Cells stand in the order of their last score, best first; with
-        fusion those that were dropped follow, in the order of their dropping.
+        The prefix is never dropped and stays in front. Cells are in the order of their last score, best first; with
+        fusion the dropped ones follow, in the order in which they were dropped.
         """
         batch, count = tokens.shape[:2]
         places = torch.arange(count, device=tokens.device).expand(batch, count)
         dropped: list[tuple[Tensor, Tensor]] = []
-        for block, module, left in zip(blocks, self, self.counts(count), strict=False):
+        for block, module, remaining in zip(blocks, self, self.counts(count), strict=False):
             tokens = block(tokens)
-            if self._seen is not None:
-                self._seen.append(tokens.detach())
-            if left == tokens.shape[1]:
+            if self._inputs is not None:
+                self._inputs.append(tokens.detach())
+            if remaining == tokens.shape[1]:
                 continue
-            best, rest = module(tokens, self.config.prefix_tokens).tensor_split((left,), dim=1)
+            best, rest = module(tokens, self.config.prefix_tokens).tensor_split((remaining,), dim=1)
             if self.pruning.fusion:
                 dropped.append((_take(tokens, rest), places.gather(1, rest)))
             tokens, places = _take(tokens, best), places.gather(1, best)
@@ -102,57 +114,57 @@ class Cropr(nn.ModuleList):
         return Cropped(blocks[-1](tokens, returned), places[:, prefix:] - prefix)
 
     @contextmanager
-    def watched(self, progress: float = 1.0) -> Iterator[list[Float[Tensor, "batch tokens dim"]]]:
-        """For training: within, what each module has before it prunes is collected, without its gradient.
+    def record_inputs(self, progress: float = 1.0) -> Iterator[list[Float[Tensor, "batch tokens dim"]]]:
+        """For training: collect the tokens that each module scores, without their gradient.
 
-        progress: how far the training has come (0..1); in its first half less is dropped than in the end.
+        progress: how far the training has come (0..1); in its first half fewer tokens are dropped.
         """
-        self._progress, self._seen = progress, []
+        self._progress, self._inputs = progress, []
         try:
-            yield self._seen
+            yield self._inputs
         finally:
-            self._progress, self._seen = 1.0, None
+            self._progress, self._inputs = 1.0, None
 
 
-def check_own(config: Config, pruning: Pruning | None) -> None:
-    """Raise ValueError where the schedule can't be kept to with the model's own grid and k."""
+def check_own_schedule(config: Config, pruning: Pruning | None) -> None:
+    """Raise ValueError if the schedule is impossible with the model's own grid and k."""
     if pruning is not None:
-        check(pruning, config, config.prefix_tokens + config.k.resolve(config.cells))
+        check_schedule(pruning, config, config.prefix_tokens + config.k.resolve(config.cells))
 
 
 def cropr_of(config: Config) -> Cropr | None:
-    """The pruning modules that a config asks for, if any. Raises ValueError as `check_own`."""
+    """Make the pruning modules of a config, None if it has none. Raises ValueError as `Cropr`."""
     pruning = pruning_of(config)
     return Cropr(config, pruning) if pruning else None
 
 
 @contextmanager
-def surviving(cropr: Cropr | None) -> Iterator[list[Int64[Tensor, "batch left"]]]:
-    """Within, the places of the cells that no module drops are collected, best first, of each pass; as in `Cropped`."""
+def record_survivors(cropr: Cropr | None) -> Iterator[list[Int64[Tensor, "batch remaining"]]]:
+    """Collect, for each pass, the places of the cells that no module drops, best first; see `Cropped.places`."""
     survivors: list[Tensor] = []
     if cropr is None:
         yield survivors
         return
 
-    def remember(module: Cropr, inputs: tuple[Tensor, ...], cropped: Cropped) -> None:
+    def record(module: Cropr, inputs: tuple[Tensor, ...], cropped: Cropped) -> None:
         count = module.counts(inputs[0].shape[1])[-1] - module.config.prefix_tokens
         survivors.append(cropped.places[:, :count])
 
-    with cropr.register_forward_hook(remember):
+    with cropr.register_forward_hook(record):
         yield survivors
 
 
-def put_back(
-    tokens: Float[Tensor, "batch left dim"], places: Int64[Tensor, "batch left"]
-) -> Float[Tensor, "batch left dim"]:
-    """Cells' tokens in the order in which the cells went in, as far as they are left."""
+def restore_order(
+    tokens: Float[Tensor, "batch remaining dim"], places: Int64[Tensor, "batch remaining"]
+) -> Float[Tensor, "batch remaining dim"]:
+    """Sort the tokens of the remaining cells by their places: into the order in which the cells went in."""
     return _take(tokens, places.argsort(dim=1))
 
 
 def _take(
     tokens: Float[Tensor, "batch tokens dim"], places: Int64[Tensor, "batch taken"]
 ) -> Float[Tensor, "batch taken dim"]:
-    """Whole rows of one long table: many times faster than `gather`, channel by channel."""
+    """Take tokens as whole rows of one long table: many times faster than `gather`, which goes channel by channel."""
     batch, count = tokens.shape[:2]
     start = count * torch.arange(batch, device=tokens.device)[:, None]
     return F.embedding(start + places, tokens.flatten(0, 1))

@@ -1,4 +1,4 @@
-"""Token merging: in each block some cells join those that they are most alike, without any training.
+"""Token merging: in each block, some cells are merged into the cells that they resemble most, without any training.
 
 "Token Merging: Your ViT But Faster", Bolya et al., ICLR 2023, arXiv 2210.09461, sections 3.1 and 3.2.
 """
@@ -19,36 +19,37 @@ from lookwhere_cli.models.vit import ALL, Block
 
 
 class Groups(NamedTuple):
-    """Tokens of which some stand for several cells; the prefix, first, for itself alone."""
+    """Tokens that stand for one or several cells; prefix tokens come first, each alone.
+
+    sizes: how many input tokens each is the mean of. members: the group of each input token.
+    """
 
     tokens: Float[Tensor, "batch groups dim"]
     sizes: Float32[Tensor, "batch groups"]
-    """Of how many tokens each is the mean."""
     members: Int64[Tensor, "batch tokens"]
-    """The group of each token that went in."""
 
 
 class ToMe(nn.Module):
-    """Merges so many cells in each block but the last, half of them at most. It has no weights.
+    """Merges `rate` cells in each block but the last, at most half of them. It has no weights.
 
-    In an extractor's `cropr` it serves a model that was never trained for it, and every cell has a token in the end:
-    that of its group. What it costs is `cost.merged_macs`. Raises ValueError for a negative rate.
+    As an extractor's `cropr` it serves a model that was not trained for merging; every cell gets its group's token.
+    `macs.blocks.count_merged_blocks` counts its multiply-adds. Raises ValueError for a negative rate.
     """
 
     def __init__(self, config: Config, rate: int) -> None:
         super().__init__()
         if rate < 0:
-            raise ValueError(f"a rate of {rate} cells can't be merged in each block; it must be at least 0")
+            raise ValueError(f"a rate of {rate} cells is impossible; it must be at least 0")
         self.prefix, self.rate = config.prefix_tokens, rate
 
     def forward(
         self, tokens: Float[Tensor, "batch tokens dim"], blocks: nn.ModuleList, returned: slice = ALL
     ) -> Cropped:
-        """Tokens, prefix first, through all blocks; the `returned` ones, not yet normed, in the order they went in.
+        """Run all blocks and return the `returned` tokens, without the final norm, in the order of the input.
 
-        returned: of the prefix, or all of the cells, or all tokens.
+        tokens: the prefix first. returned: some of the prefix, all cells, or all tokens.
         """
-        groups = self.grouped(tokens, blocks)
+        groups = self.group(tokens, blocks)
         last = cast(Block, blocks[-1])
         attended, _ = _attend(last, groups, returned)
         out = _feed_forward(last, attended)
@@ -59,8 +60,8 @@ class ToMe(nn.Module):
             out = out.gather(1, of_tokens[..., None].expand(-1, -1, out.shape[-1]))
         return Cropped(out, torch.arange(count - self.prefix, device=tokens.device).expand(batch, -1))
 
-    def grouped(self, tokens: Float[Tensor, "batch tokens dim"], blocks: nn.ModuleList) -> Groups:
-        """What all blocks but the last make of them."""
+    def group(self, tokens: Float[Tensor, "batch tokens dim"], blocks: nn.ModuleList) -> Groups:
+        """Run all blocks but the last."""
         batch, count = tokens.shape[:2]
         ones = torch.ones(batch, count, device=tokens.device)
         groups = Groups(tokens, ones, torch.arange(count, device=tokens.device).expand(batch, -1))
@@ -72,42 +73,42 @@ class ToMe(nn.Module):
 
 
 def merge(groups: Groups, keys: Float[Tensor, "batch groups channels"], prefix: int, rate: int) -> Groups:
-    """The same with `rate` cells fewer: tokens become the mean of what joins, weighted by sizes."""
-    joined = merges(groups.tokens.shape[1] - prefix, rate)
-    if not joined:
+    """Merge `rate` cells, by similarity of their keys: a group's token becomes the mean of its cells' tokens."""
+    merged = merges(groups.tokens.shape[1] - prefix, rate)
+    if not merged:
         return groups
-    cells = prefix + match(keys[:, prefix:], joined)
+    cells = prefix + match(keys[:, prefix:], merged)
     target = torch.cat([torch.arange(prefix, device=cells.device).expand(cells.shape[0], -1), cells], dim=1)
     batch, before, dim = groups.tokens.shape
-    sizes = groups.sizes.new_zeros(batch, before - joined).scatter_add(1, target, groups.sizes)
+    sizes = groups.sizes.new_zeros(batch, before - merged).scatter_add(1, target, groups.sizes)
     shares = (groups.sizes / sizes.gather(1, target)).to(groups.tokens.dtype)
-    tokens = groups.tokens.new_zeros(batch, before - joined, dim)
+    tokens = groups.tokens.new_zeros(batch, before - merged, dim)
     tokens = tokens.scatter_add(1, target[..., None].expand(-1, -1, dim), groups.tokens * shares[..., None])
     return Groups(tokens, sizes, target.gather(1, groups.members))
 
 
-def match(keys: Float[Tensor, "batch cells channels"], joined: int) -> Int64[Tensor, "batch cells"]:
-    """Where each cell goes when so many of every second one join the most similar (cosine) of the others.
+def match(keys: Float[Tensor, "batch cells channels"], merged: int) -> Int64[Tensor, "batch cells"]:
+    """Return the new place of each cell if `merged` (1 to half) of the even cells join odd ones.
 
-    Bipartite soft matching: those whose partner is most similar join. The new places: the rest of the first half in
-    their order, then the second half. joined: 1 to half of the cells.
+    Bipartite soft matching: each even cell's partner is the odd cell with the most similar key (cosine), and the even
+    cells with the most similar partners join. The remaining even cells come first, in their order, then the odd ones.
     """
     unit = F.normalize(keys.float(), dim=-1)
     similarity, partner = (unit[:, ::2] @ unit[:, 1::2].mT).max(dim=-1)
-    half = similarity.shape[1]
-    left = half - joined
+    even = similarity.shape[1]
+    remaining = even - merged
     order = similarity.argsort(dim=1, descending=True, stable=True)
-    joins = torch.zeros_like(similarity, dtype=torch.bool).scatter(1, order[:, :joined], True)
+    joins = torch.zeros_like(similarity, dtype=torch.bool).scatter(1, order[:, :merged], True)
     place = torch.empty(keys.shape[:2], dtype=torch.int64, device=keys.device)
-    place[:, ::2] = torch.where(joins, left + partner, (~joins).cumsum(dim=1) - 1)
-    place[:, 1::2] = torch.arange(left, left + keys.shape[1] - half, device=keys.device)
+    place[:, ::2] = torch.where(joins, remaining + partner, (~joins).cumsum(dim=1) - 1)
+    place[:, 1::2] = torch.arange(remaining, remaining + keys.shape[1] - even, device=keys.device)
     return place
 
 
 def _attend(
     block: Block, groups: Groups, returned: slice
 ) -> tuple[Float[Tensor, "batch returned dim"], Float[Tensor, "batch groups head_dim"]]:
-    """The block's attention, in which a group counts as often as it has members; and the keys, mean over heads."""
+    """Compute the block's attention, in which a group counts once for each member; and the keys, mean over heads."""
     q, k, v = block.attn.queries_keys_values(block.norm1(groups.tokens), returned)
     count = groups.sizes.log().to(q.dtype)[:, None, None]
     out = F.scaled_dot_product_attention(q, k, v, attn_mask=count)

@@ -15,12 +15,11 @@ from torch import Tensor, nn
 
 from lookwhere_cli.dvt_predictor import grids_for
 from lookwhere_cli.models.cascade.dvt import DVT
-from lookwhere_cli.models.cascade.looks import Seen, Whole, looks_of
-from lookwhere_cli.models.cascade.stages import every
+from lookwhere_cli.models.cascade.looks import run_looks
 from lookwhere_cli.models.chosen import Chosen, Coarse, Grid, Selection
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
-from lookwhere_cli.models.pruning.auxiliary import Attending, Auxiliaries
+from lookwhere_cli.models.pruning.auxiliary import AttentionVariant, Auxiliaries
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.distil.losses import map_loss
@@ -84,12 +83,12 @@ class Objective(nn.Module):
     def hand_over(self) -> None:
         """Let the model prune as its modules have been taught so far; to be done after each step."""
         if self.auxiliaries is not None and self.model.extractor.cropr is not None:
-            self.auxiliaries.hand_over(self.model.extractor.cropr)
+            self.auxiliaries.copy_queries(self.model.extractor.cropr)
 
     def _watched(self, progress: float) -> AbstractContextManager[Sequence[Tensor]]:
         """What the pruning modules are given; how much they drop depends on the progress."""
         cropr = self.model.extractor.cropr
-        return nullcontext(()) if cropr is None else cropr.watched(progress)
+        return nullcontext(()) if cropr is None else cropr.record_inputs(progress)
 
     @property
     def _dense(self) -> bool:
@@ -113,15 +112,13 @@ class Objective(nn.Module):
         cells: Int64[Tensor, "batch k"],
         prefix_tokens: Float[Tensor, "batch prefix dim"],
     ) -> Sequence[Tensor]:
-        """The logits; of a model that learns to look twice, those of both looks, as it gives them later."""
-        model, pictures = self.model, cut(batch.pictures, self.model.config.patch)
-        if batch.added:
-            whole = Whole(self._normalise(pictures))
-            looks = looks_of(model, (batch.k, batch.k + batch.added))
-            return every(looks, Seen(whole, grid, cells, prefix_tokens, self._coarse(batch)))
+        """Return the model's output; if it learns a second look, the logits of both looks."""
+        pictures = cut(batch.pictures, self.model.config.patch)
         patches = torch.take_along_dim(pictures, cells[:, :, None, None, None], 1)
         chosen = Chosen(self._normalise(patches), cells, grid, prefix_tokens, self._coarse(batch))
-        return [model.segment(chosen) if self._dense else model.logits(model.extract(chosen))]
+        if batch.added:
+            return run_looks(self.model, chosen, (batch.k, batch.k + batch.added))
+        return [self.model.answer(chosen)]
 
     def _select(self, batch: Batch, grid: Grid) -> Selection[Tensor]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.steering != "frozen"):
@@ -171,7 +168,7 @@ def _auxiliaries_of(model: LookWhere) -> Auxiliaries | None:
     if cropr is None:
         return None
     queries = math.prod(config.grid) if config.task == "segment" else 1
-    return Auxiliaries(cropr, queries, len(config.labels), Attending(norm=config.prune_norm))
+    return Auxiliaries(cropr, queries, len(config.labels), AttentionVariant(norm=config.prune_norm))
 
 
 class CascadeObjective(nn.Module):

@@ -14,7 +14,8 @@ from lookwhere_cli.checkpoints.folder import Model
 from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
-from lookwhere_cli.models.cascade.dvt import DVT, check_growth, shapes_of
+from lookwhere_cli.models.cascade.dvt import DVT
+from lookwhere_cli.models.cascade.shapes import check_growth, shapes_of
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config, Pool, Task
 from lookwhere_cli.models.lookwhere import LookWhere

@@ -1,0 +1,10 @@
+"""Sizes that both the models and the counting of their multiply-adds need."""
+
+NEAREST = 5
+"""Chosen cells whose tokens are blended into the token of a cell."""
+DECODER_KERNEL = 3
+"""Cells across the decoder's convolution."""
+REUSE_HIDDEN, REUSED_CHANNELS = 128, 48
+"""DVT: hidden and output channels of the MLP on an earlier exit's features."""
+RELATION_EXPANSION = 3
+"""DVT: hidden channels of the MLP on an earlier exit's attention logits, as a multiple of its input channels."""
