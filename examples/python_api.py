@@ -1,4 +1,4 @@
-"""Say what is in each photograph, and where the model looked first.
+"""Print the label of each photograph, and the cell that the model chose first.
 
 python examples/python_api.py examples/*.jpg
 """
@@ -9,14 +9,14 @@ from lookwhere_cli import load
 
 
 def main(paths: list[str]) -> None:
-    """Print a line per photograph."""
+    """Print one line per photograph."""
     predictor = load(k=0.25, top=1)
     for row in predictor.classify(paths):
         if row.error is not None:
             print(f"{row.path}: {row.error}")
             continue
-        answer, (line, column) = row.labels[0], row.cells[0]
-        print(f"{row.path}: {answer.label} ({answer.probability:.0%}), looked first at row {line}, column {column}")
+        best, (line, column) = row.labels[0], row.cells[0]
+        print(f"{row.path}: {best.label} ({best.probability:.0%}), looked first at row {line}, column {column}")
 
 
 if __name__ == "__main__":
