@@ -24,7 +24,7 @@ def main() -> None:
     arguments = parser.parse_args()
     loaded = load_model(arguments.model, device="cpu")
     config = replace(loaded.config, selector_depth=0, prefix="own", k=1.0, coarse_size=0)
-    save_model(arguments.out, start_of(loaded.model, config).to(torch.float16))
+    save_model(arguments.out, start_of(loaded.lookwhere, config).to(torch.float16))
     print(f"{loaded.name} without its selector is in {arguments.out}.")
 
 

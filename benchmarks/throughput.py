@@ -16,12 +16,15 @@ from statistics import median
 
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.checkpoints.resolve import load_model
-from lookwhere_cli.cli.train import amounts
+from lookwhere_cli.cli.train_settings import parse_range
 from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.data.read import read_examples
 from lookwhere_cli.data.splits import split_examples
-from lookwhere_cli.training.finetune.finetune import FineTuning, Run, typical_size
-from lookwhere_cli.training.finetune.start import Method, Shape, config_for
+from lookwhere_cli.training.finetune.model_config import config_for
+from lookwhere_cli.training.finetune.plan import FineTuningPlan, typical_size
+from lookwhere_cli.training.finetune.recipe import FineTuning
+from lookwhere_cli.training.finetune.shape import Method, Shape
+from lookwhere_cli.training.loop import Run
 
 WARM_UP = 2
 
@@ -30,10 +33,10 @@ def steps_of(method: Method, labelled: LabelledSet, arguments: argparse.Namespac
     """The seconds of each step of a run."""
     base = load_model(arguments.model, device="cpu")
     shape = Shape(method, size=arguments.size)
-    k = (1.0, 1.0) if method == "full" else amounts(arguments.patches)
+    k = (1.0, 1.0) if method == "full" else parse_range(arguments.patches)
     config = config_for(base.config, shape, labelled.kind, labelled.classes, typical_size(labelled))
     recipe = FineTuning(batch=arguments.batch_size, k=k, shape=shape)
-    run = Run(recipe, base, replace(config, k=k[1]), labelled, None, out, workers=0, device="cpu")
+    run = Run(FineTuningPlan(recipe, base, replace(config, k=k[1]), labelled), out, workers=0, device="cpu")
     return (moment.step["seconds"] for moment in run.train())
 
 

@@ -2,61 +2,73 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
+import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from lookwhere_cli.cli import pretrain_options as asked
+from lookwhere_cli.cli import pretrain_options as options
 from lookwhere_cli.cli.options import Debug, Quiet
-from lookwhere_cli.cli.runs import made, placed, precision, shares
+from lookwhere_cli.cli.runs import (
+    check_area,
+    command_line,
+    create_run_dir,
+    device_type,
+    is_main_process,
+    mixed_precision,
+    resume_run,
+    train_with_progress,
+)
 from lookwhere_cli.errors import DataError, UsageError
-from lookwhere_cli.show.console import PlainTextColumn, make_console, say
+from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
-    from lookwhere_cli.training.distil.pretrain import Run
-    from lookwhere_cli.training.timm_models import Source
+    from lookwhere_cli.training.distil.plan import PretrainingPlan
+    from lookwhere_cli.training.distil.recipe import Pretraining
+    from lookwhere_cli.training.distil.views import ViewRecipe
+    from lookwhere_cli.training.loop import Moment
+    from lookwhere_cli.training.timm_models import TimmViT
+
+LOSSES = ("loss", "cls", "patch", "map", "logits")
 
 
 def pretrain(
-    folders: asked.Folders,
-    teacher: asked.Teachers,
-    out: asked.Out,
-    init: asked.Init = None,
-    steps: asked.Steps = 1000,
-    batch_size: asked.Batch = 64,
-    size: asked.Sizes = None,
-    area: asked.Area = (0.3, 1.0),
-    augment: asked.Augment = 9,
-    mixed: asked.Mixed = 0.0,
-    patches: asked.Patches = "16-128",
-    default_k: asked.DefaultK = 0.5,
-    thumbnail_size: asked.Thumbnail = 112,
-    selector_depth: asked.Depth = 3,
-    prefix: asked.Prefix = "add",
-    map_queries: asked.MapQueries = "cls",
-    map_layers: asked.MapLayers = 1,
-    map_softmax: asked.MapSoftmax = False,
-    head: asked.Head = True,
-    labels: asked.Labels = None,
-    cls_weight: asked.ClsWeight = 1.0,
-    patch_weight: asked.PatchWeight = 1.0,
-    map_weight: asked.MapWeight = 0.1,
-    logits_weight: asked.LogitsWeight = 1.0,
-    patch_loss: asked.PatchLoss = "spread",
-    lr: asked.Rate = 1e-4,
-    layer_decay: asked.LayerDecay = 0.85,
-    average: asked.Average = 0.999,
-    seed: asked.Seed = 0,
-    device: asked.Device = "auto",
-    dtype: asked.Dtype = "auto",
-    workers: asked.Workers = 1,
-    save_every: asked.SaveEvery = 100,
+    folders: options.Folders,
+    teacher: options.Teachers,
+    out: options.Out,
+    init: options.Init = None,
+    steps: options.Steps = 1000,
+    batch_size: options.Batch = 64,
+    size: options.Sizes = None,
+    area: options.Area = (0.3, 1.0),
+    augment: options.Augment = 9,
+    mixed: options.Mixed = 0.0,
+    patches: options.Patches = "16-128",
+    default_k: options.DefaultK = 0.5,
+    thumbnail_size: options.Thumbnail = 112,
+    selector_depth: options.Depth = 3,
+    prefix: options.Prefix = "add",
+    map_queries: options.MapQueries = "cls",
+    map_layers: options.MapLayers = 1,
+    map_softmax: options.MapSoftmax = False,
+    head: options.Head = True,
+    labels: options.Labels = None,
+    cls_weight: options.ClsWeight = 1.0,
+    patch_weight: options.PatchWeight = 1.0,
+    map_weight: options.MapWeight = 0.1,
+    logits_weight: options.LogitsWeight = 1.0,
+    patch_loss: options.PatchLoss = "spread",
+    lr: options.Rate = 1e-4,
+    layer_decay: options.LayerDecay = 0.85,
+    average: options.Average = 0.999,
+    seed: options.Seed = 0,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    workers: options.Workers = 1,
+    save_every: options.SaveEvery = 100,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -69,20 +81,17 @@ def pretrain(
       lookwhere pretrain photos/ --teacher vit_tiny_patch16_224=deit.safetensors --out my-model
     """
     from lookwhere_cli.training.distil.losses import Weights
-    from lookwhere_cli.training.distil.pretrain import Pretraining, Run, student_config
+    from lookwhere_cli.training.distil.recipe import Pretraining
     from lookwhere_cli.training.distil.teacher import MapRecipe
-    from lookwhere_cli.training.distil.views import ViewRecipe
     from lookwhere_cli.training.optim import Rates
-    from lookwhere_cli.training.timm_models import config_of, load_vit
 
-    console = make_console(stderr=True, quiet=quiet)
-    place = placed(device)
-    sources = [load_vit(spec) for spec in teacher]
-    shape = config_of(sources[0])
+    console = make_console(stderr=True, quiet=quiet or not is_main_process())
+    vits = _load_teachers(teacher)
+    computing_device = device_type(device)
     recipe = Pretraining(
         steps=steps,
         batch=batch_size,
-        views=ViewRecipe(tuple(size or [shape.size]), shape.patch, _counts(patches), shares(area), augment, mixed),
+        views=_views(vits[0], size, patches, area, augment, mixed),
         thumbnail_size=thumbnail_size,
         selector_depth=selector_depth,
         prefix=prefix,
@@ -91,81 +100,113 @@ def pretrain(
         patch_loss=patch_loss,
         rates=Rates(lr, layer_decay),
         average=average,
-        precision=precision(dtype, place),
+        precision=mixed_precision(dtype, computing_device),
         seed=seed,
     )
-    config = student_config(sources[0], recipe, _labels(sources, labels) if head else (), default_k)
-    folder = made(out)
-    run = Run(recipe, sources, config, _photographs(folders, console), folder, workers, place, init)
-    _train(run, console, save_every, [source.name for source in sources])
+    names = _class_names(vits, labels) if head else ()
+    create_run_dir(out)
+    plan = _plan(recipe, vits, names, default_k, _photographs(folders, console), init, save_every)
+    _train(plan, console, out, workers, computing_device)
 
 
-def _train(run: Run, console: Console, save_every: int, teachers: list[str]) -> None:
-    from lookwhere_cli.training.record import finish
+def _load_teachers(specs: Sequence[str]) -> list[TimmViT]:
+    from lookwhere_cli.training.timm_models import load_vit
 
-    recipe, done = run.recipe, run.resume()
-    if done:
-        console.print(f"Taken up after {done:,} of {recipe.steps:,} steps.")
-    console.quiet = console.quiet or not run.accelerator.is_main_process
-    started = time.perf_counter()
-    columns = (PlainTextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("starting", total=recipe.steps, completed=done)
-        try:
-            for numbers in run.train(save_every):
-                rate = recipe.batch * len(run.history[done:]) / (time.perf_counter() - started)
-                progress.update(task, advance=1, description=_told(numbers, rate))
-        except KeyboardInterrupt:
-            say(console, f"Stopped after {len(run.history):,} of {recipe.steps:,} steps; the same command goes on.")
-            raise
+    return [load_vit(spec) for spec in specs]
+
+
+def _views(
+    vit: TimmViT,
+    sizes: Sequence[int] | None,
+    patches: str,
+    area: tuple[float, float],
+    magnitude: int,
+    mixed: float,
+) -> ViewRecipe:
+    """Return how views are drawn; by default at the teacher's own size. Raises UsageError."""
+    from lookwhere_cli.training.distil.views import ViewRecipe
+    from lookwhere_cli.training.timm_models import config_of
+
+    config = config_of(vit)
+    sizes = tuple(sizes or [config.size])
+    return ViewRecipe(sizes, config.patch, _counts(patches), check_area(area), magnitude, mixed)
+
+
+def _plan(
+    recipe: Pretraining,
+    teachers: Sequence[TimmViT],
+    labels: tuple[str, ...],
+    k: float,
+    folders: Sequence[Sequence[str]],
+    init: str | None,
+    save_every: int,
+) -> PretrainingPlan:
+    from lookwhere_cli.checkpoints.resolve import load_model
+    from lookwhere_cli.training.distil.plan import PretrainingPlan
+    from lookwhere_cli.training.distil.recipe import student_config
+
+    config = student_config(teachers[0], recipe, labels, k)
+    start = load_model(init, device="cpu") if init else None
+    return PretrainingPlan(recipe, teachers, config, folders, start, save_every)
+
+
+def _train(plan: PretrainingPlan, console: Console, out: Path, workers: int, device: str) -> None:
+    from lookwhere_cli.training.loop import Run
+    from lookwhere_cli.training.record import finish_pretraining
+
+    run = Run(plan, out, workers, device)
+    resume_run(run, console)
+    train_with_progress(run, console, _describer(plan.recipe.batch), lambda _: None)
     if run.accelerator.is_main_process:
-        record = {
-            "command": shlex.join(["lookwhere", *sys.argv[1:]]),
-            "teachers": teachers,
-            "photographs": sum(map(len, run.folders)),
-            "views": recipe.steps * recipe.batch,
-            "seconds": round(sum(step["seconds"] for step in run.history)),
-            "device": str(run.accelerator.device),
-            "recipe": recipe.as_dict(),
-        }
-        finish(run.out, run.averaged, record, run.history)
-        console.print(f"The model is in {run.out}.")
+        finish_pretraining(run, plan, command_line())
+        say(console, f"Saved {out}.")
 
 
-def _told(numbers: object, rate: float) -> str:
-    shown = [f"{name} {numbers[name]:.3f}" for name in ("loss", "cls", "patch", "map", "logits") if name in numbers]  # type: ignore[operator, index]
-    return "  ".join([*shown, f"{rate:.1f} images/s"])
+def _describer(batch: int) -> Callable[[Moment], str]:
+    """Return what describes a step beside the progress bar: its losses, and the speed so far."""
+    started, steps = time.perf_counter(), itertools.count(1)
+
+    def describe(moment: Moment) -> str:
+        rate = batch * next(steps) / (time.perf_counter() - started)
+        losses = [f"{name} {moment.step[name]:.3f}" for name in LOSSES if name in moment.step]
+        return "  ".join([*losses, f"{rate:.1f} images/s"])
+
+    return describe
 
 
 def _counts(text: str) -> tuple[int, int]:
+    """Read a number of cells, or a range: 64, 16-128. Raises UsageError."""
     low, dash, high = text.partition("-")
     if not (low.isdecimal() and (high.isdecimal() if dash else True)) or not 1 <= int(low) <= int(high or low):
-        raise UsageError(f"--patches {text} is no range of counts; write, for instance, 16-128.")
+        raise UsageError(f"--patches {text} is not a range of counts; write one as in 16-128.")
     return int(low), int(high or low)
 
 
-def _labels(sources: Sequence[Source], file: Path | None) -> tuple[str, ...]:
+def _class_names(teachers: Sequence[TimmViT], file: Path | None) -> tuple[str, ...]:
+    """Return names for the teachers' classes. Raises UsageError if the teachers have different numbers of them."""
     from lookwhere_cli.training.distil.labels import class_names
 
-    counts = {int(source.vit.num_classes) for source in sources}
+    counts = {int(teacher.vit.num_classes) for teacher in teachers}
     if len(counts) > 1:
         raise UsageError(
-            f"the teachers have {' and '.join(map(str, sorted(counts)))} classes; their logits can't be averaged."
+            f"The teachers have {' and '.join(map(str, sorted(counts)))} classes, so their logits can't be averaged; "
+            "choose teachers with the same classes, or --no-head."
         )
     return class_names(counts.pop(), file)
 
 
 def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
+    """Find each folder's photographs that can be read. Raises DataError for a folder without any."""
     from lookwhere_cli.data.checks import drop_unreadable
     from lookwhere_cli.images.find import find_pictures
 
-    kept = []
-    with console.status("Reading the photographs once"):
+    photographs = []
+    with console.status("Checking the photographs"):
         for folder in folders:
-            good, broken = drop_unreadable(find_pictures([folder]))
-            for sentence in broken:
-                say(console, f"Passed over: {sentence}")
-            if not good:
-                raise DataError(f"{folder!r} holds no photograph that can be read.")
-            kept.append(good)
-    return kept
+            readable, problems = drop_unreadable(find_pictures([folder]))
+            for sentence in problems:
+                say(console, f"Skipped: {sentence}")
+            if not readable:
+                raise DataError(f"{folder!r} has no photograph that can be read.")
+            photographs.append(readable)
+    return photographs

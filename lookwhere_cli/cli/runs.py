@@ -1,49 +1,105 @@
-"""What the commands that train share: where they run, in which precision, into which folder."""
+"""What the commands that train have in common: device, precision, output folder, progress."""
 
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.checkpoints.layout import WEIGHTS
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.show.console import PlainTextColumn, say
+
+if TYPE_CHECKING:
+    from lookwhere_cli.training.loop import Moment, Run
 
 
-def placed(device: str) -> str:
-    """The kind of device; which of several, accelerate decides."""
+def device_type(device: str) -> str:
+    """Return the type of a device, such as "cuda"; accelerate chooses among several of a type. Raises UsageError."""
     from lookwhere_cli.checkpoints.placement import device_named
 
     return device_named(device).type
 
 
-def precision(dtype: str, device: str) -> str:
-    """accelerate's name of a dtype; `auto` is bfloat16 where the device computes faster in it."""
+def mixed_precision(dtype: str, device: str) -> str:
+    """Return accelerate's name for a dtype; `auto` is bfloat16 on devices that compute faster in it."""
     import torch
 
     if dtype == "auto":
         on_gpu = device == "cuda"
-        pays = torch.cuda.is_bf16_supported() if on_gpu else bool(torch.cpu.get_capabilities().get("avx512_bf16"))
-        dtype = "bfloat16" if pays else "float32"
+        faster = torch.cuda.is_bf16_supported() if on_gpu else bool(torch.cpu.get_capabilities().get("avx512_bf16"))
+        dtype = "bfloat16" if faster else "float32"
     return "bf16" if dtype == "bfloat16" else "no"
 
 
-def shares(area: tuple[float, float]) -> tuple[float, float]:
-    """A range of shares as given. Raises UsageError for one that is none."""
+def check_area(area: tuple[float, float]) -> tuple[float, float]:
+    """Return a range of shares. Raises UsageError unless the shares are above 0, at most 1, and in order."""
     if not 0 < area[0] <= area[1] <= 1:
-        raise UsageError(f"--area {area[0]:g} {area[1]:g} is no range of shares; write, for instance, 0.3 1.")
+        raise UsageError(f"--area {area[0]:g} {area[1]:g} is not a range of shares; write two, as in 0.3 1.")
     return area
 
 
-def unfinished(out: Path) -> None:
-    """Raise UsageError, before any work is done, for an output folder with a model that a run would overwrite."""
+def refuse_finished_run(out: Path) -> None:
+    """Raise UsageError for an output folder with a model but no checkpoint, which a run would overwrite."""
     from lookwhere_cli.training import checkpoint
 
     if (out / WEIGHTS).exists() and not (out / checkpoint.FILE).exists():
-        raise UsageError(f"--out {out} holds a finished model and no checkpoint to take up; choose another folder.")
+        raise UsageError(f"--out {out} holds a finished model and no checkpoint to resume; choose another folder.")
 
 
-def made(out: Path) -> Path:
-    """The output folder. Raises UsageError where it can't be made, or as `unfinished` does."""
-    unfinished(out)
+def create_run_dir(out: Path) -> Path:
+    """Create the output folder and return it. Raises UsageError if that fails, or as `refuse_finished_run` does."""
+    refuse_finished_run(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {out} can't be made ({error.strerror}); choose another place.") from None
+        raise UsageError(f"--out {out} can't be created ({error.strerror}); choose another place.") from None
     return out
+
+
+def is_main_process() -> bool:
+    """Return True if this process speaks for the run: the first of those that accelerate or torchrun started."""
+    return os.environ.get("RANK", "0") == "0"
+
+
+def command_line() -> str:
+    """Return this process's command line, for records."""
+    return shlex.join(["lookwhere", *sys.argv[1:]])
+
+
+def resume_run(run: Run[Any], console: Console) -> None:
+    """Load the run's checkpoint, if there is one, and say so. Raises UsageError, DataError as `Run.resume`."""
+    done = run.resume()
+    if done:
+        say(console, f"Resumed after {done:,} of {run.total:,} steps.")
+
+
+def train_with_progress(
+    run: Run[Any], console: Console, describe: Callable[[Moment], str], report: Callable[[Moment], str | None]
+) -> None:
+    """Train the remaining steps of a run, with a progress bar.
+
+    describe: text beside the bar after a step. report: a line that stays, or None. Raises KeyboardInterrupt after
+    Ctrl-C, once the number of saved steps has been printed.
+    """
+    columns = (PlainTextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        bar = progress.add_task("starting", total=run.total, completed=run.saved)
+        try:
+            for moment in run.train():
+                progress.update(bar, advance=1, description=describe(moment))
+                line = report(moment)
+                if line:
+                    say(progress.console, line)
+        except KeyboardInterrupt:
+            say(
+                console,
+                f"Stopped; {run.saved:,} of {run.total:,} steps are saved, and the same command continues from there.",
+            )
+            raise

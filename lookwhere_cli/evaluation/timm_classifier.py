@@ -17,7 +17,7 @@ from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Mode, Reading
 from lookwhere_cli.images.view import View, open_view
 from lookwhere_cli.macs import passes
-from lookwhere_cli.training.timm_models import Source, config_of
+from lookwhere_cli.training.timm_models import TimmViT, config_of
 
 BATCH = 32
 
@@ -28,7 +28,7 @@ class Full:
     Raises ModelError for a ViT without a head.
     """
 
-    def __init__(self, source: Source, size: int | None = None, mode: Mode = "crop", device: str = "cpu") -> None:
+    def __init__(self, source: TimmViT, size: int | None = None, mode: Mode = "crop", device: str = "cpu") -> None:
         if not source.vit.num_classes:
             raise ModelError(f"The ViT {source.name} has no head, so it can't classify; name one that has.")
         config = config_of(source)

@@ -1,1 +1,1 @@
-"""Distillation and what it needs: data, teachers, losses, the loop."""
+"""Pretraining by distillation and fine-tuning on labelled sets, with one loop for both."""

@@ -1,4 +1,4 @@
-"""Ctrl-C at the end of a step: what was computed is whole, and can be kept."""
+"""Ctrl-C that waits for the end of a step, so that complete steps can be saved."""
 
 import signal
 import threading
@@ -9,22 +9,22 @@ from typing import Any
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Within the block a first Ctrl-C is only remembered; the function that is given says whether there was one.
+    """Only remember a first Ctrl-C within the block, and yield a function that returns True if there was one.
 
-    A second one interrupts at once. Outside of the main thread, where signals can't be handled, nothing is deferred.
+    A second Ctrl-C interrupts at once. Outside the main thread, where Python handles no signals, nothing is deferred.
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    asked = threading.Event()
+    interrupted = threading.Event()
 
     def remember(number: int, frame: Any) -> None:
-        if asked.is_set():
+        if interrupted.is_set():
             raise KeyboardInterrupt
-        asked.set()
+        interrupted.set()
 
-    before = signal.signal(signal.SIGINT, remember)
+    previous = signal.signal(signal.SIGINT, remember)
     try:
-        yield asked.is_set
+        yield interrupted.is_set
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, previous)

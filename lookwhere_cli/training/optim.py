@@ -1,4 +1,4 @@
-"""Optimizer, learning rates per part, schedule."""
+"""The optimiser, each weight's share of the learning rate, and the schedule."""
 
 from __future__ import annotations
 
@@ -11,61 +11,68 @@ from typing import Any
 import torch
 from torch import nn
 
-from lookwhere_cli.checkpoints.folder import Model
+from lookwhere_cli.models.build import Model
 
 
 @dataclass(frozen=True)
 class Rates:
-    """AdamW's settings. A weight's rate is peak x schedule x decay^(blocks above it); peak x fresh where it is new."""
+    """Settings of AdamW.
+
+    A weight's learning rate is peak x schedule x layer_decay ^ (blocks above it), or peak x schedule x fresh for a
+    weight that was not in the model that training starts from.
+    """
 
     peak: float = 1e-4
     layer_decay: float = 0.85
     fresh: float = 10.0
     weight_decay: float = 0.05
     warmup: float = 0.1
-    """Share of the steps."""
+    """Share of the steps in which the rate rises."""
     floor: float = 0.01
-    """The cosine's end, as a share of the peak."""
+    """Rate at the end, as a share of the peak."""
     clip: float = 1.0
+    """Largest norm of the gradients."""
 
 
 FRESH = ("selector.head.", "extractor.handover.")
-"""What distillation starts anew."""
-
-
-BESIDE = "beside."
+"""Beginnings of the names of weights that distillation starts anew."""
+AUXILIARY = "beside."
+"""Put before the names of weights that are trained beside the model; all of them are fresh."""
 UNDECAYED = ("token", "pos_embed", "queries")
+"""Parts of the names of weights without weight decay, beside vectors."""
 _EXIT = re.compile(r"^exits\.\d+\.")
-"""Before the names of a cascade's weights: each exit is a whole ViT."""
 
 
 def optimizer_of(
-    model: Model, rates: Rates, fresh: tuple[str, ...] = FRESH, beside: nn.Module | None = None
+    model: Model, rates: Rates, fresh: tuple[str, ...] = FRESH, auxiliaries: nn.Module | None = None
 ) -> torch.optim.AdamW:
-    """AdamW (0.9, 0.999) with weight decay on matrices only; each group remembers its factor of the peak rate.
+    """Return AdamW (0.9, 0.999) whose groups each have a `factor` of the peak rate; only matrices have weight decay.
 
-    fresh: beginnings of the names of weights that start anew. beside: what is trained with the model, all of it new.
+    fresh: beginnings of the names of fresh weights. auxiliaries: what is trained beside the model, all of it fresh.
+
+    The groups are ours: timm's param_groups_layer_decay knows one stack of blocks per model, none with a rate above the
+    peak, and orders the weights in another way than older checkpoints do.
     """
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    more = () if beside is None else beside.named_parameters(prefix=BESIDE[:-1])
-    for name, parameter in chain(model.named_parameters(), more):
+    others = () if auxiliaries is None else auxiliaries.named_parameters(prefix=AUXILIARY[:-1])
+    for name, parameter in chain(model.named_parameters(), others):
         if parameter.requires_grad:
-            matrix = parameter.ndim > 1 and not any(part in name for part in UNDECAYED)
-            decay = rates.weight_decay if matrix else 0.0
-            factor = _factor(name, model, rates, fresh)
-            groups.setdefault((factor, decay), []).append(parameter)
+            is_matrix = parameter.ndim > 1 and not any(part in name for part in UNDECAYED)
+            weight_decay = rates.weight_decay if is_matrix else 0.0
+            groups.setdefault((_factor(name, model, rates, fresh), weight_decay), []).append(parameter)
     return torch.optim.AdamW(
         [
-            {"params": parameters, "lr": rates.peak * factor, "weight_decay": decay, "factor": factor}
-            for (factor, decay), parameters in groups.items()
+            {"params": parameters, "lr": rates.peak * factor, "weight_decay": weight_decay, "factor": factor}
+            for (factor, weight_decay), parameters in groups.items()
         ],
         betas=(0.9, 0.999),
     )
 
 
 def _factor(name: str, model: Model, rates: Rates, fresh: tuple[str, ...]) -> float:
-    name = _EXIT.sub("", name)
-    if name.startswith((*fresh, BESIDE)):
+    """Return a weight's share of the peak rate, from its name."""
+    name = _EXIT.sub("", name)  # each exit of a cascade is a whole ViT
+    if name.startswith((*fresh, AUXILIARY)):
         return rates.fresh
     if name.startswith("selector."):
         depth, name = model.config.selector_depth, name.removeprefix("selector.backbone.")
@@ -77,12 +84,13 @@ def _factor(name: str, model: Model, rates: Rates, fresh: tuple[str, ...]) -> fl
 
 
 def set_rates(optimizer: Any, rates: Rates, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine to the floor; returns the share of the peak that holds at `step`."""
-    warm = max(1, round(rates.warmup * steps))
-    if step < warm:
-        share = (step + 1) / warm
+    """Set the learning rates of a step: a linear rise, then a cosine to the floor. Return the share of the peak."""
+    warmup = max(1, round(rates.warmup * steps))
+    if step < warmup:
+        share = (step + 1) / warmup
     else:
-        share = rates.floor + (1 - rates.floor) * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+        progress = (step - warmup) / max(1, steps - warmup)
+        share = rates.floor + (1 - rates.floor) * 0.5 * (1 + math.cos(math.pi * progress))
     for group in optimizer.param_groups:
         group["lr"] = rates.peak * group["factor"] * share
     return share

@@ -1,4 +1,4 @@
-"""What a run leaves behind: the weights in half precision, their card, the record, the curves."""
+"""What a run leaves in its folder beside the weights: card, record, curves, figures of each epoch."""
 
 from __future__ import annotations
 
@@ -18,49 +18,68 @@ from lookwhere_cli.checkpoints.layout import TRAINING as RECORD
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.data.examples import SPLITS
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.show.plots import epoch_curves, loss_curves
-from lookwhere_cli.training.finetune.finetune import Run
+from lookwhere_cli.training.distil.plan import PretrainingPlan
+from lookwhere_cli.training.finetune.plan import FineTuningPlan
+from lookwhere_cli.training.loop import Run
 
 CURVES = "curves.png"
 LOG = "epochs.csv"
 
 
-def finish(folder: Path, model: LookWhere, record: Mapping[str, Any], history: Sequence[Mapping[str, float]]) -> None:
-    """Write the model's folder: config.json, model.safetensors (half precision), README.md, training.json, curves.png.
+def finish_pretraining(run: Run[Any], plan: PretrainingPlan, command: str) -> None:
+    """Write the folder of a finished distillation: model, card, record, curves. Raises OutputError.
 
-    `record` holds what the card tells: teachers, command, photographs, seconds, recipe.
+    command: the command line, for card and record.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_record(folder, {**record, "last": history[-1]})
-    loss_curves(history, folder / CURVES)
-    save_model(folder, model.to(torch.float16), card(folder.resolve().name, model.config, record))
+    recipe = plan.recipe
+    record = {
+        "command": command,
+        "teachers": [teacher.name for teacher in plan.teachers],
+        "photographs": sum(map(len, plan.folders)),
+        "views": recipe.steps * recipe.batch,
+        "seconds": round(sum(step["seconds"] for step in run.steps)),
+        "device": str(run.accelerator.device),
+        "recipe": recipe.as_dict(),
+        "last": run.steps[-1],
+    }
+    _write_record(run.out, record)
+    loss_curves(run.steps, run.out / CURVES)
+    model = run.averaged.to(torch.float16)
+    save_model(run.out, model, pretraining_card(run.out.resolve().name, model.config, record))
 
 
-def finish_fine_tuning(run: Run, command: str, start: str) -> None:
-    """Complete the folder of a run, which holds its best weights: README.md, training.json, epochs.csv, curves.png.
+def finish_fine_tuning(run: Run[Any], plan: FineTuningPlan, command: str) -> None:
+    """Complete the folder of a finished fine-tuning, which holds its best weights. Raises OutputError.
 
-    start: the name of the model that it began with.
+    command: the command line, for card and record.
     """
     record = {
         "command": command,
-        "start": start,
-        "teacher": run.taught_by,
-        "pictures": {split: len(run.labelled.of(split)) for split in SPLITS},
+        "start": plan.base.name,
+        "teacher": plan.teacher and plan.teacher.name,
+        "pictures": {split: len(plan.labelled.of(split)) for split in SPLITS},
         "seconds": round(sum(step["seconds"] for step in run.steps)),
         "device": str(run.accelerator.device),
         "processes": run.accelerator.num_processes,
         "best": run.best,
-        "recipe": run.recipe.as_dict(),
+        "recipe": plan.recipe.as_dict(),
     }
     _write_record(run.out, record)
     _write_log(run.out / LOG, run.epochs)
     epoch_curves(run.epochs, run.out / CURVES)
-    told = full_card(run.out.resolve().name, run.averaged.config, record, {})
+    card = full_card(run.out.resolve().name, plan.config, record, {})
     with whole_file(run.out / CARD) as stream, writing(run.out / CARD):
-        stream.write(told.encode())
+        stream.write(card.encode())
     write_sums(run.out)
+
+
+def pretraining_card(name: str, config: Config, record: Mapping[str, Any]) -> str:
+    """Return the card of a distilled model, in Markdown."""
+    where = f"The whole recipe is in `{RECORD}`, the losses in `{CURVES}`."
+    parts = [f"# {name}", describe(config), "## How it was made", describe_pretraining(record), where]
+    return "\n\n".join(parts) + "\n"
 
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
@@ -75,10 +94,3 @@ def _write_log(file: Path, epochs: Sequence[Mapping[str, float]]) -> None:
         writer.writeheader()
         writer.writerows(epochs)
         text.detach()
-
-
-def card(name: str, config: Config, record: Mapping[str, Any]) -> str:
-    """The model's card, in Markdown: what it is, and how it was made."""
-    where = f"The whole recipe is in `{RECORD}`, the losses in `{CURVES}`."
-    parts = [f"# {name}", describe(config), "## How it was made", describe_pretraining(record), where]
-    return "\n\n".join(parts) + "\n"

@@ -1,4 +1,4 @@
-"""timm's Vision Transformers: the teachers that we distil from, and the full models that we compare with."""
+"""timm's Vision Transformers: teachers for distillation, and full models for comparison."""
 
 from __future__ import annotations
 
@@ -21,30 +21,31 @@ from lookwhere_cli.models.config import Config
 
 
 @dataclass(frozen=True)
-class Source:
-    """A timm ViT with what its makers say of it."""
+class TimmViT:
+    """A timm ViT with its pretraining statistics and licence."""
 
     name: str
     vit: Any
-    """timm's VisionTransformer, frozen."""
+    """timm's VisionTransformer: frozen, in evaluation mode."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     crop_share: float
     license: str | None
 
     def fingerprint(self) -> str:
-        """Of name, statistics and weights: two teachers that differ in any of these teach differently."""
+        """Return a hash of name, statistics and weights: all that a student's targets depend on."""
         digest = hashlib.sha256(f"{self.name} {self.mean} {self.std}".encode())
         for tensor in self.vit.state_dict().values():
             digest.update(tensor.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
         return digest.hexdigest()
 
 
-def load_vit(spec: str, size: int | None = None) -> Source:
-    """A timm ViT by NAME (downloaded by timm), from a safetensors FILE, or as NAME=FILE.
+def load_vit(spec: str, size: int | None = None) -> TimmViT:
+    """Load a timm ViT by NAME (timm downloads it), from a safetensors FILE, or as NAME=FILE.
 
-    A file alone shows the architecture; the pixels' mean and deviation are then timm's default for ViTs (0.5), so
-    name the model as well where they differ. `size` (pixels) resizes the positions. Raises ModelError.
+    From a file alone the architecture is inferred, and mean and deviation of the pixels are timm's default for ViTs
+    (0.5 each), so give the name as well if they differ. size: resizes the positions to pictures of so many pixels
+    squared. Raises ModelError.
     """
     name, _, file = spec.rpartition("=") if spec.endswith(".safetensors") else (spec, "", "")
     timm = import_timm()
@@ -54,7 +55,7 @@ def load_vit(spec: str, size: int | None = None) -> Source:
     else:
         vit = _downloaded(timm, name, size)
     cfg = vit.pretrained_cfg or {}
-    return Source(
+    return TimmViT(
         name or Path(file).resolve().parent.name,
         vit.eval().requires_grad_(False),
         tuple(cfg.get("mean", (0.5,) * 3)),
@@ -66,71 +67,71 @@ def load_vit(spec: str, size: int | None = None) -> Source:
 
 def _read(file: Path) -> dict[str, Tensor]:
     if not file.is_file():
-        raise ModelError(f"{file} is not there; a teacher is a timm model's name, a safetensors file, or NAME=FILE.")
+        raise ModelError(f"{str(file)!r} does not exist; give a timm model's name, a safetensors file, or NAME=FILE.")
     try:
         return load_file(file)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{file} can't be read as safetensors ({error}); fetch it anew.") from None
+        raise ModelError(f"{str(file)!r} can't be read as safetensors ({error}); download it again.") from None
 
 
 def _downloaded(timm: ModuleType, name: str, size: int | None) -> Any:
     if not timm.is_model(name):
         near = timm.list_models(f"*{name.split('.')[0]}*", module="vision_transformer")[:3]
-        offer = f" Near ones: {', '.join(near)}." if near else ""
-        raise ModelError(f"timm knows no model {name!r}, and no such file is there.{offer}")
+        offer = f" Similar ones: {', '.join(near)}." if near else ""
+        raise ModelError(f"timm has no model {name!r}, and there is no such file.{offer}")
     try:
-        return _only_vit(timm.create_model(name, pretrained=True, **_sized(size)), name)
+        return _check_plain(timm.create_model(name, pretrained=True, **_size_argument(size)), name)
     except (OSError, RuntimeError) as error:
-        raise ModelError(f"the weights of {name} could not be had ({error}); give a file: {name}=FILE.") from None
+        raise ModelError(f"The weights of {name!r} can't be downloaded ({error}); give a file: {name}=FILE.") from None
 
 
 def _named(timm: ModuleType, name: str, state: dict[str, Tensor], size: int | None) -> Any:
     if not timm.is_model(name):
-        raise ModelError(f"timm knows no model {name!r}; write NAME=FILE with a name of timm's, or the file alone.")
+        raise ModelError(f"timm has no model {name!r}; write NAME=FILE with a name that timm has, or the file alone.")
     classes = len(state["head.weight"]) if "head.weight" in state else 0
-    vit = _only_vit(timm.create_model(name, num_classes=classes, **_sized(size)), name)
-    return _filled(timm, vit, state, name)
+    vit = _check_plain(timm.create_model(name, num_classes=classes, **_size_argument(size)), name)
+    return _load_state(timm, vit, state, name)
 
 
 def _inferred(timm: ModuleType, file: str, state: dict[str, Tensor], size: int | None) -> Any:
     try:
         arguments = _arguments(state)
     except (KeyError, IndexError, ValueError) as error:
-        raise ModelError(f"{file} holds no plain ViT in timm's names ({error}).") from None
-    vit = timm.models.VisionTransformer(**(arguments | _sized(size)))
+        raise ModelError(f"{file!r} holds no plain ViT with timm's tensor names ({error}).") from None
+    vit = timm.models.VisionTransformer(**(arguments | _size_argument(size)))
     vit.pretrained_cfg = {}
-    return _filled(timm, vit, state, file)
+    return _load_state(timm, vit, state, file)
 
 
-def _sized(size: int | None) -> dict[str, int]:
+def _size_argument(size: int | None) -> dict[str, int]:
     return {} if size is None else {"img_size": size}
 
 
-def _filled(timm: ModuleType, vit: Any, state: dict[str, Tensor], name: str) -> Any:
+def _load_state(timm: ModuleType, vit: Any, state: dict[str, Tensor], name: str) -> Any:
     with contextlib.suppress(KeyError):
         state = timm.models.vision_transformer.checkpoint_filter_fn(state, vit)
     try:
         vit.load_state_dict(state, strict=True)
     except RuntimeError as error:
-        raise ModelError(f"the tensors do not fit {name}: {str(error).splitlines()[1].strip()}") from None
+        raise ModelError(f"The tensors do not fit {name!r}: {str(error).splitlines()[1].strip()}") from None
     return vit
 
 
-def _only_vit(vit: Any, name: str) -> Any:
+def _check_plain(vit: Any, name: str) -> Any:
     if type(vit).__name__ != "VisionTransformer":
-        raise ModelError(f"{name} is a {type(vit).__name__}; a teacher must be a plain Vision Transformer of timm's.")
+        raise ModelError(f"{name!r} is a {type(vit).__name__}; give a plain Vision Transformer of timm.")
     return vit
 
 
 def _arguments(state: dict[str, Tensor]) -> dict[str, Any]:
-    """The constructor's arguments, from shapes alone. Heads follow timm's rule of 64 channels each."""
+    """Infer the constructor's arguments from the tensors' shapes, with 64 channels per head, as usual in timm."""
     dim, _, patch, _ = state["patch_embed.proj.weight"].shape
     registers = state["reg_token"].shape[1] if "reg_token" in state else 0
     rows = state["pos_embed"].shape[1]
     bare = math.isqrt(rows) ** 2 == rows
     cells = rows if bare else rows - 1 - registers
     if math.isqrt(cells) ** 2 != cells:
-        raise ValueError(f"{rows} positions make no square grid")
+        raise ValueError(f"{rows} positions are no square grid")
     hidden = state["blocks.0.mlp.fc1.weight"].shape[0]
     if state["blocks.0.mlp.fc2.weight"].shape[1] != hidden:
         raise ValueError("its feed-forward is gated; write NAME=FILE")
@@ -148,9 +149,9 @@ def _arguments(state: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
-def config_of(source: Source) -> Config:
-    """The teacher's shapes as ours, with the bundled defaults for all that a plain ViT does not have."""
-    vit = source.vit
+def config_of(timm_vit: TimmViT) -> Config:
+    """Return the ViT's shapes as a config, with defaults for all that a plain ViT lacks."""
+    vit = timm_vit.vit
     first = vit.blocks[0]
     gated = first.mlp.fc1.out_features != first.mlp.fc2.in_features
     return Config(
@@ -165,8 +166,8 @@ def config_of(source: Source) -> Config:
         layer_scale=not isinstance(first.ls1, nn.Identity),
         eps=vit.norm.eps,
         prefix_positions=not vit.no_embed_class,
-        mean=source.mean,
-        std=source.std,
-        crop_share=source.crop_share,
-        license=source.license,
+        mean=timm_vit.mean,
+        std=timm_vit.std,
+        crop_share=timm_vit.crop_share,
+        license=timm_vit.license,
     )

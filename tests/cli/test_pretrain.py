@@ -22,7 +22,7 @@ def run(lookwhere, tmp_path):
 def test_a_run_leaves_a_model_that_classifies(run, lookwhere, tmp_path):
     (tmp_path / "photographs" / "broken.jpg").write_text("no")
     ran = run()
-    assert ran.code == 0 and ran.out == "" and ran.err.count("Passed over: ") == 1
+    assert ran.code == 0 and ran.out == "" and ran.err.count("Skipped: ") == 1
     made = {file.name for file in (tmp_path / "out").iterdir()}
     assert {"config.json", "model.safetensors", "README.md", "training.json", "curves.png"} <= made
     assert lookwhere("classify", tmp_path / "photographs" / "0.png", "--model", tmp_path / "out").code == 0
@@ -44,7 +44,7 @@ def test_a_finished_model_is_not_overwritten(run, model_folder, tmp_path):
         (["--area", 2, 3], 2, "--area 2 3"),
         (["--map-layers", 99], 2, "last 99 blocks"),
         (["--map-queries", "registers"], 2, "no registers"),
-        (["--teacher", "nowhere.safetensors"], 3, "nowhere.safetensors is not there"),
+        (["--teacher", "nowhere.safetensors"], 3, "'nowhere.safetensors' does not exist"),
         (["--init", "nowhere"], 3, "no model 'nowhere'"),
         (["/nowhere"], 2, "'/nowhere' is not there"),
     ],

@@ -82,7 +82,7 @@ def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, model_fol
     assert process.returncode == 0, told
     assert printed == ""
     assert len(re.findall(r"^epoch [12] +loss \d\.\d{3} +top-1 [\d.]+% .* images/s$", told, re.MULTILINE)) == 2
-    assert re.search(rf"The model is in {out}, as of epoch [12]: [\d.]+% on the pictures held back\.", told)
+    assert re.search(rf"Saved {out} \(best epoch [12]: [\d.]+% on 5 validation pictures\)\.", told)
     assert {file.name for file in out.iterdir()} == MADE
     config = json.loads((out / "config.json").read_text())
     assert (config["labels"], config["multi_label"], config["k"]) == (["blue", "green", "red"], False, {"cells": 12})
@@ -148,15 +148,15 @@ def test_a_stopped_run_goes_on_with_the_same_command(lookwhere, model_folder, fo
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the processes that read hear it, too
     _, told = process.communicate()
     assert process.returncode == 130, first + told
-    done, total = map(int, re.search(r"Stopped; (\d+) of (\d+) steps are kept, and the same command", told).groups())
+    done, total = map(int, re.search(r"Stopped; (\d+) of (\d+) steps are saved, and the same command", told).groups())
     assert 3 <= done < 9 and total == 120
     assert not (tmp_path / "out" / "README.md").exists()
     ran = lookwhere("train", *arguments)
     assert ran.code == 0, ran.err
-    assert f"Taken up after {done} of 120 steps." in ran.err
+    assert f"Resumed after {done} of 120 steps." in ran.err
     assert "epoch 3 " in ran.err and "epoch 4 " not in ran.err
     again = lookwhere("train", *arguments)
-    assert again.code == 0 and "Taken up after 9 of 120 steps." in again.err and "epoch 4 " not in again.err
+    assert again.code == 0 and "Resumed after 9 of 120 steps." in again.err and "epoch 4 " not in again.err
 
 
 def test_a_run_with_other_settings_leaves_what_is_there(lookwhere, folders, tmp_path):
@@ -168,7 +168,7 @@ def test_a_run_with_other_settings_leaves_what_is_there(lookwhere, folders, tmp_
     assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == before
     again = lookwhere(*arguments)
     assert (
-        again.code == 0 and "Taken up after 3 of 3 steps." in again.err and "epoch" not in again.err.split("Taken")[0]
+        again.code == 0 and "Resumed after 3 of 3 steps." in again.err and "epoch" not in again.err.split("Resumed")[0]
     )
 
 
@@ -208,7 +208,7 @@ def test_a_teacher_is_learnt_from_and_told_of(lookwhere, folders, tmp_path):
     assert json.loads((out / "training.json").read_text())["teacher"] == str(wise)
     assert f"not the labels, but the answers of `{wise}`" in (out / "README.md").read_text()
     chooses = lookwhere("train", folders, "--out", tmp_path / "no", "--teacher", "lookwhere-tiny-in1k", *FAST)
-    assert chooses.code == 2 and "take one that was trained with --method full" in " ".join(chooses.err.split())
+    assert chooses.code == 2 and "choose a teacher that was trained with --method full" in " ".join(chooses.err.split())
     assert not (tmp_path / "no").exists()
 
 
@@ -278,7 +278,7 @@ def test_broken_pictures_are_named_and_passed_over_until_they_are_too_many(lookw
     (folders / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
-    assert ran.err.count("Passed over: ") == 1 and "broken.png" in ran.err
+    assert ran.err.count("Skipped: ") == 1 and "broken.png" in ran.err
     assert "broken.png" not in (tmp_path / "out" / "split.csv").read_text()
     for index in range(12):
         (folders / "red" / f"empty{index}.png").write_bytes(b"")
@@ -344,12 +344,12 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["--patches", "50%-10%"], 2, "--patches 50%-10% is no range"),
-        (["--patches", "10%-20"], 2, "--patches 10%-20 is no range"),
+        (["--patches", "50%-10%"], 2, "--patches 50%-10% is not a range"),
+        (["--patches", "10%-20"], 2, "--patches 10%-20 is not a range"),
         (["-k", "some"], 2, "--patches some is not an amount"),
-        (["--default-k", "400"], 2, "k = 400 is more than the 36 cells of the model's 6 x 6"),
+        (["--default-k", "400"], 2, "k = 400 is more than the 36 cells of the model's grid of 6 x 6"),
         (["--size", "30"], 2, "use 28 or 32"),
-        (["--selector-depth", 9], 2, "deeper than the extractor, which has 3"),
+        (["--selector-depth", 9], 2, "at most the extractor's 3 blocks"),
         (["--area", 0.5, 0.2], 2, "--area 0.5 0.2"),
         (["--val-share", 1], 2, "share for validation is 1"),
         (["--hold-out", "red"], 2, "have no groups"),
@@ -360,27 +360,27 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
         (["--teacher", "nowhere"], 3, "no model 'nowhere'"),
         (["--method", "half"], 2, "half"),
         (["--method", "dvt", "--prune", "50%"], 2, "--method dvt computes all cells in all blocks"),
-        (["--method", "full", "--prune", "8"], 2, "leave --prune out, or take --method cropr"),
+        (["--method", "full", "--prune", "8"], 2, "leave --prune out, or use --method cropr"),
         (["--method", "cropr", "--prune", "some"], 2, "--prune some is not an amount to drop"),
         (["--method", "cropr", "--prune", "5%"], 2, "with 37 tokens, the least possible is"),
         (["--prune", "8"], 2, "a rate of 8 drops 17 of 13 tokens in 2 steps"),
-        (["--prune", "50%", "--train-selector"], 2, "which does not see what --prune dropped"),
+        (["--prune", "50%", "--train-selector"], 2, "which does not reach cells that --prune dropped"),
         (["--prune", "2", "--pool", "max", "--coarse", "8"], 2, "coarse_size is 8 and prune is 2"),
-        (["--exits", "2,6"], 2, "go with --method dvt"),
+        (["--exits", "2,6"], 2, "use it with --method dvt"),
         (["--second-look", "some"], 2, "--second-look some is not an amount"),
-        (["--second-look", "12-4"], 2, "--second-look 12-4 is no range"),
-        (["-k", "10%-50%", "--second-look", "60%"], 2, "60% and the 50% before it are more than all cells"),
+        (["--second-look", "12-4"], 2, "--second-look 12-4 is not a range"),
+        (["-k", "10%-50%", "--second-look", "60%"], 2, "60% and the 50% of -k together are more than all cells"),
         (["--second-look", "25%"], 2, "must both be counts, or both shares"),
         (["--second-look", "30"], 2, "k = 42 is more than the 36 cells"),
         (["--second-look", "8", "--pool", "max"], 2, "to add, pool 'cls'"),
         (["--second-look", "8", "--prune", "1"], 2, "'add' and prune is 1"),
         (["--second-look", "8", "--method", "full"], 2, "--second-look and --method full exclude each other"),
         (["--second-look", "8", "--train-selector"], 2, "--train-selector without --look exclude each other"),
-        (["--method", "dvt", "--exits", "2,x"], 2, "--exits 2,x are no grids"),
-        (["--method", "dvt", "--exits", "0,6"], 2, "--exits 0,6 are no grids"),
+        (["--method", "dvt", "--exits", "2,x"], 2, "--exits 2,x is not a list of grids"),
+        (["--method", "dvt", "--exits", "0,6"], 2, "--exits 0,6 is not a list of grids"),
         (["--method", "dvt", "--exits", "6,2"], 2, "ends with 2 x 2 cells, but the model reads 6 x 6"),
         (["--method", "dvt", "--exits", "6,6"], 2, "a grid of 6 x 6 cells can't be followed by one of 6 x 6"),
-        (["--method", "dvt", "--pool", "max"], 2, "it takes one label to a picture"),
+        (["--method", "dvt", "--pool", "max"], 2, "it needs one label per picture"),
         (["--device", "abacus"], 2, "abacus"),
     ],
 )
@@ -396,7 +396,7 @@ def test_data_that_are_not_there_and_a_place_that_cannot_be(lookwhere, folders, 
     assert ran.code == 2 and "none' does not exist" in ran.err
     (tmp_path / "file").touch()
     ran = lookwhere("train", folders, "--out", tmp_path / "file" / "out", *FAST)
-    assert ran.code == 2 and "can't be made" in ran.err
+    assert ran.code == 2 and "can't be created" in ran.err
 
 
 def test_help_loads_nothing_heavy():

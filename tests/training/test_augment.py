@@ -1,4 +1,4 @@
-"""Augmentation: picture, mask, boxes and regions stay in step, and the seed alone decides."""
+"""Augmentation: picture, mask, boxes and regions stay aligned, and the seed alone decides."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_all_parts_follow_every_augmentation(sample: Sample, size: tuple[int, in
 
 @settings(max_examples=50, deadline=None)
 @given(rectangles(), SIZES)
-def test_all_parts_are_fitted_together(sample: Sample, size: tuple[int, int]) -> None:
+def test_all_parts_are_resized_together(sample: Sample, size: tuple[int, int]) -> None:
     view = fitted(sample, size)
     assert_in_step(view, size)
     assert sample.boxes is not None and view.boxes is not None
@@ -69,12 +69,12 @@ def test_all_parts_are_fitted_together(sample: Sample, size: tuple[int, int]) ->
     assert torch.allclose(view.boxes, sample.boxes * factor, atol=1e-3)
 
 
-def test_what_is_fitted_to_its_own_size_stays_as_it_is() -> None:
+def test_a_sample_of_the_right_size_is_unchanged() -> None:
     sample = rectangle(30, 40, (3, 4, 20, 25))
     assert all(part.equal(same) for part, same in zip(fitted(sample, (30, 40)), sample, strict=True))
 
 
-def test_masks_lie_under_the_pictures_pixels_when_they_shrink() -> None:
+def test_reduced_masks_are_aligned_with_their_picture() -> None:
     """Each class is shown by a brightness of its own: the mask must name what the picture shows there."""
     levels = torch.arange(0, 240, dtype=torch.uint8).repeat(240, 1)
     view = fitted(Sample(levels.expand(3, -1, -1), levels), (80, 80))
@@ -85,7 +85,7 @@ def test_masks_lie_under_the_pictures_pixels_when_they_shrink() -> None:
 
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**62))
-def test_the_seed_alone_decides_and_the_global_generator_goes_on(seed: int) -> None:
+def test_the_seed_alone_decides_and_the_global_generator_is_untouched(seed: int) -> None:
     sample = rectangle(40, 50, (5, 6, 30, 35))
     torch.manual_seed(7)
     expected = torch.rand(3)
@@ -96,7 +96,7 @@ def test_the_seed_alone_decides_and_the_global_generator_goes_on(seed: int) -> N
     assert all(part.equal(same) for part, same in zip(first, again, strict=True))
 
 
-def test_the_sample_itself_is_left_as_it_is() -> None:
+def test_the_sample_itself_is_unchanged() -> None:
     sample = rectangle(40, 50, (5, 6, 30, 35))
     before = [part.clone() for part in sample]
     for seed in range(10):
@@ -105,7 +105,7 @@ def test_the_sample_itself_is_left_as_it_is() -> None:
     assert all(part.equal(same) for part, same in zip(sample, before, strict=True))
 
 
-def test_parts_that_are_not_there_stay_away_and_plain_tensors_come_out() -> None:
+def test_missing_parts_stay_missing_and_the_others_are_plain_tensors() -> None:
     sample = rectangle(40, 50, (5, 6, 30, 35))
     for given_sample in (sample, Sample(sample.picture), Sample(sample.picture, boxes=sample.boxes)):
         for view in (augmented(given_sample, (32, 48), Augmentation(), 0), fitted(given_sample, (32, 48))):
@@ -113,7 +113,7 @@ def test_parts_that_are_not_there_stay_away_and_plain_tensors_come_out() -> None
             assert all(part is None or type(part) is torch.Tensor for part in view)
 
 
-def test_boxes_outside_the_crop_are_dropped_and_none_need_be_left() -> None:
+def test_boxes_outside_the_crop_are_dropped() -> None:
     sample = rectangle(100, 100, (0, 0, 4, 4))._replace(mask=None, regions=None)
     views = [augmented(sample, (32, 32), Augmentation(area=(0.3, 0.4)), seed) for seed in range(30)]
     counts = [len(view.boxes) for view in views if view.boxes is not None]
@@ -122,13 +122,13 @@ def test_boxes_outside_the_crop_are_dropped_and_none_need_be_left() -> None:
     assert augmented(nothing, (32, 32), Augmentation(), 0).boxes.shape == (0, 4)  # type: ignore[union-attr]
 
 
-def test_a_box_keeps_what_the_crop_shows_of_it_and_stays_inside() -> None:
+def test_a_box_is_cut_to_the_crop() -> None:
     sample = Sample(torch.zeros(3, 60, 60, dtype=torch.uint8), boxes=torch.tensor([[-20.0, -20.0, 80.0, 80.0]]))
     for seed in range(10):
         assert augmented(sample, (32, 48), Augmentation(), seed).boxes.tolist() == [[0, 0, 48, 32]]  # type: ignore[union-attr]
 
 
-def test_the_recipe_says_what_is_done() -> None:
+def test_the_recipe_selects_the_changes() -> None:
     picture = torch.randint(1, 255, (3, 40, 40), dtype=torch.uint8)
     still = Augmentation(area=(1.0, 1.0), jitter=1.0, flip=False, colour=0.0)
     assert augmented(Sample(picture), (40, 40), still, 0).picture.equal(picture)
@@ -146,7 +146,7 @@ def test_the_recipe_says_what_is_done() -> None:
 
 
 @pytest.mark.parametrize("part", ["mask", "boxes", "regions"])
-def test_what_would_break_the_step_is_for_pictures_alone(part: str) -> None:
+def test_changes_that_move_pixels_are_for_bare_pictures(part: str) -> None:
     sample = rectangle(40, 50, (5, 6, 30, 35))
     known = Sample(sample.picture)._replace(**{part: getattr(sample, part)})
     for seed in range(10):
@@ -154,7 +154,7 @@ def test_what_would_break_the_step_is_for_pictures_alone(part: str) -> None:
         assert augmented(known, (32, 48), Augmentation(magnitude=30, erase=1.0), seed).picture.equal(gentle)
 
 
-def test_crops_have_the_wanted_share_and_nearly_the_wanted_shape() -> None:
+def test_crops_have_the_share_and_nearly_the_shape_of_the_recipe() -> None:
     """A picture whose pixels tell where they are: the view's corners tell the crop."""
     height, width, size = 200, 250, (40, 60)
     place = torch.stack(

@@ -1,4 +1,4 @@
-"""Batches of labelled pictures: reproducible from a seed and a step, whole over an epoch, in step within themselves."""
+"""Batches of labelled pictures: reproducible from seed and step, complete over an epoch, consistent in themselves."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from torch import Tensor
 
 from lookwhere_cli.data.examples import Example, Kind
 from lookwhere_cli.data.regions import Regions, read_regions
+from lookwhere_cli.heads.training.registry import TRAINING_HEADS
+from lookwhere_cli.heads.training.segment import class_boundaries
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.training.augment import Augmentation
-from lookwhere_cli.training.finetune.batches import Batch, Batches, K, Serving, load_sample
-from lookwhere_cli.training.finetune.coverage import class_boundaries
+from lookwhere_cli.training.finetune.batches import AmountRange, Batches, BatchRecipe, TrainingBatch, load_sample
 
-PATCH, COUNT = 8, 10
+PATCH, COUNT, STEPS = 8, 10, 100
 STILL = Augmentation(area=(1.0, 1.0), jitter=1.0, flip=False, colour=0.0)
 MOVED = Augmentation(area=(0.5, 1.0), flip=True, colour=0.0)
-SERVING = Serving(
+BATCH_RECIPE = BatchRecipe(
     size=48,
     thumbnail_size=24,
     coarse_size=0,
@@ -31,7 +32,6 @@ SERVING = Serving(
     batch=4,
     seed=0,
     augmentation=Augmentation(),
-    boundaries=False,
 )
 
 
@@ -54,23 +54,25 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> list[Example]:
 
 
 @pytest.fixture
-def look(examples: list[Example]) -> Regions:
+def regions(examples: list[Example]) -> Regions:
     folder = Path(examples[0].path).parent
     return read_regions(folder / "boxes.csv", folder, [example.path for example in examples])
 
 
 def batches(
     examples: Sequence[Example],
-    serving: Serving = SERVING,
-    look: Regions | None = None,
+    recipe: BatchRecipe = BATCH_RECIPE,
+    regions: Regions | None = None,
     kind: Kind = "single",
     share: tuple[int, int] = (0, 1),
 ) -> Batches:
     plain = examples if kind == "masks" else [replace(example, mask=None) for example in examples]
-    return Batches(kind, COUNT, plain, look, serving, 100, share)
+    made = Batches(TRAINING_HEADS[kind], COUNT, plain, regions, recipe, 1, share)
+    made.steps = STEPS
+    return made
 
 
-def equal(one: Batch, other: Batch) -> bool:
+def equal(one: TrainingBatch, other: TrainingBatch) -> bool:
     pairs = zip(one, other, strict=True)
     return all(a.equal(b) if isinstance(a, Tensor) and isinstance(b, Tensor) else a == b for a, b in pairs)
 
@@ -85,25 +87,25 @@ def shares(pixels: Tensor) -> Tensor:
     return torch.nn.functional.avg_pool2d(pixels.float()[:, None], PATCH).flatten(1)
 
 
-def test_a_batch_depends_on_the_seed_and_the_step_alone(examples: list[Example], look: Regions) -> None:
-    first, second = batches(examples, look=look), batches(examples, look=look)
+def test_a_batch_depends_on_the_seed_and_the_step_alone(examples: list[Example], regions: Regions) -> None:
+    first, second = batches(examples, regions=regions), batches(examples, regions=regions)
     for step in (7, 2, 2):
         torch.manual_seed(step)
         np.random.seed(step)
         assert equal(first[7], second[7])
         assert not equal(first[step], second[step + 1])
-    assert not equal(first[7], batches(examples, replace(SERVING, seed=1), look)[7])
+    assert not equal(first[7], batches(examples, replace(BATCH_RECIPE, seed=1), regions)[7])
 
 
-def test_an_epoch_shows_every_picture_once_in_an_order_of_its_own(examples: list[Example]) -> None:
-    served = batches(examples, replace(SERVING, batch=5))
+def test_each_epoch_shows_every_picture_once_in_a_different_order(examples: list[Example]) -> None:
+    served = batches(examples, replace(BATCH_RECIPE, batch=5))
     assert served.per_epoch == 2
     epochs = [torch.cat([served[2 * epoch + step].targets for step in range(2)]).tolist() for epoch in range(3)]
     assert [sorted(epoch) for epoch in epochs] == [list(range(COUNT))] * 3
     assert len(set(map(tuple, epochs))) == 3
 
 
-def test_what_does_not_fill_a_batch_has_its_turn_in_other_epochs(examples: list[Example]) -> None:
+def test_pictures_that_do_not_fill_a_batch_appear_in_other_epochs(examples: list[Example]) -> None:
     served = batches(examples)
     assert served.per_epoch == 2  # of ten pictures, eight
     epochs = [torch.cat([served[2 * epoch + step].targets for step in range(2)]).tolist() for epoch in range(6)]
@@ -111,99 +113,101 @@ def test_what_does_not_fill_a_batch_has_its_turn_in_other_epochs(examples: list[
     assert set().union(*epochs) == set(range(COUNT))
 
 
-def test_fewer_pictures_than_a_batch_holds_fill_it_in_turn(examples: list[Example]) -> None:
-    served = batches(examples[:3], replace(SERVING, batch=7))
+def test_fewer_pictures_than_a_batch_are_repeated(examples: list[Example]) -> None:
+    served = batches(examples[:3], replace(BATCH_RECIPE, batch=7))
     assert served.per_epoch == 1
     assert sorted(np.bincount(served[0].targets).tolist()) == [2, 2, 3]
 
 
-def test_the_shares_of_two_processes_are_the_whole_batch(examples: list[Example], look: Regions) -> None:
-    serving = replace(SERVING, coarse_size=16)
-    whole = batches(examples, serving, look=look)[5]
-    parts = [batches(examples, serving, look=look, share=(rank, 2))[5] for rank in range(2)]
-    for name in ("pictures", "thumbnails", "coarse", "targets", "look", "random"):
+def test_the_shares_of_two_processes_are_the_whole_batch(examples: list[Example], regions: Regions) -> None:
+    recipe = replace(BATCH_RECIPE, coarse_size=16)
+    whole = batches(examples, recipe, regions=regions)[5]
+    parts = [batches(examples, recipe, regions=regions, share=(rank, 2))[5] for rank in range(2)]
+    for name in ("pictures", "thumbnails", "coarse", "targets", "coverage", "random_order"):
         for rank, part in enumerate(parts):
             assert getattr(part, name).equal(getattr(whole, name)[rank::2]), name
-    assert {(part.k, part.told) for part in parts} == {(whole.k, whole.told)}
+    assert {(part.k, part.covered_first) for part in parts} == {(whole.k, whole.covered_first)}
 
 
 @pytest.mark.parametrize(
     ("k", "least", "most"),
     [((2, 6), 2, 6), ((0.25, 0.5), 8, 17), ((3, 3), 3, 3), ((30, 900), 30, 35), ((1.0, 1.0), 35, 35)],
 )
-def test_k_is_drawn_anew_for_each_step_within_its_range(examples: list[Example], k: K, least: int, most: int) -> None:
-    served = batches(examples, replace(SERVING, k=k, batch=1))
-    assert served[0].random.shape == (1, 35)  # 5 x 7 cells
+def test_k_is_drawn_from_its_range_in_each_step(examples: list[Example], k: AmountRange, least: int, most: int) -> None:
+    served = batches(examples, replace(BATCH_RECIPE, k=k, batch=1))
+    assert served[0].random_order.shape == (1, 35)  # 5 x 7 cells
     drawn = {served[step].k for step in range(40)}
     assert min(drawn) >= least and max(drawn) <= most
     assert len(drawn) > (most - least) / 3
     assert least in drawn or len(drawn) > 5
 
 
-def test_shapes_types_and_the_first_pictures_form(examples: list[Example], look: Regions) -> None:
-    batch = batches(examples, replace(SERVING, coarse_size=16), look=look)[0]
+def test_shapes_and_types_of_a_batch(examples: list[Example], regions: Regions) -> None:
+    batch = batches(examples, replace(BATCH_RECIPE, coarse_size=16), regions=regions)[0]
     assert batch.coarse is not None and (batch.coarse.shape, batch.coarse.dtype) == ((4, 3, 16, 16), torch.uint8)
     assert (batch.pictures.shape, batch.pictures.dtype) == ((4, 3, 40, 56), torch.uint8)
     assert (batch.thumbnails.shape, batch.thumbnails.dtype) == ((4, 3, 16, 24), torch.uint8)
-    assert batch.look is not None and batch.look.shape == (4, 35)
-    assert [sorted(order) for order in batch.random.tolist()] == [list(range(35))] * 4
-    assert len(set(map(tuple, batch.random.tolist()))) == 4
+    assert batch.coverage is not None and batch.coverage.shape == (4, 35)
+    assert [sorted(order) for order in batch.random_order.tolist()] == [list(range(35))] * 4
+    assert len(set(map(tuple, batch.random_order.tolist()))) == 4
 
 
-def test_cells_worth_a_look_are_told_always_at_first_and_hardly_at_the_end(examples: list[Example]) -> None:
-    served = batches(examples, replace(SERVING, batch=1))
-    told = [served[step].told for step in range(100)]
+def test_covered_cells_come_first_always_at_the_start_and_rarely_at_the_end(examples: list[Example]) -> None:
+    served = batches(examples, replace(BATCH_RECIPE, batch=1))
+    told = [served[step].covered_first for step in range(100)]
     assert sum(told[:20]) > 15 and sum(told[-20:]) < 5
 
 
 @pytest.mark.parametrize("step", range(3))
-def test_boxes_follow_their_picture(examples: list[Example], look: Regions, step: int) -> None:
-    batch = batches(examples, replace(SERVING, augmentation=MOVED), look)[step]
-    assert batch.look is not None
+def test_boxes_follow_their_picture(examples: list[Example], regions: Regions, step: int) -> None:
+    batch = batches(examples, replace(BATCH_RECIPE, augmentation=MOVED), regions)[step]
+    assert batch.coverage is not None
     there = shares(red(batch.pictures))
-    assert (batch.look - there).abs().max() < 0.3  # pixels that a box touches count whole
-    assert (batch.look > 0.5).any(1).all()
+    assert (batch.coverage - there).abs().max() < 0.3  # pixels that a box touches count whole
+    assert (batch.coverage > 0.5).any(1).all()
 
 
 @pytest.mark.parametrize("step", range(3))
 def test_masks_follow_their_picture(examples: list[Example], step: int) -> None:
-    batch = batches(examples, replace(SERVING, augmentation=MOVED), kind="masks")[step]
+    batch = batches(examples, replace(BATCH_RECIPE, augmentation=MOVED), kind="masks")[step]
     assert batch.targets.shape == (4, 40, 56) and batch.targets.dtype == torch.uint8
     assert (red(batch.pictures) != (batch.targets == 1)).float().mean() < 0.03
-    assert batch.look is None
+    assert batch.coverage is None
 
 
-def test_masks_tell_where_classes_meet_if_they_are_asked(examples: list[Example]) -> None:
-    batch = batches(examples, replace(SERVING, boundaries=True), kind="masks")[0]
-    assert batch.look is not None
-    assert batch.look.equal(torch.stack([class_boundaries(mask, (5, 7)) for mask in batch.targets]))
-    assert (batch.look > 0).any()
+def test_masks_give_coverage_where_classes_meet(examples: list[Example]) -> None:
+    batch = batches(examples, replace(BATCH_RECIPE, coverage_from_targets=True), kind="masks")[0]
+    assert batch.coverage is not None
+    assert batch.coverage.equal(torch.stack([class_boundaries(mask, (5, 7)) for mask in batch.targets]))
+    assert (batch.coverage > 0).any()
 
 
-def test_masks_with_boxes_are_told_by_the_boxes(examples: list[Example], look: Regions) -> None:
-    batch = batches(examples, replace(SERVING, augmentation=STILL, boundaries=True), look, "masks")[0]
-    assert batch.look is not None
-    assert (batch.look - shares(batch.targets == 1)).abs().max() < 0.3
+def test_boxes_take_precedence_over_masks(examples: list[Example], regions: Regions) -> None:
+    batch = batches(examples, replace(BATCH_RECIPE, augmentation=STILL, coverage_from_targets=True), regions, "masks")[
+        0
+    ]
+    assert batch.coverage is not None
+    assert (batch.coverage - shares(batch.targets == 1)).abs().max() < 0.3
 
 
-def test_a_picture_that_nobody_spoke_of_has_zeros(examples: list[Example], tmp_path: Path) -> None:
+def test_a_picture_without_regions_has_zero_coverage(examples: list[Example], tmp_path: Path) -> None:
     list_of_one = tmp_path / "boxes.csv"
     list_of_one.write_text(f"file,left,top,right,bottom\n{examples[3].path},0,0,96,64\n")
     known = read_regions(list_of_one, tmp_path, [example.path for example in examples])
-    batch = batches(examples, replace(SERVING, batch=COUNT), known)[0]
-    assert batch.look is not None
-    for look, target in zip(batch.look, batch.targets.tolist(), strict=True):
-        assert look.equal(torch.full((35,), float(target == 3)))
+    batch = batches(examples, replace(BATCH_RECIPE, batch=COUNT), known)[0]
+    assert batch.coverage is not None
+    for coverage, target in zip(batch.coverage, batch.targets.tolist(), strict=True):
+        assert coverage.equal(torch.full((35,), float(target == 3)))
 
 
-def test_several_labels_are_zeros_and_ones(examples: list[Example]) -> None:
+def test_targets_of_several_labels_are_zeros_and_ones(examples: list[Example]) -> None:
     several = [replace(examples[0], classes=(1, 4)), replace(examples[1], classes=())]
-    batch = batches(several, replace(SERVING, batch=2), kind="multi")[0]
+    batch = batches(several, replace(BATCH_RECIPE, batch=2), kind="multi")[0]
     assert batch.targets.dtype == torch.float32
     assert sorted(batch.targets.tolist()) == [[0.0] * COUNT, [0.0, 1.0, 0.0, 0.0, 1.0, *[0.0] * 5]]
 
 
-def test_a_large_jpeg_is_decoded_small_and_all_that_is_known_shrinks_with_it(tmp_path: Path) -> None:
+def test_mask_and_boxes_are_scaled_with_a_large_jpeg(tmp_path: Path) -> None:
     pixels, mask = np.full((800, 1200, 3), 90, dtype=np.uint8), np.zeros((800, 1200), dtype=np.uint8)
     pixels[160:480, 240:800] = (250, 0, 0)
     mask[160:480, 240:800] = 1

@@ -8,7 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookwhere_cli.training.finetune.coverage import class_boundaries, region_coverage
+from lookwhere_cli.heads.training.segment import class_boundaries
+from lookwhere_cli.training.finetune.coverage import region_coverage
 from lookwhere_cli.training.sample import Sample
 
 
@@ -20,7 +21,7 @@ def boxes(*boxes: tuple[float, float, float, float]) -> torch.Tensor:
     return torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4)
 
 
-def test_covered_is_each_cells_share() -> None:
+def test_coverage_is_the_share_of_each_cell() -> None:
     grid, patch = (2, 3), 4
     told = sample(8, 12, boxes=boxes((0, 0, 4, 4), (6, 2, 10, 6)))
     assert region_coverage(told, grid, patch).tolist() == [1, 0.25, 0.25, 0, 0.25, 0.25]
@@ -30,12 +31,12 @@ def test_covered_is_each_cells_share() -> None:
     assert region_coverage(tiny, grid, patch).tolist() == [0, 1 / 16, 0, 0, 0, 0]
 
 
-def test_covered_is_zero_where_nothing_is_known() -> None:
+def test_coverage_without_regions_is_zero() -> None:
     for told in (sample(8, 12), sample(8, 12, boxes=boxes())):
         assert region_coverage(told, (2, 3), 4).tolist() == [0] * 6
 
 
-def test_covered_joins_look_and_boxes_and_leaves_out_the_unknown() -> None:
+def test_coverage_joins_masks_and_boxes_and_leaves_out_unknown_pixels() -> None:
     regions = torch.zeros(4, 8, dtype=torch.uint8)
     regions[:2, :4] = 1
     regions[2:, 2:4] = 255
@@ -48,7 +49,7 @@ def test_covered_joins_look_and_boxes_and_leaves_out_the_unknown() -> None:
 
 
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(1, 9), st.data())
-def test_covered_adds_up_to_the_box(rows: int, columns: int, patch: int, data: st.DataObject) -> None:
+def test_coverage_sums_to_the_area_of_the_box(rows: int, columns: int, patch: int, data: st.DataObject) -> None:
     height, width = rows * patch, columns * patch
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))

@@ -1,4 +1,4 @@
-"""Distillation: a teacher's answers in place of the labels, for whole pictures and for masks."""
+"""Distillation: a teacher's answers replace the labels, for whole pictures and for masks."""
 
 from __future__ import annotations
 
@@ -9,23 +9,28 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from lookwhere_cli.dvt_predictor import grids_for
 from torch import Tensor
 
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, Kind, LabelledSet
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.vit import cut
-from lookwhere_cli.training.finetune.batches import Batch
-from lookwhere_cli.training.finetune.criterion import TeacherCriterion, cell_loss, teacher_of
-from lookwhere_cli.training.finetune.finetune import FineTuning, Run, typical_size
-from lookwhere_cli.training.finetune.objective import CascadeObjective, Objective
-from lookwhere_cli.training.finetune.start import Shape, config_for
+from lookwhere_cli.strategies.grids import grids_for
+from lookwhere_cli.training.finetune.batches import TrainingBatch
+from lookwhere_cli.training.finetune.cascade import CascadeObjective
+from lookwhere_cli.training.finetune.criterion import TeacherCriterion, teacher_of
+from lookwhere_cli.training.finetune.model_config import config_for
+from lookwhere_cli.training.finetune.objective import Objective
+from lookwhere_cli.training.finetune.plan import FineTuningPlan, typical_size
+from lookwhere_cli.training.finetune.recipe import FineTuning
+from lookwhere_cli.training.finetune.shape import Shape
+from lookwhere_cli.training.loop import Run
 from tests.data.labelled import COLOURS, coloured, fields, start
 from tests.models.small import LABELLED, SEGMENTING, noise, small, small_cascade
 from tests.training.test_finetune import RECIPE, same, without_time
@@ -42,7 +47,7 @@ def teacher_for(kind: Kind) -> LookWhere:
     return small(replace(base, multi_label=kind == "multi", **WHOLE))  # type: ignore[arg-type]
 
 
-def said(model: LookWhere, batch: Batch) -> Tensor:
+def said(model: LookWhere, batch: TrainingBatch) -> Tensor:
     """What a model without a selector says of all cells: its logits."""
     patches = cut(Normaliser(model.config)(batch.pictures), model.config.patch)
     count = patches.shape[1]
@@ -56,38 +61,40 @@ def probabilities(kind: Kind, logits: Tensor) -> Tensor:
 
 
 @KINDS
-def test_what_is_to_be_said_is_what_the_teacher_says_whatever_the_labels_are(kind: Kind) -> None:
+def test_targets_are_the_teachers_probabilities_whatever_the_labels(kind: Kind) -> None:
     teacher, batch = teacher_for(kind), batch_of(kind, k=3)
-    targets = TeacherCriterion(teacher).targets(batch)
+    targets = TeacherCriterion(TRAINING_HEADS[kind], teacher).targets(batch)
     torch.testing.assert_close(targets, probabilities(kind, said(teacher, batch)))
     assert not targets.requires_grad
-    assert targets.equal(TeacherCriterion(teacher).targets(batch._replace(targets=batch.targets.flip(0))))
+    assert targets.equal(
+        TeacherCriterion(TRAINING_HEADS[kind], teacher).targets(batch._replace(targets=batch.targets.flip(0)))
+    )
 
 
 @KINDS
-def test_the_loss_is_least_where_all_is_said_as_the_teacher_does(kind: Kind) -> None:
+def test_the_loss_is_smallest_at_the_teachers_answer(kind: Kind) -> None:
     teacher, batch = teacher_for(kind), batch_of(kind)
-    criterion = TeacherCriterion(teacher)
+    criterion = TeacherCriterion(TRAINING_HEADS[kind], teacher)
     targets, logits = criterion.targets(batch), said(teacher, batch).detach().requires_grad_(True)
-    loss = criterion.whole(logits, targets)
+    loss = criterion.loss(logits, targets)
     loss.backward()  # type: ignore[no-untyped-call]
     assert logits.grad is not None and logits.grad.abs().max() < 1e-7
     entropy = torch.special.entr(targets)
     entropy = (entropy + torch.special.entr(1 - targets)).mean() if kind == "multi" else entropy.sum(1).mean()
     assert loss.item() == pytest.approx(entropy.item(), rel=1e-5)
-    assert criterion.whole(noise(*logits.shape), targets) > loss
+    assert criterion.loss(noise(*logits.shape), targets) > loss
 
 
-def test_masks_may_be_said_at_another_scale_than_the_teachers() -> None:
-    criterion, batch = TeacherCriterion(teacher_for("masks")), batch_of("masks")
+def test_masks_are_compared_at_the_teachers_resolution() -> None:
+    criterion, batch = TeacherCriterion(TRAINING_HEADS["masks"], teacher_for("masks")), batch_of("masks")
     targets = criterion.targets(batch)
     coarse = noise(4, targets.shape[1], 3, 3)
     fine = F.interpolate(coarse, size=targets.shape[-2:], mode="bilinear")
-    assert criterion.whole(coarse, targets).item() == pytest.approx(criterion.whole(fine, targets).item())
+    assert criterion.loss(coarse, targets).item() == pytest.approx(criterion.loss(fine, targets).item())
 
 
-def test_a_cells_loss_is_with_the_mean_of_what_the_teacher_says_in_it() -> None:
-    criterion, batch = TeacherCriterion(teacher_for("masks")), batch_of("masks")
+def test_an_auxiliary_target_is_the_teachers_mean_in_each_cell() -> None:
+    criterion, batch = TeacherCriterion(TRAINING_HEADS["masks"], teacher_for("masks")), batch_of("masks")
     targets = criterion.targets(batch)
     logits = noise(4, 9, targets.shape[1])
     rows, columns = targets.shape[-2] // 3, targets.shape[-1] // 3
@@ -100,21 +107,21 @@ def test_a_cells_loss_is_with_the_mean_of_what_the_teacher_says_in_it() -> None:
         dim=1,
     )
     wanted = F.cross_entropy(logits.flatten(0, 1), cells.flatten(0, 1))
-    torch.testing.assert_close(cell_loss(logits, criterion.shares(targets, (3, 3))), wanted)
+    torch.testing.assert_close(criterion.auxiliary_loss(logits, targets, (3, 3)), wanted)
 
 
 @pytest.mark.parametrize("model", ["lookwhere", "dvt"])
-def test_models_that_choose_and_each_exit_of_a_cascade_are_taught(model: str) -> None:
+def test_selector_models_and_each_exit_of_a_cascade_learn_from_a_teacher(model: str) -> None:
     batch = batch_of("single", k=8)
     if model == "dvt":
         cascade = small_cascade()
         teacher = small(replace(LABELLED, labels=cascade.config.labels, **WHOLE))  # type: ignore[arg-type]
-        criterion = TeacherCriterion(teacher)
+        criterion = TeacherCriterion(TRAINING_HEADS["single"], teacher)
         pictures = Normaliser(cascade.config)(batch.pictures)
         answers = cascade(pictures, grids_for(cascade.config, (6, 6)))
         loss = CascadeObjective(cascade, criterion)(batch)["task"]
     else:
-        criterion = TeacherCriterion(teacher_for("single"))
+        criterion = TeacherCriterion(TRAINING_HEADS["single"], teacher_for("single"))
         student = Objective(small(LABELLED).train().requires_grad_(True), criterion, "frozen")
         loss, answers = student(batch)["task"], student._answers(batch, (6, 6), *chosen(student, batch))
     asked = criterion.targets(batch)
@@ -122,9 +129,9 @@ def test_models_that_choose_and_each_exit_of_a_cascade_are_taught(model: str) ->
     assert len(answers) == (1 if model == "lookwhere" else len(cascade.exits))
 
 
-def chosen(student: Objective, batch: Batch) -> tuple[Tensor, Tensor]:
+def chosen(student: Objective, batch: TrainingBatch) -> tuple[Tensor, Tensor]:
     selection = student._select(batch, (6, 6))
-    return student._cells(batch, selection.map), selection.prefix_tokens
+    return student.steerer.choose(batch, selection.map), selection.prefix_tokens
 
 
 def loaded(model: LookWhere, name: str = "wise") -> Loaded:
@@ -136,15 +143,15 @@ def loaded(model: LookWhere, name: str = "wise") -> Loaded:
     [
         (
             {"selector_depth": 1, "prefix": "add", "k": 4},
-            "wise chooses cells, and does not see the rest; take one .* --method full",
+            "'wise' reads 4 of the cells; choose a teacher .* --method full",
         ),
-        ({"labels": ("a", "c", "b")}, "another question .one label of 3 classes; asked is one label of 3 classes"),
-        ({"labels": ("a", "b")}, "one label of 2 classes; asked is one label of 3 classes"),
-        ({"multi_label": True}, "several labels of 3 classes; asked is one label"),
-        ({"patch": 8}, "patches of 8 px, the model of 4 px"),
+        ({"labels": ("a", "c", "b")}, "other labels .3 labels. than the data .3 labels."),
+        ({"labels": ("a", "b")}, "other labels .2 labels. than the data .3 labels."),
+        ({"multi_label": True}, "3 labels, several to a picture. than the data .3 labels."),
+        ({"patch": 8}, "patches of 8 pixels, the new model of 4 pixels"),
     ],
 )
-def test_who_can_be_no_teacher(changes: dict[str, Any], words: str) -> None:
+def test_an_unsuitable_teacher_is_refused(changes: dict[str, Any], words: str) -> None:
     student = replace(LABELLED, labels=("a", "b", "c"))
     teacher = LookWhere(replace(student, **(WHOLE | changes)))
     with pytest.raises(UsageError, match=words):
@@ -152,9 +159,9 @@ def test_who_can_be_no_teacher(changes: dict[str, Any], words: str) -> None:
     assert isinstance(teacher_of(loaded(LookWhere(replace(student, **WHOLE))), student), LookWhere)  # type: ignore[arg-type]
 
 
-def test_a_cascade_can_be_no_teacher(cascade_folder: Path) -> None:
+def test_a_cascade_is_refused_as_a_teacher(cascade_folder: Path) -> None:
     cascade = load_model(str(cascade_folder))
-    with pytest.raises(UsageError, match="is a cascade over grids; take one"):
+    with pytest.raises(UsageError, match=r"is a cascade over grids .*; choose a teacher"):
         teacher_of(cascade, cascade.config)
 
 
@@ -162,7 +169,7 @@ def run_of(recipe: FineTuning, labelled: LabelledSet, out: Path, teacher: Loaded
     out.mkdir(exist_ok=True)
     base = start(extractor_depth=5)
     config: Config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
-    return Run(recipe, base, replace(config, k=1.0), labelled, None, out, 0, "cpu", teacher)
+    return Run(FineTuningPlan(recipe, base, replace(config, k=1.0), labelled, teacher=teacher), out, 0, "cpu")
 
 
 def mislabelled(labelled: LabelledSet) -> LabelledSet:
@@ -196,7 +203,7 @@ def test_a_run_learns_from_its_teacher_and_not_from_the_labels(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", ["multi", "masks"])
-def test_a_run_is_taught_other_tasks_likewise(kind: str, tmp_path: Path) -> None:
+def test_a_run_learns_other_tasks_from_a_teacher(kind: str, tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set", count=24) if kind == "masks" else replace(coloured(tmp_path / "set"), kind=kind)
     list(run_of(replace(FULL, epochs=6), labelled, tmp_path / "full").train())
     taught = run_of(replace(CROPR, epochs=6), labelled, tmp_path / "out", load_model(str(tmp_path / "full"), "cpu"))
@@ -205,7 +212,7 @@ def test_a_run_is_taught_other_tasks_likewise(kind: str, tmp_path: Path) -> None
     assert taught.epochs[-1]["auxiliary"] < taught.epochs[0]["auxiliary"]
 
 
-def test_a_taught_run_is_taken_up_with_the_same_teacher_alone(tmp_path: Path) -> None:
+def test_a_run_with_a_teacher_resumes_with_the_same_teacher_only(tmp_path: Path) -> None:
     labelled, recipe = coloured(tmp_path / "set"), replace(CROPR, epochs=2)
     wise, other = loaded(teacher_like(labelled)), replace(loaded(teacher_like(labelled)), revision="2")
     whole = run_of(recipe, labelled, tmp_path / "whole", wise)

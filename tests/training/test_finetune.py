@@ -1,4 +1,4 @@
-"""Whole runs on tiny sets: they learn, they resume to the same result, and what they save is their best."""
+"""Complete runs on tiny sets: they learn, resume to the same result, and save their best weights."""
 
 from __future__ import annotations
 
@@ -22,12 +22,17 @@ from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.data.regions import Regions, read_regions
 from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.training import loop
 from lookwhere_cli.training.augment import Augmentation, fitted
-from lookwhere_cli.training.finetune import finetune
+from lookwhere_cli.training.finetune import plan
 from lookwhere_cli.training.finetune.batches import load_sample
 from lookwhere_cli.training.finetune.coverage import region_coverage
-from lookwhere_cli.training.finetune.finetune import FineTuning, Moment, Run, class_weights, typical_size
-from lookwhere_cli.training.finetune.start import Shape, config_for
+from lookwhere_cli.training.finetune.model_config import config_for
+from lookwhere_cli.training.finetune.plan import FineTuningPlan, class_weights, typical_size
+from lookwhere_cli.training.finetune.recipe import FineTuning
+from lookwhere_cli.training.finetune.shape import Shape
+from lookwhere_cli.training.loop import Moment, Run
 from lookwhere_cli.training.optim import Rates
 from lookwhere_cli.training.sample import Sample
 from tests.data.labelled import coloured, fields, spotted, start
@@ -54,14 +59,15 @@ def run_of(
     out.mkdir(exist_ok=True)
     base = base or start()
     config = config_for(base.config, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
-    return Run(recipe, base, replace(config, k=recipe.k[0]), labelled, look, out, workers, device="cpu")
+    fine_tuning = FineTuningPlan(recipe, base, replace(config, k=recipe.k[0]), labelled, look)
+    return Run(fine_tuning, out, workers, device="cpu")
 
 
 def look_of(labelled: LabelledSet) -> Regions:
     return read_regions(labelled.root / "boxes.csv", labelled.root, [example.path for example in labelled.examples])
 
 
-def same(one: RegionsWhere, other: RegionsWhere) -> bool:
+def same(one: LookWhere, other: LookWhere) -> bool:
     ours, theirs = one.state_dict(), other.state_dict()
     return ours.keys() == theirs.keys() and all(value.equal(theirs[name]) for name, value in ours.items())
 
@@ -76,13 +82,13 @@ def fallen(run: Run, name: str = "loss") -> float:
     return run.epochs[-1][name] / run.epochs[0][name]
 
 
-def found(model: RegionsWhere, labelled: LabelledSet, look: Regions) -> float:
+def found(model: LookWhere, labelled: LabelledSet, look: Regions) -> float:
     """The share of the pictures held back in which the model's own k cells touch what the boxes hold."""
     config, hits = model.config, []
     side, low = config.size, config.thumbnail_size
     for example in labelled.of("val"):
         if example.classes:
-            sample = load_sample(example, look, finetune.Reading(config.patch, side))
+            sample = load_sample(example, look, Reading(config.patch, side))
             small = fitted(Sample(sample.picture), (low, low)).picture
             scores = model.select((small[None].float() / 255 - 0.5) / 0.5, config.grid).map[0]
             there = region_coverage(sample, config.grid, config.patch) > 0
@@ -99,14 +105,14 @@ def test_one_label(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("steering", ["frozen", "attention"])
-def test_a_selector_moves_only_if_it_is_told_to(steering: Any, tmp_path: Path) -> None:
+def test_a_frozen_selector_is_unchanged(steering: Any, tmp_path: Path) -> None:
     run = run_of(replace(RECIPE, epochs=1, steering=steering), coloured(tmp_path / "set"), tmp_path / "out")
     before = run.model.selector.head.w2.weight.clone()
     list(run.train())
     assert run.model.selector.head.w2.weight.equal(before) == (steering == "frozen")
 
 
-def test_several_labels_of_small_things_that_boxes_teach_it_to_find(tmp_path: Path) -> None:
+def test_boxes_train_the_selector_to_find_small_objects_with_several_labels(tmp_path: Path) -> None:
     labelled = spotted(tmp_path / "set")
     look, base = look_of(labelled), start()
     run = run_of(replace(FINDING, epochs=8), labelled, tmp_path / "out", look, base)
@@ -117,7 +123,7 @@ def test_several_labels_of_small_things_that_boxes_teach_it_to_find(tmp_path: Pa
     assert found(run.averaged, labelled, look) > max(0.8, at_first + 0.3)
 
 
-def test_masks_and_a_selector_that_seeks_where_they_change(tmp_path: Path) -> None:
+def test_masks_train_the_selector_towards_class_boundaries(tmp_path: Path) -> None:
     recipe = replace(RECIPE, epochs=10, k=(10, 18), rates=Rates(peak=1e-3, layer_decay=1.0), steering="look")
     labelled = fields(tmp_path / "set", count=24)
     run = run_of(replace(recipe, shape=Shape(decoder_channels=8)), labelled, tmp_path / "out")
@@ -127,7 +133,7 @@ def test_masks_and_a_selector_that_seeks_where_they_change(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["masks", "single"])
-def test_what_was_trained_to_be_read_coarsely_is_read_when_it_is_judged_and_later(kind: str, tmp_path: Path) -> None:
+def test_the_coarse_thumbnail_is_read_in_training_validation_and_later(kind: str, tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set") if kind == "masks" else coloured(tmp_path / "set")
     recipe = replace(RECIPE, epochs=1, shape=Shape(decoder_channels=8, coarse=8))
     run, seen = run_of(recipe, labelled, tmp_path / "out"), []
@@ -154,7 +160,7 @@ def interrupted_at(run: Run, step: int) -> None:
 
 
 @pytest.mark.parametrize("kind", ["masks", "single"])
-def test_a_run_that_was_stopped_twice_ends_as_an_unbroken_one(kind: str, tmp_path: Path) -> None:
+def test_a_run_that_is_interrupted_twice_ends_with_the_same_weights(kind: str, tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set") if kind == "masks" else coloured(tmp_path / "set")
     recipe = replace(RECIPE, epochs=3, shape=Shape(decoder_channels=8), average=0.5)
     whole, parts = run_of(recipe, labelled, tmp_path / "whole"), tmp_path / "parts"
@@ -165,7 +171,7 @@ def test_a_run_that_was_stopped_twice_ends_as_an_unbroken_one(kind: str, tmp_pat
     for moment in second.train():
         if len(second.epochs) == 2 and not moment.epoch:
             break  # a step of the third epoch is lost, as when the machine goes down, and is done again
-    done = 2 * second.batches.per_epoch
+    done = 2 * second.period
     last = run_of(recipe, labelled, parts)
     assert last.resume() == done < len(second.steps)
     list(last.train())
@@ -177,7 +183,7 @@ def test_a_run_that_was_stopped_twice_ends_as_an_unbroken_one(kind: str, tmp_pat
     assert same(*(load_model(str(folder), "cpu").model for folder in (parts, tmp_path / "whole")))
 
 
-def test_ctrl_c_keeps_whole_steps_and_says_so_at_once(tmp_path: Path) -> None:
+def test_ctrl_c_saves_complete_steps(tmp_path: Path) -> None:
     labelled = coloured(tmp_path / "set")
     run = run_of(RECIPE, labelled, tmp_path / "out", workers=1)
     interrupted_at(run, 2)
@@ -186,9 +192,7 @@ def test_ctrl_c_keeps_whole_steps_and_says_so_at_once(tmp_path: Path) -> None:
     assert same(again.model, run.model) and same(again.averaged, run.averaged)
 
 
-def test_a_step_that_another_processs_end_breaks_at_ctrl_c_is_not_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_step_that_fails_after_ctrl_c_is_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
 
     def broken(*_: object) -> None:
@@ -213,7 +217,7 @@ def test_patience_ends_a_run_for_good(tmp_path: Path) -> None:
 
 def test_the_weights_of_the_best_epoch_are_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.2, 0.9, 0.9, 0.1])
-    monkeypatch.setattr(finetune, "validate", lambda *_: {"top1": next(scores)})
+    monkeypatch.setattr(plan, "validate", lambda *_, **__: {"top1": next(scores)})
     run = run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
     averages = [
         {name: value.half() for name, value in run.averaged.state_dict().items()}
@@ -256,11 +260,11 @@ def test_another_seed_gives_another_result(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["batch", "config", "data", "look", "start"])
-def test_a_run_of_other_settings_does_not_take_up_a_checkpoint(what: str, tmp_path: Path) -> None:
+def test_a_checkpoint_of_other_settings_is_refused(what: str, tmp_path: Path) -> None:
     labelled = spotted(tmp_path / "set", count=24)
     run = run_of(replace(FINDING, epochs=1, batch=8), labelled, tmp_path / "out", look_of(labelled))
     list(run.train())
-    recipe, changed, base = run.recipe, labelled, start()
+    recipe, changed, base = run.plan.recipe, labelled, start()
     if what == "batch":
         recipe = replace(recipe, batch=4)
     if what == "config":
@@ -280,20 +284,20 @@ def test_an_exploding_loss_stops_the_run(tmp_path: Path) -> None:
     run = run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
     with torch.no_grad():
         run.model.head.weight.fill_(float("nan"))  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="loss is nan at step 0; try a lower --lr"):
+    with pytest.raises(DataError, match="The loss is nan at step 0; try a lower --lr"):
         list(run.train())
 
 
-def test_a_set_whose_pictures_held_back_show_nothing_is_told(tmp_path: Path) -> None:
+def test_validation_pictures_without_any_class_stop_the_run(tmp_path: Path) -> None:
     labelled = spotted(tmp_path / "set", count=24)
     empty = tuple(replace(one, classes=()) if one.split == "val" else one for one in labelled.examples)
     run = run_of(replace(RECIPE, epochs=1), replace(labelled, examples=empty), tmp_path / "out")
-    with pytest.raises(DataError, match="held back show none of the classes"):
+    with pytest.raises(DataError, match="validation pictures show none of the classes"):
         list(run.train())
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_broken_mask_of_where_to_look_is_told_in_a_sentence(workers: int, tmp_path: Path) -> None:
+def test_a_broken_region_mask_stops_the_run(workers: int, tmp_path: Path) -> None:
     labelled = coloured(tmp_path / "set")
     (tmp_path / "where").mkdir()
     for example in labelled.examples:
@@ -304,13 +308,13 @@ def test_a_broken_mask_of_where_to_look_is_told_in_a_sentence(workers: int, tmp_
         list(run.train())
 
 
-def test_a_batch_that_processes_cannot_share_alike_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finetune.Accelerator, "num_processes", property(lambda _: 4))
-    with pytest.raises(UsageError, match="--batch-size 6 can't be shared alike by 4 processes"):
+def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop.Accelerator, "num_processes", property(lambda _: 4))
+    with pytest.raises(UsageError, match="--batch-size 6 can't be divided evenly among 4 processes"):
         run_of(RECIPE, coloured(tmp_path / "set"), tmp_path / "out")
 
 
-def test_rare_classes_count_more_up_to_a_limit() -> None:
+def test_rare_classes_have_higher_weights_up_to_a_limit() -> None:
     counts = (40, 10, 10, 1)
     examples = tuple(
         Example(str(label), (label,), split="train") for label, count in enumerate(counts) for _ in range(count)
@@ -323,14 +327,14 @@ def test_rare_classes_count_more_up_to_a_limit() -> None:
     assert class_weights(replace(labelled, examples=held_back), 1.0).tolist()[0] == pytest.approx(5.5)
 
 
-def test_several_labels_weigh_their_positives_against_all_else(tmp_path: Path) -> None:
+def test_weights_of_several_labels_are_negatives_over_positives(tmp_path: Path) -> None:
     classes = [(0,), (0, 1), (0,), (), ()]
     examples = tuple(Example(str(index), of, split="train") for index, of in enumerate(classes))
     labelled = LabelledSet("multi", ("a", "b"), examples, Path())
     assert class_weights(labelled, 1.0).tolist() == pytest.approx([2 / 3, 4])
 
 
-def test_masks_weigh_pixels_and_leave_out_what_is_ignored(tmp_path: Path) -> None:
+def test_weights_of_masks_count_pixels_without_ignored_ones(tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set", count=3, edge=8)  # of 32 columns 8 are of class 0, one is 255
     assert class_weights(labelled, 1.0).tolist() == pytest.approx([15.5 / 8, 15.5 / 23])
 
@@ -377,7 +381,7 @@ def test_two_processes_end_as_one(taught: str, tmp_path: Path) -> None:
             env=os.environ | {"OMP_NUM_THREADS": "1"},
         )
         assert done.returncode == 0, done.stderr
-        assert done.stderr.count("The model is in") == 1
+        assert done.stderr.count("Saved ") == 1
         assert json.loads((tmp_path / name / "training.json").read_text())["processes"] == (2 if begun else 1)
     one, two = (torch.load(tmp_path / name / "checkpoint.pt", weights_only=True) for name in ("one", "two"))
     for part in ("model", "auxiliaries"):

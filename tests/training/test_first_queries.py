@@ -1,4 +1,4 @@
-"""Queries of pruning modules start at what CLS attends to later, as far as a linear map of a token tells it."""
+"""The first queries of pruning modules predict the later attention of CLS."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from torch import Tensor
 
 from lookwhere_cli.errors import DataError
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.training.finetune.batches import Batch, Batches
-from lookwhere_cli.training.finetune.finetune import FineTuning, Run
+from lookwhere_cli.training.finetune.batches import Batches, TrainingBatch
 from lookwhere_cli.training.finetune.first_queries import LEAST, RIDGE, start_queries
 from lookwhere_cli.training.finetune.objective import Objective
+from lookwhere_cli.training.finetune.recipe import FineTuning
+from lookwhere_cli.training.loop import Run
 from lookwhere_cli.training.optim import Rates
 from tests.data.labelled import coloured, fields, start
 from tests.models.small import PRUNING
@@ -31,10 +32,10 @@ def queries_of(one: Objective) -> list[Tensor]:
     return [teacher.cross_attn.queries.detach().flatten() for teacher in one.auxiliaries]
 
 
-def later_attention(one: Objective, batch: Batch) -> Tensor:
+def later_attention(one: Objective, batch: TrainingBatch) -> Tensor:
     """CLS' attention to the cells in the later half of the blocks, mean over heads and blocks; nothing is pruned."""
     config, each = one.model.config, []
-    tokens = one.before_pruning(batch)
+    tokens = one.inputs_of_pruning(batch)
     for place in range(config.extractor_depth // 2, config.extractor_depth):
         block, x = one.model.extractor.blocks[place], tokens[place - 1]
         qkv = block.attn.qkv(block.norm1(x)).unflatten(-1, (3, config.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -47,9 +48,9 @@ def differences(values: Tensor) -> Tensor:
     return (values - values.mean(1, keepdim=True)).flatten(0, 1)
 
 
-def test_before_pruning_modules_see_all_that_was_read() -> None:
+def test_inputs_of_pruning_modules_are_all_tokens() -> None:
     one = objective(config=PRUNING)
-    seen = one.before_pruning(BATCHES[0])
+    seen = one.inputs_of_pruning(BATCHES[0])
     assert [tuple(tokens.shape) for tokens in seen] == [(4, 1 + READ, PRUNING.dim)] * (PRUNING.extractor_depth - 1)
     assert not any(tokens.requires_grad for tokens in seen)
 
@@ -60,11 +61,11 @@ def test_before_pruning_modules_see_all_that_was_read() -> None:
     ids=["plain", "normed", "registers"],
 )
 @torch.no_grad()
-def test_first_queries_are_the_least_squares_of_the_attention_that_follows(config: Config) -> None:
+def test_first_queries_are_the_least_squares_solution_for_later_attention(config: Config) -> None:
     one = objective(config=config)
     start_queries(one, BATCHES, lambda tensor: tensor)
     wanted = torch.cat([differences(later_attention(one, batch).clamp_min(LEAST).log()) for batch in BATCHES])
-    seen = [torch.cat(parts) for parts in zip(*map(one.before_pruning, BATCHES), strict=True)]
+    seen = [torch.cat(parts) for parts in zip(*map(one.inputs_of_pruning, BATCHES), strict=True)]
     for tokens, query, module in zip(seen, queries_of(one), one.model.extractor.cropr, strict=True):
         assert torch.equal(module.query, query)
         cells = differences(module.norm(tokens)[:, config.prefix_tokens :])
@@ -74,7 +75,7 @@ def test_first_queries_are_the_least_squares_of_the_attention_that_follows(confi
         assert torch.corrcoef(torch.stack([cells @ query, wanted]))[0, 1] > 0.3
 
 
-def test_processes_add_up_what_each_has_seen() -> None:
+def test_processes_add_up_their_sums() -> None:
     whole, one, other = (objective(config=PRUNING) for _ in range(3))
     start_queries(whole, BATCHES, lambda tensor: tensor)
     theirs: list[Tensor] = []
@@ -87,7 +88,7 @@ def test_processes_add_up_what_each_has_seen() -> None:
 
 
 @pytest.mark.parametrize("recipe", [CROPR, BOTH], ids=["cropr", "lookwhere"])
-def test_a_run_on_labels_starts_its_queries_and_one_on_masks_draws_them(recipe: FineTuning, tmp_path: Path) -> None:
+def test_first_queries_are_computed_for_labels_and_random_for_masks(recipe: FineTuning, tmp_path: Path) -> None:
     still = replace(recipe, rates=Rates(peak=0.0))
     for labelled, begun in ((coloured(tmp_path / "labels"), True), (fields(tmp_path / "masks"), False)):
         run = run_of(still, labelled, tmp_path / f"out-{begun}", base=start(extractor_depth=5))
@@ -97,7 +98,7 @@ def test_a_run_on_labels_starts_its_queries_and_one_on_masks_draws_them(recipe: 
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_picture_that_broke_before_the_start_is_told_in_a_sentence(workers: int, tmp_path: Path) -> None:
+def test_a_picture_that_becomes_unreadable_stops_the_run(workers: int, tmp_path: Path) -> None:
     labelled = coloured(tmp_path / "set")
     run = run_of(CROPR, labelled, tmp_path / "out", base=start(extractor_depth=5), workers=workers)
     for example in labelled.of("train"):
@@ -110,7 +111,7 @@ def interrupted_as_served(run: Run, count: int, monkeypatch: pytest.MonkeyPatch)
     """Ctrl-C while the run's batch of this number is made; how many were made in all."""
     made, make = 0, Batches.__getitem__
 
-    def counted(batches: Batches, step: int) -> Batch:
+    def counted(batches: Batches, step: int) -> TrainingBatch:
         nonlocal made
         made += 1
         if made == count:
@@ -124,7 +125,7 @@ def interrupted_as_served(run: Run, count: int, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(1, marks=pytest.mark.slow)])  # torch takes seconds to say "singular"
-def test_ctrl_c_ends_the_start_at_once_and_the_next_run_begins_anew(
+def test_ctrl_c_before_the_first_step_leaves_no_trace(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     labelled, base = coloured(tmp_path / "set"), start(extractor_depth=5)

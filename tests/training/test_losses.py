@@ -17,7 +17,7 @@ def test_map_and_logits_losses_are_kl_from_the_teacher() -> None:
     torch.testing.assert_close(logits_loss(student, p), kl)
 
 
-def test_a_perfect_student_loses_nothing() -> None:
+def test_a_perfect_student_has_zero_loss() -> None:
     scores = noise(3, 20)
     assert map_loss(scores, scores + 5).abs() < 1e-6
     teacher, cells = noise(2, 12, 4), some_cells(2, 12, 12)
@@ -26,7 +26,7 @@ def test_a_perfect_student_loses_nothing() -> None:
     assert patch_loss_spread(chosen, cells, (3, 4), teacher) < 1e-9
 
 
-def test_the_spread_loss_looks_at_every_cell() -> None:
+def test_the_spread_loss_covers_every_cell() -> None:
     teacher, cells = noise(2, 12, 4), some_cells(2, 3, 12)
     chosen = torch.take_along_dim(teacher, cells[..., None], 1)
     expected = (spread_tensor(chosen, cells, (3, 4)) - teacher).square().mean()

@@ -1,4 +1,4 @@
-"""What fine-tuning minimises: losses by hand-made cases, and what each way of steering does to the selector."""
+"""The losses of fine-tuning on hand-made cases, and what each steering does to the selector."""
 
 from __future__ import annotations
 
@@ -10,19 +10,26 @@ import torch
 from torch import Tensor
 
 from lookwhere_cli.data.examples import Kind
+from lookwhere_cli.heads.training.classify import SMOOTHING
+from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 from lookwhere_cli.models.chosen import Coarse
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.training.finetune.batches import Batch
-from lookwhere_cli.training.finetune.criterion import SMOOTHING, LabelCriterion, pixel_loss
-from lookwhere_cli.training.finetune.objective import Objective, Steering, look_loss
+from lookwhere_cli.training.finetune.batches import TrainingBatch
+from lookwhere_cli.training.finetune.criterion import LabelCriterion
+from lookwhere_cli.training.finetune.objective import Objective
+from lookwhere_cli.training.finetune.steering import Steering, coverage_loss
 from tests.models.small import LABELLED, SEGMENTING, small
+
+MASKS = TRAINING_HEADS["masks"]
 
 CELLS = 36
 ALIKE = torch.ones(3)
 
 
-def batch_of(kind: Kind = "single", look: Tensor | None = None, k: int = 8, told: bool = False, seed: int = 0) -> Batch:
+def batch_of(
+    kind: Kind = "single", coverage: Tensor | None = None, k: int = 8, covered_first: bool = False, seed: int = 0
+) -> TrainingBatch:
     """Four pictures of noise, 6 x 6 cells of 4 px, with targets of three classes."""
     generator = torch.Generator().manual_seed(seed)
     targets = {
@@ -30,26 +37,26 @@ def batch_of(kind: Kind = "single", look: Tensor | None = None, k: int = 8, told
         "multi": torch.tensor([[1.0, 0, 1], [0, 0, 0], [0, 1, 0], [1, 1, 1]]),
         "masks": torch.randint(0, 3, (4, 24, 24), generator=generator, dtype=torch.uint8),
     }
-    return Batch(
+    return TrainingBatch(
         torch.randint(0, 256, (4, 3, 24, 24), generator=generator, dtype=torch.uint8),
         torch.randint(0, 256, (4, 3, 12, 12), generator=generator, dtype=torch.uint8),
         None,
         targets[kind],
-        look,
+        coverage,
         torch.stack([torch.randperm(CELLS, generator=generator) for _ in range(4)]),
         k,
-        told,
+        covered_first,
     )
 
 
 def objective(
     kind: Kind = "single", steering: Steering = "frozen", weights: Tensor = ALIKE, config: Config = LABELLED
 ) -> Objective:
-    criterion = LabelCriterion(kind, weights.clone())
+    criterion = LabelCriterion(TRAINING_HEADS[kind], weights.clone())
     return Objective(small(config).train().requires_grad_(True), criterion, steering)
 
 
-def cells_read(made: Objective, batch: Batch) -> Tensor:
+def cells_read(made: Objective, batch: TrainingBatch) -> Tensor:
     """The cells whose patches the extractor is given."""
     seen: list[Tensor] = []
     made.model.extractor.register_forward_pre_hook(lambda _module, inputs: seen.append(inputs[0].cells))
@@ -57,12 +64,12 @@ def cells_read(made: Objective, batch: Batch) -> Tensor:
     return seen[0]
 
 
-def map_of(model: LookWhere, batch: Batch) -> Tensor:
+def map_of(model: LookWhere, batch: TrainingBatch) -> Tensor:
     pixels = (batch.thumbnails.float() / 255 - 0.5) / 0.5
     return model.select(pixels, (6, 6)).map
 
 
-def moved(made: Objective, batch: Batch) -> set[str]:
+def moved(made: Objective, batch: TrainingBatch) -> set[str]:
     """The parts that the losses move."""
     torch.stack(list(made(batch).values())).sum().backward()  # type: ignore[no-untyped-call]
     named = made.model.named_parameters()
@@ -70,40 +77,40 @@ def moved(made: Objective, batch: Batch) -> set[str]:
     return {name.rpartition(".blocks")[0] or name.split(".")[0] + "." + name.split(".")[1] for name in moved}
 
 
-def test_look_loss_is_least_where_the_map_is_what_was_told() -> None:
-    look = torch.tensor([[0.0, 1.0, 0.5, 0.5]])
-    assert look_loss((look / 2).clamp_min(1e-9).log(), look).item() == pytest.approx(0, abs=1e-6)
-    assert look_loss(torch.zeros(1, 4), look) > 0.1
+def test_coverage_loss_is_zero_for_the_coverage_itself() -> None:
+    coverage = torch.tensor([[0.0, 1.0, 0.5, 0.5]])
+    assert coverage_loss((coverage / 2).clamp_min(1e-9).log(), coverage).item() == pytest.approx(0, abs=1e-6)
+    assert coverage_loss(torch.zeros(1, 4), coverage) > 0.1
 
 
-def test_look_loss_of_one_cell_of_two_is_a_bit_and_unknown_pictures_count_as_none() -> None:
+def test_coverage_loss_ignores_pictures_without_coverage() -> None:
     told, unknown = [1.0, 0.0], [0.0, 0.0]
-    assert look_loss(torch.zeros(1, 2), torch.tensor([told])).item() == pytest.approx(math.log(2))
-    assert look_loss(torch.zeros(2, 2), torch.tensor([told, unknown])).item() == pytest.approx(math.log(2) / 2)
-    assert look_loss(torch.ones(1, 2), torch.tensor([unknown])).item() == 0
+    assert coverage_loss(torch.zeros(1, 2), torch.tensor([told])).item() == pytest.approx(math.log(2))
+    assert coverage_loss(torch.zeros(2, 2), torch.tensor([told, unknown])).item() == pytest.approx(math.log(2) / 2)
+    assert coverage_loss(torch.ones(1, 2), torch.tensor([unknown])).item() == 0
 
 
-def test_pixel_loss_of_a_model_that_knows_nothing_and_of_one_that_is_sure() -> None:
+def test_pixel_loss_of_uniform_and_of_certain_logits() -> None:
     masks = torch.tensor([[[0, 1], [2, 255]]], dtype=torch.uint8)
-    assert pixel_loss(torch.zeros(1, 3, 2, 2), masks, ALIKE).item() == pytest.approx(3 / 4 * math.log(3))
+    assert MASKS.loss(torch.zeros(1, 3, 2, 2), masks, ALIKE).item() == pytest.approx(3 / 4 * math.log(3))
     sure = torch.nn.functional.one_hot(masks[0].long().clamp(max=2), 3).permute(2, 0, 1)[None] * 50.0
-    assert pixel_loss(sure, masks, ALIKE).item() == pytest.approx(0, abs=1e-6)
-    assert pixel_loss(torch.zeros(1, 3, 2, 2), torch.full_like(masks, 255), ALIKE).item() == 0
+    assert MASKS.loss(sure, masks, ALIKE).item() == pytest.approx(0, abs=1e-6)
+    assert MASKS.loss(torch.zeros(1, 3, 2, 2), torch.full_like(masks, 255), ALIKE).item() == 0
 
 
 def test_pixel_loss_weighs_classes_and_resizes_logits_to_the_masks() -> None:
     masks = torch.tensor([[[0, 0], [0, 1]]], dtype=torch.uint8)
     weights = torch.tensor([1.0, 5.0, 1.0])
-    assert pixel_loss(torch.zeros(1, 3, 1, 1), masks, weights).item() == pytest.approx(8 / 4 * math.log(3))
+    assert MASKS.loss(torch.zeros(1, 3, 1, 1), masks, weights).item() == pytest.approx(8 / 4 * math.log(3))
     logits = torch.tensor([0.0, 4.0]).expand(2, 2)  # columns 0 and 1 of 2, seen at 4
     fine = torch.tensor([0.0, 1.0, 3.0, 4.0])
     wanted = torch.nn.functional.softplus(fine).mean().item()  # class 0 against 1 whose logit it is
     both = torch.stack([torch.zeros(2, 2), logits])[None]
-    assert pixel_loss(both, torch.zeros(1, 4, 4, dtype=torch.uint8), torch.ones(2)).item() == pytest.approx(wanted)
+    assert MASKS.loss(both, torch.zeros(1, 4, 4, dtype=torch.uint8), torch.ones(2)).item() == pytest.approx(wanted)
 
 
 @pytest.mark.parametrize(("kind", "loss"), [("single", math.log(3)), ("multi", math.log(2)), ("masks", math.log(3))])
-def test_a_head_that_says_nothing_loses_what_chance_loses(kind: Kind, loss: float) -> None:
+def test_a_zero_head_has_the_loss_of_chance(kind: Kind, loss: float) -> None:
     made = objective(kind, config=SEGMENTING if kind == "masks" else LABELLED)
     head = made.model.decoder.head if kind == "masks" else made.model.head
     with torch.no_grad():
@@ -113,7 +120,7 @@ def test_a_head_that_says_nothing_loses_what_chance_loses(kind: Kind, loss: floa
 
 
 @pytest.mark.parametrize("kind", ["single", "masks"])
-def test_what_is_read_coarsely_reaches_the_answer(kind: Kind) -> None:
+def test_the_coarse_thumbnail_changes_the_answer(kind: Kind) -> None:
     made, batch = objective(kind, config=SEGMENTING if kind == "masks" else LABELLED), batch_of(kind)
     coarse = torch.zeros(4, 3, 8, 12, dtype=torch.uint8)
     seen: list[Coarse] = []
@@ -134,7 +141,7 @@ def test_labels_are_smoothed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["single", "multi", "masks"])
-def test_the_weight_of_a_class_counts_where_it_is_the_answer_only(kind: Kind) -> None:
+def test_a_class_weight_applies_only_where_the_class_is_the_target(kind: Kind) -> None:
     config = SEGMENTING if kind == "masks" else LABELLED
     batch = batch_of(kind)
     without = batch._replace(targets=torch.zeros_like(batch.targets))
@@ -151,7 +158,7 @@ def test_the_weight_of_a_class_counts_where_it_is_the_answer_only(kind: Kind) ->
     assert abs(gained["absent"]) < 3 * smoothed * gained["present"]
 
 
-def test_a_frozen_selector_gets_no_gradient_and_all_else_does() -> None:
+def test_a_frozen_selector_gets_no_gradient() -> None:
     made = objective()
     parts = moved(made, batch_of())
     assert {part for part in parts if part.startswith("selector")} == set()
@@ -160,40 +167,47 @@ def test_a_frozen_selector_gets_no_gradient_and_all_else_does() -> None:
     assert "look" not in made(batch_of())
 
 
-def test_what_is_told_moves_the_maps_head() -> None:
-    look = torch.rand(4, CELLS, generator=torch.Generator().manual_seed(1))
+def test_coverage_trains_the_map() -> None:
+    coverage = torch.rand(4, CELLS, generator=torch.Generator().manual_seed(1))
     made = objective(steering="look")
-    losses = made(batch_of(look=look))
+    losses = made(batch_of(coverage=coverage))
     assert set(losses) == {"task", "look"}
-    assert losses["look"].item() == pytest.approx(look_loss(map_of(made.model, batch_of()), look).item(), rel=1e-5)
-    assert moved(made, batch_of(look=look)) >= {"selector.head", "selector.backbone", "extractor", "head.weight"}
+    assert losses["look"].item() == pytest.approx(
+        coverage_loss(map_of(made.model, batch_of()), coverage).item(), rel=1e-5
+    )
+    assert moved(made, batch_of(coverage=coverage)) >= {
+        "selector.head",
+        "selector.backbone",
+        "extractor",
+        "head.weight",
+    }
 
 
-def test_told_cells_are_read_first_and_then_those_that_the_selector_chooses() -> None:
-    look = torch.zeros(4, CELLS)
+def test_covered_cells_are_read_before_those_of_the_map() -> None:
+    coverage = torch.zeros(4, CELLS)
     worth = torch.tensor([[3, 17], [0, 35], [20, 21], [8, 9]])
-    look.scatter_(1, worth, 0.4)
+    coverage.scatter_(1, worth, 0.4)
     best = map_of(small(LABELLED), batch_of())
-    told = cells_read(objective(steering="look"), batch_of(look=look, told=True))
+    told = cells_read(objective(steering="look"), batch_of(coverage=coverage, covered_first=True))
     for cells, first, scores in zip(told, worth, best, strict=True):
         scores[first] = torch.inf
         assert set(cells.tolist()) == set(scores.topk(8).indices.tolist())
-    untold = cells_read(objective(steering="look"), batch_of(look=look))
+    untold = cells_read(objective(steering="look"), batch_of(coverage=coverage))
     assert untold.sort().values.equal(map_of(small(LABELLED), batch_of()).topk(8).indices.sort().values)
 
 
 @pytest.mark.parametrize("k", [1, 8, CELLS])
-def test_while_attention_steers_a_quarter_of_the_cells_is_drawn_at_random(k: int) -> None:
+def test_under_attention_a_quarter_of_the_cells_is_random(k: int) -> None:
     batch = batch_of(k=k)
     made = objective(steering="attention")
     order = map_of(made.model, batch).argsort(descending=True)
-    for cells, best, drawn in zip(cells_read(made, batch), order.tolist(), batch.random.tolist(), strict=True):
+    for cells, best, drawn in zip(cells_read(made, batch), order.tolist(), batch.random_order.tolist(), strict=True):
         chosen = best[: k - k // 4]
         assert set(cells.tolist()) == {*chosen, *[cell for cell in drawn if cell not in chosen][: k // 4]}
         assert len(cells) == k
 
 
-def attention_of(made: Objective, batch: Batch, cells: Tensor) -> Tensor:
+def attention_of(made: Objective, batch: TrainingBatch, cells: Tensor) -> Tensor:
     """What CLS asks of each of these cells in the last block, (batch, k), computed step by step."""
     extractor, heads = made.model.extractor, LABELLED.heads
     pixels = (batch.pictures.float() / 255 - 0.5) / 0.5
@@ -232,7 +246,7 @@ def test_the_map_moves_towards_the_extractors_attention() -> None:
     assert distance() < 0.5 * before
 
 
-def test_attention_itself_is_not_bent_towards_the_map() -> None:
+def test_attention_gets_no_gradient_from_the_map() -> None:
     made = objective(steering="attention")
     made(batch_of())["look"].backward()
     assert all(parameter.grad is None for parameter in made.model.extractor.parameters())

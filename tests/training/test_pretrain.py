@@ -1,4 +1,4 @@
-"""A whole run on a tiny teacher: it learns, it resumes to the same result, and its model works."""
+"""A complete distillation on a tiny teacher: it learns, and resumes to the same result."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.distil.losses import Weights
-from lookwhere_cli.training.distil.pretrain import Pretraining, Run, student_config
+from lookwhere_cli.training.distil.plan import PretrainingPlan
+from lookwhere_cli.training.distil.recipe import Pretraining, student_config
 from lookwhere_cli.training.distil.teacher import MapRecipe
-from lookwhere_cli.training.distil.views import ViewRecipe
+from lookwhere_cli.training.distil.views import ViewBatch, ViewRecipe
+from lookwhere_cli.training.loop import Run
 from lookwhere_cli.training.optim import Rates, optimizer_of, set_rates
 from lookwhere_cli.training.timm_models import load_vit
 from tests.training.tiny import photographs, teacher_file
@@ -53,11 +56,13 @@ def run_of(
     out: Path,
     labels: tuple[str, ...] = LABELS,
     init: Path | None = None,
-) -> Run:
+    save_every: int = 100,
+) -> Run[ViewBatch]:
     out.mkdir(exist_ok=True)
     sources = [load_vit(str(teacher))] * (2 if labels else 1)
     config = student_config(sources[0], recipe, labels, 0.5)
-    return Run(recipe, sources, config, [paths], out, workers=0, device="cpu", init=str(init) if init else None)
+    start = load_model(str(init), "cpu") if init else None
+    return Run(PretrainingPlan(recipe, sources, config, [paths], start, save_every), out, workers=0, device="cpu")
 
 
 def same(one: LookWhere, other: LookWhere, tolerance: float = 0.0) -> bool:
@@ -68,24 +73,24 @@ def same(one: LookWhere, other: LookWhere, tolerance: float = 0.0) -> bool:
 def test_every_loss_falls(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     easy = replace(RECIPE.views, magnitude=0, area=(0.9, 1.0), mixed=0.0)
     run = run_of(replace(RECIPE, steps=200, views=easy), teacher, paths, tmp_path / "out")
-    history = list(run.train())
+    history = [moment.step for moment in run.train()]
     for name in ("loss", "cls", "patch", "map", "logits"):
         early, late = (sum(step[name] for step in part) for part in (history[:10], history[-10:]))
         assert late < 0.9 * early, name
 
 
-def test_a_resumed_run_ends_as_an_unbroken_one(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+def test_a_resumed_run_ends_with_the_same_weights(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     whole = run_of(RECIPE, teacher, paths, tmp_path / "whole")
     list(whole.train())
-    first = run_of(RECIPE, teacher, paths, tmp_path / "broken")
-    for numbers in first.train(every=3):
-        if numbers["step"] == 5:
+    first = run_of(RECIPE, teacher, paths, tmp_path / "broken", save_every=3)
+    for moment in first.train():
+        if moment.step["step"] == 5:
             break  # after the checkpoint of step 3: two steps are lost and done again
     second = run_of(RECIPE, teacher, paths, tmp_path / "broken")
     assert second.resume() == 3
-    list(second.train(every=3))
-    assert [step["loss"] for step in second.history] == [step["loss"] for step in whole.history]
-    assert same(second.student, whole.student)
+    list(second.train())
+    assert [step["loss"] for step in second.steps] == [step["loss"] for step in whole.steps]
+    assert same(second.model, whole.model)
     assert same(second.averaged, whole.averaged)
 
 
@@ -94,13 +99,13 @@ def test_a_seed_gives_one_result_and_another_seed_another(teacher: Path, paths: 
             ((0, "a"), (0, "b"), (1, "c"))]  # fmt: skip
     for run in runs:
         list(run.train())
-    assert same(runs[0].student, runs[1].student)
-    assert not same(runs[0].student, runs[2].student)
+    assert same(runs[0].model, runs[1].model)
+    assert not same(runs[0].model, runs[2].model)
 
 
 def test_features_only_and_one_to_one_patches(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     run = run_of(replace(RECIPE, steps=2, patch_loss="chosen", prefix="replace"), teacher, paths, tmp_path / "o", ())
-    history = list(run.train())
+    history = [moment.step for moment in run.train()]
     assert set(history[0]) >= {"cls", "patch", "map"}
     assert "logits" not in history[0]
     assert run.averaged.config.task == "features"
@@ -108,44 +113,44 @@ def test_features_only_and_one_to_one_patches(teacher: Path, paths: list[str], t
 
 def test_a_loss_without_weight_is_not_computed(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     run = run_of(replace(RECIPE, steps=1, weights=Weights(patch=0)), teacher, paths, tmp_path / "out")
-    assert "patch" not in next(iter(run.train()))
+    assert "patch" not in next(iter(run.train())).step
 
 
 def test_replaced_prefix_tokens_are_frozen(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     run = run_of(replace(RECIPE, steps=3, prefix="replace"), teacher, paths, tmp_path / "out")
-    before = run.student.extractor.cls_token.clone()
+    before = run.model.extractor.cls_token.clone()
     list(run.train())
-    assert run.student.extractor.cls_token.equal(before)
+    assert run.model.extractor.cls_token.equal(before)
 
 
 def test_a_run_starts_from_a_given_model(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     first, given = run_of(RECIPE, teacher, paths, tmp_path / "first"), tmp_path / "model"
     list(first.train())
     save_model(given, first.averaged)
-    assert not same(run_of(RECIPE, teacher, paths, tmp_path / "o").student, first.averaged)
+    assert not same(run_of(RECIPE, teacher, paths, tmp_path / "o").model, first.averaged)
     second = run_of(RECIPE, teacher, paths, tmp_path / "o", init=given)
-    assert same(second.student, first.averaged)
+    assert same(second.model, first.averaged)
     assert same(second.averaged, first.averaged)
     larger = replace(RECIPE, views=replace(RECIPE.views, sizes=(48,)), thumbnail_size=24)
-    grown = run_of(larger, teacher, paths, tmp_path / "o", init=given).student.extractor
+    grown = run_of(larger, teacher, paths, tmp_path / "o", init=given).model.extractor
     assert grown.positions((6, 6)).equal(first.averaged.extractor.positions((6, 6)))
     with pytest.raises(ModelError, match="other shapes"):
         run_of(replace(RECIPE, selector_depth=2), teacher, paths, tmp_path / "o", init=given)
 
 
-def test_ctrl_c_keeps_every_whole_step(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+def test_ctrl_c_saves_complete_steps(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     run = run_of(RECIPE, teacher, paths, tmp_path / "out")
     with pytest.raises(KeyboardInterrupt):
-        for numbers in run.train(every=100):
-            if numbers["step"] == 3:
+        for moment in run.train():
+            if moment.step["step"] == 3:
                 signal.raise_signal(signal.SIGINT)
     again = run_of(RECIPE, teacher, paths, tmp_path / "out")
     assert again.resume() == 3
-    assert same(again.student, run.student)
+    assert same(again.model, run.model)
 
 
 @pytest.mark.parametrize("what", ["teachers", "photographs", "config", "init"])
-def test_a_run_with_another(what: str, teacher: Path, paths: list[str], tmp_path: Path) -> None:
+def test_a_run_with_another_input_is_refused(what: str, teacher: Path, paths: list[str], tmp_path: Path) -> None:
     """Another teacher, photograph, head or start does not take up a checkpoint."""
     first = run_of(replace(RECIPE, steps=1), teacher, paths, tmp_path / "out")
     list(first.train())
@@ -160,22 +165,22 @@ def test_a_run_with_another(what: str, teacher: Path, paths: list[str], tmp_path
         run_of(replace(RECIPE, steps=1), teacher, out=tmp_path / "out", **changed).resume()  # type: ignore[arg-type]
 
 
-def test_another_recipe_does_not_take_up_a_checkpoint(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+def test_a_checkpoint_of_another_recipe_is_refused(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     list(run_of(replace(RECIPE, steps=1), teacher, paths, tmp_path / "out").train())
     with pytest.raises(UsageError, match="seed, steps"):
         run_of(replace(RECIPE, steps=2, seed=5), teacher, paths, tmp_path / "out").resume()
 
 
-def test_a_damaged_checkpoint_is_told(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_refused(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     run = run_of(replace(RECIPE, steps=1), teacher, paths, tmp_path / "out")
     list(run.train())
     file = tmp_path / "out" / "checkpoint.pt"
     file.write_bytes(file.read_bytes()[:2000])
-    with pytest.raises(DataError, match=r"checkpoint\.pt is damaged"):
+    with pytest.raises(DataError, match=r"checkpoint\.pt' is damaged"):
         run.resume()
 
 
-def test_a_size_that_is_no_multiple_of_the_patch_names_two_that_are(teacher: Path) -> None:
+def test_a_size_that_is_no_multiple_of_the_patch_is_refused(teacher: Path) -> None:
     with pytest.raises(UsageError, match=r"thumbnail size is 20 pixels.* use 16 or 24"):
         student_config(load_vit(str(teacher)), replace(RECIPE, thumbnail_size=20), (), 0.5)
 
@@ -183,8 +188,8 @@ def test_a_size_that_is_no_multiple_of_the_patch_names_two_that_are(teacher: Pat
 def test_an_exploding_loss_stops_the_run(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     run = run_of(RECIPE, teacher, paths, tmp_path / "out")
     with torch.no_grad():
-        run.student.head.weight.fill_(float("nan"))  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="loss is nan at step 0"):
+        run.model.head.weight.fill_(float("nan"))  # type: ignore[union-attr]
+    with pytest.raises(DataError, match="The loss is nan at step 0"):
         list(run.train())
 
 
@@ -209,7 +214,7 @@ def test_rates_warm_up_fall_and_differ_by_depth(teacher: Path) -> None:
 
 def test_after_softmax_and_several_layers_train(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     recipe = replace(RECIPE, steps=1, map_recipe=MapRecipe("patches", 0, softmax=True))
-    assert next(iter(run_of(recipe, teacher, paths, tmp_path / "out").train()))["map"] > 0
+    assert next(iter(run_of(recipe, teacher, paths, tmp_path / "out").train())).step["map"] > 0
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Training a model that prunes: modules are taught beside it, disturb nothing, and what is saved has no teachers."""
+"""Training models that prune: auxiliary heads train the modules, and are not saved."""
 
 from __future__ import annotations
 
@@ -13,17 +13,24 @@ from torch import Tensor
 from lookwhere_cli.amounts import ALL_CELLS, MacsShare, PruneAmount
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import Kind
+from lookwhere_cli.heads.training.registry import TRAINING_HEADS
+from lookwhere_cli.heads.training.segment import cell_loss, class_shares
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.training.finetune.criterion import LabelCriterion, cell_loss, class_shares, pixel_loss
-from lookwhere_cli.training.finetune.finetune import FineTuning, Run
+from lookwhere_cli.training.finetune.criterion import LabelCriterion
+from lookwhere_cli.training.finetune.model_config import config_for
 from lookwhere_cli.training.finetune.objective import Objective
-from lookwhere_cli.training.finetune.start import Shape
+from lookwhere_cli.training.finetune.recipe import FineTuning
+from lookwhere_cli.training.finetune.shape import Shape
+from lookwhere_cli.training.finetune.start import start_of
+from lookwhere_cli.training.loop import Run
 from lookwhere_cli.training.optim import Rates, optimizer_of
 from tests.data.labelled import coloured, fields, start
 from tests.models.small import PRUNING, SEGMENTING, noise
 from tests.training.test_finetune import RECIPE, fallen, run_of, same, without_time
 from tests.training.test_objective import batch_of, objective
+
+MASKS = TRAINING_HEADS["masks"]
 
 DENSE = replace(SEGMENTING, extractor_depth=5, prune=3, prune_fusion=True)
 CROPR = replace(RECIPE, k=(1.0, 1.0), shape=Shape(method="cropr", prune=0.6, decoder_channels=8))
@@ -40,7 +47,7 @@ def gradients(module: torch.nn.Module) -> dict[str, Tensor]:
 
 
 @KINDS
-def test_each_modules_loss_is_the_tasks_and_moves_its_teacher_alone(kind: Kind) -> None:
+def test_each_modules_loss_is_the_tasks_and_trains_its_auxiliary_head_only(kind: Kind) -> None:
     one, batch = made(kind), batch_of(kind, k=20)
     losses = one(batch)
     assert set(losses) == {"task", "auxiliary"}
@@ -56,7 +63,7 @@ def test_each_modules_loss_is_the_tasks_and_moves_its_teacher_alone(kind: Kind) 
 
 
 @KINDS
-def test_teachers_that_say_nothing_lose_what_chance_loses_in_each_module(kind: Kind) -> None:
+def test_zero_auxiliary_heads_have_the_loss_of_chance(kind: Kind) -> None:
     one = made(kind)
     with torch.no_grad():
         for teacher in one.auxiliaries:
@@ -66,19 +73,19 @@ def test_teachers_that_say_nothing_lose_what_chance_loses_in_each_module(kind: K
     assert one(batch_of(kind, k=20))["auxiliary"].item() == pytest.approx(expected * len(one.auxiliaries), rel=1e-5)
 
 
-def test_a_cells_loss_is_that_of_its_pixels() -> None:
+def test_the_loss_of_a_cell_is_the_mean_loss_of_its_pixels() -> None:
     masks = torch.randint(0, 3, (2, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     masks[0, :3, :5] = 255
     logits, weights = noise(2, 3, 8, 12), torch.tensor([1.0, 2.0, 0.5])
     each_pixel_a_cell = cell_loss(logits.flatten(2).mT, class_shares(masks, 3, (8, 12)) * weights)
-    torch.testing.assert_close(each_pixel_a_cell, pixel_loss(logits, masks, weights))
+    torch.testing.assert_close(each_pixel_a_cell, MASKS.loss(logits, masks, weights))
     coarse = logits[:, :, ::4, ::4]
     as_pixels = coarse.repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
     by_cell = cell_loss(coarse.flatten(2).mT, class_shares(masks, 3, (2, 3)) * weights)
-    torch.testing.assert_close(by_cell, pixel_loss(as_pixels, masks, weights))
+    torch.testing.assert_close(by_cell, MASKS.loss(as_pixels, masks, weights))
 
 
-def test_shares_of_another_shape_of_picture_are_on_the_models_own_grid() -> None:
+def test_class_shares_are_on_the_models_own_grid() -> None:
     masks = torch.zeros(1, 8, 20, dtype=torch.uint8)
     masks[:, :, 10:] = 1
     shares = class_shares(masks, 2, (2, 2))
@@ -92,22 +99,22 @@ def seen_by_the_last_module(one: Objective, progress: float, kind: Kind) -> int:
     return seen[0]
 
 
-def test_less_is_dropped_in_the_first_half_of_a_training_on_masks() -> None:
+def test_pruning_begins_gently_on_masks() -> None:
     assert [seen_by_the_last_module(made("masks"), progress, "masks") for progress in (0, 0.25, 0.5, 1)] == [
         *(21, 17, 14, 14)  # all tokens, then ever fewer before the third module
     ]
     assert [seen_by_the_last_module(made("single"), progress, "single") for progress in (0, 1)] == [11, 11]
 
 
-def test_the_model_has_its_queries_from_the_first_step_on() -> None:
+def test_pruning_modules_have_their_queries_before_the_first_step() -> None:
     one = made("single")
     for module, teacher in zip(one.model.extractor.cropr, one.auxiliaries, strict=True):
         assert torch.equal(module.query, teacher.cross_attn.queries.sum((0, 1))) and module.query.any()
     assert objective().auxiliaries is None
 
 
-def test_what_teaches_is_new_and_learns_so() -> None:
-    one = Objective(LookWhere(PRUNING), LabelCriterion("single", torch.ones(3)), "frozen")
+def test_auxiliary_heads_have_the_rate_of_fresh_weights() -> None:
+    one = Objective(LookWhere(PRUNING), LabelCriterion(TRAINING_HEADS["single"], torch.ones(3)), "frozen")
     optimizer = optimizer_of(one.model, Rates(), ("head.",), one.auxiliaries)
     settings = {
         parameter: (group["factor"], group["weight_decay"])
@@ -124,11 +131,11 @@ def test_what_teaches_is_new_and_learns_so() -> None:
 
 
 def taught(run: Run) -> list[Tensor]:
-    return [teacher.cross_attn.queries.detach().sum((0, 1)) for teacher in run.auxiliaries]  # type: ignore[operator]
+    return [teacher.cross_attn.queries.detach().sum((0, 1)) for teacher in run.learner.parts["auxiliaries"]]  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("recipe", [CROPR, BOTH], ids=["cropr", "lookwhere"])
-def test_a_run_teaches_the_modules_and_saves_their_averaged_queries_alone(recipe: FineTuning, tmp_path: Path) -> None:
+def test_a_run_trains_the_modules_and_saves_only_their_averaged_queries(recipe: FineTuning, tmp_path: Path) -> None:
     run = run_of(replace(recipe, epochs=6), coloured(tmp_path / "set"), tmp_path / "out", base=start(extractor_depth=5))
     before, means, moments = taught(run), [], 0
     for moments, _ in enumerate(run.train(), 1):
@@ -151,7 +158,7 @@ def test_a_run_teaches_the_modules_and_saves_their_averaged_queries_alone(recipe
 
 
 @pytest.mark.parametrize(("kind", "recipe"), [("single", BOTH), ("masks", CROPR)], ids=["lookwhere", "cropr"])
-def test_a_run_that_was_stopped_ends_as_an_unbroken_one(kind: str, recipe: FineTuning, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_with_the_same_weights(kind: str, recipe: FineTuning, tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set") if kind == "masks" else coloured(tmp_path / "set")
     recipe, base = replace(recipe, epochs=3, average=0.5), start(extractor_depth=5)
     whole = run_of(recipe, labelled, tmp_path / "whole", base=base)
@@ -161,15 +168,21 @@ def test_a_run_that_was_stopped_ends_as_an_unbroken_one(kind: str, recipe: FineT
         if moment.epoch:
             break
     last = run_of(recipe, labelled, tmp_path / "parts", base=base)
-    assert last.resume() == whole.batches.per_epoch
+    assert last.resume() == whole.period
     list(last.train())
     assert without_time(last.steps) == without_time(whole.steps)
     assert without_time(last.epochs) == without_time(whole.epochs)
     assert same(last.model, whole.model) and same(last.averaged, whole.averaged)
-    assert all(map(torch.equal, last.auxiliaries.state_dict().values(), whole.auxiliaries.state_dict().values()))
+    assert all(
+        map(
+            torch.equal,
+            last.learner.parts["auxiliaries"].state_dict().values(),
+            whole.learner.parts["auxiliaries"].state_dict().values(),
+        )
+    )
 
 
-def test_masks_are_learnt_with_fusion(tmp_path: Path) -> None:
+def test_masks_are_learned_with_fusion(tmp_path: Path) -> None:
     recipe = replace(CROPR, epochs=8, rates=Rates(peak=1e-3, layer_decay=1.0))
     run = run_of(recipe, fields(tmp_path / "set", count=24), tmp_path / "out", base=start(extractor_depth=5))
     assert run.averaged.config.prune_fusion
@@ -178,8 +191,7 @@ def test_masks_are_learnt_with_fusion(tmp_path: Path) -> None:
     assert run.epochs[-1]["miou"] > 0.6
 
 
-def test_a_model_that_prunes_may_go_on_without_its_modules_and_back() -> None:
-    from lookwhere_cli.training.finetune.start import config_for, start_of
+def test_pruning_modules_can_be_removed_and_added() -> None:
 
     pruning = start(extractor_depth=5, prune=3).model
     for shape, modules in ((Shape(), 0), (Shape(prune=2), 4), (Shape(method="cropr", prune=0.5), 4)):
@@ -189,10 +201,8 @@ def test_a_model_that_prunes_may_go_on_without_its_modules_and_back() -> None:
         assert (config.selector_depth == 0) == (shape.method == "cropr")
 
 
-def test_the_config_says_what_is_dropped_and_masks_get_it_back() -> None:
+def test_the_config_has_fusion_for_masks_by_default() -> None:
     def configured(shape: Shape, kind: Kind) -> Config:
-        from lookwhere_cli.training.finetune.start import config_for
-
         return config_for(SEGMENTING, shape, kind, ("a", "b"), (24, 24))
 
     assert configured(Shape(), "masks").prune is None and not configured(Shape(), "masks").prune_fusion

@@ -1,4 +1,4 @@
-"""What fine-tuning starts from: nothing is lost of the weights that still fit, and the rest is resized or new."""
+"""The start of fine-tuning: weights that fit are kept, the others are resized or fresh."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.training.finetune.start import Shape, config_for, start_of
+from lookwhere_cli.training.finetune.model_config import config_for
+from lookwhere_cli.training.finetune.shape import Shape
+from lookwhere_cli.training.finetune.start import start_of
 from tests.models.small import GATED, LABELLED, PUBLISHED, SEGMENTING, SMALL, noise, small
 
 BASE = LABELLED  # 6 x 6 cells of 4 px, 3 x 3 patches of thumbnail, 2 of 3 blocks in the selector
@@ -35,7 +37,7 @@ def same(one: LookWhere, other: LookWhere, *but: str) -> None:
 
 
 @pytest.mark.parametrize("base", [BASE, replace(PUBLISHED, labels=LABELS), replace(GATED, labels=LABELS)], ids="abc")
-def test_a_model_of_the_same_shape_and_labels_is_kept_whole(base: Config) -> None:
+def test_a_model_of_the_same_shape_and_labels_keeps_all_weights(base: Config) -> None:
     asked = config_for(base, Shape(), "single", LABELS, (100, 100))
     assert asked == base
     same(start_of(small(base), asked), small(base))
@@ -49,19 +51,19 @@ def test_a_model_of_the_same_shape_and_labels_is_kept_whole(base: Config) -> Non
         ("single", LABELS, Shape(pool="max")),
     ],
 )
-def test_other_labels_or_another_question_begin_with_a_new_head(
+def test_other_labels_or_another_task_start_with_a_fresh_head(
     kind: Kind, labels: tuple[str, ...], shape: Shape
 ) -> None:
     same(start_of(small(BASE), config(shape, kind, labels)), small(BASE), "head.")
 
 
-def test_only_what_has_a_selector_reads_coarsely_beside_it() -> None:
+def test_only_selector_models_have_a_coarse_thumbnail() -> None:
     assert config(Shape(coarse=16)).coarse_size == 16
     assert config(Shape(), coarse_size=16).coarse_size == 0  # what is not trained is not used
     assert config(Shape(method="full", coarse=16)).coarse_size == 0
 
 
-def test_a_decoder_is_kept_where_its_labels_are() -> None:
+def test_a_decoder_keeps_its_weights_for_the_same_labels() -> None:
     base = small(SEGMENTING)
     kept = config_for(SEGMENTING, Shape(decoder_channels=8), "masks", LABELS, (9, 9))
     same(start_of(base, kept), base)
@@ -70,7 +72,7 @@ def test_a_decoder_is_kept_where_its_labels_are() -> None:
         same(start_of(base, replace(kept, decoder_channels=4)), base)
 
 
-def test_all_is_float32_to_be_trained_and_the_base_keeps_its_own() -> None:
+def test_the_start_is_a_trainable_float32_copy() -> None:
     base = small(BASE)
     model = start_of(base, config())
     assert all(parameter.requires_grad and parameter.dtype == torch.float32 for parameter in model.parameters())
@@ -85,7 +87,7 @@ def test_half_precision_weights_become_float32() -> None:
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
 
 
-def test_positions_are_those_that_the_base_would_use_on_the_new_grids() -> None:
+def test_positions_are_resized_as_the_base_resizes_them() -> None:
     base = small(BASE)
     asked = config_for(BASE, Shape(size=32, thumbnail_size=16), "single", LABELS, (60, 100))
     assert asked.grid[0] < asked.grid[1] and asked.grid != BASE.grid
@@ -98,7 +100,7 @@ def test_positions_are_those_that_the_base_would_use_on_the_new_grids() -> None:
 
 
 @pytest.mark.parametrize("scale", [1, 3, 4])
-def test_each_patchs_piece_of_the_map_is_resized(scale: int) -> None:
+def test_the_maps_pieces_are_resized(scale: int) -> None:
     base = small(BASE)
     model = start_of(base, replace(BASE, map_scale=scale))
     tokens = noise(1, 5, BASE.dim)
@@ -126,7 +128,7 @@ def test_a_selector_grows_by_the_extractors_blocks_and_shrinks_from_its_end() ->
     assert first[0].attn.qkv.weight.equal(base.selector.backbone.blocks[0].attn.qkv.weight)  # type: ignore
 
 
-def test_full_is_the_extractor_alone_on_all_cells() -> None:
+def test_full_is_the_extractor_on_all_cells() -> None:
     base, asked = small(BASE), config(Shape(method="full", size=32))
     assert (asked.selector_depth, asked.prefix, asked.k) == (0, "own", ALL_CELLS)
     model = start_of(base, asked)
@@ -144,7 +146,7 @@ def test_replaced_prefix_tokens_get_no_gradient() -> None:
     assert still == {"extractor.cls_token", "extractor.reg_token"}
 
 
-def test_the_config_is_that_of_the_task() -> None:
+def test_the_config_follows_the_task() -> None:
     multi, masks = config(kind="multi"), config(Shape(decoder_channels=16, pool="max"), "masks", ("road", "sky"))
     assert (multi.task, multi.multi_label, multi.labels, multi.decoder_channels) == ("classify", True, LABELS, 0)
     assert (masks.task, masks.multi_label, masks.labels) == ("segment", False, ("road", "sky"))
@@ -152,11 +154,11 @@ def test_the_config_is_that_of_the_task() -> None:
     assert config(Shape(pool="max")).pool == "max"
 
 
-def test_thumbnails_are_read_as_they_were_in_training() -> None:
+def test_thumbnails_are_antialiased_as_in_training() -> None:
     assert config(thumbnail_filter="alias").thumbnail_filter == "antialias"
 
 
-def test_cells_alone_are_trained() -> None:
+def test_the_coarse_thumbnail_of_the_start_is_dropped() -> None:
     assert config(coarse_size=16).coarse_size == 0
 
 
@@ -173,14 +175,14 @@ def test_a_features_model_gains_a_head() -> None:
         (Shape(size=3), UsageError, "size is 3 pixels.* use 4"),
         (Shape(coarse=18), UsageError, "size is 18 pixels.* use 16 or 20"),
         (Shape(thumbnail_size=18), UsageError, "size is 18 pixels.* use 16 or 20"),
-        (Shape(selector_depth=4), UsageError, "selector of 4 blocks .* has 3"),
+        (Shape(selector_depth=4), UsageError, "at most the extractor's 3 blocks, not 4"),
     ],
 )
-def test_what_cannot_be_is_told(shape: Shape, error: type[Exception], words: str) -> None:
+def test_an_impossible_shape_is_refused(shape: Shape, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         config(shape)
 
 
-def test_a_base_without_a_selector_can_only_be_read_in_full() -> None:
+def test_a_start_without_a_selector_needs_method_full() -> None:
     with pytest.raises(ModelError, match=r"has no selector.*--method full"):
         config(selector_depth=0, prefix="own")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.training.distil.teacher import MapRecipe, Teacher, resized
+from lookwhere_cli.training.distil.teacher import MapRecipe, Teacher, resize_grid
 from lookwhere_cli.training.timm_models import load_vit
 from tests.training.tiny import teacher_file
 
@@ -52,21 +52,21 @@ def test_after_softmax_it_is_the_log_of_the_mean_attention(tmp_path: Path) -> No
         )
 
 
-def test_pictures_of_any_size_are_brought_to_the_teachers(tmp_path: Path) -> None:
+def test_pictures_are_resized_to_the_teachers_size(tmp_path: Path) -> None:
     teacher = Teacher(load_vit(str(teacher_file(tmp_path))), MapRecipe())
-    assert teacher.fit(torch.rand(1, 3, 50, 70)).shape == (1, 3, 32, 32)
+    assert teacher.resize(torch.rand(1, 3, 50, 70)).shape == (1, 3, 32, 32)
     assert teacher(torch.rand(1, 3, 50, 70)).cls.shape == (1, 48)
 
 
-def test_resized_keeps_a_ramp_and_the_same_grid() -> None:
+def test_a_resized_ramp_still_rises() -> None:
     ramp = torch.arange(4.0).repeat(4)[None, None]
-    assert resized(ramp, (4, 4), (4, 4)) is ramp
-    assert resized(ramp, (4, 4), (2, 8)).unflatten(-1, (2, 8))[0, 0].diff(dim=1).ge(0).all()
+    assert resize_grid(ramp, (4, 4), (4, 4)) is ramp
+    assert resize_grid(ramp, (4, 4), (2, 8)).unflatten(-1, (2, 8))[0, 0].diff(dim=1).ge(0).all()
 
 
 @pytest.mark.parametrize(
-    ("recipe", "words"), [(MapRecipe(layers=4), "last 4 blocks"), (MapRecipe("registers"), "no registers")]
+    ("recipe", "words"), [(MapRecipe(layers=4), "last 4 blocks"), (MapRecipe("registers"), "has no registers")]
 )
-def test_a_map_that_the_teacher_does_not_have_is_refused(tmp_path: Path, recipe: MapRecipe, words: str) -> None:
+def test_an_impossible_map_is_refused(tmp_path: Path, recipe: MapRecipe, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Teacher(load_vit(str(teacher_file(tmp_path))), recipe)

@@ -1,4 +1,4 @@
-"""Teachers by name, by file, and by both; and the sentence where that can't be."""
+"""Teachers by name, by file, and by both."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lookwhere_cli.training.timm_models import config_of, load_vit
 from tests.training.tiny import teacher_file
 
 
-def test_a_file_alone_shows_its_architecture(tmp_path: Path) -> None:
+def test_the_architecture_is_inferred_from_a_file(tmp_path: Path) -> None:
     source = load_vit(str(teacher_file(tmp_path)))
     config = config_of(source)
     assert (config.patch, config.dim, config.heads, config.extractor_depth, config.grid) == (8, 48, 1, 3, (4, 4))
@@ -25,13 +25,13 @@ def test_a_file_alone_shows_its_architecture(tmp_path: Path) -> None:
     assert source.mean == (0.5, 0.5, 0.5)
 
 
-def test_registers_layer_scale_and_bare_positions_are_seen(tmp_path: Path) -> None:
+def test_registers_layer_scale_and_positions_without_prefix_are_inferred(tmp_path: Path) -> None:
     file = teacher_file(tmp_path, reg_tokens=2, init_values=1e-5, no_embed_class=True, num_classes=0)
     config = config_of(load_vit(str(file)))
     assert (config.registers, config.layer_scale, config.prefix_positions) == (2, True, False)
 
 
-def test_a_name_gives_a_files_statistics(tmp_path: Path) -> None:
+def test_a_name_adds_the_statistics_of_the_pixels(tmp_path: Path) -> None:
     vit = import_timm().create_model("deit_tiny_patch16_224", num_classes=5)
     from safetensors.torch import save_file
 
@@ -42,7 +42,7 @@ def test_a_name_gives_a_files_statistics(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [32, 48])
-def test_our_extractor_is_the_teacher(tmp_path: Path, size: int) -> None:
+def test_our_extractor_computes_what_timm_computes(tmp_path: Path, size: int) -> None:
     """Our ViT with timm's weights gives what timm gives, at the teacher's own size and with positions resized."""
     source = load_vit(str(teacher_file(tmp_path)), size)
     config = config_of(source)
@@ -54,7 +54,7 @@ def test_our_extractor_is_the_teacher(tmp_path: Path, size: int) -> None:
         torch.testing.assert_close(ours, source.vit.forward_features(picture), rtol=1e-4, atol=1e-5)
 
 
-def test_a_student_starts_as_its_teacher_on_all_cells(tmp_path: Path) -> None:
+def test_a_student_on_all_cells_computes_what_its_teacher_computes(tmp_path: Path) -> None:
     from dataclasses import replace
 
     source = load_vit(str(teacher_file(tmp_path)))
@@ -71,16 +71,16 @@ def test_a_student_starts_as_its_teacher_on_all_cells(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("no/such.safetensors", "is not there"),
-        ("vit_tinny_patch16", "timm knows no model 'vit_tinny_patch16'"),
-        ("resnet18=FILE", "resnet18 is a ResNet"),
-        ("nothing_of_timms=FILE", "timm knows no model 'nothing_of_timms'"),
-        ("vit_tiny_patch16_224=FILE", "the tensors do not fit vit_tiny_patch16_224"),
+        ("no/such.safetensors", "does not exist"),
+        ("vit_tinny_patch16", "timm has no model 'vit_tinny_patch16'"),
+        ("resnet18=FILE", "'resnet18' is a ResNet"),
+        ("nothing_of_timms=FILE", "timm has no model 'nothing_of_timms'"),
+        ("vit_tiny_patch16_224=FILE", "The tensors do not fit 'vit_tiny_patch16_224'"),
         ("BROKEN", "can't be read as safetensors"),
         ("STRANGE", "holds no plain ViT"),
     ],
 )
-def test_what_cannot_be_a_teacher_is_told(tmp_path: Path, spec: str, words: str) -> None:
+def test_an_unusable_teacher_is_refused(tmp_path: Path, spec: str, words: str) -> None:
     from safetensors.torch import save_file
 
     file = str(teacher_file(tmp_path))

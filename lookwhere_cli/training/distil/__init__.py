@@ -1,1 +1,1 @@
-"""Pretraining by distillation from timm teachers, without labels."""
+"""Pretraining by distillation from timm ViTs, without labels."""

@@ -1,4 +1,4 @@
-"""The student and one step of what-where distillation (paper, section on pretraining)."""
+"""The student, and the losses of a step of what-where distillation (paper, section on pretraining)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.models.chosen import Chosen, Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
@@ -25,17 +26,19 @@ from lookwhere_cli.training.distil.losses import (
     patch_loss_chosen,
     patch_loss_spread,
 )
-from lookwhere_cli.training.distil.teacher import Targets, Teacher, resized
+from lookwhere_cli.training.distil.teacher import Teacher, TeacherOutput, resize_grid
+from lookwhere_cli.training.distil.views import ViewBatch
 
 
 def student_of(vit: Any, config: Config) -> LookWhere:
-    """A LookWhere that starts as the teacher: the extractor from all of it, the selector from its first blocks.
+    """Return a LookWhere model with the weights of timm's `vit`.
 
-    Positions are resized to the student's grids; the map's head and, with `prefix: add`, the handover start fresh.
+    The extractor takes all of its blocks, the selector the first ones. Positions are resized to the student's grids.
+    The map's head and, with `prefix: add`, the handover have fresh weights.
     """
     stored = {name: value.clone() for name, value in vit.state_dict().items()}
-    as_teacher = replace(config, grid=vit.patch_embed.grid_size, thumbnail_grid=vit.patch_embed.grid_size)
-    model, start = LookWhere(config), LookWhere(as_teacher)
+    teacher_config = replace(config, grid=vit.patch_embed.grid_size, thumbnail_grid=vit.patch_embed.grid_size)
+    model, start = LookWhere(config), LookWhere(teacher_config)
     with torch.no_grad():
         for part, vit_part in ((model.extractor, start.extractor), (model.selector.backbone, start.selector.backbone)):
             vit_part.load_state_dict(stored, strict=False)
@@ -50,56 +53,67 @@ def student_of(vit: Any, config: Config) -> LookWhere:
 
 
 class Distillation(nn.Module):
-    """Student and teachers on one batch: the losses, by name."""
+    """A student and its teachers; computes the losses of a batch by name.
+
+    The first teacher's CLS, patch tokens and map are the student's targets; the logits' target is the mean of all.
+    """
 
     def __init__(
         self, student: LookWhere, teachers: Sequence[Teacher], weights: Weights, patch_loss: PatchLoss
     ) -> None:
         super().__init__()
         self.student = student
-        self._normalise = Normaliser(student.config, white=1)
         self.weights, self.patch_loss = weights, patch_loss
-        self._teachers = list(teachers)  # a plain list: frozen, and in no checkpoint
+        self._normalise = Normaliser(student.config, white=1)
+        self._teachers = list(teachers)  # a plain list keeps them out of parameters and state
 
-    def forward(
-        self, pictures: Float[Tensor, "batch 3 height width"], thumbnail: Grid, k: int
-    ) -> dict[str, Float[Tensor, ""]]:
-        """Pictures in 0..1; `thumbnail` in pixels (height, width). The first teacher gives CLS, patches and map."""
+    def forward(self, batch: ViewBatch) -> dict[str, Float[Tensor, ""]]:
+        """Compute the losses that have a weight."""
+        pictures = batch.pictures.float() / 255
+        if batch.mix < 1:
+            pictures = batch.mix * pictures + (1 - batch.mix) * pictures.roll(1, dims=0)
         with torch.no_grad():
             targets = [teacher(pictures) for teacher in self._teachers]
-        return self._losses(pictures, thumbnail, k, targets)
+        return self._losses(pictures, batch.k, targets)
 
     def _losses(
-        self, pictures: Float[Tensor, "batch 3 height width"], thumbnail: Grid, k: int, targets: Sequence[Targets]
+        self, pictures: Float[Tensor, "batch 3 height width"], k: int, targets: Sequence[TeacherOutput]
     ) -> dict[str, Float[Tensor, ""]]:
-        config, first, teacher = self.student.config, targets[0], self._teachers[0]
+        config, first = self.student.config, targets[0]
         grid = (pictures.shape[-2] // config.patch, pictures.shape[-1] // config.patch)
-        small = F.interpolate(pictures, size=thumbnail, mode="bicubic", antialias=True, align_corners=False)
-        selection = self.student.select(self._normalise(small.clamp(0, 1)), grid)
+        selection = self.student.select(self._normalise(self._thumbnails(pictures, grid)), grid)
         cells = choose(selection.map.detach(), k)
         patches = torch.take_along_dim(cut(self._normalise(pictures), config.patch), cells[:, :, None, None, None], 1)
         chosen = Chosen(patches, cells, grid, selection.prefix_tokens)
-        tokens = self.student.extractor(chosen, self._returned()).tokens
+        tokens = self.student.extractor(chosen, slice(None) if self.weights.patch else slice(0, 1)).tokens
         losses = {
             "cls": F.mse_loss(tokens[:, 0].float(), first.cls.float()),
-            "map": map_loss(selection.map, resized(first.map[:, None], teacher.grid, grid)[:, 0]),
+            "map": map_loss(selection.map, resize_grid(first.map[:, None], self._teachers[0].grid, grid)[:, 0]),
         }
         if self.weights.patch:
-            wanted = resized(first.patches.float().mT, teacher.grid, grid).mT
-            of_cells = tokens[:, config.prefix_tokens :]
-            if self.patch_loss == "spread":
-                losses["patch"] = patch_loss_spread(of_cells, cells, grid, wanted)
-            else:
-                losses["patch"] = patch_loss_chosen(of_cells, cells, wanted)
+            losses["patch"] = self._patch_loss(tokens[:, config.prefix_tokens :], cells, grid, first)
         if config.labels:
-            wanted = torch.stack([target.logits.float().softmax(-1) for target in targets]).mean(0)
-            losses["logits"] = logits_loss(self.student.logits(tokens[:, 0]), wanted)
+            target = torch.stack([output.logits.float().softmax(-1) for output in targets]).mean(0)
+            losses["logits"] = logits_loss(self.student.logits(tokens[:, 0]), target)
         return losses
 
-    def _returned(self) -> slice:
-        return slice(None) if self.weights.patch else slice(0, 1)
+    def _thumbnails(
+        self, pictures: Float[Tensor, "batch 3 height width"], grid: Grid
+    ) -> Float[Tensor, "batch 3 rows columns"]:
+        config = self.student.config
+        rows, columns = grid_for(*grid, config.thumbnail_size, config.patch)
+        size = (rows * config.patch, columns * config.patch)
+        return F.interpolate(pictures, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
+
+    def _patch_loss(
+        self, tokens: Float[Tensor, "batch k dim"], cells: Int[Tensor, "batch k"], grid: Grid, teacher: TeacherOutput
+    ) -> Float[Tensor, ""]:
+        target = resize_grid(teacher.patches.float().mT, self._teachers[0].grid, grid).mT
+        if self.patch_loss == "spread":
+            return patch_loss_spread(tokens, cells, grid, target)
+        return patch_loss_chosen(tokens, cells, target)
 
 
-def total(losses: Mapping[str, Float[Tensor, ""]], weights: Weights) -> Float[Tensor, ""]:
-    """The weighted sum."""
+def weighted_sum(losses: Mapping[str, Float[Tensor, ""]], weights: Weights) -> Float[Tensor, ""]:
+    """Add up the losses, each times its weight."""
     return torch.stack([getattr(weights, name) * value for name, value in losses.items()]).sum()

@@ -1,4 +1,4 @@
-"""Names of a teacher's classes."""
+"""Class names for a teacher's logits."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from lookwhere_cli.errors import UsageError
 
 
 def class_names(count: int, file: Path | None) -> tuple[str, ...]:
-    """A name for each class: from the file (one per line), else ImageNet-1k's where there are 1000, else numbers.
+    """Return a name for each class: from the file (one per line), else ImageNet-1k's for 1000 classes, else numbers.
 
-    Raises UsageError if the file holds another number of names.
+    Raises UsageError if the file can't be read or holds another number of names.
     """
     if file is not None:
         return _from_file(count, file)
@@ -22,7 +22,7 @@ def _from_file(count: int, file: Path) -> tuple[str, ...]:
     try:
         names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--labels {file} can't be read: {error}") from None
+        raise UsageError(f"--labels {file} can't be read: {error}.") from None
     if len(names) != count:
-        raise UsageError(f"--labels {file} holds {len(names)} names, but the teacher has {count} classes.")
+        raise UsageError(f"--labels {file} has {len(names)} names, but the teacher has {count} classes.")
     return names

@@ -1,4 +1,4 @@
-"""What-where distillation's losses (paper, section on pretraining)."""
+"""The losses of what-where distillation (paper, section on pretraining)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PatchLoss = Literal["spread", "chosen"]
 
 @dataclass(frozen=True)
 class Weights:
-    """How much each loss counts. Zero leaves it out, and what it would cost."""
+    """Each loss's weight. A patch or logits loss of weight zero is not computed."""
 
     cls: float = 1.0
     patch: float = 1.0
@@ -27,12 +27,12 @@ class Weights:
 
 
 def map_loss(student: Float[Tensor, "batch cells"], teacher: Float[Tensor, "batch cells"]) -> Float[Tensor, ""]:
-    """KL(teacher's map || selector's map), both softmax over all cells."""
+    """Return KL(teacher's map || selector's map), both after softmax over all cells."""
     return F.kl_div(student.log_softmax(-1), teacher.log_softmax(-1), reduction="batchmean", log_target=True)
 
 
 def logits_loss(student: Float[Tensor, "batch classes"], teacher: Float[Tensor, "batch classes"]) -> Float[Tensor, ""]:
-    """KL(teacher's probabilities || student's)."""
+    """Return KL(teacher || student); `student` are logits, `teacher` probabilities."""
     return F.kl_div(student.float().log_softmax(-1), teacher, reduction="batchmean")
 
 
@@ -42,12 +42,12 @@ def patch_loss_spread(
     grid: Grid,
     teacher: Float[Tensor, "b cells dim"],
 ) -> Float[Tensor, ""]:
-    """Squared error of the tokens, spread over the whole grid, against all of the teacher's."""
+    """Return the mean squared error of the tokens, spread over the whole grid, against all of the teacher's."""
     return F.mse_loss(spread_tensor(tokens.float(), cells, grid), teacher)
 
 
 def patch_loss_chosen(
     tokens: Float[Tensor, "batch k dim"], cells: Int[Tensor, "batch k"], teacher: Float[Tensor, "b cells dim"]
 ) -> Float[Tensor, ""]:
-    """Squared error of the k tokens against the teacher's at the same cells."""
+    """Return the mean squared error of the k tokens against the teacher's at the same cells."""
     return F.mse_loss(tokens.float(), torch.take_along_dim(teacher, cells[..., None], dim=1))

@@ -1,4 +1,4 @@
-"""What the student must predict: the teacher's CLS, patch tokens, map and logits, of the whole picture."""
+"""A frozen teacher: its CLS, patch tokens, map and logits of whole pictures are the student's targets."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from torch import Tensor, nn
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.chosen import Grid
-from lookwhere_cli.training.timm_models import Source
+from lookwhere_cli.training.timm_models import TimmViT
 
 Queries = Literal["cls", "patches", "registers"]
 
 
 @dataclass(frozen=True)
 class MapRecipe:
-    """Which attention makes the teacher's map (the paper's ablations vary these)."""
+    """Which attention becomes the teacher's map (the paper's ablations vary these)."""
 
     queries: Queries = "cls"
     layers: int = 1
-    """How many of the last blocks are averaged; 0 means all."""
+    """Number of last blocks whose attention is averaged; 0 for all."""
     softmax: bool = False
-    """Attention after softmax instead of its logits."""
+    """True for attention after softmax, False for its logits."""
 
 
-class Targets(NamedTuple):
-    """The teacher's word on a batch, at its own grid; `map` holds log-probabilities up to a constant."""
+class TeacherOutput(NamedTuple):
+    """A teacher's output for a batch, on its own grid. `map` holds log-probabilities, up to a constant."""
 
     cls: Float[Tensor, "batch dim"]
     patches: Float[Tensor, "batch cells dim"]
@@ -38,77 +38,81 @@ class Targets(NamedTuple):
 
 
 class Teacher(nn.Module):
-    """A frozen timm ViT that also tells where it attends. Raises UsageError where it has no such map."""
+    """A frozen timm ViT that also returns its attention map. Raises UsageError for a map that it can't compute."""
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, source: Source, recipe: MapRecipe) -> None:
+    def __init__(self, vit: TimmViT, recipe: MapRecipe) -> None:
         super().__init__()
-        self.vit = source.vit
+        self.vit = vit.vit
         self.recipe = recipe
-        self.register_buffer("mean", torch.tensor(source.mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(source.std).view(3, 1, 1), persistent=False)
-        self._seen: dict[int, Tensor] = {}
+        self.register_buffer("mean", torch.tensor(vit.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(vit.std).view(3, 1, 1), persistent=False)
+        self._inputs: dict[int, Tensor] = {}
         depth = len(self.vit.blocks)
         if recipe.layers > depth:
-            raise UsageError(f"a map of the last {recipe.layers} blocks can't be had of a teacher with {depth}.")
+            raise UsageError(
+                f"The map takes the last {recipe.layers} blocks, but the teacher has {depth}; lower --map-layers."
+            )
         if recipe.queries == "registers" and not self.vit.num_reg_tokens:
-            raise UsageError("the teacher has no registers to ask for a map; take the queries cls or patches.")
-        self.mapped = range(depth - (recipe.layers or depth), depth)
-        for index in self.mapped:
+            raise UsageError("The teacher has no registers for --map-queries; use cls or patches.")
+        self._mapped_blocks = range(depth - (recipe.layers or depth), depth)
+        for index in self._mapped_blocks:
             self.vit.blocks[index].attn.register_forward_pre_hook(self._remember(index))
 
     @property
     def grid(self) -> Grid:
-        """Rows and columns of the teacher's patches."""
+        """(rows, columns) of the teacher's patches."""
         rows, columns = self.vit.patch_embed.grid_size
         return rows, columns
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the pictures that it takes."""
+        """(height, width) of the pictures that the ViT reads, in pixels."""
         height, width = self.vit.patch_embed.img_size
         return height, width
 
     @torch.no_grad()
-    def forward(self, pictures: Float[Tensor, "batch 3 height width"]) -> Targets:
-        """Pictures in 0..1, of any size; they are resized (bicubic, antialiased) to the teacher's own."""
-        tokens = self.vit.forward_features((self.fit(pictures) - self.mean) / self.std)
+    def forward(self, pictures: Float[Tensor, "batch 3 height width"]) -> TeacherOutput:
+        """Compute the output for pictures in 0..1 of any size, resized (bicubic, antialiased) to the teacher's own."""
+        tokens = self.vit.forward_features((self.resize(pictures) - self.mean) / self.std)
         prefix = self.vit.num_prefix_tokens
         logits = self.vit.forward_head(tokens)
-        maps = [self._map(self.vit.blocks[index].attn, self._seen.pop(index)) for index in self.mapped]
-        return Targets(tokens[:, 0], tokens[:, prefix:], torch.stack(maps).mean(0), logits)
+        maps = [self._map(self.vit.blocks[index].attn, self._inputs.pop(index)) for index in self._mapped_blocks]
+        return TeacherOutput(tokens[:, 0], tokens[:, prefix:], torch.stack(maps).mean(0), logits)
 
-    def fit(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 rows columns"]:
-        """The pictures at the teacher's size."""
+    def resize(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 rows columns"]:
+        """Resize the pictures to the teacher's size."""
         if pictures.shape[-2:] == self.size:
             return pictures
         return F.interpolate(pictures, size=self.size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
     def _remember(self, index: int) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self._seen[index] = inputs[0]
+            self._inputs[index] = inputs[0]
 
         return hook
 
     def _map(self, attention: Any, x: Float[Tensor, "batch tokens dim"]) -> Float32[Tensor, "batch cells"]:
-        """Mean over heads and queries; before softmax that mean may be taken over the queries first."""
+        """Average the attention over heads and queries; logits are averaged over the queries before the product."""
         prefix = self.vit.num_prefix_tokens
-        asking = {"cls": slice(0, 1), "registers": slice(1, prefix), "patches": slice(prefix, None)}[
+        queries = {"cls": slice(0, 1), "registers": slice(1, prefix), "patches": slice(prefix, None)}[
             self.recipe.queries
         ]
         qkv = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = attention.q_norm(qkv[0]), attention.k_norm(qkv[1])
-        q = q[:, :, asking].float() * attention.scale
+        q = q[:, :, queries].float() * attention.scale
         if not self.recipe.softmax:
             return (q.mean(2, keepdim=True) @ k.float().mT)[:, :, 0, prefix:].mean(1)
         return (q @ k.float().mT).softmax(-1).mean((1, 2))[:, prefix:].clamp_min(1e-9).log()
 
 
-def resized(scores: Float[Tensor, "batch channels cells"], grid: Grid, to: Grid) -> Float[Tensor, "batch channels new"]:
-    """Values on one grid, bilinearly on another."""
+def resize_grid(
+    values: Float[Tensor, "batch channels cells"], grid: Grid, to: Grid
+) -> Float[Tensor, "batch channels new"]:
+    """Resize values on one grid to another one, bilinearly."""
     if grid == to:
-        return scores
-    square = scores.unflatten(-1, grid)
+        return values
+    square = values.unflatten(-1, grid)
     return F.interpolate(square, size=to, mode="bilinear", align_corners=False).flatten(2)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,57 +25,74 @@ from lookwhere_cli.training.augment import rand_augment, seeded
 
 ASPECTS = (2 / 3, 3 / 2)
 SQUARE_SHARE = 0.5
-"""Half of the steps see squares, the others shapes drawn from ASPECTS: whole photographs are seldom square."""
+"""Half of the steps have square views, the others shapes drawn from ASPECTS: photographs are seldom square."""
 JITTER = 4 / 3
-"""A crop's shape differs from the grid's by up to this factor, so the view is squeezed or stretched a little."""
+"""A crop's aspect differs from the grid's by up to this factor, so the view is squeezed or stretched a little."""
 
 
 @dataclass(frozen=True)
 class ViewRecipe:
-    """How a view is drawn. Shares are of the picture's area; sizes in pixels."""
+    """How views are drawn. Shares are of the photograph's area, sizes in pixels."""
 
     sizes: tuple[int, ...] = (224,)
-    """Drawn evenly; the view has about size x size pixels. Name one twice to draw it twice as often."""
+    """A step draws one, evenly; its views have about size x size pixels. Repeat a size to draw it more often."""
     patch: int = 16
     k: tuple[int, int] = (16, 128)
-    """Cells kept, drawn uniformly, both ends included; the same for the whole batch."""
+    """Least and largest number of cells that are read, drawn evenly for each step."""
     area: tuple[float, float] = (0.3, 1.0)
+    """Least and largest share of the photograph that a crop covers."""
     magnitude: int = 9
-    """RandAugment's, 0 to 30; 0 leaves it out."""
+    """RandAugment's magnitude, 0 to 30; 0 for none."""
     mixed: float = 0.0
     """Share of the steps whose views are mixed in pairs."""
 
 
 @dataclass(frozen=True)
-class Step:
-    """What one step's views have in common."""
+class StepDraw:
+    """What the views of one step have in common.
+
+    mix: the share of a view's own pixels; the rest is another view of the batch. 1 mixes nothing.
+    """
 
     grid: Grid
     k: int
     mix: float
-    """Share of the view's own pixels; the rest is another view's of the batch. 1 mixes nothing."""
 
 
-def draw_step(recipe: ViewRecipe, seed: int, step: int) -> Step:
-    """The step's grid, k and mix, from (seed, step) alone."""
+class ViewBatch(NamedTuple):
+    """A step's views, or one process's part of them; `k` and `mix` as in `StepDraw`."""
+
+    pictures: UInt8[Tensor, "batch 3 height width"]
+    k: int
+    mix: float
+
+
+def draw_step(recipe: ViewRecipe, seed: int, step: int) -> StepDraw:
+    """Draw a step's grid, k and mix, from seed and step alone."""
     rng = np.random.default_rng((seed, step))
     size = int(rng.choice(recipe.sizes))
     aspect = 1.0 if rng.random() < SQUARE_SHARE else math.exp(rng.uniform(math.log(ASPECTS[0]), math.log(ASPECTS[1])))
     grid = grid_for(round(1000 / aspect), 1000, size, recipe.patch)
     k = min(int(rng.integers(recipe.k[0], recipe.k[1] + 1)), grid[0] * grid[1])
     mix = float(rng.uniform(0.5, 1.0)) if rng.random() < recipe.mixed else 1.0
-    return Step(grid, k, mix)
+    return StepDraw(grid, k, mix)
 
 
-class Views(Dataset[UInt8[Tensor, "batch 3 height width"]]):
-    """A map from step to that step's batch of views, uint8.
+class Views(Dataset[ViewBatch]):
+    """A map from each step to its views.
 
-    Several folders are drawn from evenly, whatever their sizes. `share` is (rank, processes): each process makes its
-    own part of the batch. All photographs must be readable: see `drop_unreadable`.
+    Folders are drawn from evenly, whatever their sizes. `share` is (rank, processes): each process makes its own part
+    of a batch. All photographs must be readable: see `drop_unreadable`.
     """
 
     def __init__(
-        self, folders: Sequence[Sequence[str]], recipe: ViewRecipe, batch: int, seed: int, steps: int, share: Grid
+        self,
+        folders: Sequence[Sequence[str]],
+        recipe: ViewRecipe,
+        batch: int,
+        seed: int,
+        steps: int,
+        share: tuple[int, int],
     ) -> None:
         self.folders, self.recipe, self.batch, self.seed, self.steps = folders, recipe, batch, seed, steps
         self.rank, self.processes = share
@@ -82,39 +100,39 @@ class Views(Dataset[UInt8[Tensor, "batch 3 height width"]]):
     def __len__(self) -> int:
         return self.steps
 
-    def __getitem__(self, step: int) -> UInt8[Tensor, "batch 3 height width"]:
-        """This process's views of the step's batch."""
-        grid = draw_step(self.recipe, self.seed, step).grid
-        size = (grid[0] * self.recipe.patch, grid[1] * self.recipe.patch)
-        mine = range(self.rank, self.batch, self.processes)
-        return torch.stack([self._view(np.random.default_rng((self.seed, step, index)), size) for index in mine])
+    def __getitem__(self, step: int) -> ViewBatch:
+        """Draw this process's part of a step's batch."""
+        draw = draw_step(self.recipe, self.seed, step)
+        size = (draw.grid[0] * self.recipe.patch, draw.grid[1] * self.recipe.patch)
+        places = range(self.rank, self.batch, self.processes)
+        views = [self._view(np.random.default_rng((self.seed, step, place)), size) for place in places]
+        return ViewBatch(torch.stack(views), draw.k, draw.mix)
 
-    def _view(self, rng: np.random.Generator, size: Grid) -> UInt8[Tensor, "3 height width"]:
+    def _view(self, rng: np.random.Generator, size: tuple[int, int]) -> UInt8[Tensor, "3 height width"]:
         folder = self.folders[int(rng.integers(len(self.folders)))]
-        # Twice the view's side: a crop of a quarter of the picture still has the pixels that the view asks for.
+        # Decoded at twice the view's side, so that a crop of a quarter of the picture still has the view's pixels.
         reading = Reading(self.recipe.patch, 2 * max(self.recipe.sizes))
         picture = decode_file(folder[int(rng.integers(len(folder)))], reading).image()
         box = crop_box(picture.height, picture.width, size[1] / size[0], self.recipe.area, rng)
         view = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box)
-        return augment(
-            torch.from_numpy(np.array(view)).permute(2, 0, 1), self.recipe.magnitude, int(rng.integers(2**62))
-        )
+        pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)
+        return augment_view(pixels, self.recipe.magnitude, int(rng.integers(2**62)))
 
 
 def crop_box(
     height: int, width: int, aspect: float, area: tuple[float, float], rng: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """A random crop's (left, top, right, bottom) with about the wanted aspect (width / height), inside the picture."""
+    """Draw a crop of about this aspect (width / height): (left, top, right, bottom) inside the picture."""
     share = rng.uniform(*area)
     shape = aspect * math.exp(rng.uniform(-1, 1) * math.log(JITTER))
-    wide = min(width, math.sqrt(share * height * width * shape))
-    high = min(height, math.sqrt(share * height * width / shape))
-    left, top = rng.uniform(0, width - wide), rng.uniform(0, height - high)
-    return left, top, left + wide, top + high
+    crop_width = min(width, math.sqrt(share * height * width * shape))
+    crop_height = min(height, math.sqrt(share * height * width / shape))
+    left, top = rng.uniform(0, width - crop_width), rng.uniform(0, height - crop_height)
+    return left, top, left + crop_width, top + crop_height
 
 
-def augment(view: UInt8[Tensor, "3 height width"], magnitude: int, seed: int) -> UInt8[Tensor, "3 height width"]:
-    """Flip and RandAugment, by torchvision, from the seed alone."""
+def augment_view(view: UInt8[Tensor, "3 height width"], magnitude: int, seed: int) -> UInt8[Tensor, "3 height width"]:
+    """Flip the view at random and apply RandAugment, by torchvision, from the seed alone."""
     import_timm()  # makes torchvision importable beside a CPU-only torch
     from torchvision.transforms import v2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -14,181 +14,189 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lookwhere_cli.amounts import Amount, AmountLike
-from lookwhere_cli.data.examples import Example, Kind
+from lookwhere_cli.data.examples import Example
 from lookwhere_cli.data.masks import load_mask
 from lookwhere_cli.data.regions import Regions
+from lookwhere_cli.heads.training.base import TrainingHead
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.peek import displayed_size
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted
-from lookwhere_cli.training.finetune.coverage import class_boundaries, region_coverage
+from lookwhere_cli.training.finetune.coverage import region_coverage
 from lookwhere_cli.training.sample import Sample
 
-K = tuple[AmountLike, AmountLike]
+AmountRange: TypeAlias = tuple[AmountLike, AmountLike]
+"""The least and the largest amount of cells; two counts or two shares."""
 
 
-class Batch(NamedTuple):
-    """Some pictures of one grid, with what is to be learnt of them."""
+class TrainingBatch(NamedTuple):
+    """Pictures of one grid, and what is to be learnt of them."""
 
     pictures: UInt8[Tensor, "batch 3 height width"]
     thumbnails: UInt8[Tensor, "batch 3 low narrow"]
     coarse: UInt8[Tensor, "batch 3 lower narrower"] | None
-    """All of each picture as the extractor reads it beside the cells."""
+    """The whole pictures as the extractor reads them beside the cells."""
     targets: Tensor
-    """int64 (batch,) classes; float32 (batch, classes) of 0 and 1; or uint8 (batch, height, width), 255 ignored."""
-    look: Float[Tensor, "batch cells"] | None
-    """How much of each cell is worth a look, 0..1; a picture with zeros only: nobody knows."""
-    random: Int64[Tensor, "batch cells"]
+    """What the task's `target` returns for each picture."""
+    coverage: Float[Tensor, "batch cells"] | None
+    """How much of each cell is worth reading, 0..1; all zeros for a picture of which that is unknown."""
+    random_order: Int64[Tensor, "batch cells"]
     """All cells in an order drawn at random."""
     k: int
-    told: bool
-    """Whether the cells worth a look go before those that the selector would choose."""
+    covered_first: bool
+    """True if the cells with the highest coverage are read before those that the selector would choose."""
     progress: float = 1.0
-    """How far the training has come, 0..1."""
+    """The share of the training that is done, 0..1."""
     added: int = 0
-    """Cells that a second look adds; 0: there is none."""
+    """Cells that a second look adds to k; 0 for no second look."""
 
 
 @dataclass(frozen=True)
-class Serving:
+class BatchRecipe:
     """How pictures become batches. Sizes in pixels."""
 
     size: int
     thumbnail_size: int
     coarse_size: int
-    """0: nothing is read beside the cells."""
+    """0 for no coarse thumbnail."""
     patch: int
-    k: K
-    """Cells read, least and most: counts (int) or shares (float); drawn evenly for each step."""
+    k: AmountRange
+    """Cells that are read, drawn evenly for each step."""
     batch: int
-    """Pictures, over all processes."""
+    """Pictures in a step, over all processes."""
     seed: int
     augmentation: Augmentation
-    boundaries: bool = False
-    """Whether masks tell where to look: where classes meet."""
-    added: K | None = None
-    """Cells that a second look adds, likewise; None: there is none."""
+    coverage_from_targets: bool = False
+    """True if targets such as masks show which cells are worth reading."""
+    added: AmountRange | None = None
+    """Cells that a second look adds, drawn evenly; None for no second look."""
 
 
-class Batches(Dataset[Batch]):
-    """A map from step to that step's batch; every epoch goes once through the pictures, in an order of its own.
+class Batches(Dataset[TrainingBatch]):
+    """A map from each step to its batch. Every epoch shows each picture once, in an order of its own.
 
-    `share` is (rank, processes): each process makes its own part. All pictures must be readable: see `drop_unusable`.
+    `share` is (rank, processes): each process makes its own part of a batch. All pictures must be readable: see
+    `drop_unusable`.
     """
 
     def __init__(
         self,
-        kind: Kind,
-        classes: int,
+        head: TrainingHead,
+        class_count: int,
         examples: Sequence[Example],
         regions: Regions | None,
-        serving: Serving,
-        steps: int,
+        recipe: BatchRecipe,
+        epochs: int,
         share: tuple[int, int],
     ) -> None:
-        self.kind, self.classes, self.examples, self.regions = kind, classes, examples, regions
-        self.serving, self.steps = serving, steps
+        self.head, self.class_count, self.examples, self.regions = head, class_count, examples, regions
+        self.recipe = recipe
+        self.steps = epochs * self.per_epoch
         self.rank, self.processes = share
-        # A crop of a quarter of the picture still has the pixels that the view asks for.
-        self.reading = Reading(serving.patch, 2 * serving.size)
+        # Decoded at twice the size, so that a crop of a quarter of the picture still has the pixels that it needs.
+        self.reading = Reading(recipe.patch, 2 * recipe.size)
 
     def __len__(self) -> int:
         return self.steps
 
     @property
     def per_epoch(self) -> int:
-        """Steps in an epoch; what does not fill a batch waits for the next epoch's order."""
-        return max(1, len(self.examples) // self.serving.batch)
+        """Number of steps in an epoch. Pictures that do not fill a batch are left out; which, differs by epoch."""
+        return max(1, len(self.examples) // self.recipe.batch)
 
-    def __getitem__(self, step: int) -> Batch:
-        """This process's part of the step's batch."""
-        serving = self.serving
+    def __getitem__(self, step: int) -> TrainingBatch:
+        """Make this process's part of a step's batch."""
+        recipe = self.recipe
         members = self._members(step)
-        rng = np.random.default_rng((serving.seed, 1, step))
+        rng = np.random.default_rng((recipe.seed, 1, step))
         grid = self._grid(members[0])
         cells = grid[0] * grid[1]
-        k = self._drawn(serving.k, cells, rng)
+        k = _draw_amount(recipe.k, cells, rng)
         seeds = rng.integers(2**62, size=len(members))
-        mine = range(self.rank, len(members), self.processes)
-        samples = [self._sample(members[place], grid, int(seeds[place])) for place in mine]
-        orders = [np.random.default_rng(seeds[place]).permutation(cells) for place in mine]
-        return Batch(
+        places = range(self.rank, len(members), self.processes)
+        samples = [self._sample(members[place], grid, int(seeds[place])) for place in places]
+        targets = [
+            self._target(self.examples[members[place]], sample) for place, sample in zip(places, samples, strict=True)
+        ]
+        orders = [np.random.default_rng(seeds[place]).permutation(cells) for place in places]
+        return TrainingBatch(
             torch.stack([sample.picture for sample in samples]),
-            torch.stack([self._thumbnail(sample, grid, serving.thumbnail_size) for sample in samples]),
-            torch.stack([self._thumbnail(sample, grid, serving.coarse_size) for sample in samples])
-            if serving.coarse_size
-            else None,
-            torch.stack(
-                [self._target(self.examples[members[place]], one) for place, one in zip(mine, samples, strict=True)]
-            ),
-            self._looked(samples, grid),
+            self._thumbnails(samples, grid, recipe.thumbnail_size),
+            self._thumbnails(samples, grid, recipe.coarse_size) if recipe.coarse_size else None,
+            torch.stack(targets),
+            self._coverage(samples, targets, grid),
             torch.from_numpy(np.stack(orders)),
             k,
-            told=bool(rng.random() > step / self.steps),
+            covered_first=bool(rng.random() > step / self.steps),
             progress=step / self.steps,
-            added=min(self._drawn(serving.added, cells, rng), cells - k) if serving.added else 0,
+            added=min(_draw_amount(recipe.added, cells, rng), cells - k) if recipe.added else 0,
         )
 
     def _members(self, step: int) -> list[int]:
+        """Return the indices of a batch's examples."""
         epoch, place = divmod(step, self.per_epoch)
-        order = np.random.default_rng((self.serving.seed, 0, epoch)).permutation(len(self.examples))
-        size = self.serving.batch
+        order = np.random.default_rng((self.recipe.seed, 0, epoch)).permutation(len(self.examples))
+        size = self.recipe.batch
         return list(np.resize(order, max(size, len(order)))[place * size : (place + 1) * size])
 
-    def _drawn(self, k: K, cells: int, rng: np.random.Generator) -> int:
-        return int(rng.integers(Amount.parse(k[0]).resolve(cells), Amount.parse(k[1]).resolve(cells) + 1))
-
     def _grid(self, member: int) -> Grid:
-        """The first picture's shape is the whole batch's: whole pictures are seldom square."""
+        """Return the grid of a batch, from the shape of its first picture: photographs are seldom square."""
         height, width = displayed_size(self.examples[member].path)
-        return grid_for(height, width, self.serving.size, self.serving.patch)
+        return grid_for(height, width, self.recipe.size, self.recipe.patch)
 
     def _sample(self, member: int, grid: Grid, seed: int) -> Sample:
-        patch = self.serving.patch
+        patch = self.recipe.patch
         sample = load_sample(self.examples[member], self.regions, self.reading)
-        return augmented(sample, (grid[0] * patch, grid[1] * patch), self.serving.augmentation, seed)
+        return augmented(sample, (grid[0] * patch, grid[1] * patch), self.recipe.augmentation, seed)
 
-    def _thumbnail(self, sample: Sample, grid: Grid, size: int) -> UInt8[Tensor, "3 height width"]:
-        patch = self.serving.patch
+    def _thumbnails(self, samples: Sequence[Sample], grid: Grid, size: int) -> UInt8[Tensor, "batch 3 height width"]:
+        patch = self.recipe.patch
         rows, columns = grid_for(*grid, size, patch)
-        return fitted(Sample(sample.picture), (rows * patch, columns * patch)).picture
+        return torch.stack(
+            [fitted(Sample(sample.picture), (rows * patch, columns * patch)).picture for sample in samples]
+        )
 
     def _target(self, example: Example, sample: Sample) -> Tensor:
-        if sample.mask is not None:
-            return sample.mask
-        if self.kind == "single":
-            return torch.tensor(example.classes[0])
-        return torch.zeros(self.classes).index_fill_(0, torch.tensor(example.classes, dtype=torch.int64), 1.0)
+        return self.head.target(example.classes, sample.mask, self.class_count)
 
-    def _looked(self, samples: Sequence[Sample], grid: Grid) -> Float[Tensor, "batch cells"] | None:
+    def _coverage(
+        self, samples: Sequence[Sample], targets: Sequence[Tensor], grid: Grid
+    ) -> Float[Tensor, "batch cells"] | None:
         if self.regions is not None:
-            return torch.stack([region_coverage(sample, grid, self.serving.patch) for sample in samples])
-        if self.serving.boundaries:
-            return torch.stack([class_boundaries(sample.mask, grid) for sample in samples if sample.mask is not None])
-        return None
+            return torch.stack([region_coverage(sample, grid, self.recipe.patch) for sample in samples])
+        if not self.recipe.coverage_from_targets:
+            return None
+        shown = [self.head.coverage(target, grid) for target in targets]
+        return torch.stack([one for one in shown if one is not None])
 
 
 def load_sample(example: Example, regions: Regions | None, reading: Reading) -> Sample:
-    """A picture at the scale that `reading` needs, with its mask and where to look. Raises PictureError."""
+    """Load a picture at the scale that `reading` needs, with its mask and its regions. Raises PictureError."""
     decoded = decode_file(example.path, reading)
     pixels = decoded.image()
     boxes = regions.boxes(example.path) if regions else None
-    where = regions.mask(example.path) if regions else None
+    region_mask = regions.mask(example.path) if regions else None
     return Sample(
         torch.from_numpy(np.array(pixels)).permute(2, 0, 1),
-        None if example.mask is None else _scaled(load_mask(example.mask), pixels.size),
+        None if example.mask is None else _resize_mask(load_mask(example.mask), pixels.size),
         None if boxes is None else torch.from_numpy(boxes * (pixels.width / decoded.size[1])),
-        None if where is None else _scaled(np.asarray(where), pixels.size),
+        None if region_mask is None else _resize_mask(region_mask, pixels.size),
     )
 
 
-def _scaled(mask: np.ndarray[Any, Any], size: tuple[int, int]) -> UInt8[Tensor, "height width"]:
-    """A mask at (width, height)."""
+def grid_of(
+    pictures: UInt8[Tensor, "batch 3 height width"] | Float[Tensor, "batch 3 height width"], patch: int
+) -> Grid:
+    """Return the (rows, columns) of patches that pictures consist of."""
+    return pictures.shape[-2] // patch, pictures.shape[-1] // patch
+
+
+def _draw_amount(amounts: AmountRange, cells: int, rng: np.random.Generator) -> int:
+    return int(rng.integers(Amount.parse(amounts[0]).resolve(cells), Amount.parse(amounts[1]).resolve(cells) + 1))
+
+
+def _resize_mask(mask: np.ndarray[Any, Any], size: tuple[int, int]) -> UInt8[Tensor, "height width"]:
+    """Resize a mask to (width, height)."""
     if mask.shape[::-1] != size:
         mask = np.array(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
     return torch.from_numpy(np.ascontiguousarray(mask))
-
-
-def grid_of(pictures: UInt8[Tensor, "batch 3 height width"], patch: int) -> Grid:
-    """The (rows, columns) of patches that pictures are made of."""
-    return pictures.shape[-2] // patch, pictures.shape[-1] // patch

@@ -1,0 +1,14 @@
+"""How each kind of labels is learnt."""
+
+from __future__ import annotations
+
+from lookwhere_cli.heads.training.base import TrainingHead
+from lookwhere_cli.heads.training.classify import MultiLabelTraining, SingleLabelTraining
+from lookwhere_cli.heads.training.segment import MasksTraining
+
+TRAINING_HEADS: dict[str, TrainingHead] = {
+    "single": SingleLabelTraining(),
+    "multi": MultiLabelTraining(),
+    "masks": MasksTraining(),
+}
+"""By the kind of a labelled set."""

@@ -1,0 +1,36 @@
+"""How the average of a run's weights, which is what is saved, follows the weights.
+
+torch's AveragedModel computes it, and stores the number of updates with it. timm's ModelEmaV3 has an equal warm-up, but
+does not store that number, which a resumed run needs; so the rule of `growing_decay` is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from torch import Tensor
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+Tensors: TypeAlias = "tuple[Tensor, ...] | list[Tensor]"
+AverageRule: TypeAlias = Callable[[Tensors, Tensors, "Tensor | int"], None]
+"""Updates averaged tensors from current ones, given the number of updates so far."""
+
+
+def constant_decay(decay: float) -> AverageRule:
+    """Return the exponential moving average with this decay, 0..1."""
+    rule: AverageRule = get_ema_multi_avg_fn(decay)
+    return rule
+
+
+def growing_decay(decay: float) -> AverageRule:
+    """Return an exponential moving average whose decay grows to `decay`, as (1 + steps) / (10 + steps).
+
+    So it always reaches back over a share of the steps done, and follows runs of few steps as well.
+    """
+
+    def update(averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:
+        done = int(steps)
+        get_ema_multi_avg_fn(min(decay, (1 + done) / (10 + done)))(averaged, current, steps)
+
+    return update

@@ -1,0 +1,176 @@
+"""Fine-tuning as a run: labelled pictures and a model in, a model for their classes out (paper, section on it)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lookwhere_cli.checkpoints.folder import Loaded
+from lookwhere_cli.data.counts import count_classes
+from lookwhere_cli.data.examples import LabelledSet
+from lookwhere_cli.data.regions import Regions
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.heads.training.base import TrainingHead
+from lookwhere_cli.heads.training.registry import TRAINING_HEADS
+from lookwhere_cli.images.peek import displayed_size
+from lookwhere_cli.models.build import Model
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.training.average import AverageRule, growing_decay
+from lookwhere_cli.training.finetune.batches import Batches, BatchRecipe, TrainingBatch
+from lookwhere_cli.training.finetune.criterion import Criterion, LabelCriterion, TeacherCriterion, teacher_of
+from lookwhere_cli.training.finetune.first_queries import PICTURES, start_queries
+from lookwhere_cli.training.finetune.methods import METHODS, TrainingMethod
+from lookwhere_cli.training.finetune.objective import Objective
+from lookwhere_cli.training.finetune.recipe import FineTuning
+from lookwhere_cli.training.finetune.validate import validate
+from lookwhere_cli.training.loop import Epochs, Learner
+from lookwhere_cli.training.optim import FRESH, optimizer_of
+
+MEASURED = 200  # pictures whose sizes give the typical one
+_MAP_HEAD = "selector.head."
+_FRESH = (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.")
+"""Beginnings of the names of weights that fine-tuning starts anew."""
+
+
+@dataclass(frozen=True)
+class FineTuningPlan:
+    """A fine-tuning, for `loop.Run`.
+
+    Attributes:
+        base: the model to start from.
+        config: of the new model; each epoch is scored at its k.
+        labelled: every example has a split.
+        regions: where pictures are worth reading, with the steering "look".
+        teacher: a model whose answers replace the labels.
+    """
+
+    recipe: FineTuning
+    base: Loaded
+    config: Config
+    labelled: LabelledSet
+    regions: Regions | None = None
+    teacher: Loaded | None = None
+
+    history_key = "steps"
+
+    @property
+    def head(self) -> TrainingHead:
+        """The task."""
+        return TRAINING_HEADS[self.labelled.kind]
+
+    @property
+    def method(self) -> TrainingMethod:
+        """The method."""
+        return METHODS[self.recipe.shape.method]
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """All that the result depends on."""
+        return {
+            **self.recipe.as_dict(),
+            "start": self.base.revision,
+            "data": fingerprint(self.labelled),
+            "look": self.regions and self.regions.fingerprint(),
+            "config": json.loads(json.dumps(self.config.to_dict())),
+            "teacher": self.teacher and self.teacher.revision,
+        }
+
+    @property
+    def epochs(self) -> Epochs:
+        """Epochs are scored on the validation pictures."""
+        return Epochs(partial(validate, labelled=self.labelled), self.recipe.patience)
+
+    def batches(self, share: tuple[int, int]) -> Batches:
+        """Return the batches of all epochs. Raises UsageError if processes can't share a batch evenly."""
+        recipe, config, labelled = self.recipe, self.config, self.labelled
+        if recipe.batch % share[1]:
+            raise UsageError(
+                f"--batch-size {recipe.batch} can't be divided evenly among {share[1]} processes; use a multiple of "
+                f"{share[1]}."
+            )
+        batch_recipe = BatchRecipe(
+            config.size,
+            config.thumbnail_size,
+            config.coarse_size,
+            config.patch,
+            recipe.k,
+            recipe.batch,
+            recipe.seed,
+            recipe.augmentation,
+            coverage_from_targets=recipe.steering == "look" and self.head.is_dense,
+            added=recipe.added,
+        )
+        classes = len(labelled.classes)
+        return Batches(self.head, classes, labelled.of("train"), self.regions, batch_recipe, recipe.epochs, share)
+
+    def period(self, batches: Any) -> int:
+        """Return the number of steps in an epoch."""
+        steps: int = batches.per_epoch
+        return steps
+
+    def start_model(self) -> Model:
+        """Return the new model with the weights of `base`."""
+        return self.method.start(self.base.lookwhere, self.config)
+
+    def average_rule(self) -> AverageRule:
+        """Return the moving average with the recipe's decay, reached as the run gets longer."""
+        return growing_decay(self.recipe.average)
+
+    def learner(self, model: Model, device: torch.device) -> Learner:
+        """Return the model's objective and optimiser. Raises UsageError for a teacher that does not fit."""
+        objective = self.method.objective(model, self._criterion(), self.recipe.steering)
+        assert isinstance(objective, nn.Module)
+        objective.to(device)
+        auxiliaries = objective.auxiliaries
+        # A map that is trained towards regions is a new one, so its head learns at the rate of fresh weights.
+        fresh = (*_FRESH, _MAP_HEAD) if self.recipe.steering == "look" else _FRESH
+        optimizer = optimizer_of(model, self.recipe.rates, fresh, auxiliaries)
+        parts = {"model": model, "auxiliaries": nn.Module() if auxiliaries is None else auxiliaries}
+        return Learner(objective, parts, optimizer, after_step=objective.after_step)
+
+    def begin(
+        self,
+        learner: Learner,
+        first: Callable[[int], Iterator[TrainingBatch]],
+        sum_over_processes: Callable[[Tensor], Tensor],
+    ) -> None:
+        """Set the queries of pruning modules from training pictures, if each module has a single one.
+
+        Modules of dense tasks have a query for each cell, which stay as they were drawn.
+        """
+        objective = learner.module
+        if isinstance(objective, Objective) and objective.has_single_queries:
+            start_queries(objective, first(math.ceil(PICTURES / self.recipe.batch)), sum_over_processes)
+
+    def _criterion(self) -> Criterion:
+        if self.teacher is not None:
+            return TeacherCriterion(self.head, teacher_of(self.teacher, self.config))
+        return LabelCriterion(self.head, class_weights(self.labelled, self.recipe.balance))
+
+
+def class_weights(labelled: LabelledSet, balance: float) -> Tensor:
+    """Return a weight for each class, float32, from how often it occurs in the training examples."""
+    counts, examples = count_classes(labelled, "train"), len(labelled.of("train"))
+    return TRAINING_HEADS[labelled.kind].weigh_classes(counts, examples, balance)
+
+
+def fingerprint(labelled: LabelledSet) -> str:
+    """Return a hash of all paths, labels and splits; checkpoints store it, so it must never change."""
+    examples = "\0".join(str(replace(example, group=None)) for example in labelled.examples)
+    return hashlib.sha256(f"{labelled.classes} {examples}".encode(errors="surrogateescape")).hexdigest()
+
+
+def typical_size(labelled: LabelledSet) -> tuple[int, int]:
+    """Return the median (height, width) of the training pictures as displayed, from the first ones."""
+    sizes = [displayed_size(example.path) for example in labelled.of("train")[:MEASURED]]
+    height, width = np.median(np.array(sizes), axis=0)
+    return int(height), int(width)

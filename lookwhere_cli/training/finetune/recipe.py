@@ -1,0 +1,45 @@
+"""The recipe of a fine-tuning run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from lookwhere_cli.amounts import plain_number
+from lookwhere_cli.training.augment import Augmentation
+from lookwhere_cli.training.finetune.batches import AmountRange
+from lookwhere_cli.training.finetune.shape import Shape
+from lookwhere_cli.training.finetune.steering import Steering
+from lookwhere_cli.training.optim import Rates
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """All settings of a fine-tuning; training.json holds them, and a resumed run must have the same."""
+
+    epochs: int = 30
+    batch: int = 32
+    """Pictures in a step, over all processes."""
+    k: AmountRange = (0.25, 0.5)
+    """Cells that are read, drawn evenly for each step."""
+    added: AmountRange | None = None
+    """Cells that a second look adds, drawn evenly; None for no second look."""
+    shape: Shape = field(default_factory=Shape)
+    steering: Steering = "frozen"
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    rates: Rates = field(default_factory=lambda: Rates(peak=3e-4, layer_decay=0.75))
+    balance: float = 0.5
+    """Weight of rare classes: (median frequency / their own) ^ balance; 0 weighs all alike."""
+    average: float = 0.99
+    """Decay of the weights' moving average, which is what is scored and saved."""
+    patience: int = 0
+    """Epochs without a better score after which the run ends; 0 for never."""
+    precision: str = "no"
+    """accelerate's mixed precision: no, bf16."""
+    seed: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values, as JSON returns them."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=plain_number))
+        return plain
