@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from lookwhere_cli.amounts import ALL_CELLS, MacsShare, PruneAmount
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.images.frame import grid_for
+from lookwhere_cli.models.cascade.shapes import check_growth
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.sizes import check_multiple_of_patch
@@ -139,8 +140,6 @@ class CascadeMethod:
 
     def configure(self, config: Config, base: Config, shape: Shape, head: TrainingHead) -> Config:
         """Remove the selector, and set the grids of the exits; the last one reads the model's own grid."""
-        from lookwhere_cli.models.cascade.shapes import check_growth
-
         if not head.has_one_label or config.pool != "cls":
             raise UsageError(
                 "--method dvt stops at the exit that is confident of one class; it needs one label per picture, and "
