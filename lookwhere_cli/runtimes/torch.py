@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,8 @@ from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.pruning.cropr import record_survivors
 from lookwhere_cli.runtimes.base import CellTokens, Pixels, Runtime
+
+M = TypeVar("M", bound=LookWhere | DVT)
 
 
 class Device:
@@ -56,11 +58,11 @@ class Device:
             torch.accelerator.synchronize(self.device)
 
 
-class TorchRuntime:
-    """A model with a selector and an extractor, or a full ViT."""
+class _TorchModel(Generic[M]):
+    """What the runtimes of torch have in common."""
 
-    def __init__(self, model: LookWhere, device: torch.device, dtype: torch.dtype) -> None:
-        self.model = model
+    def __init__(self, model: M, device: torch.device, dtype: torch.dtype) -> None:
+        self.model: M = model
         self._device = Device(model.config, device, dtype)
         self._is_warm = False
 
@@ -78,6 +80,14 @@ class TorchRuntime:
     def dtype(self) -> str:
         """The type of weights and activations."""
         return str(self._device.dtype).removeprefix("torch.")
+
+    def synchronise(self) -> None:
+        """Wait for the device."""
+        self._device.synchronise()
+
+
+class TorchRuntime(_TorchModel[LookWhere]):
+    """A model with a selector and an extractor, or a full ViT."""
 
     @torch.inference_mode()
     def select(self, thumbnails: Pixels, grid: Grid) -> Selection[NDArray[Any]]:
@@ -126,10 +136,6 @@ class TorchRuntime:
         self.synchronise()
         self._is_warm = True
 
-    def synchronise(self) -> None:
-        """Wait for the device."""
-        self._device.synchronise()
-
 
 class LookMemory(NamedTuple):
     """What earlier looks stored, on the device."""
@@ -174,27 +180,8 @@ class GridState(NamedTuple):
         return GridState(self.state.at(torch.from_numpy(places).to(self.state.pictures.device)))
 
 
-class TorchGridRuntime:
+class TorchGridRuntime(_TorchModel[DVT]):
     """A cascade over growing grids (DVT)."""
-
-    def __init__(self, model: DVT, device: torch.device, dtype: torch.dtype) -> None:
-        self.model = model
-        self._device = Device(model.config, device, dtype)
-
-    @property
-    def config(self) -> Config:
-        """The model's config."""
-        return self.model.config
-
-    @property
-    def device(self) -> str:
-        """Where the model is computed."""
-        return str(self._device.device)
-
-    @property
-    def dtype(self) -> str:
-        """The type of weights and activations."""
-        return str(self._device.dtype).removeprefix("torch.")
 
     @torch.inference_mode()
     def begin(self, pictures: Pixels, grids: Sequence[Grid]) -> GridState:
@@ -207,16 +194,13 @@ class TorchGridRuntime:
         logits, after = self.model.exits[number](state.state)
         return _array(logits), GridState(after)
 
-    def synchronise(self) -> None:
-        """Wait for the device."""
-        self._device.synchronise()
-
 
 def runtime_of(model: LookWhere | DVT, device: torch.device, dtype: torch.dtype) -> Runtime:
     """Make the runtime of a model that lies on this device in this dtype."""
     if isinstance(model, LookWhere):
         kind = TorchRuntime if model.second_look is None else TorchLookRuntime
         return kind(model, device, dtype)
+    # A cascade has exits instead of a selector, and only GridsStrategy uses them.
     return TorchGridRuntime(model, device, dtype)  # type: ignore[return-value]
 
 
