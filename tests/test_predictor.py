@@ -11,6 +11,7 @@ from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Coarse
+from lookwhere_cli.reader import PictureReader
 from lookwhere_cli.strategies.base import Batch, coarse_of
 from lookwhere_cli.strategies.fixed import FixedStrategy
 from tests.models.small import LABELLED, SMALL, normalised, small
@@ -111,8 +112,30 @@ def test_counts_and_shares(model_folder, files):
 
 
 def test_k_of_all_cells_is_the_plain_vit(model_folder, files):
-    row = load(str(model_folder), k=1.0).classify(files[0])
-    assert row.k == 35 and row.macs > row.macs_full * 0.5
+    """All cells, best first, give what the extractor gives on the whole grid, row by row."""
+    predictor = load(str(model_folder), k=1.0)
+    model, reader = load_model(str(model_folder), "cpu").model, predictor.pipeline.reader
+    view, row = reader.open(files[0]), predictor.classify(files[0])
+    cells = torch.arange(35)
+    with torch.inference_mode():
+        prefix_tokens = model.select(normalised(reader.thumbnail(view)), (5, 7)).prefix_tokens
+        cls = model.extract(Chosen(normalised(view.patches(cells.numpy())), cells[None], (5, 7), prefix_tokens))
+        expected = model.logits(cls).softmax(-1)[0]
+    assert row.k == 35 and row.cells != tuple(divmod(cell, 7) for cell in range(35))
+    assert {label.index: label.probability for label in row.labels} == pytest.approx(dict(enumerate(expected.tolist())))
+    assert row.macs > row.macs_full * 0.5  # the last block computes only CLS
+
+
+def test_a_rows_seconds_hold_what_opening_its_picture_took(predictor, files, monkeypatch):
+    prepare = PictureReader.prepare
+
+    def slow(reader, picture, reserve):
+        opened = prepare(reader, picture, reserve)
+        return opened._replace(seconds=opened.seconds + 100 * (1 + files.index(picture)))
+
+    monkeypatch.setattr(PictureReader, "prepare", slow)
+    for number, row in enumerate(predictor.classify(files), 1):
+        assert 100 * number < row.seconds < 100 * number + 50
 
 
 def test_a_larger_size_gives_a_finer_grid(model_folder, files):
