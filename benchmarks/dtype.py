@@ -1,8 +1,8 @@
-"""What a smaller dtype costs a model: top-1, and how often its label and its cells are those of float32.
+"""Compare a model in a smaller dtype with float32: top-1, share of equal labels, share of common cells.
 
     python benchmarks/dtype.py weights/lookwhere-tiny-in1k DATA bfloat16
 
-DATA is as benchmarks/accuracy.py has it.
+DATA is a folder of labelled sets, as for benchmarks/accuracy.py.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from accuracy import labelled
+from accuracy import read_labels
 
 from lookwhere_cli import load
 
 
 def main() -> None:
-    """Measure and print."""
+    """Print the comparison."""
     model, data, dtype = sys.argv[1:]
-    pairs = [pair for file in sorted(Path(data).glob("*/labels.csv")) for pair in labelled(file.parent)]
+    pairs = [pair for file in sorted(Path(data).glob("*/labels.csv")) for pair in read_labels(file.parent)]
     paths = [path for path, label in pairs if label >= 0]
-    full, small = (list(load(model, dtype=name).classify(paths)) for name in ("float32", dtype))
-    for name, rows in (("float32", full), (dtype, small)):
-        right = sum(row.labels[0].index == label for row, (_, label) in zip(rows, pairs, strict=True))
-        print(f"{name}: top-1 {right / len(pairs):.1%} of {len(pairs)}")
-    same = sum(one.labels[0].index == other.labels[0].index for one, other in zip(full, small, strict=True))
-    shared = sum(len({*one.cells} & {*other.cells}) / one.k for one, other in zip(full, small, strict=True))
-    print(f"same label {same / len(pairs):.1%}, cells in common {shared / len(pairs):.1%}")
+    reference, reduced = (list(load(model, dtype=name).classify(paths)) for name in ("float32", dtype))
+    for name, rows in (("float32", reference), (dtype, reduced)):
+        correct = sum(row.labels[0].index == label for row, (_, label) in zip(rows, pairs, strict=True))
+        print(f"{name}: top-1 {correct / len(pairs):.1%} of {len(pairs)}")
+    equal = sum(one.labels[0].index == other.labels[0].index for one, other in zip(reference, reduced, strict=True))
+    common = sum(len({*one.cells} & {*other.cells}) / one.k for one, other in zip(reference, reduced, strict=True))
+    print(f"equal labels {equal / len(pairs):.1%}, common cells {common / len(pairs):.1%}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How fast should a ViT drop its tokens, and what are queries worth that were set, not learnt?
+"""Measure pruning schedules before any training, with random scores and with the initial queries of `train`.
 
     python benchmarks/first_queries.py MODEL DATA --prune 50%
 
-MODEL is a full ViT, DATA labelled pictures as for `lookwhere train`, with a split. Nothing is trained. For the share
-of the blocks' MACs tokens are dropped in so many of the first modules (11: in all that a ViT of 12 blocks has), by
-chance and by the queries with which `lookwhere train --method cropr` starts.
+MODEL is a full ViT; DATA is labelled pictures with a split, as for `lookwhere train`. Nothing is trained. The share of
+the blocks' MACs is met by dropping tokens in the first 1, 2, 3, 5 or 11 modules (11 are all modules of a ViT with 12
+blocks): at random, and by the queries that `lookwhere train --method cropr` starts from.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ from lookwhere_cli.training.finetune.shape import Shape
 from lookwhere_cli.training.finetune.validate import validate
 from lookwhere_cli.training.loop import Run
 
-FALLS = (1, 2, 3, 5, 11)
+MODULES = (1, 2, 3, 5, 11)
+"""Numbers of modules that drop tokens."""
 
 
-def started(name: str, labelled: LabelledSet, share: MacsShare) -> LookWhere:
-    """The full ViT with pruning modules that were set and not trained."""
+def with_initial_queries(name: str, labelled: LabelledSet, share: MacsShare) -> LookWhere:
+    """Return the full ViT with pruning modules whose queries are initialised, but not trained."""
     base = load_model(name, device="cpu")
     if labelled.kind == "masks" or base.config.labels != labelled.classes:
-        raise SystemExit("The pictures must have labels, and those of the model, in its order; see --classes.")
+        raise SystemExit("DATA must have the model's labels, in the same order; see --classes.")
     shape = Shape(method="cropr", prune=share)
     config = config_for(base.config, shape, labelled.kind, labelled.classes, typical_size(labelled))
     with tempfile.TemporaryDirectory() as out:
@@ -49,34 +50,34 @@ def started(name: str, labelled: LabelledSet, share: MacsShare) -> LookWhere:
     return run.model.eval()
 
 
-def rows(model: LookWhere, labelled: LabelledSet, share: MacsShare) -> Iterator[list[str]]:
-    """For each way to fall: the score by chance, and by the queries."""
-    own, config = model.extractor.cropr, model.config
-    schedule.ENOUGH = 0.0  # however little that leaves
-    for steps in FALLS:
+def table_rows(model: LookWhere, labelled: LabelledSet, share: MacsShare) -> Iterator[list[str]]:
+    """Yield a row for each number of modules: the score with random pruning, and with the initial queries."""
+    with_queries, config = model.extractor.cropr, model.config
+    schedule.ENOUGH = 0.0  # do not drop faster if few tokens remain
+    for steps in MODULES:
         schedule.STEPS = steps
         schedule.remaining_counts.cache_clear()
         scores = []
-        for cropr in (random_cropr(config, Pruning(share), seed=0), own):
+        for cropr in (random_cropr(config, Pruning(share), seed=0), with_queries):
             model.extractor.cropr = cropr
             scores.append(next(iter(validate(model, labelled).values())))
         yield [str(steps), *map(percent, scores)]
 
 
 def main() -> None:
-    """Measure and print."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
     parser.add_argument("--classes", type=Path)
     parser.add_argument("--prune", default="50%")
-    told = parser.parse_args()
-    labelled = read_examples(told.data, classes=told.classes)
-    share = parse_prune(told.prune, "--prune")
+    arguments = parser.parse_args()
+    labelled = read_examples(arguments.data, classes=arguments.classes)
+    share = parse_prune(arguments.prune, "--prune")
     if not isinstance(share, MacsShare):
         raise SystemExit("--prune takes a share here, such as 50%.")
-    lines = list(rows(started(told.model, labelled, share), labelled, share))
-    print("\n".join(markdown_table(["modules", "by chance", "by first queries"], lines, text_columns=1)))
+    lines = list(table_rows(with_initial_queries(arguments.model, labelled, share), labelled, share))
+    print("\n".join(markdown_table(["modules that drop", "at random", "by initial queries"], lines, text_columns=1)))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Pictures that training takes in a second: LookWhere at some k against the full ViT, step by step in turn.
+"""Measure the throughput of training: LookWhere at some k against the full ViT, with alternating steps.
 
     python benchmarks/throughput.py DATA --patches 25% --steps 10
 
-DATA is anything that `lookwhere train` takes as it is, without further options. Reading the pictures is left out.
+DATA is anything that `lookwhere train` accepts without further options. The time to read pictures is not included.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from lookwhere_cli.training.finetune.recipe import FineTuning
 from lookwhere_cli.training.finetune.shape import Method, Shape
 from lookwhere_cli.training.loop import Run
 
-WARM_UP = 2
+WARM_UP = 2  # steps that are not measured
 
 
-def steps_of(method: Method, labelled: LabelledSet, arguments: argparse.Namespace, out: Path) -> Iterator[float]:
-    """The seconds of each step of a run."""
+def step_seconds(method: Method, labelled: LabelledSet, arguments: argparse.Namespace, out: Path) -> Iterator[float]:
+    """Yield the seconds of each step of a run."""
     base = load_model(arguments.model, device="cpu")
     shape = Shape(method, size=arguments.size)
     k = (1.0, 1.0) if method == "full" else parse_range(arguments.patches)
@@ -41,7 +41,7 @@ def steps_of(method: Method, labelled: LabelledSet, arguments: argparse.Namespac
 
 
 def main() -> None:
-    """Measure and print."""
+    """Print pictures per second, and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--model", default=DEFAULT_CLASSIFIER)
@@ -53,14 +53,14 @@ def main() -> None:
     labelled = split_examples(read_examples(arguments.data))
     with tempfile.TemporaryDirectory() as scratch:
         pairs = zip(
-            steps_of("lookwhere", labelled, arguments, Path(scratch)),
-            steps_of("full", labelled, arguments, Path(scratch)),
+            step_seconds("lookwhere", labelled, arguments, Path(scratch)),
+            step_seconds("full", labelled, arguments, Path(scratch)),
             strict=False,
         )
-        taken = [pair for pair, _ in zip(pairs, range(WARM_UP + arguments.steps), strict=False)][WARM_UP:]
-    ours, full = (median(seconds) for seconds in zip(*taken, strict=True))
-    print(f"lookwhere {arguments.batch_size / ours:.1f} images/s, full {arguments.batch_size / full:.1f} images/s")
-    print(f"ratio {full / ours:.2f}")
+        measured = [pair for pair, _ in zip(pairs, range(WARM_UP + arguments.steps), strict=False)][WARM_UP:]
+    lookwhere, full = (median(seconds) for seconds in zip(*measured, strict=True))
+    print(f"lookwhere {arguments.batch_size / lookwhere:.1f} images/s, full {arguments.batch_size / full:.1f} images/s")
+    print(f"ratio {full / lookwhere:.2f}")
 
 
 if __name__ == "__main__":
