@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from lookwhere_cli.errors import ModelError
+from lookwhere_cli.errors import ModelError, PictureError
 from lookwhere_cli.heads.base import Head
 from lookwhere_cli.images.view import Picture, View
 from lookwhere_cli.models.chosen import Grid
@@ -67,8 +67,23 @@ class Pipeline:
         finish: Callable[[S], Sequence[T]],
         fail: Callable[[Picture, str], T],
     ) -> Generator[T, None, None]:
-        """Yield a result for each picture, in order; see `stream.Work` for the functions."""
-        return stream(pictures, Work(self.reader.prepare, begin, finish, fail, self.largest_batch), self.options)
+        """Yield a result for each picture, in order; see `stream.Work` for the functions.
+
+        If the pixels of a picture can't be read, the others of its batch are begun again one by one.
+        """
+
+        def finish_all(begun: tuple[Batch, S]) -> Sequence[T]:
+            batch, state = begun
+            try:
+                return finish(state)
+            except PictureError as error:
+                if len(batch.pictures) == 1:
+                    return [fail(batch.pictures[0].view.path, str(error))]
+                alone = (batch.at([place]) for place in range(len(batch.pictures)))
+                return [result for one in alone for result in finish_all((one, begin(one)))]
+
+        work = Work(self.reader.prepare, lambda batch: (batch, begin(batch)), finish_all, fail, self.largest_batch)
+        return stream(pictures, work, self.options)
 
     def refusal(self, what: str) -> ModelError:
         """Return the error for something that the strategy can't do: "features", "an explanation"."""

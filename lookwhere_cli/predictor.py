@@ -12,7 +12,6 @@ from typing import NamedTuple, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from lookwhere_cli.errors import PictureError
 from lookwhere_cli.explain import Explanation, explain
 from lookwhere_cli.features import compute_features
 from lookwhere_cli.heads.features import Features
@@ -90,17 +89,7 @@ class Predictor:
         return Begun(selected, patches, time.perf_counter() - started)
 
     def _finish(self, cutter: Cutter, begun: Begun) -> list[Answer]:
-        """Run the extractor; if a picture's pixels can't be read, answer the others one by one."""
-        try:
-            return self._extract(cutter, begun)
-        except PictureError as error:
-            pictures = begun.selected.batch.pictures
-            if len(pictures) == 1:
-                return [_failed(pictures[0].view.path, str(error))]
-            alone = (begun.selected.batch.at([place]) for place in range(len(pictures)))
-            return [answer for batch in alone for answer in self._finish(cutter, self._begin(cutter, batch))]
-
-    def _extract(self, cutter: Cutter, begun: Begun) -> list[Answer]:
+        """Run the extractor, and write the rows."""
         started = time.perf_counter()
         pictures = begun.selected.batch.pictures
         outcome = self.pipeline.strategy.answer(

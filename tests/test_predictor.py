@@ -8,7 +8,7 @@ from PIL import Image
 from lookwhere_cli import load
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.resolve import load_model
-from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.errors import ModelError, PictureError, UsageError
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.reader import PictureReader
@@ -257,3 +257,26 @@ def test_half_precision_runs(model_folder, files, dtype):
 def test_the_displayed_picture_is_the_whole_one_at_full_resolution(model_folder, files):
     cropped = load(str(model_folder), mode="crop")
     assert np.array_equal(cropped.pipeline.reader.displayed(files[0], 40, 60), np.asarray(Image.open(files[0])))
+
+
+class Unreadable:
+    """A source whose thumbnail can be read, and no cell of it."""
+
+    size, path = (40, 60), "torn.tif"
+
+    def read(self, box, height, width):
+        if box[2] - box[0] < 60:
+            raise PictureError("'torn.tif' is damaged or cut short.")
+        return np.zeros((height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_picture_whose_cells_can_not_be_read_fails_alone(model_folder, files, workers):
+    predictor = load(str(model_folder), workers=workers)
+    pictures = [files[0], Unreadable(), *files[1:]]
+    rows = list(predictor.classify(pictures))
+    assert [(row.path, row.error) for row in rows if row.error] == [("torn.tif", "'torn.tif' is damaged or cut short.")]
+    assert told(rows[:1] + rows[2:]) == told(predictor.classify(files))
+    features = list(predictor.features(pictures))
+    assert [one.row.path for one in features if one.row.error] == ["torn.tif"]
+    assert [one.cls is None for one in features] == [bool(one.row.error) for one in features]
