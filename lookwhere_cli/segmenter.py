@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lookwhere_cli.errors import UsageError
+from lookwhere_cli.heads.segment import check_not_cropped
 from lookwhere_cli.images.view import Picture, View
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.predictor import Predictor
@@ -31,8 +31,7 @@ class Segmenter:
     def __init__(self, predictor: Predictor) -> None:
         """Raises ModelError for a model of another task, UsageError for a predictor that crops."""
         predictor.pipeline.head.check("segment", predictor.info.name)
-        if predictor.pipeline.reader.reading.mode == "crop":
-            raise UsageError("A mode of 'crop' leaves pixels without a class; read the picture whole, or stretch it.")
+        check_not_cropped(predictor.pipeline.reader.reading.mode)
         self.predictor, self.labels = predictor, predictor.config.labels
 
     def segment(self, pictures: Iterable[Picture]) -> Iterator[Segmented]:

@@ -15,9 +15,9 @@ PACKAGE = Path(__file__).parents[1] / "lookwhere_cli"
 # A room may import those of the lines above its own.
 LEVELS = (
     {"amounts", "errors", "machine", "probabilities", "text"},
-    {"budget", "extras", "options", "sizes"},
+    {"budget", "extras", "options", "sizes", "torchvision_stub"},
     {"images", "output"},
-    {"macs", "models"},
+    {"macs", "metrics", "models"},
     {"checkpoints", "reader", "runtimes", "show"},
     {"heads"},
     {"strategies"},
@@ -27,7 +27,7 @@ LEVELS = (
     {"predictor"},
     {"loading", "segmenter"},
     {"data"},
-    {"metrics"},
+    {"scoring"},
     {"training"},
     {"evaluation"},
     {"bench"},

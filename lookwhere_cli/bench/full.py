@@ -13,9 +13,9 @@ from lookwhere_cli.models.config import Config
 
 
 def full_vit(config: Config, grid: Grid) -> Any:
-    """Timm's VisionTransformer for pictures of `grid` (rows, columns) patches: every token in every block, the head.
+    """Make timm's VisionTransformer for pictures of `grid` (rows, columns) patches, frozen, in evaluation mode.
 
-    Frozen, in evaluation mode; its forward takes (batch, 3, rows * patch, columns * patch).
+    All tokens go through all blocks. Its forward takes (batch, 3, rows * patch, columns * patch) and returns logits.
     """
     timm = import_timm()
     shape: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The machine that figures were taken on."""
+"""The machine that measurements were taken on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ from pathlib import Path
 
 from lookwhere_cli.machine import usable_cpus
 
-_CPU_INFO = Path("/proc/cpuinfo")
 
-
-def describe(device: str) -> dict[str, str | int]:
-    """Processor, cores that we may use, versions, threads and device, under names that read well in a table."""
+def describe_machine(device: str) -> dict[str, str | int]:
+    """Return processor, usable CPUs, versions, threads and device, under names for a table."""
     import torch
 
     return {
@@ -26,12 +24,13 @@ def describe(device: str) -> dict[str, str | int]:
 
 
 def _processor() -> str:
-    if _CPU_INFO.is_file():
-        for line in _CPU_INFO.read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
+    """Return the processor's name. Linux tells it only in a file that neither platform nor psutil reads."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, "") or platform.processor() or platform.machine()
 
 
 def _device(name: str) -> str:

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.bench.full import full_vit
-from lookwhere_cli.bench.record import Limit, Record
-from lookwhere_cli.bench.settings import Settings
+from lookwhere_cli.bench.measurement import Limit, Measurement
+from lookwhere_cli.bench.settings import BenchSettings
 from lookwhere_cli.bench.timing import alternate
 from lookwhere_cli.checkpoints.placement import device_named
 from lookwhere_cli.checkpoints.published.lookwhere import DINOV2
@@ -24,15 +24,15 @@ from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread_torch import spread_tensor
 
 HIGH, HIGH_SHARE = 384, Amount.share(0.25)  # pixels, and the share of the cells that is read there
-MANY = 8  # pictures at a time of the published layout
+MANY = 8  # pictures in a batch of the published layout
 AT_518 = {0.1: 9.3}
 AT_994 = {0.1: 18.0, 0.05: 31.0, 0.02: 57.0}
 DENSE = Limit("at most", 1.1)
 
 
 @dataclass(frozen=True)
-class Contest:
-    """A model on square pictures of `size` pixels, `batch` at a time, against the full ViT on the same."""
+class BenchCase:
+    """A model on square pictures of `size` x `size` pixels, `batch` at a time, and the full ViT on the same."""
 
     subject: str
     name: str
@@ -53,72 +53,72 @@ class Contest:
         return grid_for(*self.grid, config.thumbnail_size, config.patch)
 
     def label(self, detail: str) -> str:
-        """What a record of this contest is called."""
+        """Name a measurement of this case."""
         many = f", {self.batch} pictures" if self.batch > 1 else ""
         return f"{self.name}, {self.size} px{many}, {detail}"
 
 
-def model(settings: Settings) -> Iterator[Record]:
-    """The model as it is used by default, and at a higher resolution; alone and in batches."""
+def model(settings: BenchSettings) -> Iterator[Measurement]:
+    """Measure the model at its own resolution and at a higher one, with one picture and with batches."""
     loaded = load_model(settings.model, settings.device)
     config = loaded.config
     for batch in (1, 16):
         for size, k in ((config.size, config.k), (HIGH, HIGH_SHARE)):
-            contest = Contest("model", loaded.name, loaded.lookwhere, size, batch)
-            yield from image_level(contest, {k: None}, settings.rounds)
+            case = BenchCase("model", loaded.name, loaded.lookwhere, size, batch)
+            yield from image_level(case, {k: None}, settings.rounds)
 
 
-def published(settings: Settings) -> Iterator[Record]:
-    """The published ViT-B/14 layout with random weights, at 518 and 994 pixels; dense beside image level.
+def published(settings: BenchSettings) -> Iterator[Measurement]:
+    """Measure the published ViT-B/14 layout with random weights, at 518 and 994 pixels, and dense output.
 
-    At 518 pixels also several pictures at a time: the few tokens of a single one hardly repay fetching the weights.
+    At 518 pixels also in batches: for the few tokens of a single picture, fetching the weights costs as much as using
+    them.
     """
     vit_b = LookWhere(DINOV2).eval().requires_grad_(False).to(device_named(settings.device))
     for size, batch, least in ((518, 1, AT_518), (518, MANY, AT_518), (994, 1, AT_994)):
-        contest = Contest("published", "ViT-B/14", vit_b, size, batch)
+        case = BenchCase("published", "ViT-B/14", vit_b, size, batch)
         limits: dict[Amount, Limit | None] = {
             Amount.share(share): Limit("at least", bound) for share, bound in least.items()
         }
-        yield from image_level(contest, limits, settings.rounds)
-    yield dense(Contest("published", "ViT-B/14", vit_b, 994), 0.1, settings.rounds)
+        yield from image_level(case, limits, settings.rounds)
+    yield dense(BenchCase("published", "ViT-B/14", vit_b, 994), 0.1, settings.rounds)
 
 
 @torch.inference_mode()
-def image_level(contest: Contest, limits: Mapping[Amount, Limit | None], rounds: int) -> Iterator[Record]:
-    """The full ViT's time, then ours for each k (a count or a share of the cells) with how many times less it is."""
-    config, grid = contest.model.config, contest.grid
-    vit = full_vit(config, grid).to(_device(contest))
-    pictures = torch.randn(contest.batch, 3, contest.size, contest.size, device=_device(contest))
+def image_level(case: BenchCase, limits: Mapping[Amount, Limit | None], rounds: int) -> Iterator[Measurement]:
+    """Measure the full ViT, then the model for each k, against the full ViT. limits: of the ratio, by k."""
+    config, grid = case.model.config, case.grid
+    vit = full_vit(config, grid).to(_device(case))
+    pictures = torch.randn(case.batch, 3, case.size, case.size, device=_device(case))
     runs: dict[str, Callable[[], object]] = {"full": lambda: vit(pictures).cpu()}
     counts = {k: k.resolve(grid[0] * grid[1]) for k in limits}
-    runs |= {str(k): classifying(contest, count) for k, count in counts.items()}
+    runs |= {str(k): classifying(case, count) for k, count in counts.items()}
     seconds = alternate(runs, rounds)
-    whole = contest.label("the full ViT")
-    yield Record(contest.subject, whole, 1000 * seconds["full"], "ms")
-    full = passes.count_full(config, grid)
+    whole, full = case.label("the full ViT"), passes.count_full(config, grid)
+    yield Measurement(case.subject, whole, 1000 * seconds["full"], "ms")
     for k, count in counts.items():
-        yield Record(
-            contest.subject,
-            contest.label(f"k = {count} ({count / (grid[0] * grid[1]):.0%})"),
+        yield Measurement(
+            case.subject,
+            case.label(f"k = {count} ({count / (grid[0] * grid[1]):.0%})"),
             1000 * seconds[str(k)],
             "ms",
             against=whole,
             ratio=seconds["full"] / seconds[str(k)],
-            macs_ratio=full / passes.count_image(config, grid, contest.thumbnail_grid, count).total,
+            macs_ratio=full / passes.count_image(config, grid, case.thumbnail_grid, count).total,
             limit=limits[k],
         )
 
 
 @torch.inference_mode()
-def dense(contest: Contest, share: float, rounds: int) -> Record:
-    """Tokens for all cells, spread from the chosen ones, against the image level: how many times as long."""
-    config, grid = contest.model.config, contest.grid
+def dense(case: BenchCase, share: float, rounds: int) -> Measurement:
+    """Measure tokens for all cells, spread from the chosen ones, against one token for the picture."""
+    config, grid = case.model.config, case.grid
     count = Amount.share(share).resolve(grid[0] * grid[1])
-    seconds = alternate({"image": classifying(contest, count), "dense": spreading(contest, count)}, rounds)
-    arguments = (config, grid, contest.thumbnail_grid, count)
-    return Record(
-        contest.subject,
-        contest.label(f"k = {count} ({share:.0%}), dense"),
+    seconds = alternate({"image": classifying(case, count), "dense": spreading(case, count)}, rounds)
+    arguments = (config, grid, case.thumbnail_grid, count)
+    return Measurement(
+        case.subject,
+        case.label(f"k = {count} ({share:.0%}), dense"),
         1000 * seconds["dense"],
         "ms",
         against="image level",
@@ -128,9 +128,9 @@ def dense(contest: Contest, share: float, rounds: int) -> Record:
     )
 
 
-def classifying(contest: Contest, count: int) -> Callable[[], Tensor]:
-    """An image-level pass, from thumbnails and cut patches (random ones) to logits, to be called again and again."""
-    model, grid, (thumbnails, patches) = contest.model, contest.grid, _inputs(contest, count)
+def classifying(case: BenchCase, count: int) -> Callable[[], Tensor]:
+    """Return a function that computes logits from random thumbnails and patches."""
+    model, grid, (thumbnails, patches) = case.model, case.grid, _inputs(case, count)
 
     def run() -> Tensor:
         selection = model.select(thumbnails, grid)
@@ -140,9 +140,9 @@ def classifying(contest: Contest, count: int) -> Callable[[], Tensor]:
     return run
 
 
-def spreading(contest: Contest, count: int) -> Callable[[], Tensor]:
-    """A dense pass, from thumbnails and cut patches (random ones) to a token for every cell."""
-    model, grid, (thumbnails, patches) = contest.model, contest.grid, _inputs(contest, count)
+def spreading(case: BenchCase, count: int) -> Callable[[], Tensor]:
+    """Return a function that computes a token for every cell from random thumbnails and patches."""
+    model, grid, (thumbnails, patches) = case.model, case.grid, _inputs(case, count)
 
     def run() -> Tensor:
         selection = model.select(thumbnails, grid)
@@ -152,11 +152,11 @@ def spreading(contest: Contest, count: int) -> Callable[[], Tensor]:
     return run
 
 
-def _inputs(contest: Contest, count: int) -> tuple[Tensor, Tensor]:
-    (rows, columns), patch = contest.thumbnail_grid, contest.model.config.patch
-    thumbnails = torch.randn(contest.batch, 3, rows * patch, columns * patch, device=_device(contest))
-    return thumbnails, torch.randn(contest.batch, count, 3, patch, patch, device=_device(contest))
+def _inputs(case: BenchCase, count: int) -> tuple[Tensor, Tensor]:
+    (rows, columns), patch = case.thumbnail_grid, case.model.config.patch
+    thumbnails = torch.randn(case.batch, 3, rows * patch, columns * patch, device=_device(case))
+    return thumbnails, torch.randn(case.batch, count, 3, patch, patch, device=_device(case))
 
 
-def _device(contest: Contest) -> torch.device:
-    return contest.model.extractor.cls_token.device
+def _device(case: BenchCase) -> torch.device:
+    return case.model.extractor.cls_token.device

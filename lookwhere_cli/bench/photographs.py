@@ -12,19 +12,19 @@ from PIL import Image
 from lookwhere_cli.errors import UsageError
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
-SHAPES = ((500, 375), (375, 500), (500, 333), (500, 375), (480, 360))  # (width, height), as they come from the web
+SHAPES = ((500, 375), (375, 500), (500, 333), (500, 375), (480, 360))  # (width, height), usual on the web
 LEAST_SHARE = 0.4  # of an example's side, in a photograph cut from it
 
 
-def examples() -> list[Path]:
-    """The photographs that come with the source tree. Raises UsageError where it is not at hand."""
-    found = sorted(path for path in EXAMPLES.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    if not found:
-        raise UsageError(f"There are no examples in {str(EXAMPLES)!r} to measure with; name photographs: --photos DIR.")
-    return found
+def example_photographs() -> list[Path]:
+    """Return the photographs in the source tree. Raises UsageError if there are none, as in an installed package."""
+    paths = sorted(path for path in EXAMPLES.glob("*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
+    if not paths:
+        raise UsageError(f"{str(EXAMPLES)!r} has no photographs to measure with; give some with --photos DIR.")
+    return paths
 
 
-def made(sources: Sequence[Path], count: int, folder: Path, seed: int = 0) -> list[Path]:
+def make_photographs(sources: Sequence[Path], count: int, folder: Path, seed: int = 0) -> list[Path]:
     """Write `count` JPEGs of about 500 x 375 pixels into the folder, random pieces of the sources."""
     random, paths = Random(seed), []
     for number, source in enumerate(islice(cycle(sources), count)):

@@ -1,4 +1,4 @@
-"""What all subjects are told."""
+"""What all subjects are measured with."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Settings:
-    """The model under test, the photographs it reads, where it runs, and how often each thing is measured."""
+class BenchSettings:
+    """The model, the photographs, the device, and how often everything is measured.
+
+    photographs: about 500 x 375 pixels each; `start` reads the first of them.
+    """
 
     model: str
     photographs: tuple[Path, ...]
-    """About 500 x 375 pixels each; the first is the one of `start`."""
     device: str = "auto"
     rounds: int = 5

@@ -1,45 +1,45 @@
-"""How long a command takes from the first key to the last line: help, and one photograph."""
+"""How long a command takes from its start to its end: `--help`, and one photograph."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 
+from lookwhere_cli.bench.measurement import Limit, Measurement
 from lookwhere_cli.bench.process import run
-from lookwhere_cli.bench.record import Limit, Record
-from lookwhere_cli.bench.settings import Settings
+from lookwhere_cli.bench.settings import BenchSettings
 from lookwhere_cli.bench.timing import alternate
 
 TOOL = (sys.executable, "-m", "lookwhere_cli")
 IMPORT = (sys.executable, "-c", "import torch")
 
 
-def start(settings: Settings) -> Iterator[Record]:
-    """`--help` by itself, and `classify` of one photograph against the import of torch, each in its own process."""
+def start(settings: BenchSettings) -> Iterator[Measurement]:
+    """Measure `--help`, and `classify` of one photograph against the import of torch, each in its own process."""
     seconds = alternate({"help": _process(*TOOL, "--help")}, settings.rounds)["help"]
-    yield Record("start", "--help", seconds, "s", limit=Limit("at most", 0.5))
-    heavy = float(imported("torch", *TOOL[1:], "--help"))
-    yield Record("start", "--help: modules of torch", heavy, "", limit=Limit("at most", 0))
+    yield Measurement("start", "--help", seconds, "s", limit=Limit("at most", 0.5))
+    torch_modules = float(count_imported("torch", *TOOL[1:], "--help"))
+    yield Measurement("start", "--help: modules of torch", torch_modules, "", limit=Limit("at most", 0))
 
     photograph, model = str(settings.photographs[0]), settings.model
     classify = _process(*TOOL, "classify", photograph, "--model", model, "--device", settings.device)
-    laps = alternate({"classify": classify, "import": _process(*IMPORT)}, settings.rounds)
-    yield Record("start", 'python -c "import torch"', laps["import"], "s")
-    yield Record(
+    medians = alternate({"classify": classify, "import": _process(*IMPORT)}, settings.rounds)
+    yield Measurement("start", 'python -c "import torch"', medians["import"], "s")
+    yield Measurement(
         "start",
         "classify, one photograph",
-        laps["classify"],
+        medians["classify"],
         "s",
         against='python -c "import torch"',
-        ratio=laps["classify"] / laps["import"],
+        ratio=medians["classify"] / medians["import"],
         limit=Limit("at most", 1.5),
     )
 
 
-def imported(package: str, *arguments: str) -> int:
-    """How many modules of a package a run of Python with these arguments imports."""
-    told = run((sys.executable, "-X", "importtime", *arguments)).stderr
-    names = (line.rpartition("|")[2].strip() for line in told.splitlines() if line.startswith("import time:"))
+def count_imported(package: str, *arguments: str) -> int:
+    """Count the modules of a package that Python imports when it is run with these arguments."""
+    times = run((sys.executable, "-X", "importtime", *arguments)).stderr
+    names = (line.rpartition("|")[2].strip() for line in times.splitlines() if line.startswith("import time:"))
     return sum(name == package or name.startswith(f"{package}.") for name in names)
 
 

@@ -1,4 +1,4 @@
-"""Wall time of several things in turn, so that whatever else the machine does meets all of them alike."""
+"""Wall time of several functions in turn, so that other load on the machine slows all of them alike."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import time
 from collections.abc import Callable, Mapping
 from statistics import median
 
-TURN = 1.0  # seconds of each in a round: short runs are judged by several laps, not by the one after a long run
+TURN = 1.0  # seconds of a function's turn in a round: short functions are measured by several calls in a row
 
 
-def alternate(runs: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each run over some rounds, in each of which all have a turn; a lap before is not counted."""
-    laps: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
+def alternate(functions: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Return the median seconds of each function over rounds in which all take turns; a first call is not counted."""
+    seconds: dict[str, list[float]] = {name: [] for name in functions}
+    for function in functions.values():
+        function()
     for _ in range(rounds):
-        for name, run in runs.items():
-            laps[name] += _turn(run)
-    return {name: median(seconds) for name, seconds in laps.items()}
+        for name, function in functions.items():
+            seconds[name] += _turn(function)
+    return {name: median(measured) for name, measured in seconds.items()}
 
 
-def _turn(run: Callable[[], object]) -> list[float]:
-    """The seconds of one lap, and of as many more as a turn holds."""
-    laps: list[float] = []
-    while not laps or sum(laps) < TURN:
+def _turn(function: Callable[[], object]) -> list[float]:
+    """Call the function until its turn is over, at least once; return the seconds of each call."""
+    seconds: list[float] = []
+    while not seconds or sum(seconds) < TURN:
         started = time.perf_counter()
-        run()
-        laps.append(time.perf_counter() - started)
-    return laps
+        function()
+        seconds.append(time.perf_counter() - started)
+    return seconds

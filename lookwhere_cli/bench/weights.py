@@ -1,9 +1,7 @@
-"""A large model from the cache: how soon it is ready, and how much memory it takes."""
+"""A large model from the cache: how long loading it takes, and how much memory."""
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lookwhere_cli.bench.process import run
-from lookwhere_cli.bench.record import Limit, Record
-from lookwhere_cli.bench.settings import Settings
+from lookwhere_cli.bench.measurement import Limit, Measurement
+from lookwhere_cli.bench.process import measure_memory
+from lookwhere_cli.bench.settings import BenchSettings
 from lookwhere_cli.bench.timing import alternate
 from lookwhere_cli.checkpoints.cache import find_cached
 from lookwhere_cli.checkpoints.folder import save_model
@@ -29,8 +27,8 @@ NAME = "imagenet-base"
 PAGE = 4096  # bytes
 
 
-def weights(settings: Settings) -> Iterator[Record]:
-    """Ready from the cache against safetensors' load_file with every page touched; peak memory of `classify`."""
+def weights(settings: BenchSettings) -> Iterator[Measurement]:
+    """Measure loading against safetensors' load_file with every page touched, and the peak memory of `classify`."""
     with _model() as (name, folder):
         file = folder / WEIGHTS
         seconds = alternate(
@@ -41,8 +39,8 @@ def weights(settings: Settings) -> Iterator[Record]:
             },
             settings.rounds,
         )
-        yield Record("weights", f"{NAME}, load_file, every page touched", 1000 * seconds["load_file"], "ms")
-        yield Record(
+        yield Measurement("weights", f"{NAME}, load_file, every page touched", 1000 * seconds["load_file"], "ms")
+        yield Measurement(
             "weights",
             f"{NAME}, ready",
             1000 * seconds["ready"],
@@ -51,16 +49,15 @@ def weights(settings: Settings) -> Iterator[Record]:
             ratio=seconds["ready"] / seconds["load_file"],
             limit=Limit("at most", 1.3),
         )
-        yield Record("weights", f"{NAME}, ready, every page touched", 1000 * seconds["touched"], "ms")
+        yield Measurement("weights", f"{NAME}, ready, every page touched", 1000 * seconds["touched"], "ms")
         yield _peak(name, settings.photographs[0], file.stat().st_size / 2**20)
 
 
-def _peak(name: str, photograph: Path, size: float) -> Record:
-    """What classifying adds to a process at rest, against the weights' MiB."""
-    module = (sys.executable, "-m", "lookwhere_cli.bench.peak")
-    memory = json.loads(run((*module, name, json.dumps({"device": "cpu"}), "1", str(photograph))).stdout)
-    above = memory["peak"] - memory["before"]
-    return Record(
+def _peak(name: str, photograph: Path, size: float) -> Measurement:
+    """Compare what loading and classifying adds to a process with the size of the weights in MiB."""
+    memory = measure_memory(name, {"device": "cpu"}, [photograph], 1)
+    above = memory.peak - memory.before
+    return Measurement(
         "weights",
         f"{NAME}, classify, one photograph",
         above,
@@ -73,11 +70,11 @@ def _peak(name: str, photograph: Path, size: float) -> Record:
 
 @contextmanager
 def _model() -> Iterator[tuple[str, Path]]:
-    """The name and folder of the published model, if it is cached; else of one of its layout with random weights."""
-    wanted = resolve(NAME)
-    place = find_cached(wanted) if isinstance(wanted, HubName) else wanted
-    if place is not None:
-        yield NAME, place.folder
+    """Yield the name and folder of the published model if it is cached; else of one with random weights."""
+    resolved = resolve(NAME)
+    location = find_cached(resolved) if isinstance(resolved, HubName) else resolved
+    if location is not None:
+        yield NAME, location.folder
         return
     with TemporaryDirectory() as folder:
         save_model(Path(folder), LookWhere(LAYOUTS[NAME]))

@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from types import ModuleType
 
-import torch
-
-_libraries: list[torch.library.Library] = []
-"""Torch drops the definitions of a library that is garbage-collected."""
+from lookwhere_cli.torchvision_stub import ensure_torchvision_imports
 
 
 def import_timm() -> ModuleType:
-    """Return the timm package, even if torchvision's compiled part does not load.
-
-    PyPI's torchvision for Linux is built against the CUDA torch. With a CPU-only torch its binary does not load, and
-    the import fails at the first operator that the binary would have defined. timm uses only the pure Python part, so
-    it is enough to declare the two operators.
-    """
-    try:
-        import torchvision  # noqa: F401
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-        library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        library.define("qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        _libraries.append(library)
+    """Return the timm package, even if torchvision's compiled part does not load."""
+    ensure_torchvision_imports()
     import timm
 
     return timm

@@ -1,9 +1,10 @@
-"""`lookwhere calibrate`: how sure a cascade's stages must be to answer, for a budget."""
+"""`lookwhere calibrate`: the confidence from which each stage of a cascade answers, for a budget."""
 
 from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,17 +15,20 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.output import ProgressBars
-from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.options import MAX_PIXELS, Options
 from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
+    from lookwhere_cli.amounts import Amount
     from lookwhere_cli.evaluation.calibrate import Calibration
+    from lookwhere_cli.pipeline import Pipeline
 
 UNITS = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
 def calibrate(
+    context: typer.Context,
     data: Annotated[
         Path,
         typer.Argument(metavar="DATA", help="Pictures: a folder, or what train takes.", show_default=False),
@@ -47,18 +51,19 @@ def calibrate(
     split_file: asked.SplitFile = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
-    max_pixels: options.MaxPixels = Reading.max_pixels,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
+    memory: options.Memory = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Find how sure each stage of a cascade must be to answer, so that pictures take a budget on average.
+    """Find the confidence at which each stage of a cascade answers, so that pictures cost a budget on average.
 
-    Labels are not needed. Take pictures that the model was not trained on: of those it is too sure.
+    Labels are not needed. Take pictures that the model was not trained on: with those it is too confident.
 
     Examples:
 
@@ -66,78 +71,77 @@ def calibrate(
 
       lookwhere calibrate photos/ --model my-model --looks 12.5%,37.5% --budget 0.5G --out my-auto
     """
-    reach = options.amounts(looks, "--looks") if looks else []
-    wanted, how = amount(budget), options.mode(crop, stretch)
+    chosen, allowed = options.options_from(context), parse_budget(budget)
+    amounts = options.amounts(looks, "--looks") if looks else []
     _check_free(out, overwrite)
     ensure_downloaded(model, quiet)
 
-    from lookwhere_cli.adaptive import adaptive
-    from lookwhere_cli.evaluation.calibrate import ask_all, calibration, pictures_of, save_calibrated
-    from lookwhere_cli.loading import load
-    from lookwhere_cli.staged import StagedPredictor
+    from lookwhere_cli.evaluation.calibrate import calibrate as find_thresholds
+    from lookwhere_cli.evaluation.calibrate import measure_confidences, pictures_of, save_calibrated
 
-    predictor = load(
-        model,
-        mode=how,
-        device=device,
-        dtype=dtype,
-        batch_size=batch_size,
-        workers=workers,
-        max_pixels=max_pixels,
-    )
-    cascade = adaptive(predictor, reach) if reach or predictor.config.looks else predictor
-    if not isinstance(cascade, StagedPredictor):
-        raise ModelError(
-            f"The model {model!r} answers in one stage, so there is nothing to calibrate; "
-            "choose --looks (12.5%,37.5%), or train one that has several: lookwhere train --method dvt."
-        )
-    paths, part = pictures_of(data, label_column, split, split_file, cascade.loaded.folder)
+    pipeline = _load_staged(model, chosen, amounts)
+    paths, part = pictures_of(data, label_column, split, split_file, pipeline.info.folder)
     console = make_console(stderr=True)
-    found = calibration(ask_all(cascade, paths, ProgressBars(console, quiet)), wanted)
-    save_calibrated(cascade.loaded, found, out, shlex.join(["lookwhere", *sys.argv[1:]]))
-    make_console().print(_table(found, "all" if part == "all" else f"the split {part}"))
-    for sentence in found.failed:
+    calibration = find_thresholds(measure_confidences(pipeline, paths, ProgressBars(console, quiet)), allowed)
+    save_calibrated(pipeline, calibration, out, shlex.join(["lookwhere", *sys.argv[1:]]))
+    make_console().print(_table(calibration, "all" if part == "all" else f"the split {part}"))
+    for sentence in calibration.failed:
         say(console, f"Error: {sentence}")
-    if found.failed:
+    if calibration.failed:
         raise typer.Exit(1)
 
 
-def amount(text: str) -> int | float:
-    """A budget: a share (60%, 0.6) as float, multiply-adds (0.9G, 900M) as int. Raises UsageError."""
+def parse_budget(text: str) -> int | float:
+    """Read a budget: a share (60%, 0.6) as float, multiply-adds (0.9G, 900M) as int. Raises UsageError."""
     number, unit = text.strip(), 1.0
     for ending, factor in UNITS.items():
         if number.endswith(ending):
             number, unit = number.removesuffix(ending), factor
+    is_percentage = number.endswith("%")
     try:
         value = float(number.removesuffix("%"))
     except ValueError:
         value = -1.0
-    share = number.endswith("%") or (unit == 1 and "." in number)
-    if not 0 < value < float("inf") or (number.endswith("%") and unit != 1):
-        raise UsageError(f"--budget {text} is none; give a share (60%), or multiply-adds per picture (0.9G, 900M).")
-    if number.endswith("%"):
+    if not 0 < value < float("inf") or (is_percentage and unit != 1):
+        raise UsageError(
+            f"--budget {text} is not a budget; give a share (60%), or multiply-adds per picture (0.9G, 900M)."
+        )
+    if is_percentage:
         return value / 100
-    return value if share else round(value * unit)
+    return value if unit == 1 and "." in number else round(value * unit)
+
+
+def _load_staged(model: str, chosen: Options, looks: Sequence[Amount]) -> Pipeline:
+    """Load a cascade. Raises ModelError for a model with a single stage, UsageError for impossible looks."""
+    from lookwhere_cli.loading import load
+    from lookwhere_cli.scoring.variants import staged_strategy, with_looks
+
+    pipeline = load(model, chosen).pipeline
+    stages = looks or pipeline.config.looks
+    if stages:
+        return with_looks(pipeline, stages)
+    staged_strategy(pipeline)
+    return pipeline
 
 
 def _check_free(out: Path, overwrite: bool) -> None:
-    """Raise UsageError, before any work is done, for a place that can't be the model's folder, or that is taken."""
+    """Raise UsageError, before any work is done, for a file and for a folder that is not empty."""
     if out.is_file():
-        raise UsageError(f"--out {str(out)!r} is a file; name a folder.")
+        raise UsageError(f"--out {str(out)!r} is a file; give a folder.")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise UsageError(f"--out {str(out)!r} holds files already; choose another folder, or --overwrite.")
+        raise UsageError(f"--out {str(out)!r} is not empty; choose another folder, or --overwrite.")
 
 
-def _table(found: Calibration, part: str) -> Table:
-    """A line for each stage, and what all came to."""
-    spent = f"{found.macs / 1e9:.3f} GMACs on average, {found.macs / found.costs[-1]:.1%} of the last"
-    caption = f"{found.pictures} pictures ({part}): {spent}."
+def _table(calibration: Calibration, part: str) -> Table:
+    """Return a table with a line for each stage, and the mean cost below it."""
+    costs = calibration.costs
+    spent = f"{calibration.macs / 1e9:.3f} GMACs on average, {calibration.macs / costs[-1]:.1%} of the last"
+    caption = f"{calibration.pictures} pictures ({part}): {spent}."
     table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
     for title in ("exit", "answers from", "pictures", "GMACs by then"):
         table.add_column(title, justify="right")
-    limits = [f"{one:.4f}" if one <= 1 else "never" for one in found.thresholds]
-    for number, (limit, left, cost) in enumerate(
-        zip([*limits, "all the rest"], found.shares, found.costs, strict=True), start=1
-    ):
-        table.add_row(f"{number}", limit, f"{left:.1%}", f"{cost / 1e9:.3f}")
+    limits = [f"{threshold:.4f}" if threshold <= 1 else "never" for threshold in calibration.thresholds]
+    lines = zip([*limits, "all the rest"], calibration.shares, costs, strict=True)
+    for number, (limit, share, macs) in enumerate(lines, start=1):
+        table.add_row(f"{number}", limit, f"{share:.1%}", f"{macs / 1e9:.3f}")
     return table

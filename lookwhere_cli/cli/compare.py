@@ -29,28 +29,38 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from lookwhere_cli.evaluation.compare.comparison import Comparison, Entrant
-    from lookwhere_cli.evaluation.compare.report import Cost
+    from lookwhere_cli.data.examples import LabelledSet
+    from lookwhere_cli.evaluation.compare.candidates import ComparisonSettings
+    from lookwhere_cli.evaluation.compare.comparison import Comparison
+    from lookwhere_cli.evaluation.compare.report import MachineCosts
 
 TRAIN = "Training"
 METHODS = ("full", "lookwhere", "cropr", "dvt", "pruned", "auto")
-"""Those that have a model of their own."""
+"""The methods with a model of their own."""
 RESULTS, TABLE, PLOT, PAGE = "comparison.json", "comparison.md", "pareto.png", "comparison.html"
-DECISIVE = ("dvt", "auto")
-"""Methods that leave a picture when they are sure of its class; a mask has many."""
+CASCADES = ("dvt", "auto")
+"""Methods that stop once they are certain of a picture's label: of these every picture must have exactly one."""
+SELECTING = ("lookwhere", "pruned", "auto")
+"""Methods whose model has a selector."""
 TWO_LOOKS = {"patches": "10%-25%", "second_look": "25%"}
+TRAIN_OPTIONS = (
+    *("classes", "label_column", "val_share", "split_file", "epochs", "model", "size", "augment", "batch_size", "lr"),
+    *("layer_decay", "seed", "device", "dtype", "workers", "quiet"),
+)
+"""Options that are handed on to `lookwhere train`."""
 PRUNED = "50%"  # of the blocks' MACs, in training
-SHOWN = 384  # pixels of a side of the page's pictures
+SHOWN = 384  # pixels: side of the page's pictures
 
 
 def compare(
+    context: typer.Context,
     data: asked.Data,
     out: Annotated[Path, typer.Option(metavar="DIR", help="For models, figures, plot and page.", show_default=False)],
     use: Annotated[
         list[str] | None,
         typer.Option(
             metavar="METHOD=MODEL",
-            help="A trained model, instead of training one; may be repeated.",
+            help="A trained model, instead of training one; repeatable.",
             rich_help_panel=MODEL,
             show_default=False,
         ),
@@ -59,7 +69,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAME,...",
-            help="Who takes part: full, lookwhere, cropr, dvt, pruned, auto. (default: --use's, or all)",
+            help="full, lookwhere, cropr, dvt, pruned, auto. (default: those of --use, or all)",
             rich_help_panel=MODEL,
             show_default=False,
         ),
@@ -90,13 +100,13 @@ def compare(
     dtype: asked.Dtype = "auto",
     workers: asked.Workers = 1,
     timed: Annotated[
-        bool, typer.Option("--time/--no-time", help="Take times and memory.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--time/--no-time", help="Measure times and memory.", rich_help_panel=OUTPUT)
     ] = True,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Train several methods alike, and measure what each costs and reaches on labelled pictures or masks.
+    """Train several methods alike, and measure their scores and costs on labelled pictures or masks.
 
     Examples:
 
@@ -104,111 +114,126 @@ def compare(
 
       lookwhere compare pictures/ --use full=my-full-vit --use lookwhere=my-model --out comparison/
     """
-    given = _given(use or ())
-    wanted = _methods(methods or ",".join(given or METHODS))
-    settings = {"amounts": _shares("patches", patches), "prunes": _shares("prune", prune)}
-    settings["budgets"] = _shares("budget", budget)
+    given = _models_of(use or ())
+    selected = _methods(methods or ",".join(given or METHODS))
+    shares = [_shares("patches", patches), _shares("prune", prune), _shares("budget", budget)]
     make_folder(out)
     for name in (RESULTS, TABLE, PLOT, PAGE):
         check_free(out / name, overwrite)
 
     from lookwhere_cli.data.read import read_examples
-    from lookwhere_cli.evaluation.compare.candidates import Settings, entrants
-    from lookwhere_cli.evaluation.compare.comparison import compare as measure
-    from lookwhere_cli.evaluation.compare.comparison import judge_for
-    from lookwhere_cli.evaluation.compare.report import as_dict
-    from lookwhere_cli.metrics.eval_set import part_of
+    from lookwhere_cli.evaluation.compare.candidates import ComparisonSettings
 
     labelled = read_examples(data, classes=classes, label_column=label_column)
-    judge_for(labelled)
-    read = {"classes": classes, "label_column": label_column, "val_share": val_share, "split_file": split_file}
-    recipe = {"epochs": epochs, "model": model, "size": size, "augment": augment, "batch_size": batch_size, "lr": lr}
-    recipe |= {"layer_decay": layer_decay, "seed": seed, "device": device, "dtype": dtype, "workers": workers}
-    recipe |= {"quiet": quiet}
-    models = {name: given[name] for name in wanted if name in given}
-    for name in wanted:
+    models = _models(context, labelled, selected, given)
+    _compare(context, labelled, models, ComparisonSettings(*shares))
+
+
+def _models_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Read METHOD=MODEL pairs: the models by method. Raises UsageError."""
+    models = {}
+    for pair in pairs:
+        name, equals, model = pair.partition("=")
+        if not equals or name not in METHODS or not model:
+            raise UsageError(f"--use {pair} is not a method with its model; write, for instance, full=my-full-vit.")
+        models[name] = model
+    return models
+
+
+def _methods(text: str) -> list[str]:
+    """Read names of methods, each once. Raises UsageError."""
+    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
+    for name in names:
+        if name not in METHODS:
+            near = difflib.get_close_matches(name, METHODS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(METHODS)}."
+            raise UsageError(f"--methods {text} has the unknown method {name!r}; {hint}")
+    if "full" not in names:
+        raise UsageError(f"--methods {text} leaves out full, which all others are compared with; add it.")
+    return names
+
+
+def _shares(option: str, text: str) -> list[float]:
+    """Read shares as users write them: 25%,0.5. Raises UsageError."""
+    try:
+        amounts = [Amount.parse(part) for part in text.split(",")]
+    except ValueError as error:
+        raise UsageError(f"--{option} {error}.") from error
+    if not all(amount.is_share for amount in amounts):
+        raise UsageError(f"--{option} {text} must be shares; write, for instance, 25%,50%.")
+    return sorted({float(amount.value) for amount in amounts})
+
+
+def _models(
+    context: typer.Context, labelled: LabelledSet, selected: Sequence[str], given: Mapping[str, str]
+) -> dict[str, str]:
+    """Return a model for each method: the given one, or one that is trained now."""
+    models = {name: given[name] for name in selected if name in given}
+    single_labels = all(len(example.classes) == 1 for example in labelled.examples)
+    for name in selected:
         if name in models:
-            ensure_downloaded(models[name], quiet)
-        elif name not in DECISIVE or labelled.kind != "masks":
-            models[name] = _trained(name, data, out / name, read | recipe | {"coarse": coarse})
-    labelled, part = part_of(labelled, None, split_file, Path(models["full"]))
-    console = make_console(stderr=True)
-    shown = ProgressBars(console, quiet)
-    taking_part = entrants(models, Settings(**settings), labelled, shown, {"device": device})
-    comparison = measure(taking_part, labelled, shown)
-    costs = _costs(taking_part, comparison, timed)
-    results = as_dict(comparison, costs, part, shlex.join(["lookwhere", *sys.argv[1:]]))
-    _show(results)
-    _write_all(out, results, comparison)
+            ensure_downloaded(models[name], context.params["quiet"])
+        elif single_labels or name not in CASCADES:
+            models[name] = _train(context, name)
+    return models
+
+
+def _train(context: typer.Context, name: str) -> str:
+    """Train a method's model, or resume its training; return its folder."""
+    arguments = context.params
+    folder = arguments["out"] / name
+    say(make_console(stderr=True, quiet=arguments["quiet"]), f"Training {name}.")
+    selects = name in SELECTING
+    own: dict[str, Any] = {"method": "lookwhere" if selects else name, "coarse": arguments["coarse"] if selects else 0}
+    own |= TWO_LOOKS if name == "auto" else {}
+    own |= {"prune": PRUNED if name in ("cropr", "pruned") else None}
+    train(arguments["data"], folder, **{option: arguments[option] for option in TRAIN_OPTIONS}, **own)
+    return str(folder)
+
+
+def _compare(
+    context: typer.Context, labelled: LabelledSet, models: Mapping[str, str], settings: ComparisonSettings
+) -> None:
+    """Measure, print and write; exit with 1 if pictures could not be read."""
+    from lookwhere_cli.evaluation.compare.candidates import CandidateMaker
+    from lookwhere_cli.evaluation.compare.comparison import compare as measure
+    from lookwhere_cli.evaluation.compare.report import as_dict
+    from lookwhere_cli.scoring.splits import select_split
+
+    arguments, console = context.params, make_console(stderr=True)
+    labelled, split = select_split(labelled, None, arguments["split_file"], Path(models["full"]))
+    progress = ProgressBars(console, arguments["quiet"])
+    candidates = CandidateMaker(settings, labelled, {"device": arguments["device"]}, progress).make(models)
+    comparison = measure(candidates, labelled, progress)
+    results = as_dict(
+        comparison, _costs(comparison, arguments["timed"]), split, shlex.join(["lookwhere", *sys.argv[1:]])
+    )
+    _print_table(results)
+    _write_all(arguments["out"], results, comparison)
     for sentence in comparison.failed:
         say(console, f"Error: {sentence}")
     if comparison.failed:
         raise typer.Exit(1)
 
 
-def _methods(text: str) -> list[str]:
-    names = list(dict.fromkeys(name.strip() for name in text.split(",")))
-    for name in names:
-        if name not in METHODS:
-            near = difflib.get_close_matches(name, METHODS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(METHODS)}."
-            raise UsageError(f"--methods {text} names no method {name!r}; {hint}")
-    if "full" not in names:
-        raise UsageError(f"--methods {text} leaves out full, which all others are set against.")
-    return names
-
-
-def _given(pairs: Sequence[str]) -> dict[str, str]:
-    """Models by method."""
-    models = {}
-    for pair in pairs:
-        name, equals, model = pair.partition("=")
-        if not equals or name not in METHODS or not model:
-            raise UsageError(f"--use {pair} is no method with its model; write, for instance, full=my-full-vit.")
-        models[name] = model
-    return models
-
-
-def _shares(option: str, text: str) -> list[float]:
-    """Shares, as users write them: 25%,0.5. Raises UsageError."""
-    try:
-        found = [Amount.parse(part) for part in text.split(",")]
-    except ValueError as error:
-        raise UsageError(f"--{option} {error}.") from error
-    if not all(one.is_share for one in found):
-        raise UsageError(f"--{option} {text} must be shares; write, for instance, 25%,50%.")
-    return sorted({float(one.value) for one in found})
-
-
-def _trained(name: str, data: Path, folder: Path, told: Mapping[str, Any]) -> str:
-    """Train a method's model, or go on with it; the folder that it is in."""
-    say(make_console(stderr=True, quiet=told["quiet"]), f"Training {name}.")
-    chooses = name in ("lookwhere", "pruned", "auto")
-    own: dict[str, Any] = {"method": "lookwhere" if chooses else name, "coarse": told["coarse"] if chooses else 0}
-    own |= TWO_LOOKS if name == "auto" else {}
-    own |= {"prune": PRUNED if name in ("cropr", "pruned") else None}
-    train(data, folder, **{**told, **own})
-    return str(folder)
-
-
-def _costs(taking_part: Sequence[Entrant], comparison: Comparison, timed: bool) -> list[Cost]:
-    from lookwhere_cli.bench.contest import costs_of
-    from lookwhere_cli.evaluation.compare.report import Cost
+def _costs(comparison: Comparison, timed: bool) -> list[MachineCosts]:
+    from lookwhere_cli.bench.candidates import measure_costs
+    from lookwhere_cli.evaluation.compare.report import MachineCosts
 
     if not timed:
-        return [Cost()] * len(taking_part)
-    return costs_of(taking_part, [comparison.labelled.examples[place].path for place in comparison.places])
+        return [MachineCosts()] * len(comparison.points)
+    paths = [comparison.labelled.examples[place].path for place in comparison.places]
+    return measure_costs([point.candidate for point in comparison.points], paths)
 
 
-def _show(results: Mapping[str, Any]) -> None:
+def _print_table(results: Mapping[str, Any]) -> None:
     from lookwhere_cli.show.comparison import caption, columns
     from lookwhere_cli.show.tables import terminal_table
 
     console = make_console()
     shown = columns(results, console.width)
-    bold = " Bold: no other candidate is as accurate for fewer multiply-adds."
-    best = "" if any(title == "front" for title, _ in shown) else bold
-    console.print(terminal_table(shown, results["points"], "front", caption(results, shown) + best))
+    front = "" if any(title == "front" for title, _ in shown) else " Bold: no other setting scores as high for less."
+    console.print(terminal_table(shown, results["points"], "front", caption(results, shown) + front))
 
 
 def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison) -> None:
@@ -216,16 +241,16 @@ def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison)
     from lookwhere_cli.show.comparison_page import comparison_page
     from lookwhere_cli.show.pareto import pareto_plot
 
-    page = comparison_page(results, _pictures(results), _classes(results, comparison))
-    told = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
-    for name, text in ((RESULTS, told), (TABLE, markdown(results)), (PAGE, page)):
+    page = comparison_page(results, _pictures(results), _class_maps(results, comparison))
+    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    for name, content in ((RESULTS, text), (TABLE, markdown(results)), (PAGE, page)):
         with whole_file(folder / name) as stream, writing(folder / name):
-            stream.write(text.encode())
+            stream.write(content.encode())
     pareto_plot(results, folder / PLOT)
 
 
 def _pictures(results: Mapping[str, Any]) -> dict[str, Image.Image]:
-    """Those that the page shows, small."""
+    """Return the pictures that the page shows, small, by path."""
     from lookwhere_cli.images.decode import decode_file
     from lookwhere_cli.images.frame import Reading
 
@@ -233,21 +258,16 @@ def _pictures(results: Mapping[str, Any]) -> dict[str, Image.Image]:
     return {one["path"]: decode_file(one["path"], small).image() for one in results["differences"]}
 
 
-def _classes(results: Mapping[str, Any], comparison: Comparison) -> dict[tuple[str, str], NDArray[np.uint8]]:
-    """For masks: what the page shows of each method, asked for once more, and of the truth."""
+def _class_maps(results: Mapping[str, Any], comparison: Comparison) -> dict[tuple[str, str], NDArray[np.uint8]]:
+    """Return the masks that the page shows, by path and method or "truth"; each method answers once more."""
     from lookwhere_cli.data.masks import load_mask
-    from lookwhere_cli.evaluation.compare.report import representatives
+    from lookwhere_cli.evaluation.compare.report import typical_points
     from lookwhere_cli.segmenter import Segmenter
 
-    if results["kind"] != "masks":
-        return {}
-    paths = [one["path"] for one in results["differences"]]
-    found = {(one["path"], "truth"): load_mask(one["mask"]) for one in results["differences"]}
-    for point in representatives(comparison.points):
-        segmented = Segmenter(point.entrant.predictors[0]).segment(paths)
-        found |= {
-            (path, point.entrant.method): one.classes
-            for path, one in zip(paths, segmented, strict=True)
-            if one.classes is not None
-        }
-    return found
+    masks = {one["path"]: one["mask"] for one in results["differences"] if one["mask"]}
+    class_maps = {(path, "truth"): load_mask(mask) for path, mask in masks.items()}
+    for point in typical_points(comparison.points) if masks else ():
+        for path, segmented in zip(masks, Segmenter(point.candidate.predictor).segment(masks), strict=True):
+            if segmented.classes is not None:
+                class_maps[path, point.candidate.method] = segmented.classes
+    return class_maps

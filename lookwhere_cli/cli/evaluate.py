@@ -6,8 +6,9 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,27 +18,27 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
-from lookwhere_cli.cli.output import ProgressBars
-from lookwhere_cli.errors import UsageError
-from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
-    from lookwhere_cli.evaluation.evaluate import Contest
-    from lookwhere_cli.predictor import Predictor
+    from lookwhere_cli.data.examples import LabelledSet
+    from lookwhere_cli.evaluation.evaluate import EvaluationPlan
 
 RESULTS, TABLE, CURVE, CONFUSION = "results.json", "results.md", "accuracy.png", "confusion.png"
 
 
 def evaluate(
+    context: typer.Context,
     data: asked.Data,
     classes: asked.Classes = None,
     label_column: asked.LabelColumn = None,
     multi_label: asked.MultiLabel = False,
     split: asked.Part = None,
     split_file: asked.SplitFile = None,
-    k: Annotated[
+    patches: Annotated[
         str | None,
         typer.Option(
             "--patches",
@@ -53,7 +54,7 @@ def evaluate(
     prune: options.Prune = None,
     crop: options.Crop = False,
     stretch: options.Stretch = False,
-    max_pixels: options.MaxPixels = Reading.max_pixels,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
     model: options.Model = DEFAULT_CLASSIFIER,
     full: Annotated[
         str | None, typer.Option(metavar="NAME", help="A full ViT: a model without selector.", rich_help_panel=MODEL)
@@ -65,8 +66,9 @@ def evaluate(
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
+    memory: options.Memory = None,
     timed: Annotated[
-        bool, typer.Option("--time/--no-time", help="Take the time of some pictures.", rich_help_panel=OUTPUT)
+        bool, typer.Option("--time/--no-time", help="Measure the time of some pictures.", rich_help_panel=OUTPUT)
     ] = True,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write all figures.", rich_help_panel=OUTPUT)
@@ -78,7 +80,7 @@ def evaluate(
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
-    """Measure a model on labelled pictures, at several k, beside random and central cells.
+    """Measure a model on labelled pictures, at several k, next to random and central cells.
 
     Examples:
 
@@ -86,80 +88,83 @@ def evaluate(
 
       lookwhere evaluate labels.csv -k 25%,all --full my-full-vit --json results.json
     """
-    amounts = options.amounts_or_auto(k)
+    chosen = options.options_from(context)
+    amounts = _amounts(patches)
     _check_outputs(json_file, out, overwrite)
-    how = options.mode(crop, stretch)
-    own = {"size": size, "coarse": coarse, "prune": options.pruning(prune)}
 
     from lookwhere_cli.data.read import read_examples
-    from lookwhere_cli.evaluation.evaluate import evaluate as measure
-    from lookwhere_cli.evaluation.report import as_dict
-    from lookwhere_cli.metrics.eval_set import part_of
 
-    read = {"mode": how, "device": device, "dtype": dtype, "batch_size": batch_size, "workers": workers}
     labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label)
-    read["max_pixels"] = max_pixels
-    contest = _contest(model, full, teacher, amounts, quiet, timed, own, read)
-    labelled, part = part_of(labelled, split, split_file, contest.predictor.loaded.folder)
-    console = make_console(stderr=True)
-    evaluation = measure(contest, labelled, ProgressBars(console, quiet))
-    results = as_dict(evaluation, part, shlex.join(["lookwhere", *sys.argv[1:]]))
-    _show(results)
-    if json_file is not None:
-        _write(json_file, results)
-    if out is not None:
-        _write_all(out, results)
-    for sentence in evaluation.failed:
-        say(console, f"Error: {sentence}")
-    if evaluation.failed:
-        raise typer.Exit(1)
+    plan = _plan(context, chosen, amounts)
+    _evaluate(context, plan, labelled)
+
+
+def _amounts(text: str | None) -> Sequence[Amount] | None:
+    """Return the amounts of cells to measure; None for `auto`. Raises UsageError."""
+    if text is not None and text.strip().lower() == AUTO:
+        return None
+    return options.amounts(text) if text is not None else ()
 
 
 def _check_outputs(json_file: Path | None, out: Path | None, overwrite: bool) -> None:
-    """Make the folder. Raises UsageError for a file that is there already or can't be written."""
+    """Make the folder. Raises UsageError for a file that exists already or can't be written."""
     if out is not None:
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise UsageError(f"--out {out} can't be made ({error.strerror}); choose another place.") from None
+        make_folder(out)
         for name in (RESULTS, TABLE, CURVE, CONFUSION):
             check_free(out / name, overwrite)
     if json_file is not None:
         check_free(json_file, overwrite)
 
 
-def _contest(
-    model: str,
-    full: str | None,
-    teacher: str | None,
-    amounts: Sequence[Amount] | Literal["auto"],
-    quiet: bool,
-    timed: bool,
-    own: dict[str, Any],
-    read: dict[str, Any],
-) -> Contest:
-    """read: how all are used; own: how only the model under test is."""
-    from lookwhere_cli.evaluation.evaluate import TIMED, Contest, amounts_for
-    from lookwhere_cli.evaluation.timm_classifier import Full
-    from lookwhere_cli.loading import load, possible
+def _plan(context: typer.Context, chosen: Options, amounts: Sequence[Amount] | None) -> EvaluationPlan:
+    """Load all models. The full ViT and the timm ViT keep their own size and read cells only.
+
+    amounts: None for `-k auto`. Raises UsageError, ModelError.
+    """
+    from lookwhere_cli.evaluation.evaluate import TIMED, EvaluationPlan, amounts_for
+    from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
+    from lookwhere_cli.loading import load
+    from lookwhere_cli.strategies.registry import check_amount
     from lookwhere_cli.training.timm_models import load_vit
 
-    ensure_downloaded(model, quiet)
-    predictor: Predictor = load(model, k="auto" if amounts == "auto" else None, **own, **read)
-    for amount in () if amounts == "auto" else amounts:
-        possible(amount, predictor.reading.size, predictor.config.patch)
-    if full is not None:
-        ensure_downloaded(full, quiet)
-    return Contest(
-        predictor,
-        () if amounts == "auto" else amounts_for(predictor, amounts),
-        None if full is None else load(full, k=ALL_CELLS, **read),
-        None if teacher is None else Full(load_vit(teacher), device=str(predictor.loaded.device)),
-        TIMED if timed else 0,
+    arguments = context.params
+    for name in filter(None, (arguments["model"], arguments["full"])):
+        ensure_downloaded(name, arguments["quiet"])
+    pipeline = load(arguments["model"], replace(chosen, k=AUTO if amounts is None else None)).pipeline
+    for amount in amounts or ():
+        check_amount(amount, pipeline.reader.reading.size, pipeline.config.patch)
+    full, teacher = arguments["full"], arguments["teacher"]
+    return EvaluationPlan(
+        pipeline,
+        () if amounts is None else amounts_for(pipeline, amounts),
+        full and load(full, replace(chosen, k=ALL_CELLS, size=None, coarse=None, prune=None)).pipeline,
+        teacher and TimmClassifier(load_vit(teacher), device=pipeline.runtime.device),
+        TIMED if arguments["timed"] else 0,
     )
 
 
-def _show(results: dict[str, Any]) -> None:
+def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSet) -> None:
+    """Measure, print and write; exit with 1 if pictures could not be read."""
+    from lookwhere_cli.evaluation.evaluate import evaluate as measure
+    from lookwhere_cli.evaluation.report import as_dict
+    from lookwhere_cli.scoring.splits import select_split
+
+    arguments, console = context.params, make_console(stderr=True)
+    labelled, split = select_split(labelled, arguments["split"], arguments["split_file"], plan.pipeline.info.folder)
+    evaluation = measure(plan, labelled, ProgressBars(console, arguments["quiet"]))
+    results = as_dict(evaluation, split, shlex.join(["lookwhere", *sys.argv[1:]]))
+    _print_table(results)
+    if arguments["json_file"] is not None:
+        _write(arguments["json_file"], _as_json(results))
+    if arguments["out"] is not None:
+        _write_all(arguments["out"], results)
+    for sentence in evaluation.failed:
+        say(console, f"Error: {sentence}")
+    if evaluation.failed:
+        raise typer.Exit(1)
+
+
+def _print_table(results: dict[str, Any]) -> None:
     from lookwhere_cli.show.scores import caption, columns, ordered
     from lookwhere_cli.show.tables import terminal_table
 
@@ -168,19 +173,21 @@ def _show(results: dict[str, Any]) -> None:
     console.print(terminal_table(shown, ordered(results), "headline", caption(results)))
 
 
-def _write(path: Path, results: dict[str, Any]) -> None:
-    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
-    with whole_file(path) as stream, writing(path):
-        stream.write(text.encode())
-
-
 def _write_all(folder: Path, results: dict[str, Any]) -> None:
     from lookwhere_cli.show.score_plots import accuracy_plot, confusion_plot
     from lookwhere_cli.show.scores import markdown
 
-    _write(folder / RESULTS, results)
-    with whole_file(folder / TABLE) as stream, writing(folder / TABLE):
-        stream.write(markdown(results).encode())
+    _write(folder / RESULTS, _as_json(results))
+    _write(folder / TABLE, markdown(results))
     accuracy_plot(results, folder / CURVE)
     if results["confusion"] is not None:
         confusion_plot(results, folder / CONFUSION)
+
+
+def _as_json(results: dict[str, Any]) -> str:
+    return json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+
+
+def _write(file: Path, text: str) -> None:
+    with whole_file(file) as stream, writing(file):
+        stream.write(text.encode())

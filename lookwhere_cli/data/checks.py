@@ -42,6 +42,11 @@ def drop_unusable(labelled: LabelledSet) -> tuple[LabelledSet, list[str]]:
     return replace(labelled, examples=tuple(example for example, _ in usable)), problems
 
 
+def drop_unusable_masks(labelled: LabelledSet) -> tuple[LabelledSet, list[str]]:
+    """Do the same as `drop_unusable` for a set with masks; a set without masks is returned as it is, unread."""
+    return drop_unusable(labelled) if labelled.kind == "masks" else (labelled, [])
+
+
 def drop_unreadable(paths: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the pictures that can be read, and a sentence for each of the others."""
     usable, problems = _partition(paths, _displayed_size)

@@ -1,252 +1,238 @@
-"""How good a model is at several k, beside chance, the centre, the full ViT and a smaller picture."""
+"""How good a model is at several amounts of cells, next to chance, the centre, full ViTs and smaller pictures."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from statistics import median
 
 from lookwhere_cli.amounts import ALL_CELLS, Amount
-from lookwhere_cli.data.checks import drop_unusable
+from lookwhere_cli.data.checks import drop_unusable_masks
 from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.evaluation.timm_classifier import Full
-from lookwhere_cli.macs import passes
-from lookwhere_cli.metrics.choosers import CHOOSERS
-from lookwhere_cli.metrics.eval_set import Field, Task, Tracked, task_for
-from lookwhere_cli.metrics.exits import Exits
-from lookwhere_cli.metrics.passes import (
-    Look,
-    at_size,
-    evenly,
-    grids_of,
-    lap,
-    mean_macs,
-    median_seconds,
-    size_of_equal_macs,
-)
+from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
 from lookwhere_cli.metrics.scores import Scores
-from lookwhere_cli.predictor import Predictor
-from lookwhere_cli.staged import StagedPredictor
+from lookwhere_cli.pipeline import Pipeline
+from lookwhere_cli.scoring.choosers import CHOOSERS
+from lookwhere_cli.scoring.costs import Costs, costs_of, mean_over, size_of_equal_macs
+from lookwhere_cli.scoring.eval_set import EvalSet, ScoringTask, ShowProgress
+from lookwhere_cli.scoring.passes import CellPolicy, StagePass
+from lookwhere_cli.scoring.timing import Lap, answer_seconds, median_seconds, open_seconds, sample_evenly
+from lookwhere_cli.scoring.variants import amount_strategy, at_size, with_k, with_thresholds
+from lookwhere_cli.strategies.base import StagedStrategy
+from lookwhere_cli.strategies.stages import DISABLED
 
 SHARES = tuple(map(Amount.share, (0.1, 0.25, 0.5, 1.0)))
-TIMED = 16  # pictures whose time is taken
-Lap = Callable[[str], float]
+TIMED = 16  # pictures whose time is measured
 
 
 @dataclass(frozen=True)
-class Line:
-    """A line of the table: how pictures were read, how good the answers were, what it cost.
+class EvaluationRow:
+    """A row of the table: how pictures were answered, how good the answers are, and what they cost.
 
-    by: who chose the cells: "selector", "random" or "centre"; "all": nobody; "downscaled": all cells of a picture so
-    small that it costs as much as k cells; "full": the full ViT; "teacher": one of timm's. Of a cascade:
-    "confidence", each picture's own exit, and "exit 1", "exit 2", ..., that one for all. k: the amount as asked; None
-    for a cascade and the last two. cells, macs, macs_full (the full ViT's on the same grid): means per picture.
-    size: the grid holds about size x size pixels. coarse: the same of the whole that is read beside the cells; 0: none.
-    seconds: median per picture, where it was taken.
+    chosen_by: how cells were chosen: "selector", "random", "centre"; "all": not at all; "downscaled": all cells of a
+    picture so small that it costs as much as k cells; "full": the full ViT; "teacher": a timm ViT. For a cascade:
+    "confidence", each picture at its own exit, and "exit 1", "exit 2", ..., all pictures at that exit.
+    k: the amount that was asked for; None for a cascade, "full" and "teacher".
+    size: the grid holds about size x size pixels. coarse: the same of the coarse thumbnail; 0 without one.
+    seconds: median per picture; None if it was not measured.
     """
 
-    by: str
+    chosen_by: str
     k: Amount | None
     model: str
     size: int
     coarse: int
-    cells: float
-    macs: float
-    macs_full: float
+    costs: Costs
     scores: Scores
     seconds: float | None = None
 
 
 @dataclass(frozen=True)
-class Contest:
-    """Who is measured, at which k, and the full ViTs beside it.
+class EvaluationPlan:
+    """What is measured.
 
-    amounts: counts or shares, of which the first makes the headline; without effect for a cascade.
+    amounts: cells to read; the first makes the headline. A cascade ignores them. full: a full ViT. teacher: one by
+    timm. timed: number of pictures whose time is measured.
     """
 
-    predictor: Predictor
+    pipeline: Pipeline
     amounts: Sequence[Amount]
-    full: Predictor | None = None
-    teacher: Full | None = None
+    full: Pipeline | None = None
+    teacher: TimmClassifier | None = None
     timed: int = TIMED
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured. failed: a sentence for each picture that could not be read.
+    """What was measured.
 
-    timed: so many pictures' time was taken. decode: median seconds until a picture is open; no line includes it.
+    pictures: number of pictures that could be read. failed: a sentence for each of the others. timed: number of
+    pictures whose time was measured. decode: median seconds to open a picture, which no row includes.
     """
 
-    contest: Contest
+    plan: EvaluationPlan
     labelled: LabelledSet
     pictures: int
     failed: list[str]
-    lines: list[Line]
+    rows: list[EvaluationRow]
     timed: int
     decode: float | None
 
     @property
-    def headline(self) -> Line:
-        """The model's choice at the first of the amounts; of a cascade, what it does with its thresholds."""
-        return self.lines[0]
-
-
-def amounts_for(predictor: Predictor, asked: Sequence[Amount]) -> list[Amount]:
-    """What is asked for, else the model's own k and a few shares; each amount once, the model's own first.
-
-    Raises UsageError for an amount that a model without a selector would have to choose.
-    """
-    if not predictor.config.selector_depth:
-        if not all(amount.is_all for amount in asked):
-            raise UsageError(f"The model {predictor.loaded.name!r} has no selector and reads all cells; leave -k out.")
-        return [ALL_CELLS]
-    cells = (predictor.reading.size // predictor.config.patch) ** 2
-    wanted = sorted(asked or (predictor.k, *SHARES), key=lambda amount: amount != predictor.k)
-    different: dict[int, Amount] = {}
-    for amount in wanted:
-        different.setdefault(amount.resolve(cells), amount)
-    return list(different.values())
-
-
-def evaluate(contest: Contest, labelled: LabelledSet, tracked: Tracked) -> Evaluation:
-    """Measure everything.
-
-    Raises DataError where no picture can be read or a mask does not fit, ModelError for a model of another task.
-    """
-    broken: list[str] = []
-    if labelled.kind == "masks":
-        _check_masks(contest)
-        labelled, broken = drop_unusable(labelled)
-    field = Field(labelled, tracked)
-    if isinstance(contest.predictor, StagedPredictor):
-        entries = _left(contest.predictor, field)
-    else:
-        entries = _chosen(contest, field) + _downscaled(contest, field)
-    entries += _full(contest, field)
-    timed = evenly(field.paths, contest.timed)
-    seconds = median_seconds([entry.lap for entry in entries], tracked(timed, len(timed), "time"))
-    return Evaluation(
-        contest,
-        labelled,
-        len(field.sizes),
-        broken + field.failed,
-        [replace(entry.line, seconds=one) for entry, one in zip(entries, seconds, strict=True)],
-        len(timed),
-        _decoding(contest.predictor, timed),
-    )
-
-
-def _check_masks(contest: Contest) -> None:
-    if contest.predictor.reading.mode == "crop":
-        raise UsageError("--crop leaves pixels without a class; measure masks on whole or stretched pictures.")
-    if contest.teacher is not None:
-        raise UsageError("A timm ViT gives a picture its labels, no mask; leave --teacher out.")
+    def headline(self) -> EvaluationRow:
+        """The selector's choice at the first of the amounts; for a cascade, what it does with its thresholds."""
+        return self.rows[0]
 
 
 @dataclass(frozen=True)
-class _Entry:
-    line: Line
+class _TimedRow:
+    """A row, and how its time is measured; None if it is not."""
+
+    row: EvaluationRow
     lap: Lap | None
-    """The seconds of one picture."""
 
 
-def _chosen(contest: Contest, field: Field) -> list[_Entry]:
-    """Every amount by every chooser; all cells once."""
-    predictor = contest.predictor
-    task = task_for(field.labelled, predictor.config, predictor.loaded.name)
-    looks = [Look(by, k) for k in contest.amounts for by in CHOOSERS if not k.is_all or by == "selector"]
-    scores = field.scores(predictor, looks, task, "chosen cells")
-    return [
-        _entry("all" if look.k.is_all else look.by, look.k, predictor, look, task, one, field)
-        for look, one in zip(looks, scores, strict=True)
-    ]
+def amounts_for(pipeline: Pipeline, requested: Sequence[Amount]) -> list[Amount]:
+    """Return the requested amounts, else the model's own k and a few shares; each number of cells once, own k first.
+
+    Raises UsageError for an amount other than all cells if the model has no selector.
+    """
+    if not pipeline.config.has_selector:
+        if not all(amount.is_all for amount in requested):
+            raise UsageError(f"The model {pipeline.info.name!r} has no selector and reads all cells; leave -k out.")
+        return [ALL_CELLS]
+    own, reading = amount_strategy(pipeline).k, pipeline.reader.reading
+    ordered = sorted(requested or (own, *SHARES), key=lambda amount: amount != own)
+    by_count: dict[int, Amount] = {}
+    for amount in ordered:
+        by_count.setdefault(amount.resolve((reading.size // reading.patch) ** 2), amount)
+    return list(by_count.values())
 
 
-def _left(predictor: StagedPredictor, field: Field) -> list[_Entry]:
-    """Each picture's own exit, where there are thresholds, and every exit for all; the first is what the model does."""
-    exits, task = Exits(predictor), task_for(field.labelled, predictor.config, predictor.loaded.name)
-    scores = field.scored(exits, exits.outcomes, task, "exits")
-    order: list[int | None] = [None] if predictor.config.thresholds else []
-    order += [exits.count - 1, *range(exits.count - 1)]
-    return [_left_at(exit_, exits, scores[exits.count if exit_ is None else exit_]) for exit_ in order]
+def evaluate(plan: EvaluationPlan, labelled: LabelledSet, progress: ShowProgress) -> Evaluation:
+    """Measure everything that is planned.
 
-
-def _left_at(exit_: int | None, exits: Exits, scores: Scores) -> _Entry:
-    by = "confidence" if exit_ is None else f"exit {exit_ + 1}"
-    name, reading = exits.predictor.loaded.name, exits.predictor.reading
-    costs = exits.cells(exit_), exits.macs(exit_), exits.macs_full()
-    line = Line(by, None, name, reading.size, reading.coarse_size, *costs, scores)
-    return _Entry(line, partial(exits.lap, exit_))
-
-
-def _downscaled(contest: Contest, field: Field) -> list[_Entry]:
-    """For every amount, all cells of a smaller picture at equal MACs, by the full ViT where there is one."""
-    reader = contest.full or contest.predictor
-    task = task_for(field.labelled, reader.config, reader.loaded.name)
-    sizes, look = list(field.sizes.values()), Look("selector", ALL_CELLS)
-    entries = []
-    for k in contest.amounts:
-        size = size_of_equal_macs(reader, mean_macs(contest.predictor, k, sizes), sizes)
-        if size < reader.reading.size:
-            smaller = at_size(reader, size)
-            scores = field.scores(smaller, [look], task, f"downscaled to {size} px")
-            entries.append(_entry("downscaled", k, smaller, look, task, scores[0], field))
-    return entries
-
-
-def _entry(
-    by: str, k: Amount | None, predictor: Predictor, look: Look, task: Task, scores: Scores, field: Field
-) -> _Entry:
-    grids = grids_of(predictor, list(field.sizes.values()))
-    line = Line(
-        by,
-        k,
-        predictor.loaded.name,
-        predictor.reading.size,
-        predictor.reading.coarse_size,
-        sum(times * look.k.resolve(rows * columns) for (rows, columns), times in grids.items()) / grids.total(),
-        mean_macs(predictor, look.k, list(field.sizes.values())),
-        sum(times * passes.count_full(predictor.config, grid) for grid, times in grids.items()) / grids.total(),
-        scores,
+    Raises ModelError for a model that the data can't score, UsageError for a plan that can't be followed, DataError if
+    no picture can be read or masks can't be used.
+    """
+    _check(plan, labelled)
+    labelled, unusable = drop_unusable_masks(labelled)
+    eval_set = EvalSet(labelled, progress)
+    if isinstance(plan.pipeline.strategy, StagedStrategy):
+        timed_rows = _stage_rows(plan.pipeline, eval_set)
+    else:
+        timed_rows = _policy_rows(plan, eval_set) + _downscaled_rows(plan, eval_set)
+    timed_rows += _full_rows(plan, eval_set)
+    paths = sample_evenly(eval_set.paths, plan.timed)
+    seconds = median_seconds([one.lap for one in timed_rows], progress(paths, len(paths), "time"))
+    (decode,) = median_seconds([partial(open_seconds, plan.pipeline)], paths)
+    return Evaluation(
+        plan,
+        labelled,
+        len(eval_set.sizes),
+        unusable + eval_set.failed,
+        [replace(one.row, seconds=measured) for one, measured in zip(timed_rows, seconds, strict=True)],
+        len(paths),
+        decode,
     )
-    return _Entry(line, None if by in ("random", "centre") else partial(lap, predictor, look, task.answer))
 
 
-def _full(contest: Contest, field: Field) -> list[_Entry]:
-    """The full ViT and timm's, where there are any."""
-    entries = []
-    if contest.full is not None:
-        task = task_for(field.labelled, contest.full.config, contest.full.loaded.name)
-        look = Look("selector", ALL_CELLS)
-        scores = field.scores(contest.full, [look], task, "full ViT")[0]
-        entries.append(_entry("full", None, contest.full, look, task, scores, field))
-    if contest.teacher is not None:
-        entries.append(_teachers(contest.teacher, contest.predictor, field))
-    return entries
+def _check(plan: EvaluationPlan, labelled: LabelledSet) -> None:
+    """Refuse models that the data can't score before masks are read."""
+    ScoringTask(plan.pipeline, labelled)
+    if plan.teacher is not None and not plan.pipeline.head.labels_pictures:
+        raise UsageError("A timm ViT gives labels to pictures, not to pixels; leave --teacher out.")
 
 
-def _teachers(teacher: Full, predictor: Predictor, field: Field) -> _Entry:
-    """Raises ModelError where its classes can't be the model's labels."""
-    if teacher.classes != len(predictor.config.labels):
+def _policy_rows(plan: EvaluationPlan, eval_set: EvalSet) -> list[_TimedRow]:
+    """Measure every amount with every chooser; all cells once."""
+    policies = [
+        CellPolicy(chooser, k) for k in plan.amounts for chooser in CHOOSERS if not k.is_all or chooser == "selector"
+    ]
+    scores = eval_set.score_policies(plan.pipeline, policies, "chosen cells")
+    rows = []
+    for policy, policy_scores in zip(policies, scores, strict=True):
+        pipeline = with_k(plan.pipeline, policy.k)
+        row = _row("all" if policy.k.is_all else policy.chooser, policy.k, pipeline, policy_scores, eval_set)
+        rows.append(_TimedRow(row, partial(answer_seconds, pipeline) if policy.chooser == "selector" else None))
+    return rows
+
+
+def _downscaled_rows(plan: EvaluationPlan, eval_set: EvalSet) -> list[_TimedRow]:
+    """Measure, for every amount, all cells of a smaller picture at equal MACs; by the full ViT if there is one."""
+    whole = plan.full or plan.pipeline
+    sizes = list(eval_set.sizes.values())
+    rows = []
+    for k in plan.amounts:
+        size = size_of_equal_macs(whole, costs_of(with_k(plan.pipeline, k), sizes).macs, sizes)
+        if size < whole.reader.reading.size:
+            rows.append(_all_cells_row("downscaled", k, at_size(whole, size), eval_set, f"downscaled to {size} px"))
+    return rows
+
+
+def _full_rows(plan: EvaluationPlan, eval_set: EvalSet) -> list[_TimedRow]:
+    """Measure the full ViTs, if there are any."""
+    rows = []
+    if plan.full is not None:
+        rows.append(_all_cells_row("full", None, with_k(plan.full, ALL_CELLS), eval_set, "full ViT"))
+    if plan.teacher is not None:
+        rows.append(_teacher_row(plan.teacher, plan.pipeline, eval_set))
+    return rows
+
+
+def _all_cells_row(chosen_by: str, k: Amount | None, pipeline: Pipeline, eval_set: EvalSet, title: str) -> _TimedRow:
+    (scores,) = eval_set.score_policies(pipeline, [CellPolicy("selector", ALL_CELLS)], title)
+    return _TimedRow(_row(chosen_by, k, pipeline, scores, eval_set), partial(answer_seconds, pipeline))
+
+
+def _row(chosen_by: str, k: Amount | None, pipeline: Pipeline, scores: Scores, eval_set: EvalSet) -> EvaluationRow:
+    reading, costs = pipeline.reader.reading, costs_of(pipeline, eval_set.sizes.values())
+    return EvaluationRow(chosen_by, k, pipeline.info.name, reading.size, reading.coarse_size, costs, scores)
+
+
+def _stage_rows(pipeline: Pipeline, eval_set: EvalSet) -> list[_TimedRow]:
+    """Measure each picture at its own exit, if the cascade is calibrated, and all pictures at every exit.
+
+    The first row is what the model does by default.
+    """
+    task, stage_pass = ScoringTask(pipeline, eval_set.labelled), StagePass(pipeline)
+    ways = stage_pass.stages + 1
+    scores = eval_set.score(task, ways, partial(stage_pass.measure, task.measure), "exits")
+    last = stage_pass.stages - 1
+    order: list[int | None] = [None] if pipeline.config.thresholds else []
+    order += [last, *range(last)]
+    return [_stage_row(stage, stage_pass, scores[-1 if stage is None else stage]) for stage in order]
+
+
+def _stage_row(stage: int | None, stage_pass: StagePass, scores: Scores) -> _TimedRow:
+    """Measure all pictures at one stage, counted from 0, or each at its own (None)."""
+    pipeline, strategy = stage_pass.pipeline, stage_pass.strategy
+    config, head, reading, exits = pipeline.config, pipeline.head, pipeline.reader.reading, stage_pass.exits
+    costs = Costs(
+        mean_over(exits, lambda exit_: strategy.stage_cells(exit_[0])[exit_[1] if stage is None else stage]),
+        mean_over(exits, lambda exit_: strategy.stage_macs(exit_[0])[exit_[1] if stage is None else stage]),
+        mean_over(exits, lambda exit_: head.count_full(config, exit_[0])),
+    )
+    chosen_by = "confidence" if stage is None else f"exit {stage + 1}"
+    row = EvaluationRow(chosen_by, None, pipeline.info.name, reading.size, reading.coarse_size, costs, scores)
+    timed = pipeline
+    if stage is not None:
+        later = stage_pass.stages - 1 - stage
+        timed = with_thresholds(pipeline, (DISABLED,) * stage + (0.0,) * later)
+    return _TimedRow(row, partial(answer_seconds, timed))
+
+
+def _teacher_row(teacher: TimmClassifier, pipeline: Pipeline, eval_set: EvalSet) -> _TimedRow:
+    """Measure a timm ViT. Raises ModelError if the number of its classes is not the model's."""
+    labels = len(pipeline.config.labels)
+    if teacher.classes != labels:
         raise ModelError(
-            f"The teacher {teacher.name} has {teacher.classes} classes, but {predictor.loaded.name!r} has "
-            f"{len(predictor.config.labels)} labels; a teacher must have the same ones."
+            f"The teacher {teacher.name} has {teacher.classes} classes, but {pipeline.info.name!r} has {labels} "
+            "labels; a teacher must have the same classes."
         )
-    scores = field.teachers_scores(teacher.run, task_for(field.labelled, predictor.config, predictor.loaded.name))
-    spent = float(teacher.macs)
-    line = Line("teacher", None, teacher.name, teacher.size, 0, float(teacher.cells), spent, spent, scores)
-    return _Entry(line, teacher.lap)
-
-
-def _decoding(predictor: Predictor, paths: Sequence[str]) -> float | None:
-    """Median seconds until a picture is open."""
-    laps = []
-    for path in paths:
-        started = time.perf_counter()
-        predictor.view(path)
-        laps.append(time.perf_counter() - started)
-    return median(laps) if laps else None
+    task = ScoringTask(pipeline, eval_set.labelled)
+    (scores,) = eval_set.score(task, 1, partial(teacher.measure, task.measure), "teacher")
+    costs = Costs(float(teacher.cells), float(teacher.macs), float(teacher.macs))
+    row = EvaluationRow("teacher", None, teacher.name, teacher.size, 0, costs, scores)
+    return _TimedRow(row, teacher.seconds)

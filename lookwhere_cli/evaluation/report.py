@@ -1,4 +1,4 @@
-"""What was measured, as one JSON object: the file that tables and plots are made from."""
+"""An evaluation as one JSON object: the file that tables and plots are made from."""
 
 from __future__ import annotations
 
@@ -10,42 +10,42 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from lookwhere_cli.data.matching import match_classes
-from lookwhere_cli.evaluation.evaluate import Evaluation, Line
+from lookwhere_cli.evaluation.evaluate import Evaluation, EvaluationRow
 from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.text import printable
 
 
-def as_dict(evaluation: Evaluation, part: str, command: str) -> dict[str, Any]:
-    """The evaluation with numbers as they are: shares in 0..1, seconds, multiply-adds. docs/evaluate.md names all."""
-    predictor, headline = evaluation.contest.predictor, evaluation.headline
+def as_dict(evaluation: Evaluation, split: str, command: str) -> dict[str, Any]:
+    """Return the evaluation with plain numbers: shares in 0..1, seconds, multiply-adds; see docs/evaluate.md."""
+    pipeline, headline = evaluation.plan.pipeline, evaluation.headline
     labelled, scores = evaluation.labelled, headline.scores
     return {
         "command": command,
-        "model": printable(predictor.loaded.name),
-        "revision": predictor.loaded.revision,
+        "model": printable(pipeline.info.name),
+        "revision": pipeline.info.revision,
         "data": printable(str(labelled.root)),
-        "split": part,
+        "split": split,
         "kind": labelled.kind,
         "pictures": evaluation.pictures,
         "failed": [printable(sentence) for sentence in evaluation.failed],
-        "metric": next(iter(scores.figures)),
-        "per_class": scores.each,
+        "metric": next(iter(scores.metrics)),
+        "per_class": scores.class_metric,
         "classes": _classes(evaluation),
         "time": {
-            "device": str(predictor.loaded.device),
-            "dtype": str(predictor.loaded.dtype).removeprefix("torch."),
+            "device": pipeline.runtime.device,
+            "dtype": pipeline.runtime.dtype,
             "pictures": evaluation.timed,
             "decode": evaluation.decode,
         },
-        "rows": [_row(line, labelled.classes, line is headline) for line in evaluation.lines],
+        "rows": [_row(row, labelled.classes, row is headline) for row in evaluation.rows],
         "confusion": None
         if scores.confusion is None
-        else _confusion(scores.confusion, tuple(map(printable, predictor.config.labels))),
+        else _confusion(scores.confusion, tuple(map(printable, pipeline.config.labels))),
     }
 
 
 def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
-    labels, names = evaluation.contest.predictor.config.labels, evaluation.labelled.classes
+    labels, names = evaluation.plan.pipeline.config.labels, evaluation.labelled.classes
     supports = evaluation.headline.scores.support
     return [
         {"name": printable(name), "label": printable(labels[index]), "support": int(support)}
@@ -53,35 +53,35 @@ def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]
 
 
-def _row(line: Line, classes: tuple[str, ...], headline: bool) -> dict[str, Any]:
+def _row(row: EvaluationRow, classes: tuple[str, ...], is_headline: bool) -> dict[str, Any]:
     return {
-        "chosen_by": line.by,
-        "patches": None if line.k is None else str(line.k),
-        "headline": headline,
-        "model": printable(line.model),
-        "size": line.size,
-        "coarse": line.coarse,
-        "cells": round(line.cells, 2),
-        "macs": round(line.macs),
-        "macs_full": round(line.macs_full),
-        "seconds": line.seconds,
-        "scores": {name: _score(score) for name, score in line.scores.figures.items()},
+        "chosen_by": row.chosen_by,
+        "patches": None if row.k is None else str(row.k),
+        "headline": is_headline,
+        "model": printable(row.model),
+        "size": row.size,
+        "coarse": row.coarse,
+        "cells": round(row.costs.cells, 2),
+        "macs": round(row.costs.macs),
+        "macs_full": round(row.costs.macs_full),
+        "seconds": row.seconds,
+        "scores": {name: _score(score) for name, score in row.scores.metrics.items()},
         "classes": {
-            printable(name): _number(value) for name, value in zip(classes, line.scores.per_class, strict=True)
+            printable(name): _rounded(value) for name, value in zip(classes, row.scores.per_class, strict=True)
         },
     }
 
 
 def _score(score: Score) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in score._asdict().items() if value is not None}
+    return {name: _rounded(value) for name, value in score._asdict().items() if value is not None}
 
 
-def _number(value: float) -> float | None:
+def _rounded(value: float) -> float | None:
     return round(float(value), 5) if math.isfinite(value) else None
 
 
 def _confusion(counts: Int[ndarray, "labels labels"], labels: tuple[str, ...]) -> dict[str, Any]:
-    """Labels that occur, and how often each of them was taken for which: [truth, answer, count]."""
+    """Return the labels that occur, and the non-zero counts as [truth, answer, count]."""
     used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
     small = counts[np.ix_(used, used)]
     return {

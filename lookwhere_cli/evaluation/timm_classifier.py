@@ -1,4 +1,4 @@
-"""A full ViT by timm as a contestant: all patches of the picture, cropped and resized as its makers do."""
+"""A full ViT by timm as a classifier: all patches of the picture, cropped and resized as its makers do."""
 
 from __future__ import annotations
 
@@ -6,66 +6,80 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float32
+from numpy import ndarray
 
 from lookwhere_cli.errors import ModelError, PictureError
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.frame import Mode, Reading
 from lookwhere_cli.images.view import View, open_view
 from lookwhere_cli.macs import passes
+from lookwhere_cli.scoring.passes import Measure, Measured
 from lookwhere_cli.training.timm_models import TimmViT, config_of
 
-BATCH = 32
+BATCH = 32  # pictures
+WORKERS = 2  # threads that open pictures
 
 
-class Full:
-    """The ViT on square pictures of `size` pixels; timm resizes its positions where that is not its own size.
+class TimmClassifier:
+    """A timm ViT on square pictures.
 
-    Raises ModelError for a ViT without a head.
+    size: side of the pictures in pixels. classes: the number of its logits. cells, macs: of a picture.
     """
 
     def __init__(self, source: TimmViT, size: int | None = None, mode: Mode = "crop", device: str = "cpu") -> None:
+        """size: None for the ViT's own; for another one, timm resizes the positions.
+
+        Raises ModelError for a ViT without a head.
+        """
         if not source.vit.num_classes:
-            raise ModelError(f"The ViT {source.name} has no head, so it can't classify; name one that has.")
+            raise ModelError(f"The ViT {source.name} has no head, so it can't classify; give one that has a head.")
         config = config_of(source)
         self.name, self.size = source.name, size or config.size
-        self.vit = source.vit.to(device)
-        self.vit.set_input_size(img_size=(self.size, self.size))
-        self.reading = Reading(config.patch, self.size, mode, source.crop_share)
-        self.mean, self.std = (torch.tensor(value, device=device) for value in (source.mean, source.std))
+        self.classes = int(source.vit.num_classes)
         side = self.size // config.patch
-        self.cells, self.classes = side * side, int(source.vit.num_classes)
-        labels = tuple(map(str, range(self.classes)))
-        self.macs = passes.count_full(replace(config, labels=labels), (side, side))
+        self.cells = side * side
+        self.macs = passes.count_full(replace(config, labels=tuple(map(str, range(self.classes)))), (side, side))
+        self._vit = source.vit.to(device)
+        self._vit.set_input_size(img_size=(self.size, self.size))
+        self._reading = Reading(config.patch, self.size, mode, source.crop_share)
+        self._mean, self._std = (torch.tensor(value, device=device) for value in (source.mean, source.std))
 
-    @torch.inference_mode()
-    def logits(self, views: Sequence[View]) -> Float[Tensor, "batch classes"]:
-        """Scores of the classes, for pictures that were opened with `reading`."""
-        pixels = np.stack([view.thumbnail(self.size, self.size) for view in views])
-        pictures = torch.from_numpy(pixels).to(self.mean.device).float() / 255
-        return self.vit(((pictures - self.mean) / self.std).movedim(-1, 1)).cpu()
+    def logits(self, paths: Sequence[str]) -> Iterator[tuple[View, Float32[ndarray, " classes"]] | str]:
+        """Yield each picture's view and logits, in order; a sentence for one that can't be read."""
+        with closing(read_ahead(paths, self._open, WORKERS, BATCH)) as opened:
+            while batch := list(islice(opened, BATCH)):
+                views = [one for one in batch if not isinstance(one, PictureError)]
+                logits = iter(self._run(views) if views else ())
+                for one in batch:
+                    yield str(one) if isinstance(one, PictureError) else (one, next(logits))
 
-    def lap(self, path: str) -> float:
-        """Seconds that a picture takes, alone in its batch, from its decoded pixels to the logits."""
-        view = open_view(path, self.reading)
+    def measure(self, measure: Measure, paths: Sequence[str]) -> Iterator[Measured | str]:
+        """Yield what scoring needs of each picture, in order; a sentence for one that can't be read."""
+        for one in self.logits(paths):
+            if isinstance(one, str):
+                yield one
+            else:
+                view, logits = one
+                yield Measured([measure(logits, view.path)], view.size)
+
+    def seconds(self, path: str) -> float:
+        """Return the seconds from an opened picture, alone in its batch, to its logits."""
+        view = self._open(path)
         started = time.perf_counter()
-        self.logits([view])
+        self._run([view])
         return time.perf_counter() - started
 
-    def run(self, paths: Sequence[str], workers: int = 2) -> Iterator[Float[Tensor, "batch classes"]]:
-        """The logits of all pictures, in their order, some at a time. Raises PictureError."""
-        with closing(read_ahead(paths, lambda path: open_view(path, self.reading), workers, BATCH)) as opened:
-            views: list[View] = []
-            for view in opened:
-                if isinstance(view, PictureError):
-                    raise view
-                views.append(view)
-                if len(views) == BATCH:
-                    yield self.logits(views)
-                    views = []
-            if views:
-                yield self.logits(views)
+    def _open(self, path: str) -> View:
+        return open_view(path, self._reading)
+
+    @torch.inference_mode()
+    def _run(self, views: Sequence[View]) -> Float32[ndarray, "batch classes"]:
+        pixels = np.stack([view.thumbnail(self.size, self.size) for view in views])
+        pictures = torch.from_numpy(pixels).to(self._mean.device).float() / 255
+        logits: torch.Tensor = self._vit(((pictures - self._mean) / self._std).movedim(-1, 1))
+        return logits.cpu().numpy()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 from numpy import ndarray
+from numpy.typing import NDArray
 
+from lookwhere_cli.errors import ModelError
 from lookwhere_cli.images.view import View
+from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Truth
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.rows import Label
@@ -67,3 +70,41 @@ class Head(Protocol):
     def command(self) -> str:
         """Return the arguments of `lookwhere` that use such a model on a folder or photograph."""
         ...
+
+
+@runtime_checkable
+class ScoredHead(Head, Protocol):
+    """A head whose results can be compared with the truth about labelled pictures."""
+
+    @property
+    def is_dense(self) -> bool:
+        """True if the output has a place for every cell, so that cells which pruning drops must come back."""
+        ...
+
+    def check_data(self, kind: str, mode: str, model: str) -> None:
+        """Raise ModelError for labelled data of a kind that tells nothing about such results.
+
+        kind: "single", "multi" or "masks". mode: how pictures are read. Raises UsageError for a mode that leaves out
+        pixels which the truth is about.
+        """
+        ...
+
+    def measure(self, output: Float32[ndarray, "*output"], truth: Truth) -> NDArray[Any]:
+        """Reduce the output of one picture to what the scorer needs. Raises PictureError."""
+        ...
+
+    def scorer(self, classes: Int[ndarray, " classes"]) -> Scorer:
+        """Make a scorer. classes: the model's label for each of the data's classes."""
+        ...
+
+    def paired_metric(self, classes: Int[ndarray, " classes"]) -> PairedMetric:
+        """Make the metric by which methods are compared. Raises DataError if there is none."""
+        ...
+
+
+_KINDS = {"single": "one label for each picture", "multi": "several labels for each picture", "masks": "masks"}
+
+
+def wrong_data(model: str, verb: str, kind: str, hint: str = "") -> ModelError:
+    """Return the error for labelled data of another kind than the model's."""
+    return ModelError(f"The model {model!r} {verb}, but the data have {_KINDS[kind]}{hint}; choose another model.")

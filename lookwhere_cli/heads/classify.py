@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int
 from numpy import ndarray
 
-from lookwhere_cli.errors import ModelError
+from lookwhere_cli.errors import DataError, ModelError
+from lookwhere_cli.heads.base import wrong_data
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
+from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Truth
+from lookwhere_cli.metrics.several_labels import SeveralLabelsScorer
+from lookwhere_cli.metrics.single_label import PairedAccuracy, SingleLabelScorer
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.rows import Label
@@ -98,3 +102,33 @@ class ClassifyHead:
     def command(self) -> str:
         """Classify one photograph."""
         return "classify photo.jpg"
+
+    @property
+    def is_dense(self) -> bool:
+        """The output is of the picture as a whole."""
+        return False
+
+    def check_data(self, kind: str, mode: str, model: str) -> None:
+        """Raise ModelError unless pictures have one label or, for a model that gives several, several."""
+        if kind != ("multi" if self.config.multi_label else "single"):
+            hint = " (for several, read them with --multi-label)" if kind == "single" else ""
+            raise wrong_data(model, self.verb, kind, hint)
+
+    def measure(self, output: Float32[ndarray, " labels"], truth: Truth) -> Float32[ndarray, " labels"]:
+        """Return the probabilities."""
+        return self.activation(output)
+
+    def scorer(self, classes: Int[ndarray, " classes"]) -> Scorer:
+        """Score labels."""
+        if self.config.multi_label:
+            return SeveralLabelsScorer(classes)
+        return SingleLabelScorer(classes, len(self.labels))
+
+    def paired_metric(self, classes: Int[ndarray, " classes"]) -> PairedMetric:
+        """Compare top-1 accuracies. Raises DataError for several labels."""
+        if self.config.multi_label:
+            raise DataError(
+                "Several labels for each picture can't be compared, since a cascade gives one; read the data as "
+                "single labels."
+            )
+        return PairedAccuracy()

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int, Int64, UInt8
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from lookwhere_cli.errors import ModelError
+from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.heads.base import wrong_data
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
+from lookwhere_cli.metrics.masks import MasksScorer, PairedMeanIou, count_pixels
+from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Truth
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.rows import Label, Share
@@ -96,6 +99,38 @@ class SegmentHead:
     def command(self) -> str:
         """Segment a folder of photographs."""
         return "segment photos/ --out masks/"
+
+    @property
+    def is_dense(self) -> bool:
+        """The output has a place for every cell."""
+        return True
+
+    def check_data(self, kind: str, mode: str, model: str) -> None:
+        """Raise ModelError for data without masks, UsageError for pictures that are cropped."""
+        if kind != "masks":
+            raise wrong_data(model, self.verb, kind)
+        check_not_cropped(mode)
+
+    def measure(
+        self, output: Float32[ndarray, "classes rows columns"], truth: Truth
+    ) -> Int[ndarray, "classes classes"]:
+        """Count the pixels by [truth, answer], at the mask's own resolution."""
+        mask = truth.mask()
+        return count_pixels(classes_at(output, *mask.shape).classes, mask, len(self.labels))
+
+    def scorer(self, classes: Int[ndarray, " classes"]) -> Scorer:
+        """Score masks."""
+        return MasksScorer(classes)
+
+    def paired_metric(self, classes: Int[ndarray, " classes"]) -> PairedMetric:
+        """Compare mean intersections over union."""
+        return PairedMeanIou(classes, len(self.labels))
+
+
+def check_not_cropped(mode: str) -> None:
+    """Raise UsageError if pictures are to be cropped."""
+    if mode == "crop":
+        raise UsageError("A mode of 'crop' leaves pixels without a class; read the picture whole, or stretch it.")
 
 
 def classes_at(scores: Float32[ndarray, "classes rows columns"], height: int, width: int) -> ClassMap:

@@ -1,1 +1,1 @@
-"""Scores of a model on labelled pictures, with their intervals."""
+"""Scores of answers against the truth, with their confidence intervals. Knows arrays only: no models, no files."""

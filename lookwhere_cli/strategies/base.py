@@ -10,7 +10,9 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.models.chosen import Chosen, Coarse, Grid, Selection
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.reader import OpenedPicture
 from lookwhere_cli.runtimes.base import Runtime, stack
 
@@ -118,6 +120,20 @@ class ChoosingStrategy(Strategy, Protocol):
 
 
 @runtime_checkable
+class AmountStrategy(ChoosingStrategy, Protocol):
+    """A strategy that reads one amount of the cells of every picture."""
+
+    @property
+    def k(self) -> Amount:
+        """The amount."""
+        ...
+
+    def with_k(self, k: Amount) -> AmountStrategy:
+        """Return the same strategy for another amount."""
+        ...
+
+
+@runtime_checkable
 class FeatureStrategy(Strategy, Protocol):
     """A strategy that reads all pictures equally far, so that their features can be compared."""
 
@@ -129,6 +145,11 @@ class FeatureStrategy(Strategy, Protocol):
 @runtime_checkable
 class StagedStrategy(Strategy, Protocol):
     """A strategy with several stages, each with a threshold but the last."""
+
+    @property
+    def config(self) -> Config:
+        """The model's config, with the stages of this strategy."""
+        ...
 
     @property
     def thresholds(self) -> tuple[float, ...]:

@@ -14,63 +14,65 @@ from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from lookwhere_cli.bench import folder as folder_subject
 from lookwhere_cli.bench import memory, model, weights
 from lookwhere_cli.bench.folder import folder
 from lookwhere_cli.bench.full import full_vit
-from lookwhere_cli.bench.peak import at_peak, at_rest
-from lookwhere_cli.bench.photographs import made
-from lookwhere_cli.bench.process import run
-from lookwhere_cli.bench.record import Limit, Record
-from lookwhere_cli.bench.settings import Settings
-from lookwhere_cli.bench.start import imported, start
+from lookwhere_cli.bench.measurement import Limit, Measurement
+from lookwhere_cli.bench.peak import current_memory, peak_memory
+from lookwhere_cli.bench.photographs import make_photographs
+from lookwhere_cli.bench.process import measure_memory, run
+from lookwhere_cli.bench.settings import BenchSettings
+from lookwhere_cli.bench.start import count_imported, start
 from lookwhere_cli.errors import LookWhereError
+from lookwhere_cli.loading import load
 from lookwhere_cli.macs import passes
 from tests.models.small import KINDS, LABELLED, noise, small
 
 
 @pytest.fixture
-def settings(model_folder: Path, photos: Path) -> Settings:
-    return Settings(str(model_folder), tuple(sorted(photos.iterdir())), "cpu", rounds=1)
+def settings(model_folder: Path, photos: Path) -> BenchSettings:
+    return BenchSettings(str(model_folder), tuple(sorted(photos.iterdir())), "cpu", rounds=1)
 
 
-def well_formed(records: Sequence[Record], subject: str) -> None:
-    assert records
-    assert len({record.what for record in records}) == len(records)
-    for record in records:
-        assert record.subject == subject
-        assert record.value >= 0
-        assert (record.against is None) == (record.ratio is None)
+def check_form(measurements: Sequence[Measurement], subject: str) -> None:
+    assert measurements
+    assert len({measurement.what for measurement in measurements}) == len(measurements)
+    for measurement in measurements:
+        assert measurement.subject == subject
+        assert measurement.value >= 0
+        assert (measurement.against is None) == (measurement.ratio is None)
 
 
 @pytest.mark.slow  # a dozen processes
-def test_start(settings: Settings) -> None:
-    records = list(start(settings))
-    well_formed(records, "start")
-    helped, heavy, importing, classify = records
-    assert (helped.unit, heavy.value, heavy.met) == ("s", 0, True)
+def test_start(settings: BenchSettings) -> None:
+    measurements = list(start(settings))
+    check_form(measurements, "start")
+    help_page, torch_modules, importing, classify = measurements
+    assert (help_page.unit, torch_modules.value, torch_modules.met) == ("s", 0, True)
     assert classify.ratio == pytest.approx(classify.value / importing.value)
 
 
 def test_imports_are_counted() -> None:
-    assert imported("json", "-c", "import json") > imported("json.decoder", "-c", "import json") == 1
-    assert imported("json", "-c", "pass") == 0
+    assert count_imported("json", "-c", "import json") > count_imported("json.decoder", "-c", "import json") == 1
+    assert count_imported("json", "-c", "pass") == 0
 
 
-def test_a_command_that_fails_is_told() -> None:
+def test_a_command_that_fails_is_an_error() -> None:
     with pytest.raises(LookWhereError, match="ended with 3: no way"):
         run((sys.executable, "-c", "import sys; print('no way', file=sys.stderr); sys.exit(3)"))
 
 
-def test_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "HIGH", 32)
-    records = list(model.model(settings))
-    well_formed(records, "model")
-    for full, ours in zip(records[::2], records[1::2], strict=True):
+    measurements = list(model.model(settings))
+    check_form(measurements, "model")
+    for full, ours in zip(measurements[::2], measurements[1::2], strict=True):
         assert ours.against == full.what
         assert ours.ratio == pytest.approx(full.value / ours.value)
     sizes = [LABELLED.size, 32] * 2
     counts = [18, 16] * 2  # half of 6 x 6, a quarter of 8 x 8
-    for size, k, ours in zip(sizes, counts, records[1::2], strict=True):
+    for size, k, ours in zip(sizes, counts, measurements[1::2], strict=True):
         grid = (size // LABELLED.patch,) * 2
         assert f"{size} px" in ours.what
         assert f"k = {k} " in ours.what
@@ -79,11 +81,11 @@ def test_model(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
 
-def test_published(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_published(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "DINOV2", replace(KINDS["replace"], patch=14))
-    records = list(model.published(replace(settings, device="cpu")))
-    well_formed(records, "published")
-    full, at_518, many_full, many, _, *at_994, dense = records
+    measurements = list(model.published(replace(settings, device="cpu")))
+    check_form(measurements, "published")
+    full, at_518, many_full, many, _, *at_994, dense = measurements
     assert at_518.ratio == pytest.approx(full.value / at_518.value)
     assert "518 px, 8 pictures" in many.what and many.ratio == pytest.approx(many_full.value / many.value)
     limits = [record.limit for record in (at_518, many, *at_994)]
@@ -114,47 +116,89 @@ def test_the_full_vit_is_the_extractors_own() -> None:
     torch.testing.assert_close(theirs(pictures), ours.logits(tokens[:, 0]), atol=1e-4, rtol=1e-4)
 
 
-def test_folder(settings: Settings) -> None:
-    records = list(folder(settings))
-    well_formed(records, "folder")
-    decode, alone, whole = records
-    assert whole.ratio == pytest.approx(whole.value * (1 / decode.value + 1 / alone.value))
+def test_folder(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_subject, "usable_cpus", lambda: 2)
+    measurements = list(folder(settings))
+    check_form(measurements, "folder")
+    reading, one, two, model_alone, whole = measurements
+    assert two.ratio == pytest.approx(two.value / one.value)
+    assert two.limit == Limit("at least", 1.7)
+    cutting = one if load(settings.model).pipeline.options.workers == 1 else two
+    assert whole.ratio == pytest.approx(whole.value * (1 / reading.value + 1 / cutting.value + 1 / model_alone.value))
     assert whole.limit == Limit("at least", 0.9)
 
 
-@pytest.mark.slow  # a picture of 100 megapixels
-def test_memory(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_cpu_can_not_cut_twice_as_fast(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_subject, "usable_cpus", lambda: 1)
+    assert list(folder(settings))[2].limit is None
+
+
+def test_the_parts_of_a_folder_do_what_classify_does(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictor = load(settings.model, batch_size=5)
+    pipeline, outputs = predictor.pipeline, []
+    batches = folder_subject.read(pipeline, settings.photographs)
+    paths = [picture.view.path for batch in batches for picture in batch.pictures]
+    assert sorted(paths) == sorted(map(str, settings.photographs))
+    cells = [folder_subject.chosen_cells(pipeline, batch) for batch in batches]
+    answer = type(pipeline.runtime).answer
+    monkeypatch.setattr(
+        type(pipeline.runtime), "answer", lambda own, chosen: outputs.append(answer(own, chosen)) or outputs[-1]
+    )
+    folder_subject.model_alone(pipeline, batches, cells)()
+    labels = {
+        path: pipeline.head.picture_labels(output)
+        for path, output in zip(paths, (one for batch in outputs for one in batch), strict=True)
+    }
+    for row in predictor.classify(settings.photographs):
+        assert [label.label for label in labels[row.path]] == [label.label for label in row.labels]
+
+
+@pytest.mark.slow  # nine processes
+def test_memory(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "SIDE", 3000)
     monkeypatch.setattr(memory, "GIANTS", {"JPEG": {}})
+    monkeypatch.setattr(memory, "LARGE_SIDE", 300)
+    monkeypatch.setattr(memory, "LARGE_COUNT", 3)
+    monkeypatch.setattr(memory, "LARGE_SIZE", 32)
+    monkeypatch.setattr(memory, "HUGE_SIDE", 400)
     monkeypatch.setattr(memory, "FEW", 2)
     monkeypatch.setattr(memory, "MANY", 14)  # more than there are
-    records = list(memory.memory(settings))
-    well_formed(records, "memory")
-    giant, many = records
+    measurements = list(memory.memory(settings))
+    check_form(measurements, "memory")
+    giant, large, huge, many = measurements
     assert giant.what == "one JPEG of 9 megapixels"
     assert giant.value < 9e6 * 3 / 2**20  # the whole picture's pixels would take more
-    assert many.what == "14 pictures"
-    assert 0.9 < many.ratio < 1.2
+    assert large.what == "3 PNGs of 300 x 300, --size 32" and large.limit == Limit("at most", 1.2 * 1024)
+    assert huge.what == "4 PNGs of 400 x 400, 4 workers" and huge.limit == Limit("at most", 1.5 * 1024)
+    assert many.what == "14 pictures" and many.limit == Limit("at most", 1.15)
+    assert many.ratio is not None and 0.9 < many.ratio < 1.2
 
 
-def test_a_peak_stays_when_what_was_held_is_gone() -> None:
-    told = run((sys.executable, "-c", _HOLDING)).stdout
-    before, after, peak = json.loads(told)
+def test_memory_is_that_of_the_pictures_asked_for(settings: BenchSettings, tmp_path: Path) -> None:
+    with pytest.raises(LookWhereError, match="is empty"):
+        (tmp_path / "empty.png").touch()
+        measure_memory(settings.model, {"k": 3}, [settings.photographs[0], tmp_path / "empty.png"], 2)
+    found = measure_memory(settings.model, {"k": 3}, [settings.photographs[0], tmp_path / "empty.png"], 1)
+    assert 0 < found.before < found.rest <= found.peak
+
+
+def test_a_peak_stays_after_memory_is_released() -> None:
+    before, after, peak = json.loads(run((sys.executable, "-c", _HOLDING)).stdout)
     assert after < before + 50
     assert peak > before + 90
 
 
 _HOLDING = """
-from lookwhere_cli.bench.peak import at_peak, at_rest
-before = at_rest()
+from lookwhere_cli.bench.peak import current_memory, peak_memory
+before = current_memory()
 held = bytearray(b"x") * (100 << 20)
 del held
-print([before, at_rest(), at_peak()])
+print([before, current_memory(), peak_memory()])
 """
 
 
-def test_rest_lies_below_the_peak() -> None:
-    assert 0 < at_rest() <= at_peak()
+def test_current_memory_is_below_the_peak() -> None:
+    assert 0 < current_memory() <= peak_memory()
 
 
 def test_photographs_are_made_alike_each_time(tmp_path: Path, photos: Path) -> None:
@@ -162,7 +206,7 @@ def test_photographs_are_made_alike_each_time(tmp_path: Path, photos: Path) -> N
     folders = [tmp_path / name for name in ("a", "b")]
     for one in folders:
         one.mkdir()
-    first, second = (made(sources, 14, one) for one in folders)
+    first, second = (make_photographs(sources, 14, one) for one in folders)
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert len({path.read_bytes() for path in first}) == 14
     shapes = set()
@@ -173,11 +217,11 @@ def test_photographs_are_made_alike_each_time(tmp_path: Path, photos: Path) -> N
     assert {(500, 375), (375, 500)} < shapes
 
 
-def test_weights(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_weights(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "LAYOUTS", {weights.NAME: LABELLED})
     monkeypatch.setattr(weights, "find_cached", lambda wanted: None)
-    records = list(weights.weights(settings))
-    well_formed(records, "weights")
-    whole, ready, touched, peak = records
+    measurements = list(weights.weights(settings))
+    check_form(measurements, "weights")
+    whole, ready, touched, peak = measurements
     assert ready.ratio == pytest.approx(ready.value / whole.value)
     assert touched.value > 0 and peak.ratio is not None

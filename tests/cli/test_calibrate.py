@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli.card import describe
-from lookwhere_cli.cli.calibrate import amount
+from lookwhere_cli.cli.calibrate import parse_budget
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config
 from tests.data.labelled import coloured
@@ -47,11 +47,11 @@ def test_from_a_cascade_to_one_within_a_budget(lookwhere, cascade_folder, labell
     ran = lookwhere("evaluate", labelled, "--model", out, "--out", tmp_path / "measured")
     assert ran.code == 0, ran.err
     results = json.loads((tmp_path / "measured" / "results.json").read_text())
-    told = {row["chosen_by"]: row for row in results["rows"]}
-    assert list(told) == ["confidence", "exit 3", "exit 1", "exit 2"] and told["confidence"]["headline"]
-    assert told["confidence"]["macs"] == config["expected_macs"] < told["exit 3"]["macs"]
+    by_choice = {row["chosen_by"]: row for row in results["rows"]}
+    assert list(by_choice) == ["confidence", "exit 3", "exit 1", "exit 2"] and by_choice["confidence"]["headline"]
+    assert by_choice["confidence"]["macs"] == config["expected_macs"] < by_choice["exit 3"]["macs"]
     right = sum(row["labels"][0]["label"] == row["path"].split("/")[-2] for row in rows) / len(rows)
-    assert told["confidence"]["scores"]["top1"]["value"] == pytest.approx(right, abs=1e-5)
+    assert by_choice["confidence"]["scores"]["top1"]["value"] == pytest.approx(right, abs=1e-5)
     table = (tmp_path / "measured" / "results.md").read_text()
     assert table.index("confidence") < table.index("exit 1") < table.index("exit 2") < table.index("exit 3")
     assert "## By class, confidence" in table
@@ -62,7 +62,7 @@ def test_from_a_cascade_to_one_within_a_budget(lookwhere, cascade_folder, labell
     assert lookwhere("models", "verify", out).code == 0
     again = ("calibrate", labelled, "--model", out, "--budget", "30%", "--out", out)
     ran = lookwhere(*again)
-    assert ran.code == 2 and "holds files already" in ran.err
+    assert ran.code == 2 and "is not empty" in ran.err
     assert lookwhere(*again, "--overwrite").code == 0
     assert json.loads((out / "config.json").read_text())["expected_macs"] < config["expected_macs"]
 
@@ -103,12 +103,12 @@ def test_from_a_model_with_a_selector_to_one_that_looks_closer_within_a_budget(
         ("25%,8", "looks is 25%, 8"),
     ],
 )
-def test_looks_that_can_not_be_are_refused(lookwhere, model_folder, labelled, tmp_path, looks, sentence):
+def test_impossible_looks_are_refused(lookwhere, model_folder, labelled, tmp_path, looks, sentence):
     ran = lookwhere("calibrate", labelled, "--looks", looks, "--budget", "70%", "--out", tmp_path / "out")
     assert ran.code == 2 and sentence in " ".join(ran.err.split())
 
 
-def test_a_broken_picture_is_told_and_the_rest_are_enough(lookwhere, cascade_folder, tmp_path):
+def test_a_broken_picture_is_named_and_the_others_are_used(lookwhere, cascade_folder, tmp_path):
     (tmp_path / "data").mkdir()
     for index in range(30):
         pixels = np.random.default_rng(index).integers(0, 256, (9, 9, 3), dtype=np.uint8)
@@ -118,7 +118,7 @@ def test_a_broken_picture_is_told_and_the_rest_are_enough(lookwhere, cascade_fol
     assert ran.code == 1 and "30 pictures (all)" in ran.out and "x.png" in ran.err
     (tmp_path / "data" / "0.png").unlink()
     ran = lookwhere("calibrate", tmp_path / "data", "-m", cascade_folder, "--budget", "0.5", "--out", tmp_path / "two")
-    assert ran.code == 2 and "29 calibration pictures are too few for 3 exits" in ran.err
+    assert ran.code == 2 and "29 calibration pictures are too few for 3 stages" in ran.err
     assert not (tmp_path / "two").exists()
 
 
@@ -129,21 +129,21 @@ def test_wrong_use_ends_in_a_sentence(lookwhere, cascade_folder, model_folder, l
         assert not (tmp_path / "out").exists()
 
     failed("-m", model_folder, "--budget", "60%", code=3, words="answers in one stage")
-    failed("-m", cascade_folder, "--budget", "some", code=2, words="--budget some is none")
+    failed("-m", cascade_folder, "--budget", "some", code=2, words="--budget some is not a budget")
     failed("-m", cascade_folder, "--budget", "9G", code=2, words="a budget of 9e+09 can't be met")
     failed("-m", cascade_folder, "--budget", "60%", "--split", "val", code=2, words="no split 'val'")
     (tmp_path / "file").touch()
-    for place, words in (("file", "is a file; name a folder"), ("file/out", "can't be made")):
+    for place, words in (("file", "is a file; give a folder"), ("file/out", "can't be created")):
         ran = lookwhere("calibrate", labelled, "-m", cascade_folder, "--budget", "60%", "--out", tmp_path / place)
         assert ran.code == 2 and words in ran.err
 
 
-def test_what_a_cascade_does_not_do_ends_in_a_sentence(lookwhere, cascade_folder, labelled, tmp_path):
+def test_commands_that_a_cascade_can_not_do_end_in_a_sentence(lookwhere, cascade_folder, labelled, tmp_path):
     for arguments in (("features", labelled, "--out", tmp_path / "f.safetensors"), ("explain", labelled)):
         ran = lookwhere(*arguments, "--model", cascade_folder)
         assert ran.code == 3 and "only classifies it" in ran.err and not (tmp_path / "f.safetensors").exists()
     ran = lookwhere("segment", labelled, "--model", cascade_folder, "--out", tmp_path / "masks")
-    assert ran.code == 3 and "does not segment" in ran.err
+    assert ran.code == 3 and "can't segment pictures" in ran.err
     ran = lookwhere("classify", labelled, "--model", cascade_folder, "-k", "25%")
     assert ran.code == 2 and "leave -k and --coarse out" in ran.err
 
@@ -153,13 +153,13 @@ def test_what_a_cascade_does_not_do_ends_in_a_sentence(lookwhere, cascade_folder
     [("60%", 0.6), ("0.6", 0.6), (" 12.5% ", 0.125), ("0.9G", 900_000_000), ("450M", 450_000_000), ("12", 12)],
 )
 def test_budgets(text, budget):
-    assert amount(text) == budget and type(amount(text)) is type(budget)
+    assert parse_budget(text) == budget and type(parse_budget(text)) is type(budget)
 
 
 @pytest.mark.parametrize("text", ["", "%", "-5%", "0", "half", "6G%", "nan", "inf", "infG", "1GG"])
-def test_what_is_no_budget(text):
+def test_texts_that_are_not_budgets(text):
     with pytest.raises(UsageError, match="give a share"):
-        amount(text)
+        parse_budget(text)
 
 
 def test_help_loads_nothing_heavy():

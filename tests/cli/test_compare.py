@@ -1,4 +1,4 @@
-"""`lookwhere compare` as a user runs it: from pictures to models, figures, plot and page, and how it fails."""
+"""`lookwhere compare` as a user runs it: from pictures to models, results, plot and page, and how it fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TINY = ("--epochs", 1, "--batch-size", 6, "--device", "cpu", "--dtype", "float32
 
 
 @pytest.mark.slow
-def test_all_methods_are_trained_and_set_side_by_side(lookwhere, folders, tmp_path):  # noqa: F811
+def test_all_methods_are_trained_and_compared(lookwhere, folders, tmp_path):  # noqa: F811
     out = tmp_path / "out"
     ran = lookwhere(
         *("compare", folders, "--out", out, *TINY, "--no-time", "--val-share", 0.5),
@@ -29,7 +29,7 @@ def test_all_methods_are_trained_and_set_side_by_side(lookwhere, folders, tmp_pa
     assert "Token Cropr" in (out / "comparison.md").read_text()
 
 
-def test_given_models_are_not_trained_and_their_costs_are_taken(lookwhere, folders, tmp_path):  # noqa: F811
+def test_given_models_are_not_trained_and_their_costs_are_measured(lookwhere, folders, tmp_path):  # noqa: F811
     full = tmp_path / "full"
     assert lookwhere("train", folders, "--out", full, "--method", "full", *TINY).code == 0
     ran = lookwhere("compare", folders, "--use", f"full={full}", "--out", tmp_path / "out", "--prune", "90%")
@@ -68,10 +68,10 @@ def test_masks(lookwhere, masked, tmp_path):  # noqa: F811
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--methods", "full,crop"], "names no method 'crop'; did you mean cropr?"),
+        (["--methods", "full,crop"], "has the unknown method 'crop'; did you mean cropr?"),
         (["--methods", "lookwhere"], "leaves out full"),
-        (["--use", "full"], "is no method with its model"),
-        (["--use", "magic=model"], "is no method with its model"),
+        (["--use", "full"], "is not a method with its model"),
+        (["--use", "magic=model"], "is not a method with its model"),
         (["--patches", "10%,0"], "--patches 0 is not an amount"),
         (["--budget", "half"], "--budget half is not an amount"),
     ],

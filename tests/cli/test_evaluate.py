@@ -65,7 +65,7 @@ def test_the_real_command_prints_a_table_and_writes_all_files(model_folder, fold
     Image.open(out / "confusion.png").verify()
 
 
-def test_the_figures_are_those_of_classify(lookwhere, folders, tmp_path):
+def test_scores_are_those_of_classify(lookwhere, folders, tmp_path):
     ran = lookwhere("evaluate", folders, "-k", "25%", "--json", tmp_path / "r.json", "--no-time")
     assert ran.code == 0, ran.err
     results = json.loads((tmp_path / "r.json").read_text())
@@ -77,7 +77,7 @@ def test_the_figures_are_those_of_classify(lookwhere, folders, tmp_path):
     assert first["cells"] == pytest.approx(np.mean([row["k"] for row in rows]), abs=0.01)
 
 
-def test_all_of_it_may_be_read_coarsely_as_well(lookwhere, folders, tmp_path):
+def test_a_coarse_thumbnail(lookwhere, folders, tmp_path):
     ran = lookwhere("evaluate", folders, "-k", "25%", "--coarse", "16", "--json", tmp_path / "r.json", "--no-time")
     assert ran.code == 0 and "read at about 16 px" in " ".join(ran.out.split()), ran.err
     first = json.loads((tmp_path / "r.json").read_text())["rows"][0]
@@ -87,7 +87,7 @@ def test_all_of_it_may_be_read_coarsely_as_well(lookwhere, folders, tmp_path):
     right = [row["labels"][0]["label"] == Path(row["path"]).parent.name for row in rows]
     assert first["scores"]["top1"]["value"] == pytest.approx(np.mean(right), abs=1e-5)
     ran = lookwhere("evaluate", folders, "--coarse", "18")
-    assert ran.code == 2 and "take 16 or 20" in ran.err
+    assert ran.code == 2 and "use 16 or 20" in ran.err
 
 
 def test_the_json_holds_what_the_documentation_says(lookwhere, folders, tmp_path):
@@ -189,7 +189,7 @@ def test_wrong_use_is_a_sentence(lookwhere, folders, options, code, sentence):
     assert "Traceback" not in ran.err
 
 
-def test_what_is_there_is_not_replaced_unless_asked(lookwhere, folders, tmp_path):
+def test_existing_files_are_not_replaced_without_overwrite(lookwhere, folders, tmp_path):
     arguments = ("evaluate", folders, "-k", "all", "--no-time", "--out", tmp_path / "out")
     assert lookwhere(*arguments).code == 0
     ran = lookwhere(*arguments)
@@ -198,7 +198,7 @@ def test_what_is_there_is_not_replaced_unless_asked(lookwhere, folders, tmp_path
     assert lookwhere(*arguments, "--overwrite").code == 0
 
 
-def test_data_that_are_not_there(lookwhere, tmp_path):
+def test_data_that_do_not_exist(lookwhere, tmp_path):
     ran = lookwhere("evaluate", tmp_path / "none")
     assert ran.code == 2
     assert "none" in ran.err

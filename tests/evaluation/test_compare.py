@@ -1,4 +1,4 @@
-"""Comparisons of small models: the figures are right, paired, and in the pictures' order; the front is the front."""
+"""Comparisons of small models: scores are right, paired, and in the pictures' order; the front is the front."""
 
 from __future__ import annotations
 
@@ -9,42 +9,65 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lookwhere_cli.adaptive import AdaptivePredictor
-from lookwhere_cli.dvt_predictor import DVTPredictor
 from PIL import Image
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.data.examples import Example, LabelledSet
-from lookwhere_cli.errors import DataError, ModelError
-from lookwhere_cli.evaluation.calibrate import ask_all, calibration
-from lookwhere_cli.evaluation.compare.candidates import Settings, entrants
-from lookwhere_cli.evaluation.compare.comparison import Comparison, Entrant, Point, compare, front, half_of, judge_for
-from lookwhere_cli.evaluation.compare.report import Cost, as_dict
+from lookwhere_cli.errors import DataError, ModelError, UsageError
+from lookwhere_cli.evaluation.calibrate import calibrate, measure_confidences
+from lookwhere_cli.evaluation.compare.candidates import CandidateMaker, ComparisonSettings
+from lookwhere_cli.evaluation.compare.comparison import Candidate, Comparison, Point, compare, half_of, pareto_front
+from lookwhere_cli.evaluation.compare.report import MachineCosts, as_dict
+from lookwhere_cli.evaluation.evaluate import EvaluationPlan, evaluate
 from lookwhere_cli.loading import load
+from lookwhere_cli.macs import passes
 from lookwhere_cli.metrics.intervals import Score
-from tests.evaluation.test_evaluate import FULL, SEGMENTS, SEGMENTS_FULL, amounts, folder_of, masks, single, untold
+from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.reader import PictureReader
+from lookwhere_cli.scoring.variants import staged_strategy
+from tests.evaluation.models import (
+    FULL,
+    SEGMENTS,
+    SEGMENTS_FULL,
+    SEVERAL,
+    amounts,
+    masks,
+    no_progress,
+    save,
+    several_labels,
+    single_labels,
+)
 from tests.models.small import CASCADE, LABELLED, PRUNING
 
 
-def entered(labelled: LabelledSet, *entrants: Entrant) -> Comparison:
-    return compare(entrants, labelled, untold)
+def compared(labelled: LabelledSet, *predictors: Predictor | tuple[Predictor, ...]) -> Comparison:
+    candidates = [
+        Candidate("any", str(number), one if isinstance(one, tuple) else [one]) for number, one in enumerate(predictors)
+    ]
+    return compare(candidates, labelled, no_progress)
+
+
+def made(
+    models: dict[str, str], labelled: LabelledSet, amounts: list[float], prunes: list[float], budgets: list[float]
+) -> list[Candidate]:
+    return CandidateMaker(ComparisonSettings(amounts, prunes, budgets), labelled, {}, no_progress).make(models)
 
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    place = tmp_path_factory.mktemp("models")
-    kinds = {"lookwhere": LABELLED, "full": FULL, "segments": SEGMENTS, "segments-full": SEGMENTS_FULL}
-    return {name: folder_of(place / name, config) for name, config in kinds.items()}
+    folder = tmp_path_factory.mktemp("models")
+    configs = {"lookwhere": LABELLED, "full": FULL, "segments": SEGMENTS, "segments-full": SEGMENTS_FULL}
+    return {name: save(folder / name, config) for name, config in configs.items()}
 
 
 def test_scores_are_those_of_the_rows_and_differences_are_paired(tmp_path: Path, models: dict[str, str]) -> None:
-    labelled = single(tmp_path)
-    full, mine = load(models["full"]), load(models["lookwhere"], k=0.5)
-    first, second = entered(labelled, Entrant("full", "", [full]), Entrant("lookwhere", "50%", [mine])).points
+    labelled = single_labels(tmp_path)
+    full, half = load(models["full"]), load(models["lookwhere"], k=0.5)
+    first, second = compared(labelled, full, half).points
     names = [labelled.classes[example.classes[0]] for example in labelled.examples]
-    right = [row.labels[0].label == name for row, name in zip(second.rows, names, strict=True)]
-    assert second.score.value == pytest.approx(sum(right) / len(names))
-    assert second.macs == pytest.approx(np.mean([row.macs for row in mine.classify(row.path for row in second.rows)]))
+    correct = [row.labels[0].label == name for row, name in zip(second.rows, names, strict=True)]
+    assert second.score.value == pytest.approx(sum(correct) / len(names))
+    assert second.macs == pytest.approx(np.mean([row.macs for row in half.classify(row.path for row in second.rows)]))
     assert first.difference is None
     assert second.difference is not None
     assert second.difference.value == pytest.approx(second.score.value - first.score.value)
@@ -53,92 +76,92 @@ def test_scores_are_those_of_the_rows_and_differences_are_paired(tmp_path: Path,
 
 def test_a_model_does_not_differ_from_itself(tmp_path: Path, models: dict[str, str]) -> None:
     full = load(models["full"])
-    points = entered(single(tmp_path), Entrant("full", "", [full]), Entrant("full", "again", [full])).points
-    assert points[1].difference == Score(0.0, 0.0, 0.0)
+    assert compared(single_labels(tmp_path), full, full).points[1].difference == Score(0.0, 0.0, 0.0)
 
 
-def test_halves_are_answered_by_their_own_predictors_in_the_pictures_order(
+def test_each_half_is_answered_by_its_own_predictor_in_the_pictures_order(
     tmp_path: Path, models: dict[str, str]
 ) -> None:
-    full, little, much = load(models["full"]), load(models["lookwhere"], k=3), load(models["lookwhere"], k=9)
-    points = entered(single(tmp_path), Entrant("full", "", [full]), Entrant("auto", "", [little, much])).points
+    full, few, many = load(models["full"]), load(models["lookwhere"], k=3), load(models["lookwhere"], k=9)
+    points = compared(single_labels(tmp_path), full, (few, many)).points
     assert [row.path for row in points[1].rows] == [row.path for row in points[0].rows]
     assert [row.k for row in points[1].rows] == [3, 9, 3, 9, 3, 9, 3, 9, 3]
 
 
-def test_a_picture_that_cannot_be_read_counts_for_nobody(tmp_path: Path, models: dict[str, str]) -> None:
-    labelled = single(tmp_path)
+def test_an_unreadable_picture_counts_for_no_candidate(tmp_path: Path, models: dict[str, str]) -> None:
+    labelled = single_labels(tmp_path)
     Path(labelled.examples[3].path).write_bytes(b"no picture")
-    little, much = load(models["lookwhere"], k=3), load(models["lookwhere"], k=9)
-    comparison = entered(labelled, Entrant("full", "", [load(models["full"])]), Entrant("auto", "", [little, much]))
+    few, many = load(models["lookwhere"], k=3), load(models["lookwhere"], k=9)
+    comparison = compared(labelled, load(models["full"]), (few, many))
     assert list(comparison.places) == [0, 1, 2, 4, 5, 6, 7, 8]
     assert len(comparison.failed) == 1 and labelled.examples[3].path in comparison.failed[0]
     assert [row.k for row in comparison.points[1].rows] == [3, 9, 3, 3, 9, 3, 9, 3]
 
 
 def test_masks_are_scored_as_evaluate_scores_them(tmp_path: Path, models: dict[str, str]) -> None:
-    from lookwhere_cli.evaluation.evaluate import Contest, evaluate
-
     labelled = masks(tmp_path)
-    mine, full = load(models["segments"], k=0.5), load(models["segments-full"])
-    point = entered(labelled, Entrant("full", "", [full]), Entrant("lookwhere", "", [mine])).points[1]
-    line = next(
-        one for one in evaluate(Contest(mine, amounts(0.5), timed=0), labelled, untold).lines if one.by == "selector"
-    )
-    assert point.score.value == pytest.approx(line.scores.figures["miou"].value, abs=1e-9)
-    assert point.macs == pytest.approx(line.macs)
+    half = load(models["segments"], k=0.5)
+    point = compared(labelled, load(models["segments-full"]), half).points[1]
+    row = evaluate(EvaluationPlan(half.pipeline, amounts(0.5), timed=0), labelled, no_progress).headline
+    assert point.score.value == pytest.approx(row.scores.metrics["miou"].value, abs=1e-9)
+    assert point.macs == pytest.approx(row.costs.macs)
 
 
-def test_a_mask_that_does_not_fit_is_told_and_counts_for_nobody(tmp_path: Path, models: dict[str, str]) -> None:
+def test_a_mask_that_does_not_fit_is_named_and_counts_for_no_candidate(tmp_path: Path, models: dict[str, str]) -> None:
     first, second = masks(tmp_path / "one"), masks(tmp_path / "two")
     labelled = replace(first, examples=first.examples + second.examples)
-    broken = labelled.examples[4]
-    assert broken.mask is not None
-    Image.new("L", (3, 3)).save(broken.mask)
-    comparison = entered(labelled, Entrant("full", "", [load(models["segments-full"])]))
+    broken = str(labelled.examples[4].mask)
+    Image.new("L", (3, 3)).save(broken)
+    comparison = compared(labelled, load(models["segments-full"]))
     assert len(comparison.points[0].rows) == len(labelled.examples) - 1
     (sentence,) = comparison.failed
-    assert broken.mask in sentence and "is 3 x 3 pixels" in sentence
+    assert broken in sentence and "is 3 x 3 pixels" in sentence
 
 
-def test_what_was_never_dropped_is_told(tmp_path: Path, models: dict[str, str]) -> None:
-    labelled = single(tmp_path / "data")
-    full, mine = load(models["full"]), load(folder_of(tmp_path / "pruned", PRUNING), k=16)
-    comparison = entered(labelled, Entrant("full", "", [full]), Entrant("pruned", "", [mine]))
-    differences = as_dict(comparison, [Cost()] * 2, "all", "")["differences"]
-    assert differences
-    for one in differences:
-        whole, dropping = one["answers"]
-        assert whole["left"] is None
-        assert 0 < len(dropping["left"]) < 16
-        assert all(cell in [list(read) for read in dropping["cells"]] for cell in dropping["left"])
-
-
-def test_what_can_not_be_compared_ends_in_a_sentence(tmp_path: Path, models: dict[str, str]) -> None:
-    labelled = single(tmp_path)
-    with pytest.raises(ModelError, match="segments, but the data are for one that gives one label"):
-        entered(labelled, Entrant("full", "", [load(models["segments-full"])]))
-    with pytest.raises(DataError, match="Several labels to a picture can't be compared"):
-        judge_for(replace(labelled, kind="multi"))
+def test_data_and_models_that_can_not_be_compared(tmp_path: Path, models: dict[str, str]) -> None:
+    labelled = single_labels(tmp_path / "data")
+    with pytest.raises(ModelError, match="segments, but the data have one label for each picture"):
+        compared(labelled, load(models["segments-full"]))
+    with pytest.raises(DataError, match="Several labels for each picture can't be compared"):
+        compared(several_labels(tmp_path / "several"), load(save(tmp_path / "model", SEVERAL)))
     for example in labelled.examples:
         Path(example.path).write_bytes(b"no picture")
     with pytest.raises(DataError, match="None of the 9 pictures can be read"):
-        entered(labelled, Entrant("full", "", [load(models["full"])]))
+        compared(labelled, load(models["full"]))
 
 
-def test_the_pictures_on_which_they_disagree_are_told(tmp_path: Path, models: dict[str, str]) -> None:
-    labelled = single(tmp_path)
-    entrants = [
-        Entrant("full", "", [load(models["full"])]),
-        Entrant("lookwhere", "3", [load(models["lookwhere"], k=3)]),
-        Entrant("lookwhere", "36", [load(models["lookwhere"], k=36)]),
+def test_the_report_has_the_cells_that_were_never_dropped(tmp_path: Path, models: dict[str, str]) -> None:
+    labelled = single_labels(tmp_path / "data")
+    pruned = load(save(tmp_path / "pruned", PRUNING), k=16)
+    candidates = [Candidate("full", "", [load(models["full"])]), Candidate("pruned", "", [pruned])]
+    comparison = compare(candidates, labelled, no_progress)
+    results = as_dict(comparison, [MachineCosts()] * 2, "all", "lookwhere compare")
+    assert results["differences"]
+    for one in results["differences"]:
+        full, other = one["answers"]
+        explanation = pruned.explain(one["path"])
+        assert full["left"] is None and explanation.survivors is not None
+        survivors = [list(divmod(cell, other["grid"][1])) for cell in sorted(explanation.survivors)]
+        assert other["left"] == survivors
+        assert 0 < len(other["left"]) < other["k"]
+
+
+def test_the_report_has_the_pictures_on_which_methods_disagree(tmp_path: Path, models: dict[str, str]) -> None:
+    candidates = [
+        Candidate("full", "", [load(models["full"])]),
+        Candidate("lookwhere", "3", [load(models["lookwhere"], k=3)]),
+        Candidate("lookwhere", "36", [load(models["lookwhere"], k=36)]),
     ]
-    comparison = entered(labelled, *entrants)
-    results = as_dict(comparison, [Cost()] * 3, "all", "lookwhere compare")
-    answers = zip(*(point.rows for point in comparison.points[:2]), strict=True)
-    apart = [mine.path for mine, other in answers if mine.labels[0].label != other.labels[0].label]
-    assert [one["path"] for one in results["differences"]] == apart
+    comparison = compare(candidates, single_labels(tmp_path), no_progress)
+    results = as_dict(comparison, [MachineCosts()] * 3, "all", "lookwhere compare")
+    full, typical = comparison.points[:2]
+    apart = [
+        other.path
+        for one, other in zip(full.rows, typical.rows, strict=True)
+        if one.labels[0].label != other.labels[0].label
+    ]
     assert apart
+    assert [one["path"] for one in results["differences"]] == apart
     documented = (Path(__file__).parents[2] / "docs" / "compare.md").read_text()
     first = results["differences"][0]
     for name in (*results, *results["points"][0], *first, *first["answers"][0]):
@@ -148,16 +171,27 @@ def test_the_pictures_on_which_they_disagree_are_told(tmp_path: Path, models: di
         assert all(answer["right"] == (answer["labels"][0]["label"] == one["truth"]) for answer in one["answers"])
 
 
-spent = st.tuples(st.integers(0, 5), st.integers(1, 5))
+def test_masks_disagree_by_their_shares_of_correct_pixels(tmp_path: Path, models: dict[str, str]) -> None:
+    candidates = [
+        Candidate("full", "", [load(models["segments-full"])]),
+        Candidate("lookwhere", "", [load(models["segments"], k=3)]),
+    ]
+    results = as_dict(compare(candidates, masks(tmp_path), no_progress), [MachineCosts()] * 2, "all", "")
+    ranges = []
+    for one in results["differences"]:
+        assert one["truth"] is None and one["mask"]
+        shares = [answer["right"] for answer in one["answers"]]
+        ranges.append(max(shares) - min(shares))
+    assert ranges and ranges == sorted(ranges, reverse=True) and min(ranges) > 0
 
 
-@given(st.lists(spent, min_size=1, max_size=12))
-def test_the_front_is_what_nobody_beats(pairs: list[tuple[int, int]]) -> None:
-    entrant = Entrant("full", "", [])
-    points = [Point(entrant, Score(score / 5), None, float(macs), [], np.zeros((0, 1))) for score, macs in pairs]
-    for (score, macs), best in zip(pairs, front(points), strict=True):
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 5)), min_size=1, max_size=12))
+def test_the_front_has_what_no_other_point_dominates(pairs: list[tuple[int, int]]) -> None:
+    candidate = Candidate("full", "", [])
+    points = [Point(candidate, Score(score / 5), None, float(macs), [], np.zeros((0, 1))) for score, macs in pairs]
+    for (score, macs), on_front in zip(pairs, pareto_front(points), strict=True):
         better = [pair for pair in pairs if pair[0] >= score and pair[1] <= macs and pair != (score, macs)]
-        assert best == (not better)
+        assert on_front == (not better)
 
 
 @given(st.lists(st.integers(0, 50), unique=True).map(sorted))
@@ -165,43 +199,121 @@ def test_halves_part_the_pictures(places: list[int]) -> None:
     assert sorted(half_of(places, 0) + half_of(places, 1)) == places
 
 
-def many(folder: Path) -> LabelledSet:
-    """Pictures enough to calibrate on."""
+def enough_to_calibrate(folder: Path, count: int = 60) -> LabelledSet:
     rng = np.random.default_rng(0)
-    paths = [folder / f"{index}.png" for index in range(60)]
+    paths = [folder / f"{index}.png" for index in range(count)]
     for path in paths:
         pixels = rng.integers(0, 256, 3) + rng.integers(-90, 90, (50, 50, 3))
         Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(path)
     return LabelledSet("single", CASCADE.labels, tuple(Example(str(path), (0,)) for path in paths), folder)
 
 
-def test_looking_again_is_from_the_least_share_to_the_largest(tmp_path: Path) -> None:
-    models = {name: folder_of(tmp_path / name, one) for name, one in (("full", FULL), ("lookwhere", LABELLED))}
-    found = entrants(models, Settings([0.5, 0.25, 0.75], [0.9], [0.5, 0.9]), many(tmp_path), untold, {})
-    mine = [one for one in found if one.method == "auto"]
+def test_the_baselines_are_made_of_the_full_vit(tmp_path: Path, models: dict[str, str]) -> None:
+    labelled = single_labels(tmp_path)
+    candidates = made({"full": models["full"]}, labelled, [0.5], [0.6, 0.9], [0.5])
+    assert [(one.method, one.setting) for one in candidates] == [
+        *(("full", ""), ("smaller", "20 px"), ("smaller", "16 px"), ("smaller", "12 px")),
+        *(("random", "60% of MACs"), ("random", "90% of MACs"), ("tome", "r = 5")),  # none merges as much as 60 % asks
+    ]
+    macs = {one.setting: one.predictor.classify(labelled.examples[1].path).macs for one in candidates}
+    full = macs[""]
+    assert macs["12 px"] < macs["16 px"] < macs["20 px"] < full
+    assert macs["60% of MACs"] < macs["90% of MACs"] < full
+    merged = {rate: passes.count_merged(FULL, FULL.grid, rate).total for rate in (0, 4, 5)}
+    assert macs["r = 5"] == merged[5] <= 0.9 * merged[0] < merged[4]
+    labels = {one.setting: one.predictor.classify(labelled.examples[1].path).labels for one in candidates}
+    assert len({answer[0].probability for answer in labels.values()}) == len(candidates)  # they differ in what they do
+
+
+def test_masks_have_baselines_with_a_place_for_every_cell(tmp_path: Path, models: dict[str, str]) -> None:
+    candidates = made({"full": models["segments-full"]}, masks(tmp_path), [0.5], [0.9], [0.5])
+    (dropping,) = (one for one in candidates if one.method == "random")
+    assert dropping.predictor.config.prune_fusion
+    comparison = compare(candidates, masks(tmp_path / "more"), no_progress)
+    assert len(comparison.points) == len(candidates)
+
+
+def test_shares_of_the_cells_and_the_models_own_k(tmp_path: Path, models: dict[str, str]) -> None:
+    names = {"full": models["full"], "lookwhere": models["lookwhere"]}
+    candidates = made(names, single_labels(tmp_path), [0.25, 0.75], [0.9], [0.5])
+    mine = [one for one in candidates if one.method == "lookwhere"]
+    assert [one.setting for one in mine] == ["25%", "50%", "75%"]
+    assert [one.options for one in mine] == [{"k": 0.25}, {"k": 0.5}, {"k": 0.75}]
+    assert not [one for one in candidates if one.method == "auto"]  # nine pictures are too few to calibrate
+
+
+def test_pruning_is_tried_at_every_share(tmp_path: Path, models: dict[str, str]) -> None:
+    pruned = save(tmp_path / "pruned", PRUNING)
+    cropr = save(tmp_path / "cropr", replace(PRUNING, selector_depth=0, prefix="own"))
+    names = {"full": models["full"], "pruned": pruned, "cropr": cropr}
+    candidates = made(names, single_labels(tmp_path / "data"), [0.5, 1.0], [0.8, 0.9], [0.5])
+    assert [one.setting for one in candidates if one.method == "pruned"] == [
+        *("50%, 80% of MACs", "50%, 90% of MACs", "100%, 80% of MACs", "100%, 90% of MACs")
+    ]
+    assert [one.setting for one in candidates if one.method == "cropr"] == ["80% of MACs", "90% of MACs"]
+
+
+def test_looking_twice_goes_from_the_smallest_share_to_the_largest(tmp_path: Path, models: dict[str, str]) -> None:
+    names = {"full": models["full"], "lookwhere": models["lookwhere"]}
+    candidates = made(names, enough_to_calibrate(tmp_path, 40), [0.5, 0.25, 0.75], [0.9], [0.5, 0.9])
+    mine = [one for one in candidates if one.method == "auto"]
     assert [one.setting for one in mine] == ["again, budget 50%", "again, budget 90%", "again, all stages"]
     for predictor in (predictor for one in mine for predictor in one.predictors):
-        assert isinstance(predictor, AdaptivePredictor) and predictor.looks == (Amount(0.25), Amount(0.75))
+        assert staged_strategy(predictor.pipeline).config.looks == (Amount.share(0.25), Amount.share(0.75))
+    few = made(names, enough_to_calibrate(tmp_path, 39), [0.5, 0.25], [0.9], [0.5])
+    assert not [one for one in few if one.method == "auto"]
+    one_amount = made(names, enough_to_calibrate(tmp_path, 40), [0.5], [0.9], [0.5])
+    assert not [one for one in one_amount if one.method == "auto"]
 
 
-def test_a_cascade_is_asked_once_and_each_half_has_the_thresholds_of_the_other(
-    tmp_path: Path, cascade_folder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_second_look_that_adds(tmp_path: Path, models: dict[str, str]) -> None:
+    looks = replace(LABELLED, looks=(0.125, 0.375), second_look="add")
+    names = {"full": models["full"], "auto": save(tmp_path / "auto", looks)}
+    candidates = made(names, enough_to_calibrate(tmp_path, 40), [0.5], [0.9], [0.9])
+    assert [one.setting for one in candidates if one.method == "auto"] == ["adding, budget 90%", "adding, all stages"]
+
+
+def test_a_cascade_runs_once_and_each_half_has_the_thresholds_of_the_other(
+    tmp_path: Path, models: dict[str, str], cascade_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labelled = many(tmp_path)
+    labelled = enough_to_calibrate(tmp_path)
     paths = [example.path for example in labelled.examples]
-    asked: list[str] = []
-    glimpse = DVTPredictor.glimpse
-    monkeypatch.setattr(DVTPredictor, "glimpse", lambda own, path: asked.append(path) or glimpse(own, path))
-    models = {"full": folder_of(tmp_path / "full", FULL), "dvt": str(cascade_folder)}
-    found = entrants(models, Settings([0.5], [0.9], [0.01, 0.5, 0.875]), labelled, untold, {})
-    mine = [one for one in found if one.method == "dvt"]
-    assert sorted(asked) == sorted(paths)
+    opened: list[str] = []
+    prepare = PictureReader.prepare
+    monkeypatch.setattr(
+        PictureReader, "prepare", lambda own, path, *rest: opened.append(path) or prepare(own, path, *rest)
+    )
+    names = {"full": models["full"], "dvt": str(cascade_folder)}
+    candidates = made(names, labelled, [0.5], [0.9], [0.01, 0.5, 0.875])
+    mine = [one for one in candidates if one.method == "dvt"]
+    assert sorted(opened) == sorted(paths)
     assert [one.setting for one in mine] == ["budget 50%", "budget 87.5%", "all stages"]
-    cascade = load(str(cascade_folder))
-    assert isinstance(cascade, DVTPredictor)
-    told = ask_all(cascade, paths, untold)
-    for half, one in enumerate(mine[0].predictors):
-        assert isinstance(one, DVTPredictor)
-        assert one.thresholds == calibration(told.at(range(1 - half, 60, 2)), 0.5).thresholds
-    (always,) = mine[-1].predictors
-    assert {row.exit for row in always.classify(paths[:4])} == {3}
+    measured = measure_confidences(load(str(cascade_folder)).pipeline, paths, no_progress)
+    for half, predictor in enumerate(mine[0].predictors):
+        others = measured.at(range(1 - half, 60, 2))
+        assert staged_strategy(predictor.pipeline).thresholds == calibrate(others, 0.5).thresholds
+    assert {row.exit for row in mine[-1].predictor.classify(paths[:4])} == {3}
+
+
+@pytest.mark.parametrize(
+    ("method", "name", "sentence"),
+    [
+        ("full", "lookwhere", "is not a full ViT"),
+        ("full", "cascade", "is not a full ViT"),
+        ("lookwhere", "full", "has no selector, so it can't be the one for lookwhere"),
+        ("cropr", "pruned", "has a selector, so it can't be the one for cropr"),
+        ("auto", "lookwhere", "has no second look"),
+        ("dvt", "lookwhere", "is not a cascade over grids"),
+    ],
+)
+def test_models_of_another_method(
+    tmp_path: Path, models: dict[str, str], cascade_folder: Path, method: str, name: str, sentence: str
+) -> None:
+    known = models | {"cascade": str(cascade_folder), "pruned": save(tmp_path / "pruned", PRUNING)}
+    with pytest.raises(ModelError, match=sentence):
+        made({"full": models["full"], method: known[name]}, single_labels(tmp_path), [0.5], [0.9], [0.5])
+
+
+def test_pruning_to_an_impossible_share(tmp_path: Path, models: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="give larger shares with --prune"):
+        made({"full": models["full"]}, single_labels(tmp_path), [0.5], [0.01], [0.5])

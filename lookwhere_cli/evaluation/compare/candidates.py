@@ -1,210 +1,212 @@
-"""Who takes part in a comparison: trained models, each in several settings, and baselines that need no training."""
+"""What a comparison compares: trained models, each in several settings, and baselines that need no training."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
-from lookwhere_cli.adaptive import AdaptivePredictor, adaptive
-from lookwhere_cli.amounts import ALL_CELLS, Amount, MacsShare
+from lookwhere_cli.amounts import Amount, MacsShare
+from lookwhere_cli.card import describe
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import LabelledSet
-from lookwhere_cli.dvt_predictor import DVTPredictor
 from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.evaluation.calibrate import Sure, ask_all, calibration
-from lookwhere_cli.evaluation.compare.comparison import HALVES, Entrant, half_of
-from lookwhere_cli.images.frame import Grid
-from lookwhere_cli.loading import load
+from lookwhere_cli.evaluation.calibrate import StageConfidences, calibrate, measure_confidences
+from lookwhere_cli.evaluation.compare.comparison import HALVES, Candidate, half_of
+from lookwhere_cli.heads.base import ScoredHead
+from lookwhere_cli.heads.registry import head_of
+from lookwhere_cli.loading import load, predictor_of
 from lookwhere_cli.macs import passes
-from lookwhere_cli.metrics.eval_set import Tracked
-from lookwhere_cli.metrics.passes import at_size
-from lookwhere_cli.models.cascade.thresholds import LEAST
-from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.pruning.cropr import Cropr
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.random import random_cropr
 from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.pruning.tome import ToMe
+from lookwhere_cli.options import OptionChanges, Options
+from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.predictor import Predictor
-from lookwhere_cli.staged import NEVER, StagedPredictor
+from lookwhere_cli.scoring.eval_set import ShowProgress
+from lookwhere_cli.scoring.variants import at_size, with_looks, with_thresholds
+from lookwhere_cli.strategies.base import AmountStrategy, StagedStrategy
+from lookwhere_cli.strategies.registry import fixed_strategy
+from lookwhere_cli.strategies.stages import DISABLED
+from lookwhere_cli.strategies.thresholds import LEAST_PICTURES
 
 LOOKS = 2
 SEED = 0
-SMALLER = (0.85, 0.7, 0.5)  # sides of smaller pictures, as shares of the model's own
+SMALLER = (0.85, 0.7, 0.5)  # sides of smaller pictures, as shares of the model's own size
 
 
 @dataclass(frozen=True)
-class Settings:
-    """In what ways models are tried. All are shares: of the cells, of the blocks' MACs, of the last stage's MACs."""
+class ComparisonSettings:
+    """The settings in which models are tried, all of them shares: of the cells, of the blocks' MACs, of the MACs of
+    the last stage.
+    """
 
     amounts: Sequence[float]
     prunes: Sequence[float]
     budgets: Sequence[float]
 
 
-class Merging(Predictor):
-    """A full ViT that merges alike cells in each block, without having been trained for it (ToMe)."""
+@dataclass(frozen=True)
+class CandidateMaker:
+    """Makes the candidates of each method.
 
-    rate: int
-
-    def macs(self, grid: Grid, k: int, dense: bool = False) -> int:
-        """Multiply-adds for one picture, all cells read."""
-        return passes.count_merged(self.config, grid, self.rate).total
-
-
-def entrants(
-    models: Mapping[str, str], settings: Settings, labelled: LabelledSet, tracked: Tracked, how: Mapping[str, Any]
-) -> list[Entrant]:
-    """All methods that have a model, the full ViT first, and the baselines that are made of the full ViT.
-
-    models: a name or folder for each method that has one; `full` must be there. how: what `load` is told of all of
-    them. Raises ModelError for a model of another method, UsageError as `calibration`.
+    options: the fields of `Options` that all models are loaded with.
     """
-    makers = {"cropr": _cropr, "lookwhere": _lookwhere, "pruned": _pruned}
-    found = [*_baselines(models["full"], settings, how)]
-    for method, make in makers.items():
-        if method in models:
-            found += make(models[method], settings, how)
-    given = (settings.budgets, labelled, tracked)
-    if "lookwhere" in models and _may_look_again(settings, labelled):
-        found += _cascade("auto", "again", _again(models["lookwhere"], settings, how), *given)
-    if "auto" in models:
-        found += _cascade("auto", "adding", _adding(models["auto"], how), *given)
-    if "dvt" in models:
-        found += _cascade("dvt", "", _dvt(models["dvt"], how), *given)
-    return found
+
+    settings: ComparisonSettings
+    labelled: LabelledSet
+    options: OptionChanges
+    progress: ShowProgress
+
+    def make(self, models: Mapping[str, str]) -> list[Candidate]:
+        """Return the full ViT, the baselines that are made of it, and the candidates of all methods with a model.
+
+        models: a model's name or folder for each method that has one; there must be one for `full`. A model with a
+        selector is also tried with two looks, if there are pictures enough to calibrate it.
+        Raises ModelError for a model of another method, UsageError as `calibrate` does.
+        """
+        candidates = list(self._baselines(models["full"]))
+        for method, make in (("cropr", self._cropr), ("lookwhere", self._lookwhere), ("pruned", self._pruned)):
+            if method in models:
+                candidates += make(models[method])
+        if "lookwhere" in models and self._can_look_twice:
+            candidates += self._cascade("auto", "again", self._restarting(models["lookwhere"]))
+        if "auto" in models:
+            candidates += self._cascade("auto", "adding", self._adding(models["auto"]))
+        if "dvt" in models:
+            candidates += self._cascade("dvt", "", self._grids(models["dvt"]))
+        return candidates
+
+    def _baselines(self, model: str) -> Iterator[Candidate]:
+        """The full ViT: on whole pictures, on smaller ones, dropping cells at random, merging cells."""
+        full = load(model, **self.options)
+        config, strategy = full.config, full.pipeline.strategy
+        if config.has_selector or config.prune is not None or not isinstance(strategy, AmountStrategy):
+            raise ModelError(f"The model {model!r} is not a full ViT; train one with --method full.")
+        yield Candidate("full", "", [full], self.options)
+        whole = full.pipeline.reader.reading.size
+        sizes = (max(config.patch, round(share * whole / config.patch) * config.patch) for share in SMALLER)
+        for size in dict.fromkeys(sizes):
+            yield Candidate("smaller", f"{size} px", [Predictor(at_size(full.pipeline, size))])
+        for share in self.settings.prunes:
+            yield Candidate("random", _macs(share), [self._dropping_at_random(model, share)])
+        for share in self.settings.prunes:
+            rate = _merging_rate(config, share)
+            if rate is not None:
+                yield Candidate("tome", f"r = {rate}", [self._merging(model, rate)])
+
+    def _lookwhere(self, model: str) -> Iterator[Candidate]:
+        own = load(model, **self.options).config.k
+        shares = list(map(Amount.share, self.settings.amounts))
+        amounts = sorted({own, *shares}, key=lambda k: k.value) if own.is_share else [*shares, own]
+        for k in amounts:
+            yield _candidate("lookwhere", str(k), model, {**self.options, "k": k.value})
+
+    def _pruned(self, model: str) -> Iterator[Candidate]:
+        for k in self.settings.amounts:
+            for share in self.settings.prunes:
+                options: OptionChanges = {**self.options, "k": k, "prune": share}
+                yield _candidate("pruned", f"{_percent(k)}, {_macs(share)}", model, options)
+
+    def _cropr(self, model: str) -> Iterator[Candidate]:
+        for share in self.settings.prunes:
+            yield _candidate("cropr", _macs(share), model, {**self.options, "prune": share})
+
+    @property
+    def _can_look_twice(self) -> bool:
+        """True if there are two amounts to look with, and enough pictures with one label to calibrate on."""
+        examples = self.labelled.examples
+        enough = len(examples) // HALVES >= LEAST_PICTURES * LOOKS
+        return enough and len(self.settings.amounts) >= LOOKS and all(len(example.classes) == 1 for example in examples)
+
+    def _restarting(self, model: str) -> Pipeline:
+        """A model that was trained for one look: the second one reads all its cells anew, so it may read the most."""
+        amounts = self.settings.amounts
+        looks = [Amount.share(min(amounts)), Amount.share(max(amounts))]
+        return with_looks(load(model, **self.options).pipeline, looks)
+
+    def _adding(self, model: str) -> Pipeline:
+        pipeline = load(model, **self.options).pipeline
+        if not pipeline.config.looks:
+            raise ModelError(f"The model {model!r} has no second look; train one with --second-look.")
+        return with_looks(pipeline, pipeline.config.looks)
+
+    def _grids(self, model: str) -> Pipeline:
+        pipeline = load(model, **self.options).pipeline
+        if not isinstance(pipeline.strategy, StagedStrategy):
+            raise ModelError(f"The model {model!r} is not a cascade over grids; train one with --method dvt.")
+        return pipeline
+
+    def _cascade(self, method: str, looks: str, pipeline: Pipeline) -> Iterator[Candidate]:
+        """Every budget above the cost of the first stage, and all stages for all pictures."""
+        paths = [example.path for example in self.labelled.examples]
+        measured = measure_confidences(pipeline, paths, self.progress)
+        first, *_, last = measured.macs.mean(axis=1).tolist()
+        for budget in self.settings.budgets:
+            if budget * last > first:
+                setting = ", ".join(filter(None, (looks, f"budget {_percent(budget)}")))
+                yield Candidate(method, setting, calibrate_halves(pipeline, measured, budget))
+        uncalibrated = with_thresholds(pipeline, (DISABLED,) * (len(measured.macs) - 1))
+        yield Candidate(method, ", ".join(filter(None, (looks, "all stages"))), [Predictor(uncalibrated)])
+
+    def _dropping_at_random(self, model: str, share: float) -> Predictor:
+        """The full ViT with cells dropped at random, down to a share of its blocks' MACs."""
+        options = Options(**self.options)  # type: ignore[arg-type] # Options reads these forms
+        loaded = load_model(model, options.device, options.dtype, describe)
+        head = head_of(loaded.config)
+        fusion = isinstance(head, ScoredHead) and head.is_dense
+        config = replace(loaded.config, prune=MacsShare(share), prune_fusion=fusion)
+        try:
+            cropr = random_cropr(config, Pruning(MacsShare(share), fusion), SEED)
+        except ValueError as error:
+            raise UsageError(f"{error}; give larger shares with --prune.") from error
+        loaded.lookwhere.extractor.cropr = cropr
+        loaded.lookwhere.config = config
+        return predictor_of(replace(loaded, config=config), options)
+
+    def _merging(self, model: str, rate: int) -> Predictor:
+        """The full ViT with `rate` cells merged in each block."""
+        options = Options(**self.options)  # type: ignore[arg-type] # Options reads these forms
+        loaded = load_model(model, options.device, options.dtype, describe)
+        # The extractor calls whatever module is in this place; both kinds return the same.
+        loaded.lookwhere.extractor.cropr = ToMe(loaded.config, rate)  # type: ignore[assignment]
+
+        def count_macs(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
+            return passes.count_merged(config, grid, rate).total
+
+        strategy = replace(fixed_strategy(loaded.config, coarse_size=0), count_macs=count_macs)
+        return Predictor(replace(predictor_of(loaded, options).pipeline, strategy=strategy))
 
 
-def _baselines(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
-    """The full ViT, smaller pictures, cells that are dropped by chance, cells that are merged."""
-    full = load(model, **how)
-    if full.config.selector_depth or full.config.exits or full.config.prune is not None:
-        raise ModelError(f"The model {model!r} is no full ViT; train one with --method full.")
-    yield Entrant("full", "", [full], how)
-    patch = full.config.patch
-    sizes = dict.fromkeys(max(patch, round(share * full.reading.size / patch) * patch) for share in SMALLER)
-    yield from (Entrant("smaller", f"{size} px", [at_size(full, size)]) for size in sizes)
-    for share in settings.prunes:
-        yield Entrant("random", f"{_told(share)} of MACs", [_by_chance(load(model, **how), share)])
-    for share in settings.prunes:
-        merging = _merging(load(model, **how), share)
-        if merging is not None:
-            yield Entrant("tome", f"r = {merging.rate}", [merging])
+def calibrate_halves(pipeline: Pipeline, measured: StageConfidences, budget: float) -> list[Predictor]:
+    """Return, for each half of the pictures, the cascade with thresholds from the other half. Raises UsageError."""
+    others = [half_of(measured.places, 1 - half) for half in range(HALVES)]
+    calibrations = (calibrate(measured.at(places), budget) for places in others)
+    return [Predictor(with_thresholds(pipeline, calibration.thresholds)) for calibration in calibrations]
 
 
-def _lookwhere(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
-    own = load(model, **how).k
-    shares = list(map(Amount.share, settings.amounts))
-    amounts = sorted({own, *shares}, key=lambda k: k.value) if own.is_share else [*shares, own]
-    yield from (_entrant("lookwhere", str(k), model, {**how, "k": k.value}) for k in amounts)
-
-
-def _pruned(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
-    for k in settings.amounts:
-        for share in settings.prunes:
-            told = f"{_told(k)}, {_told(share)} of MACs"
-            yield _entrant("pruned", told, model, {**how, "k": k, "prune": share})
-
-
-def _cropr(model: str, settings: Settings, how: Mapping[str, Any]) -> Iterator[Entrant]:
-    for share in settings.prunes:
-        yield _entrant("cropr", f"{_told(share)} of MACs", model, {**how, "prune": share})
-
-
-def _entrant(method: str, setting: str, model: str, options: Mapping[str, Any]) -> Entrant:
+def _candidate(method: str, setting: str, model: str, options: OptionChanges) -> Candidate:
+    """Raises ModelError for a model with a selector that the method does not have, or the other way round."""
     predictor = load(model, **options)
-    chooses = predictor.config.selector_depth > 0
-    if chooses != (method != "cropr"):
-        raise ModelError(f"The model {model!r} has {'a' if chooses else 'no'} selector; it is none for {method}.")
-    return Entrant(method, setting, [predictor], options)
+    has_selector = predictor.config.has_selector
+    if has_selector != (method != "cropr"):
+        raise ModelError(
+            f"The model {model!r} has {'a' if has_selector else 'no'} selector, so it can't be the one for {method}."
+        )
+    return Candidate(method, setting, [predictor], options)
 
 
-def _told(k: float) -> str:
-    return f"{100 * k:.4g}%"
-
-
-def _may_look_again(settings: Settings, labelled: LabelledSet) -> bool:
-    """Whether a model for one look can be tried with two: it takes two amounts, and pictures enough to calibrate on."""
-    enough = len(labelled.examples) // HALVES >= LEAST * LOOKS
-    return labelled.kind == "single" and len(settings.amounts) >= LOOKS and enough
-
-
-def _again(model: str, settings: Settings, how: Mapping[str, Any]) -> AdaptivePredictor:
-    """Two looks of a model that was trained for one: the second starts anew, and so reads all that it may."""
-    return adaptive(load(model, **how), (min(settings.amounts), max(settings.amounts)))
-
-
-def _adding(model: str, how: Mapping[str, Any]) -> AdaptivePredictor:
-    """Raises ModelError for a model without a second look."""
-    return adaptive(load(model, **how))
-
-
-def _dvt(model: str, how: Mapping[str, Any]) -> DVTPredictor:
-    cascade = load(model, **how)
-    if not isinstance(cascade, DVTPredictor):
-        raise ModelError(f"The model {model!r} is no cascade over grids; train one with --method dvt.")
-    return cascade
-
-
-def _cascade(
-    method: str, looks: str, cascade: StagedPredictor, budgets: Sequence[float], labelled: LabelledSet, tracked: Tracked
-) -> Iterator[Entrant]:
-    """Every budget that is more than the first stage takes; and the last stage for all."""
-    told = ask_all(cascade, [example.path for example in labelled.examples], tracked)
-    first, *_, last = told.macs.mean(dim=1).tolist()
-    for budget in budgets:
-        if budget * last > first:
-            setting = ", ".join(filter(None, (looks, f"budget {_told(budget)}")))
-            yield Entrant(method, setting, calibrated(cascade, told, budget))
-    always = (NEVER,) * (cascade.count - 1)
-    yield Entrant(method, ", ".join(filter(None, (looks, "all stages"))), [_with_thresholds(cascade, always)])
-
-
-def calibrated(cascade: StagedPredictor, told: Sure, budget: float) -> list[Predictor]:
-    """For each half of the pictures the cascade with thresholds from the other half. Raises UsageError."""
-    others = [half_of(told.places, 1 - half) for half in range(HALVES)]
-    return [_with_thresholds(cascade, calibration(told.at(places), budget).thresholds) for places in others]
-
-
-def _with_thresholds(cascade: StagedPredictor, thresholds: tuple[float, ...]) -> StagedPredictor:
-    one = copy.copy(cascade)
-    one.thresholds = thresholds
-    return one
-
-
-def _by_chance(predictor: Predictor, share: float) -> Predictor:
-    """The full ViT, that drops cells by chance and keeps to a share of the blocks' MACs; scoring is counted with."""
-    model, segments = predictor.loaded.model, predictor.config.task == "segment"
-    assert isinstance(model, LookWhere)
-    config = replace(predictor.config, prune=MacsShare(share), prune_fusion=segments)
-    try:
-        model.extractor.cropr = random_cropr(config, Pruning(MacsShare(share), segments), SEED)
-    except ValueError as failure:
-        raise UsageError(f"{failure}; give larger shares with --prune.") from failure
-    model.config = config
-    loaded = replace(predictor.loaded, config=config)
-    one = copy.copy(predictor)
-    one.loaded, one.config = loaded, config
-    return one
-
-
-def _merging(predictor: Predictor, share: float) -> Merging | None:
-    """The full ViT at the least rate of merging that keeps within a share of its MACs; None where none does."""
-    model, config, reading = predictor.loaded.model, predictor.config, predictor.reading
-    assert isinstance(model, LookWhere)
-    most = share * passes.count_merged(config, config.grid, 0).total
+def _merging_rate(config: Config, share: float) -> int | None:
+    """Return the lowest rate of merging that keeps to a share of the full ViT's MACs; None if none does."""
+    limit = share * passes.count_merged(config, config.grid, 0).total
     rates = range(1, config.grid[0] * config.grid[1])
-    rate = next((one for one in rates if passes.count_merged(config, config.grid, one).total <= most), None)
-    if rate is None:
-        return None
-    model.extractor.cropr = cast(Cropr, ToMe(config, rate))  # it is called in the same place
-    merging = Merging(
-        predictor.loaded,
-        reading,
-        k=ALL_CELLS,
-        top=predictor.top,
-        batch_size=predictor.batch_size,
-        workers=predictor.workers,
-    )
-    merging.rate = rate
-    return merging
+    return next((rate for rate in rates if passes.count_merged(config, config.grid, rate).total <= limit), None)
+
+
+def _macs(share: float) -> str:
+    return f"{_percent(share)} of MACs"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.4g}%"

@@ -1,4 +1,4 @@
-"""What `compare` measured, as one JSON object: the file that table, plot and page are made from."""
+"""A comparison as one JSON object: the file that table, plot and page are made from."""
 
 from __future__ import annotations
 
@@ -6,25 +6,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lookwhere_cli.data.examples import Example
 from lookwhere_cli.data.matching import match_classes
-from lookwhere_cli.evaluation.compare.comparison import Comparison, Point, front
+from lookwhere_cli.evaluation.compare.comparison import Comparison, Point, pareto_front
 from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.text import printable
 
-MOST = 60  # pictures that are told of
-TELLING = ("full", "tome", "cropr", "lookwhere", "pruned", "auto", "dvt")
+MOST = 60  # pictures that are shown one by one
+SHOWN_METHODS = ("full", "tome", "cropr", "lookwhere", "pruned", "auto", "dvt")
 """Methods whose answers are shown picture by picture."""
-HALF = 0.5  # of the full ViT's MACs: where methods are set side by side
+TYPICAL_SHARE = 0.5  # of the full ViT's MACs, at which methods are shown
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What a setting takes on this machine; None: not taken.
+class MachineCosts:
+    """What a candidate takes on this machine; None if it was not measured.
 
-    seconds: median per picture, one at a time. images_per_second: at the batch size that is best. memory: MiB above
+    seconds: median per picture, one at a time. images_per_second: at the best batch size, `batch`. memory: MiB above
     rest.
     """
 
@@ -34,119 +33,113 @@ class Cost:
     memory: float | None = None
 
 
-def as_dict(comparison: Comparison, costs: Sequence[Cost], part: str, command: str) -> dict[str, Any]:
-    """The comparison with numbers as they are: shares in 0..1, seconds, multiply-adds. docs/compare.md names all."""
+def as_dict(comparison: Comparison, costs: Sequence[MachineCosts], split: str, command: str) -> dict[str, Any]:
+    """Return the comparison with plain numbers: shares in 0..1, seconds, multiply-adds; see docs/compare.md."""
+    points = comparison.points
     return {
         "command": command,
         "data": printable(str(comparison.labelled.root)),
-        "split": part,
+        "split": split,
         "kind": comparison.labelled.kind,
-        "metric": comparison.metric,
+        "metric": comparison.metric.name,
         "pictures": len(comparison.places),
         "failed": [printable(sentence) for sentence in comparison.failed],
-        "device": str(comparison.points[0].entrant.predictors[0].loaded.device),
+        "device": points[0].candidate.predictor.pipeline.runtime.device,
         "points": [
-            _point(point, cost, best)
-            for point, cost, best in zip(comparison.points, costs, front(comparison.points), strict=True)
+            _point(point, cost, on_front)
+            for point, cost, on_front in zip(points, costs, pareto_front(points), strict=True)
         ],
         "differences": differences(comparison),
     }
 
 
 def differences(comparison: Comparison) -> list[dict[str, Any]]:
-    """The pictures on which the methods' shown settings disagree most, the most telling first.
+    """Return the pictures on which the methods' typical settings disagree, the largest disagreement first.
 
-    For labels: those with different answers, by how many of them there are. For masks: by how far the methods' shares
-    of right pixels lie apart.
+    Disagreement is the number of different labels or, for masks, the range of the shares of correct pixels.
     """
-    shown = representatives(comparison.points)
-    apart = [_apart(shown, number) for number in range(len(comparison.places))]
-    order = sorted((number for number, far in enumerate(apart) if far), key=lambda number: -apart[number])
-    examples = [comparison.labelled.examples[place] for place in comparison.places]
-    return [_difference(shown, number, comparison.labelled.classes, examples[number]) for number in order[:MOST]]
+    shown = typical_points(comparison.points)
+    disagreement = [_disagreement(comparison, shown, number) for number in range(len(comparison.places))]
+    order = sorted(filter(disagreement.__getitem__, range(len(disagreement))), key=lambda number: -disagreement[number])
+    return [_difference(comparison, shown, number) for number in order[:MOST]]
 
 
-def representatives(points: Sequence[Point]) -> list[Point]:
-    """For each method the setting that comes nearest to half of the first point's MACs."""
-    wanted = HALF * points[0].macs
-    found = []
-    for method in TELLING:
-        settings = [point for point in points if point.entrant.method == method]
-        if settings:
-            found.append(min(settings, key=lambda point: abs(point.macs - wanted)))
-    return found
+def typical_points(points: Sequence[Point]) -> list[Point]:
+    """Return, for each method, the setting whose MACs are nearest to half of the first point's."""
+    macs = TYPICAL_SHARE * points[0].macs
+    by_method: dict[str, list[Point]] = {}
+    for point in points:
+        by_method.setdefault(point.candidate.method, []).append(point)
+    return [
+        min(by_method[method], key=lambda point: abs(point.macs - macs))
+        for method in SHOWN_METHODS
+        if method in by_method
+    ]
 
 
-def _apart(shown: Sequence[Point], number: int) -> float:
-    answers = [point.rows[number] for point in shown]
-    if answers[0].labels:
-        return len({row.labels[0].label for row in answers}) - 1.0
-    shares = [_right(point, number) for point in shown]
+def _disagreement(comparison: Comparison, shown: Sequence[Point], number: int) -> float:
+    rows = [point.rows[number] for point in shown]
+    if rows[0].labels:
+        return len({row.labels[0].label for row in rows}) - 1.0
+    shares = [comparison.metric.correct_share(point.counts[number]) for point in shown]
     return max(shares) - min(shares)
 
 
-def _right(point: Point, number: int) -> float:
-    """The share of right pixels, or 1.0 for a right label and 0.0 for a wrong one."""
-    counts = point.counts[number]
-    if len(counts) == 1:
-        return float(counts[0])
-    right, true, _ = counts.reshape(3, -1).sum(axis=1)
-    return float(right / true) if true else 0.0
-
-
-def _difference(shown: Sequence[Point], number: int, classes: tuple[str, ...], example: Example) -> dict[str, Any]:
+def _difference(comparison: Comparison, shown: Sequence[Point], number: int) -> dict[str, Any]:
+    example = comparison.labelled.examples[comparison.places[number]]
+    truth = None if example.mask else _label(shown[0], comparison.labelled.classes, example.classes[0])
     return {
         "path": printable(example.path),
-        "truth": None if example.mask else _name(shown[0], classes, example.classes[0]),
+        "truth": truth,
         "mask": example.mask and printable(example.mask),
         "answers": [
             {
-                "method": point.entrant.method,
-                "setting": point.entrant.setting,
-                "right": _right(point, number),
-                **_told(point.rows[number]),
-                "left": _left(point.entrant.predictors[0], point.rows[number]),
+                "method": point.candidate.method,
+                "setting": point.candidate.setting,
+                "right": comparison.metric.correct_share(point.counts[number]),
+                **_row_fields(point.rows[number]),
+                "left": _survivors(point.candidate.predictor, point.rows[number]),
             }
             for point in shown
         ],
     }
 
 
-def _name(point: Point, classes: tuple[str, ...], index: int) -> str:
-    """A class as the model calls it, which says more than a number."""
-    labels = point.entrant.predictors[0].config.labels
+def _label(point: Point, classes: tuple[str, ...], index: int) -> str:
+    """Return the model's label for a class, since the data may have only its number."""
+    labels = point.candidate.predictor.config.labels
     return printable(labels[match_classes(classes, labels)[index]])
 
 
-def _told(row: Row) -> dict[str, Any]:
-    whole = row.to_dict()
-    return {name: whole[name] for name in ("labels", "k", "grid", "cells", "macs", "exit", "coarse") if name in whole}
+def _row_fields(row: Row) -> dict[str, Any]:
+    fields = row.to_dict()
+    return {name: fields[name] for name in ("labels", "k", "grid", "cells", "macs", "exit", "coarse") if name in fields}
 
 
-def _left(predictor: Predictor, row: Row) -> list[list[int]] | None:
-    """Of the row's cells, as [row, column], those that were never dropped; None where none are, or for a mask."""
+def _survivors(predictor: Predictor, row: Row) -> list[list[int]] | None:
+    """Return those of the row's cells, as [row, column], that pruning never dropped; None if it drops none for good."""
     if predictor.config.prune is None or not row.labels:
         return None
-    left = predictor.explain(row.path).left
-    return None if left is None else [list(divmod(cell, row.grid[1])) for cell in sorted(left)]
+    survivors = predictor.explain(row.path).survivors
+    return None if survivors is None else [list(divmod(cell, row.grid[1])) for cell in sorted(survivors)]
 
 
-def _point(point: Point, cost: Cost, best: bool) -> dict[str, Any]:
-    entrant = point.entrant
+def _point(point: Point, costs: MachineCosts, on_front: bool) -> dict[str, Any]:
+    candidate = point.candidate
     return {
-        "method": entrant.method,
-        "setting": entrant.setting,
-        "model": printable(entrant.predictors[0].loaded.name),
-        "revision": entrant.predictors[0].loaded.revision,
-        "halves": len(entrant.predictors),
+        "method": candidate.method,
+        "setting": candidate.setting,
+        "model": printable(candidate.predictor.info.name),
+        "revision": candidate.predictor.info.revision,
+        "halves": len(candidate.predictors),
         "score": _score(point.score),
         "difference": point.difference and _score(point.difference),
         "macs": round(point.macs),
-        "seconds": cost.seconds,
-        "images_per_second": cost.images_per_second,
-        "batch": cost.batch,
-        "memory": cost.memory,
-        "front": best,
+        "seconds": costs.seconds,
+        "images_per_second": costs.images_per_second,
+        "batch": costs.batch,
+        "memory": costs.memory,
+        "front": on_front,
     }
 
 
