@@ -1,138 +1,159 @@
-"""Is an amount of cells for each picture, taken from its selector map, better than one amount for all pictures?
+"""Measure whether the selector map can set the number of cells for each picture, compared with one amount for all.
 
     python benchmarks/by_map.py lookwhere-tiny-in1k DATA --amounts 10%,15%,20%,25%,30%,37.5%,50%
 
-A picture's amount is proportional to the share of its cells that hold nine tenths of the map's probability: it is small
-if the selector is certain of a few cells. It needs no second look. The factor is solved so that the mean MACs are a
-share of those of a fixed amount, on one half of the pictures for the other half. DATA is as for `lookwhere evaluate`.
+A picture's amount is proportional to the share of its cells that contain nine tenths of the map's probability. The
+factor is solved so that the mean MACs are a share of those of a fixed amount; each half of the pictures gets the factor
+of the other half. DATA is labelled pictures, as for `lookwhere evaluate`.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
 from numpy.typing import NDArray
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.cli.options import amounts
 from lookwhere_cli.data.examples import LabelledSet
+from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.data.read import read_examples
-from lookwhere_cli.images.frame import frame_for
 from lookwhere_cli.loading import load
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.probabilities import softmax
-from lookwhere_cli.scoring.eval_set import ScoringTask
-from lookwhere_cli.scoring.passes import CellPolicy, run_policies
 from lookwhere_cli.scoring.splits import select_split
-from lookwhere_cli.scoring.variants import with_k
+from lookwhere_cli.scoring.variants import amount_strategy, staged_strategy, with_k, with_looks
 from lookwhere_cli.show.tables import markdown_table, percent
 from lookwhere_cli.strategies.base import Batch
 
-HELD = 0.9  # of the map's probability
-BUDGETS = (0.8, 0.9)  # of a fixed amount's MACs
-STEPS = 50  # of bisection
+COVERED = 0.9  # of the map's probability
+BUDGETS = (0.8, 0.9)  # shares of a fixed amount's MACs
+HALVINGS = 50
 
 
-class Answered(NamedTuple):
-    """For all pictures: whether the answer at each amount is correct and what it costs (pictures, amounts); the need.
+class PictureResult(NamedTuple):
+    """Of one picture: the predicted class and the MACs at each amount, and the share of its cells that is COVERED."""
 
-    need: (pictures,), the share of the cells that hold nine tenths of the map.
-    """
+    classes: NDArray[np.int64]
+    macs: tuple[int, ...]
+    share: float
+
+
+class Results(NamedTuple):
+    """Of all pictures: whether the prediction at each amount is correct, its MACs, and the shares of cells."""
 
     correct: NDArray[np.bool_]
     macs: NDArray[np.float64]
-    need: NDArray[np.float64]
+    shares: NDArray[np.float64]
 
 
-def answer_all(pipeline: Pipeline, labelled: LabelledSet, ks: Sequence[Amount]) -> Answered:
-    """Answer every picture at every amount."""
-    task, reading = ScoringTask(pipeline, labelled), pipeline.reader.reading
+def predict(base: Pipeline, looks: Sequence[Amount], labelled: LabelledSet) -> Results:
+    """Classify every picture at every amount, as a look; MACs are those of a single pass with that amount."""
+    pipeline = with_looks(base, looks)
+    strategy, fixed = staged_strategy(pipeline), [amount_strategy(with_k(base, look)) for look in looks]
+
+    def answer(batch: Batch) -> list[PictureResult]:
+        views = [picture.view for picture in batch.pictures]
+
+        def cut(places: Sequence[int], cells: NDArray[np.int64]) -> NDArray[np.uint8]:
+            return np.stack([views[place].patches(one) for place, one in zip(places, cells, strict=True)])
+
+        selected = strategy.select(pipeline.runtime, batch)
+        classes = strategy.run_all(pipeline.runtime, selected, cut).argmax(axis=-1).T
+        macs = tuple(one.stage_macs(batch.grid)[0] for one in fixed)
+        shares = share_of_cells(softmax(selected.selection.map))
+        return [PictureResult(one, macs, share) for one, share in zip(classes, shares, strict=True)]
+
     paths = [example.path for example in labelled.examples]
-    policies = [CellPolicy("selector", k) for k in ks]
-    measured = [
-        one for one in run_policies(pipeline, policies, lambda logits, _: logits, paths) if not isinstance(one, str)
-    ]
-    if len(measured) < len(paths):
-        raise SystemExit("There are pictures that can't be read; remove them.")
-    labels = np.array([[int(logits.argmax()) for logits in one.outcomes] for one in measured])
-    truth = np.array([task.truth(place).labels[0] for place in range(len(paths))])
-    strategies = [with_k(pipeline, k).strategy for k in ks]
-    grids = [frame_for(*one.size, reading)[0] for one in measured]
-    macs = np.array([[strategy.stage_macs(grid)[-1] for strategy in strategies] for grid in grids], np.float64)
-    return Answered(labels == truth[:, None], macs, np.array(needs_of(pipeline, paths)))
+    with closing(pipeline.run(paths, lambda batch: batch, answer, fail)) as answers:
+        classes, macs, shares = zip(*answers, strict=True)
+    label_of = match_classes(labelled.classes, pipeline.config.labels)
+    truth = label_of[[example.classes[0] for example in labelled.examples]]
+    return Results(np.stack(classes) == truth[:, None], np.array(macs, dtype=np.float64), np.array(shares))
 
 
-def needs_of(pipeline: Pipeline, paths: Sequence[str]) -> list[float]:
-    """Return the share of each picture's cells that hold nine tenths of its map."""
-
-    def need(batch: Batch) -> list[float]:
-        maps = pipeline.strategy.select(pipeline.runtime, batch).selection.map
-        ordered = np.sort(softmax(maps), axis=1)[:, ::-1]
-        shares: list[float] = (ordered.cumsum(axis=1) < HELD).mean(axis=1).tolist()
-        return shares
-
-    return list(pipeline.run(paths, lambda batch: batch, need, lambda *_: np.nan))
+def fail(_: object, sentence: str) -> NoReturn:
+    """End the program: all pictures must be readable."""
+    raise SystemExit(sentence)
 
 
-def choose(need: NDArray[np.float64], factor: float, shares: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return, for each picture, the place of the share that is nearest, in ratio, to `factor` times its need."""
-    wanted = np.log(np.clip(factor * need, 1e-6, None))
-    return np.abs(wanted[:, None] - np.log(shares)).argmin(axis=1)
+def share_of_cells(probabilities: Float[ndarray, "pictures cells"]) -> list[float]:
+    """Return the share of each picture's cells, best first, that contain COVERED of its map."""
+    summed = np.cumsum(-np.sort(-probabilities, axis=1), axis=1)
+    shares: list[float] = (summed < COVERED).mean(axis=1).tolist()
+    return shares
 
 
-def factor_for(answered: Answered, pictures: NDArray[np.bool_], budget: float, shares: NDArray[np.float64]) -> float:
-    """Return the largest factor with which these pictures keep to the budget on average."""
+def nearest_amounts(shares: NDArray[np.float64], factor: float, amounts: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return, for each picture, the index of the amount with the nearest ratio to factor * share."""
+    target = np.log(np.clip(factor * shares, 1e-6, None))
+    return np.abs(target[:, None] - np.log(amounts)).argmin(axis=1)
+
+
+def solve_factor(results: Results, pictures: NDArray[np.bool_], budget: float, amounts: NDArray[np.float64]) -> float:
+    """Return the largest factor with which these pictures take at most `budget` MACs on average."""
     low, high = 0.0, 1e3
-    for _ in range(STEPS):
+    for _ in range(HALVINGS):
         middle = (low + high) / 2
-        places = choose(answered.need[pictures], middle, shares)
-        spent = answered.macs[pictures, :][np.arange(pictures.sum()), places].mean()
+        indices = nearest_amounts(results.shares[pictures], middle, amounts)
+        spent = results.macs[pictures, :][np.arange(pictures.sum()), indices].mean()
         low, high = (middle, high) if spent <= budget else (low, middle)
     return low
 
 
-def by_map(answered: Answered, budget: float, shares: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the share of correct answers, and the mean MACs."""
-    places, second = np.zeros(len(answered.need), dtype=np.int64), np.arange(len(answered.need)) % 2 == 1
-    for half in (second, ~second):
-        places[half] = choose(answered.need[half], factor_for(answered, ~half, budget, shares), shares)
-    pictures = np.arange(len(places))
-    return float(answered.correct[pictures, places].mean()), float(answered.macs[pictures, places].mean())
+def measure_by_map(results: Results, budget: float, amounts: NDArray[np.float64]) -> tuple[float, float]:
+    """Return top-1 and the mean MACs with amounts set by the map."""
+    indices, second_half = np.zeros(len(results.shares), dtype=np.int64), np.arange(len(results.shares)) % 2 == 1
+    for half in (second_half, ~second_half):
+        factor = solve_factor(results, ~half, budget, amounts)
+        indices[half] = nearest_amounts(results.shares[half], factor, amounts)
+    pictures = np.arange(len(indices))
+    return float(results.correct[pictures, indices].mean()), float(results.macs[pictures, indices].mean())
 
 
-def rows(answered: Answered, names: Sequence[str], shares: NDArray[np.float64]) -> list[list[str]]:
-    """Return a row for each fixed amount; below it rows for amounts by the map at shares of its MACs.
+def table_rows(results: Results, names: Sequence[str], amounts: NDArray[np.float64]) -> list[list[str]]:
+    """Return a row for each fixed amount, each followed by rows for shares of its MACs by the map.
 
-    Budgets below the MACs of the smallest amount are left out.
+    Shares below the MACs of the smallest amount are left out.
     """
-    lines, means = [], answered.macs.mean(axis=0)
-    for place, (name, macs) in enumerate(zip(names, means, strict=True)):
-        lines.append([f"{name} for all", percent(answered.correct[:, place].mean()), f"{macs / 1e9:.3f}"])
+    rows, means = [], results.macs.mean(axis=0)
+    for index, (name, macs) in enumerate(zip(names, means, strict=True)):
+        rows.append([f"{name} for all", percent(results.correct[:, index].mean()), f"{macs / 1e9:.3f}"])
         for budget in (share * macs for share in BUDGETS if share * macs > means[0]):
-            correct, spent = by_map(answered, budget, shares)
-            lines.append([f"by the map, {budget / macs:.0%} of that", percent(correct), f"{spent / 1e9:.3f}"])
-    return lines
+            top1, spent = measure_by_map(results, budget, amounts)
+            rows.append([f"by the map, {budget / macs:.0%} of that", percent(top1), f"{spent / 1e9:.3f}"])
+    return rows
+
+
+def shares_of(looks: Sequence[Amount]) -> NDArray[np.float64]:
+    """Return the amounts as shares of the cells. Ends the program for counts."""
+    if not all(look.is_share for look in looks):
+        raise SystemExit("--amounts takes shares of the cells, such as 10%,25%,50%.")
+    return np.array([look.value for look in looks], dtype=np.float64)
 
 
 def main() -> None:
-    """Measure and print."""
+    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model")
     parser.add_argument("data", type=Path)
     parser.add_argument("--classes", type=Path)
     parser.add_argument("--amounts", default="10%,15%,20%,25%,30%,37.5%,50%")
     arguments = parser.parse_args()
-    pipeline, ks = load(arguments.model).pipeline, amounts(arguments.amounts, "--amounts")
-    labelled = read_examples(arguments.data, classes=arguments.classes)
-    labelled, _ = select_split(labelled, None, None, pipeline.info.folder)
-    answered = answer_all(pipeline, labelled, ks)
-    shares = np.array([k.value for k in ks], dtype=np.float64)
-    lines = rows(answered, arguments.amounts.split(","), shares)
-    print("\n".join(markdown_table(["cells", "top-1", "GMACs"], lines, text_columns=1)))
+    looks = amounts(arguments.amounts, "--amounts")
+    pipeline = load(arguments.model).pipeline
+    labelled, _ = select_split(
+        read_examples(arguments.data, classes=arguments.classes), None, None, pipeline.info.folder
+    )
+    rows = table_rows(predict(pipeline, looks, labelled), arguments.amounts.split(","), shares_of(looks))
+    print("\n".join(markdown_table(["cells", "top-1", "GMACs"], rows, text_columns=1)))
 
 
 if __name__ == "__main__":
