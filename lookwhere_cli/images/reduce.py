@@ -36,7 +36,7 @@ class Reduction(NamedTuple):
 
     def decoded(self, first: int, last: int, length: int) -> tuple[int, int]:
         """Return the range of decoded pixels, of `length` in all, that reduced pixels first..last are made of."""
-        reach = 2 * self.scale + 1 if self.scale > 1 else 0
+        reach = 2 * self.scale if self.scale > 1 else 0  # bicubic's
         start, stop = self.start + first * self.scale - reach, self.start + last * self.scale + reach
         return max(0, math.floor(start)), min(length, math.ceil(stop))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lookwhere_cli.images.frame import Reading
-from lookwhere_cli.images.reduce import reduction_for
+from lookwhere_cli.images.reduce import Reduction, reduction_for
 from lookwhere_cli.images.view import open_view, view_of
 from tests.images.pictures import noise, smooth
 
@@ -86,3 +86,14 @@ def test_a_reduced_axis_holds_the_part_that_is_read(near, side, grid_pixels, ext
     assert near + side - 1e-6 <= reduction.stop <= length
     assert 1 <= reduction.pixels <= 2 * grid_pixels
     assert reduction.scale >= 1 or reduction.scale == pytest.approx(1)
+
+
+@given(st.floats(0, 50), st.floats(100, 900), st.integers(1, 100), st.data())
+def test_the_decoded_range_of_a_band_is_what_bicubic_reaches_for(start, stop, pixels, data):
+    reduction, length = Reduction(start, stop, pixels), math.ceil(stop)
+    first = data.draw(st.integers(0, pixels - 1))
+    last = data.draw(st.integers(first + 1, pixels))
+    scale = (stop - start) / pixels
+    reach = 2 * scale if scale > 1 else 0
+    begin, end = max(0, start + first * scale - reach), min(length, start + last * scale + reach)
+    assert reduction.decoded(first, last, length) == (math.floor(begin), math.ceil(end))
