@@ -26,7 +26,7 @@ MAX_CLASSES = 255
 """A byte holds the index, and one value means "ignore" in training."""
 
 
-class ClassMap(NamedTuple):
+class PixelClasses(NamedTuple):
     """The class of each pixel, (height, width) uint8 as displayed, and the pixels of each class."""
 
     classes: UInt8[ndarray, "height width"]
@@ -68,11 +68,11 @@ class SegmentHead:
         """No labels."""
         return ()
 
-    def decode(self, output: Float32[ndarray, "classes rows columns"], view: View) -> ClassMap:
+    def decode(self, output: Float32[ndarray, "classes rows columns"], view: View) -> PixelClasses:
         """Resize the scores to the picture and take the best class of each pixel."""
         return classes_at(output, *view.size)
 
-    def row_fields(self, result: ClassMap) -> dict[str, Any]:
+    def row_fields(self, result: PixelClasses) -> dict[str, Any]:
         """The classes that occur, with their shares of the pixels, the largest first."""
         order, total = np.argsort(-result.counts, kind="stable").tolist(), int(result.counts.sum())
         counts = result.counts.tolist()
@@ -133,7 +133,7 @@ def check_not_cropped(mode: str) -> None:
         raise UsageError("A mode of 'crop' leaves pixels without a class; read the picture whole, or stretch it.")
 
 
-def classes_at(scores: Float32[ndarray, "classes rows columns"], height: int, width: int) -> ClassMap:
+def classes_at(scores: Float32[ndarray, "classes rows columns"], height: int, width: int) -> PixelClasses:
     """Return the class with the highest score at each pixel of a picture that the scores cover.
 
     Scores are resized bilinearly (half-pixel centres, no antialiasing), a strip of lines at a time: memory beyond the
@@ -150,7 +150,7 @@ def classes_at(scores: Float32[ndarray, "classes rows columns"], height: int, wi
         strip = _blend(scores[:, above[lines]], scores[:, below[lines]], down[lines][:, None])
         classes[lines] = _best(strip, left, right, across)
         counts += np.bincount(classes[lines].ravel(), minlength=len(scores))
-    return ClassMap(classes, counts)
+    return PixelClasses(classes, counts)
 
 
 def _best(

@@ -92,10 +92,10 @@ def _text_follows_pixels(png: IO[bytes] | None) -> bool:
     position, pixels = png.tell(), False
     png.seek(len(_PNG_SIGNATURE))
     while len(start := png.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", start)
-        if pixels and kind in _PNG_TEXTS:
+        length, chunk = struct.unpack(">I4s", start)
+        if pixels and chunk in _PNG_TEXTS:
             break
-        pixels |= kind == b"IDAT"
+        pixels |= chunk == b"IDAT"
         png.seek(length + 4, os.SEEK_CUR)
     png.seek(position)
     return len(start) == 8
@@ -144,8 +144,8 @@ def _identify(stream: IO[bytes], name: str) -> ImageFile.ImageFile:
         _register_heif()
     for register in (Image.preinit, Image.init):
         register()
-        for kind in FORMATS:
-            if (picture := _try(kind, stream, start[:16], name)) is not None:
+        for decoder in FORMATS:
+            if (picture := _try(decoder, stream, start[:16], name)) is not None:
                 return picture
     raise PictureError(_unknown(start[:16], name))
 

@@ -67,7 +67,7 @@ def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
     counts = merged_counts(config, tokens, rate)
-    segments = config.task == "segment"
+    segments = config.has_decoder
     returned = [tokens, *counts][-1] - config.prefix_tokens if segments else 1
     return Macs(
         0,
@@ -97,7 +97,7 @@ def count_full(config: Config, grid: Grid) -> int:
     """Count the extractor's ViT as timm runs it: all cells of `grid`, all tokens in all blocks, and the head."""
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
-    head = _decoder(config, cells, cells) if config.task == "segment" else _head(config)
+    head = _decoder(config, cells, cells) if config.has_decoder else _head(config)
     return _embedding(config, cells) + config.extractor_depth * count_block(config, tokens, tokens) + head
 
 

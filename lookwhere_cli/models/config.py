@@ -204,6 +204,11 @@ class Config:
             )
 
     @property
+    def has_decoder(self) -> bool:
+        """True if the head scores every cell, not the picture as a whole."""
+        return self.task == "segment"
+
+    @property
     def has_selector(self) -> bool:
         """True if the model chooses cells; False for a full ViT and for a cascade over grids."""
         return self.selector_depth > 0
