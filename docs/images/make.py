@@ -1,8 +1,8 @@
-"""Make README's pictures from what the commands themselves print and write.
+"""Make README's pictures from the output of the commands.
 
 pip install -c constraints.txt '.[test]' && python docs/images/make.py
 
-Needs Chromium on the path. Another model than the bundled one: LOOKWHERE_MODEL=FOLDER.
+Needs Chromium on the path. LOOKWHERE_MODEL=FOLDER selects another model than the bundled one.
 """
 
 import io
@@ -21,7 +21,7 @@ from rich.text import Text
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"
 COLUMNS = 96
-# A line of whole pixels, no higher than the font's own box, so that half blocks meet.
+# The line height is a whole number of pixels and at most that of the font, so that half blocks leave no gaps.
 TERMINAL = """<meta charset="utf-8"><style>
 pre {{ margin: 0; padding: 18px 22px; display: inline-block; color: {foreground}; background: {background};
       font: 14px/16px "DejaVu Sans Mono", monospace; border-radius: 8px }}
@@ -29,44 +29,44 @@ body {{ margin: 0; background: transparent }}
 {stylesheet}</style><pre>{code}</pre>"""
 
 
-def printed(command: list[str]) -> str:
-    """Run a command in a terminal of its own, from the examples; gives what it printed, colours included."""
-    ours, theirs = pty.openpty()
+def run_in_terminal(command: list[str]) -> str:
+    """Run a command in a pseudo-terminal, in the folder of examples, and return its output with colours."""
+    leader, follower = pty.openpty()
     settings = {"COLUMNS": str(COLUMNS), "LINES": "50", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-    with subprocess.Popen(command, stdout=theirs, cwd=EXAMPLES, env=os.environ | settings) as process:
-        os.close(theirs)
-        written = bytearray()
+    with subprocess.Popen(command, stdout=follower, cwd=EXAMPLES, env=os.environ | settings) as process:
+        os.close(follower)
+        output = bytearray()
         try:
-            while piece := os.read(ours, 1 << 16):
-                written += piece
-        except OSError:  # Linux's way to say that the other end is closed
+            while chunk := os.read(leader, 1 << 16):
+                output += chunk
+        except OSError:  # on Linux, the other end is closed
             pass
-    os.close(ours)
+    os.close(leader)
     if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}.")
-    return written.decode().replace("\r\n", "\n")
+        raise SystemExit(f"{' '.join(command)} ended with exit code {process.returncode}.")
+    return output.decode().replace("\r\n", "\n")
 
 
-def terminal(command: list[str]) -> str:
-    """Give an HTML page that looks like a terminal in which the command was run."""
+def terminal_page(command: list[str]) -> str:
+    """Return an HTML page that shows the command and its output as a terminal does."""
     console = Console(width=COLUMNS, record=True, color_system="truecolor", file=io.StringIO())
     console.print(f"[bold green]$[/] {' '.join(command)}\n", highlight=False)
-    console.print(Text.from_ansi(printed(command).rstrip()), end="")
+    console.print(Text.from_ansi(run_in_terminal(command).rstrip()), end="")
     return console.export_html(theme=MONOKAI, code_format=TERMINAL)
 
 
 def shoot_terminal(tab: Page, scratch: Path) -> None:
-    """Take the picture of `classify`: labels, and the map beside them."""
+    """Save the picture of `classify`: maps and labels."""
     file = scratch / "terminal.html"
-    file.write_text(terminal(["lookwhere", "classify", "cat.jpg", "coffee.jpg"]))
+    file.write_text(terminal_page(["lookwhere", "classify", "cat.jpg", "coffee.jpg"]))
     tab.goto(file.as_uri())
     tab.locator("pre").screenshot(path=HERE / "classify.png", omit_background=True)
 
 
 def shoot_page(tab: Page, scratch: Path) -> None:
-    """Take the picture of the page that `explain --html` writes."""
+    """Save the picture of the page of `explain --html`."""
     file = scratch / "page.html"
-    printed(["lookwhere", "explain", "coffee.jpg", "--html", str(file)])
+    run_in_terminal(["lookwhere", "explain", "coffee.jpg", "--html", str(file)])
     tab.goto(file.as_uri())
     tab.wait_for_function("document.getElementById('picture').complete")
     tab.screenshot(path=HERE / "page.png")
