@@ -99,6 +99,11 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
         return View(picture, reading)
     if isinstance(picture, Image.Image) or hasattr(picture, "__array__"):
         return view_of(cast("Image.Image | NDArray[Any]", picture), reading, name)
+    if not is_picture(picture):
+        raise PictureError(
+            f"A value of type {type(picture).__name__} is not a picture; give a path, a file's content, a file open "
+            "in binary mode, a PIL image, an array, or a source."
+        )
     return View(decode_file(cast("EncodedPicture", picture), reading, name, reserve), reading)
 
 

@@ -122,6 +122,12 @@ def test_what_counts_as_a_picture_and_as_a_source(tmp_path):
     assert not any(map(is_picture, (["a.jpg"], ("a.jpg",), iter(()), 5, None)))
 
 
+@pytest.mark.parametrize("value", [5, None, ["a.jpg"]])
+def test_a_value_of_another_type_is_refused(value):
+    with pytest.raises(PictureError, match=rf"^A value of type {type(value).__name__} is not a picture; give a path,"):
+        open_view(value, READING)
+
+
 @given(st.integers(2, 60), st.integers(2, 60), st.data())
 def test_a_decoded_source_reads_any_box(height, width, data):
     edges = [sorted(data.draw(st.lists(st.floats(0, side), min_size=2, max_size=2))) for side in (width, height)]
