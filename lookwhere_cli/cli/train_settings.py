@@ -1,4 +1,4 @@
-"""The options of `lookwhere train` that say what a model reads, checked against each other before any work is done."""
+"""Options of `lookwhere train` that depend on each other, checked before any work is done."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def parse_exits(name: Method, text: str | None) -> tuple[int | tuple[int, int], 
 
 
 def parse_pruning(name: Method, text: str | None) -> PruneAmount | None:
-    """Read what is dropped between blocks; by default the method's own amount. Raises UsageError."""
+    """Read the amount of tokens to prune; by default the method's own. Raises UsageError."""
     method = method_of(name)
     if text is None:
         return method.default_prune

@@ -26,7 +26,7 @@ EDGES = ("left", "top", "right", "bottom")
 
 @dataclass(frozen=True)
 class Regions:
-    """The parts of pictures that are worth reading, by the pictures' paths as given to `read_regions`."""
+    """The parts of pictures that are worth reading, by the paths that `read_regions` got."""
 
     _boxes: Mapping[str, Float32[ndarray, "boxes 4"]] = field(default_factory=dict)
     _masks: Mapping[str, str] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""How the average of a run's weights, which is what is saved, follows the weights.
+"""How the average of a run's weights, which is saved, follows the weights.
 
 torch's AveragedModel computes it, and stores the number of updates with it. timm's ModelEmaV3 has an equal warm-up, but
 does not store that number, which a resumed run needs; so the rule of `growing_decay` is ours.
@@ -14,7 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 Tensors: TypeAlias = "tuple[Tensor, ...] | list[Tensor]"
 AverageRule: TypeAlias = Callable[[Tensors, Tensors, "Tensor | int"], None]
-"""Updates averaged tensors from current ones, given the number of updates so far."""
+"""Updates averaged tensors from current ones; the last argument is the number of updates so far."""
 
 
 def constant_decay(decay: float) -> AverageRule:

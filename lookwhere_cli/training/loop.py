@@ -147,7 +147,7 @@ class RunPlan(Protocol[B]):
         ...
 
     def learner(self, model: Model, device: torch.device) -> Learner:
-        """Return what is trained with the model: everything but the model on the device."""
+        """Return the learner, with all of it but the model on the device."""
         ...
 
     def begin(

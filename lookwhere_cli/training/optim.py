@@ -48,7 +48,7 @@ def optimizer_of(
 ) -> torch.optim.AdamW:
     """Return AdamW (0.9, 0.999) whose groups each have a `factor` of the peak rate; only matrices have weight decay.
 
-    fresh: beginnings of the names of fresh weights. auxiliaries: what is trained beside the model, all of it fresh.
+    fresh: beginnings of the names of fresh weights. auxiliaries: modules that are trained with the model, all fresh.
 
     The groups are ours: timm's param_groups_layer_decay knows one stack of blocks per model, none with a rate above the
     peak, and orders the weights in another way than older checkpoints do.

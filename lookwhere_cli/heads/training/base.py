@@ -41,7 +41,7 @@ class TrainingHead(Protocol):
         ...
 
     def target(self, classes: Sequence[int], mask: Tensor | None, class_count: int) -> Tensor:
-        """Return what is to be learnt of one picture: from its class indices, or from its mask (height, width)."""
+        """Return the target for one picture, from its class indices or from its mask (height, width)."""
         ...
 
     def weigh_classes(

@@ -118,7 +118,7 @@ class MultiLabelTraining(PictureTraining):
     def weigh_classes(
         self, counts: Int[ndarray, " classes"], examples: int, balance: float
     ) -> Float32[Tensor, " classes"]:
-        """Weigh a class's positive examples by the number of pictures without it over that of those with it."""
+        """Weigh a class's positive examples by the number of pictures without the class over the number with it."""
         present = np.maximum(counts.astype(np.float64), 1)
         return balance_factors((examples - present).clip(1) / present, balance)
 

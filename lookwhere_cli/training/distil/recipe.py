@@ -33,7 +33,7 @@ class Pretraining:
     patch_loss: PatchLoss = "spread"
     rates: Rates = field(default_factory=Rates)
     average: float = 0.999
-    """Decay of the weights' moving average, which is what is saved."""
+    """Decay of the weights' moving average, which is saved."""
     precision: str = "no"
     """accelerate's mixed precision: no, bf16."""
     seed: int = 0

@@ -30,7 +30,7 @@ AmountRange: TypeAlias = tuple[AmountLike, AmountLike]
 
 
 class TrainingBatch(NamedTuple):
-    """Pictures of one grid, and what is to be learnt of them."""
+    """Pictures of one grid, with their targets."""
 
     pictures: UInt8[Tensor, "batch 3 height width"]
     thumbnails: UInt8[Tensor, "batch 3 low narrow"]

@@ -61,14 +61,31 @@ class TrainingMethod(Protocol):
         ...
 
 
+class _LookWhereMethod:
+    """What methods that train a LookWhere model have in common, with or without a selector."""
+
+    has_exits = False
+
+    def start(self, base: LookWhere, config: Config) -> Model:
+        """Resize and extend the weights of `base`."""
+        from lookwhere_cli.training.finetune.start import start_of
+
+        return start_of(base, config)
+
+    def objective(self, model: Model, criterion: Criterion, steering: Steering) -> FineTuningObjective:
+        """Minimise the task's loss on the cells that are read, and what trains selector and pruning modules."""
+        from lookwhere_cli.training.finetune.objective import objective_of
+
+        return objective_of(model, criterion, steering)
+
+
 @dataclass(frozen=True)
-class SelectorMethod:
+class SelectorMethod(_LookWhereMethod):
     """LookWhere: a selector chooses the cells that the extractor reads."""
 
     has_selector = True
     can_prune = True
     default_prune = None
-    has_exits = False
 
     def configure(self, config: Config, base: Config, shape: Shape, head: TrainingHead) -> Config:
         """Set the coarse thumbnail, and the selector's depth and thumbnail."""
@@ -89,44 +106,19 @@ class SelectorMethod:
             map_scale=-(-config.grid[0] // thumbnail_grid[0]),
         )
 
-    def start(self, base: LookWhere, config: Config) -> Model:
-        """Resize and extend the weights of `base`."""
-        from lookwhere_cli.training.finetune.start import start_of
-
-        return start_of(base, config)
-
-    def objective(self, model: Model, criterion: Criterion, steering: Steering) -> FineTuningObjective:
-        """Minimise the task's loss on the chosen cells, and what trains selector and pruning modules."""
-        from lookwhere_cli.training.finetune.objective import objective_of
-
-        return objective_of(model, criterion, steering)
-
 
 @dataclass(frozen=True)
-class WholeMethod:
+class WholeMethod(_LookWhereMethod):
     """A ViT without a selector, which reads all cells. With `default_prune`, Cropr: it drops some between blocks."""
 
     can_prune: bool = False
     default_prune: PruneAmount | None = None
 
     has_selector = False
-    has_exits = False
 
     def configure(self, config: Config, base: Config, shape: Shape, head: TrainingHead) -> Config:
         """Remove the selector."""
         return replace(config, selector_depth=0, prefix="own", k=ALL_CELLS)
-
-    def start(self, base: LookWhere, config: Config) -> Model:
-        """Resize the weights of `base`."""
-        from lookwhere_cli.training.finetune.start import start_of
-
-        return start_of(base, config)
-
-    def objective(self, model: Model, criterion: Criterion, steering: Steering) -> FineTuningObjective:
-        """Minimise the task's loss on all cells, and what trains pruning modules."""
-        from lookwhere_cli.training.finetune.objective import objective_of
-
-        return objective_of(model, criterion, steering)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What fine-tuning minimises: the task's loss on the chosen cells, the selector's, and that of its pruning modules."""
+"""What fine-tuning minimises: the losses of the task, of the selector, and of the auxiliary heads of pruning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FineTuningObjective(Protocol):
 
     @property
     def auxiliaries(self) -> nn.Module | None:
-        """What is trained beside the model and is not saved with it; None for nothing."""
+        """Modules that are trained with the model but not saved with it; None for no such modules."""
         ...
 
     def __call__(self, batch: TrainingBatch) -> dict[str, Float[Tensor, ""]]:
@@ -35,7 +35,7 @@ class FineTuningObjective(Protocol):
         ...
 
     def after_step(self) -> None:
-        """Update the model from what is trained beside it."""
+        """Copy what the model needs of the auxiliaries into it."""
         ...
 
 
@@ -107,7 +107,7 @@ class Objective(nn.Module):
         cells: Int64[Tensor, "batch k"],
         prefix_tokens: Float[Tensor, "batch prefix dim"],
     ) -> Sequence[Tensor]:
-        """Return the output of the model's head; for a model with a second look, that of both looks."""
+        """Return the output of the model's head, or the outputs of both looks of a model with a second look."""
         pictures = cut(batch.pictures, self.model.config.patch)
         patches = torch.take_along_dim(pictures, cells[:, :, None, None, None], 1)
         chosen = Chosen(self._normalise(patches), cells, grid, prefix_tokens, self._coarse(batch))

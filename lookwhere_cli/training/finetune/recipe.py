@@ -32,7 +32,7 @@ class FineTuning:
     balance: float = 0.5
     """Weight of rare classes: (median frequency / their own) ^ balance; 0 weighs all alike."""
     average: float = 0.99
-    """Decay of the weights' moving average, which is what is scored and saved."""
+    """Decay of the weights' moving average, which is scored and saved."""
     patience: int = 0
     """Epochs without a better score after which the run ends; 0 for never."""
     precision: str = "no"

@@ -1,4 +1,4 @@
-"""How a new model's shape differs from that of the model that training starts from."""
+"""How the shape of a new model differs from the model that training starts from."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def start_of(base: LookWhere, config: Config) -> LookWhere:
 
 
 def has_same_head(one: Config, other: Config) -> bool:
-    """Return True if a head of one model can go on as that of the other."""
+    """Return True if the head of one model fits the other, with the same meaning."""
     return all(getattr(one, name) == getattr(other, name) for name in ("labels", "task", "multi_label", "pool"))
 
 
