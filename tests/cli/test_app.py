@@ -38,12 +38,12 @@ def test_version(lookwhere):
     assert ran.code == 0 and ran.out.startswith("lookwhere ")
 
 
-def test_near_commands_and_options_are_offered(lookwhere):
+def test_similar_commands_and_options_are_suggested(lookwhere):
     assert "Did you mean 'classify'" in lookwhere("clasify", "x").err
     assert "--format" in lookwhere("classify", "x", "--formt", "json").err
 
 
-def test_completion_is_there(lookwhere, monkeypatch):
+def test_shell_completion_works(lookwhere, monkeypatch):
     monkeypatch.setenv("_LOOKWHERE_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", "lookwhere cl")
     monkeypatch.setenv("COMP_CWORD", "1")
@@ -59,30 +59,30 @@ def test_models_list_shows_size_labels_and_results(lookwhere, model_folder, tmp_
     (line,) = [line for line in ran.out.splitlines() if line.startswith("small-birds")]
     assert "birds 87.5%" in line and "classify" in line and " 18 of 36 " in line
     monkeypatch.setenv("COLUMNS", "40")
-    assert "small-birds" in lookwhere("models", "list").out, "a name is there to be typed"
+    assert "small-birds" in lookwhere("models", "list").out, "a name must not be truncated: users type it"
     monkeypatch.setattr(resolve, "_BUNDLES", ())
     assert "birds" not in lookwhere("models", "list").out
 
 
 def in_terminal(columns, arguments):
-    """What a terminal of that width shows."""
+    """Run a command in a pseudo-terminal of that width; return its exit code and output."""
     leader, follower = pty.openpty()
     environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     process = subprocess.Popen([*LOOKWHERE, *arguments], stdout=follower, stderr=follower, env=environment)
     os.close(follower)
-    shown = b""
+    output = b""
     while True:
         try:
-            shown += (read := os.read(leader, 65536))
+            output += (read := os.read(leader, 65536))
         except OSError:
             break
         if not read:
             break
     os.close(leader)
-    return process.wait(), shown.decode()
+    return process.wait(), output.decode()
 
 
-def test_in_a_terminal_there_is_a_map_and_colour(model_folder, photos):
+def test_a_terminal_shows_a_map_in_colour(model_folder, photos):
     code, shown = in_terminal(100, ["classify", str(photos / "0.png"), "--model", str(model_folder)])
     assert code == 0 and "▀" in shown and "17 of 35 cells read" in shown and "\x1b[" in shown
 
@@ -92,7 +92,7 @@ MANY = 3000
 
 @pytest.fixture
 def started(model_folder, photos, tmp_path):
-    """Start `classify` on more pictures than get done before it is stopped."""
+    """Start `classify` on more pictures than it can finish before it is interrupted."""
     many = tmp_path / "many"
     many.mkdir()
     for index in range(MANY):
@@ -111,7 +111,7 @@ def started(model_folder, photos, tmp_path):
 
 
 @pytest.mark.parametrize("format", ["json", "csv"])
-def test_ctrl_c_leaves_whole_rows_on_stdout(started, format):
+def test_ctrl_c_leaves_complete_rows_on_stdout(started, format):
     process = started("--format", format)
     first = process.stdout.readline() + process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -124,7 +124,7 @@ def test_ctrl_c_leaves_whole_rows_on_stdout(started, format):
 
 
 @pytest.mark.parametrize("format", ["json", pytest.param("parquet", marks=pytest.mark.slow)])
-def test_ctrl_c_completes_the_file_with_what_is_done(started, tmp_path, format):
+def test_ctrl_c_completes_the_file_with_the_finished_rows(started, tmp_path, format):
     out = tmp_path / f"rows.{format}"
     process = started("--format", format, "--out", str(out))
     while not any(file.stat().st_size for file in tmp_path.glob(".rows*")):
@@ -139,7 +139,7 @@ def test_ctrl_c_completes_the_file_with_what_is_done(started, tmp_path, format):
     assert not list(tmp_path.glob(".rows*"))
 
 
-def test_a_reader_that_goes_away_is_no_complaint(started):
+def test_a_closed_pipe_ends_the_command_silently(started):
     process = started()
     process.stdout.readline()
     process.stdout.close()
@@ -147,7 +147,7 @@ def test_a_reader_that_goes_away_is_no_complaint(started):
     assert process.stderr.read() == b""
 
 
-def test_a_full_disk_behind_stdout_is_one_sentence(model_folder, photos):
+def test_a_full_disk_on_stdout_is_reported_in_one_sentence(model_folder, photos):
     with open("/dev/full", "wb") as full:  # noqa: PTH123 - a device, not a path
         ran = subprocess.run(
             [*LOOKWHERE, "classify", str(photos), "--model", str(model_folder)], stdout=full, stderr=subprocess.PIPE

@@ -20,7 +20,7 @@ from tests.models.small import ADDING, small
 
 @pytest.fixture
 def mixed(photos, tmp_path):
-    """Two good pictures between all kinds of bad ones."""
+    """Two readable pictures among several unreadable files."""
     folder = tmp_path / "mixed"
     folder.mkdir()
     shutil.copy(photos / "0.png", folder / "1 good.png")
@@ -35,7 +35,7 @@ def mixed(photos, tmp_path):
 
 
 def bomb(width, height):
-    """A tiny PNG that claims to be a giant."""
+    """Return a tiny PNG whose header declares this size."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -76,19 +76,19 @@ def test_the_same_rows_in_every_format(lookwhere, photos, tmp_path):
     assert tuple(records[0]) == COLUMNS
 
 
-def test_rows_tell_what_was_read_coarsely(lookwhere, photos):
+def test_rows_have_the_grid_of_coarse_patches(lookwhere, photos):
     (row,) = json.loads(lookwhere("classify", photos / "0.png", "--coarse", "16", "--format", "json").out)
     (plain,) = json.loads(lookwhere("classify", photos / "0.png", "--format", "json").out)
     assert row["coarse"] == [3, 4] and "coarse" not in plain
     assert row["macs"] > plain["macs"] and row["cells"] == plain["cells"]
 
 
-def test_auto_reads_what_each_picture_needs(lookwhere, photos, tmp_path):
+def test_auto_reads_as_many_cells_as_each_picture_needs(lookwhere, photos, tmp_path):
     model = tmp_path / "model"
     save_model(model, small(ADDING))
     once = lookwhere("classify", photos, "-k", "12.5%", "--model", model, "--format", "json").out
-    sure = sorted(row["labels"][0]["probability"] for row in json.loads(once))
-    save_model(model, small(replace(ADDING, thresholds=((sure[5] + sure[6]) / 2,))))
+    confidences = sorted(row["labels"][0]["probability"] for row in json.loads(once))
+    save_model(model, small(replace(ADDING, thresholds=((confidences[5] + confidences[6]) / 2,))))
     ran = lookwhere("classify", photos, "-k", "auto", "--model", model, "--format", "json")
     rows = json.loads(ran.out)
     assert ran.code == 0 and [row["exit"] for row in rows].count(1) == 6
@@ -97,14 +97,14 @@ def test_auto_reads_what_each_picture_needs(lookwhere, photos, tmp_path):
     assert "looks: the best 4" in ran.out
 
 
-def test_auto_is_for_models_and_commands_that_can(lookwhere, photos, tmp_path):
+def test_auto_is_refused_by_other_models_and_commands(lookwhere, photos, tmp_path):
     ran = lookwhere("classify", photos, "-k", "auto")
     assert ran.code == 3 and "lookwhere calibrate" in ran.err
     ran = lookwhere("features", photos, "-k", "auto", "--out", tmp_path / "a.safetensors")
     assert ran.code == 2 and "-k auto is only for classify, explain and evaluate; use" in ran.err
 
 
-def test_bad_pictures_are_listed_and_the_others_done(lookwhere, mixed):
+def test_failed_pictures_are_listed_and_the_others_processed(lookwhere, mixed):
     ran = lookwhere("classify", mixed, "--format", "jsonl")
     rows = [json.loads(line) for line in ran.out.splitlines()]
     assert ran.code == 1
@@ -116,7 +116,7 @@ def test_bad_pictures_are_listed_and_the_others_done(lookwhere, mixed):
     assert "Traceback" not in ran.err
 
 
-def test_quiet_silences_notes_but_no_errors(lookwhere, mixed, tmp_path):
+def test_quiet_hides_notes_but_not_errors(lookwhere, mixed, tmp_path):
     frames = [Image.new("RGB", (9, 9), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / "two.gif", save_all=True, append_images=frames[1:])
     assert "first of 2 frames" in lookwhere("classify", tmp_path / "two.gif").err
@@ -124,7 +124,7 @@ def test_quiet_silences_notes_but_no_errors(lookwhere, mixed, tmp_path):
     assert "Error: " in lookwhere("classify", mixed, "--quiet").err
 
 
-def test_fail_fast_stops_at_the_first_bad_one_and_keeps_what_is_done(lookwhere, mixed, tmp_path):
+def test_fail_fast_stops_at_the_first_failure_and_keeps_finished_rows(lookwhere, mixed, tmp_path):
     out = tmp_path / "rows.json"
     ran = lookwhere("classify", mixed, "--fail-fast", "--format", "json", "--out", out)
     assert ran.code == 1 and ran.err.count("Error") == 1
@@ -154,28 +154,30 @@ def test_fail_fast_stops_at_the_first_bad_one_and_keeps_what_is_done(lookwhere, 
         (["--model", "lookwhere-tinny-in1k"], 3, "no model 'lookwhere-tinny-in1k'"),
     ],
 )
-def test_wrong_use_ends_in_a_sentence_before_any_picture(lookwhere, photos, monkeypatch, arguments, code, sentence):
+def test_wrong_usage_is_an_error_before_any_picture_is_opened(
+    lookwhere, photos, monkeypatch, arguments, code, sentence
+):
     monkeypatch.setattr("lookwhere_cli.reader.open_view", lambda *_: pytest.fail("a picture was opened"))
     ran = lookwhere("classify", photos, *arguments)
     assert ran.code == code and ran.out == ""
     assert sentence in ran.err and "Traceback" not in ran.err
 
 
-def test_inputs_that_are_not_there_or_empty(lookwhere, tmp_path):
+def test_missing_and_empty_inputs_are_errors(lookwhere, tmp_path):
     ran = lookwhere("classify", tmp_path / "nowhere.jpg")
     assert ran.code == 2 and "nowhere.jpg' is not there" in ran.err
     ran = lookwhere("classify", tmp_path)
     assert ran.code == 2 and "Error: " in ran.err
 
 
-def test_a_folder_named_like_a_picture_is_a_folder(lookwhere, photos, tmp_path):
+def test_a_folder_named_like_a_picture_is_searched(lookwhere, photos, tmp_path):
     folder = tmp_path / "a.jpg"
     folder.mkdir()
     shutil.copy(photos / "0.png", folder)
     assert lookwhere("classify", folder).out.count("\n") == 1
 
 
-def test_a_picture_that_may_not_be_read(lookwhere, photos, monkeypatch):
+def test_a_picture_without_read_permission_is_an_error(lookwhere, photos, monkeypatch):
     opened = Path.open
 
     def refuse(path, *how, **more):
@@ -189,7 +191,7 @@ def test_a_picture_that_may_not_be_read(lookwhere, photos, monkeypatch):
 
 
 @pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
-def test_broken_model_folders(lookwhere, model_folder, photos, tmp_path, file):
+def test_damaged_model_folders_are_refused(lookwhere, model_folder, photos, tmp_path, file):
     model = shutil.copytree(model_folder, tmp_path / "model")
     os.truncate(model / file, 50)
     ran = lookwhere("classify", photos, "--model", model)
@@ -199,7 +201,7 @@ def test_broken_model_folders(lookwhere, model_folder, photos, tmp_path, file):
     assert ran.code == 3 and f"has no {file}" in ran.err
 
 
-def test_existing_output_is_kept_unless_told_otherwise(lookwhere, photos, tmp_path):
+def test_an_existing_file_is_replaced_only_with_overwrite(lookwhere, photos, tmp_path):
     out = tmp_path / "rows.jsonl"
     out.write_text("mine")
     ran = lookwhere("classify", photos, "--format", "jsonl", "--out", out)
@@ -210,13 +212,13 @@ def test_existing_output_is_kept_unless_told_otherwise(lookwhere, photos, tmp_pa
 
 
 @pytest.mark.parametrize("format", ["text", "json", "jsonl", "csv", "parquet"])
-def test_a_full_disk_is_a_sentence(lookwhere, photos, format):
+def test_a_full_disk_is_reported_in_a_sentence(lookwhere, photos, format):
     ran = lookwhere("classify", photos, "--format", format, "--out", "/dev/full")
     assert ran.code == 1 and "Writing '/dev/full' failed: No space left on device" in ran.err
     assert ran.err.count("\n") == 1
 
 
-def test_a_disk_that_fills_up_leaves_no_file(lookwhere, photos, tmp_path, monkeypatch):
+def test_no_file_remains_if_the_disk_fills_up(lookwhere, photos, tmp_path, monkeypatch):
     from lookwhere_cli.output import writers
 
     class Filling(writers.JsonLinesWriter):
@@ -231,7 +233,7 @@ def test_a_disk_that_fills_up_leaves_no_file(lookwhere, photos, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_odd_shapes_and_names_work(lookwhere, tmp_path):
+def test_unusual_shapes_and_names_work(lookwhere, tmp_path):
     sizes = {"-dash.png": (1, 1), "quo\"te's.png": (5, 5), "new\nline.png": (2000, 10), "é ü.png": (10, 300)}
     for name, size in sizes.items():
         Image.new("RGB", size, "teal").save(tmp_path / name)
@@ -242,19 +244,19 @@ def test_odd_shapes_and_names_work(lookwhere, tmp_path):
     assert lookwhere("classify", tmp_path).out.count("\n") == 5
 
 
-def test_debug_shows_the_traceback_above_the_sentence(lookwhere):
+def test_debug_shows_the_traceback_before_the_sentence(lookwhere):
     ran = lookwhere("classify", "nowhere.jpg", "--debug")
     assert ran.code == 2 and "Traceback" in ran.err and ran.err.splitlines()[-1].startswith("Error: 'nowhere.jpg'")
 
 
-def test_what_should_not_happen_is_a_sentence_too(lookwhere, photos, monkeypatch):
+def test_an_unexpected_exception_is_reported_in_a_sentence(lookwhere, photos, monkeypatch):
     monkeypatch.setattr("lookwhere_cli.strategies.base.choose_cells", lambda *_: 1 / 0)
     ran = lookwhere("classify", photos)
     assert ran.code == 1 and "ZeroDivisionError" in ran.err and ran.err.count("\n") == 1
 
 
 def piped(content, model_folder, *options):
-    """Run the command in a process of its own, with these bytes on standard input."""
+    """Run the command in a new process, with these bytes on standard input."""
     command = [
         sys.executable,
         "-m",
@@ -286,7 +288,7 @@ def test_standard_input_is_a_picture_or_a_list_of_paths(photos, model_folder):
     assert code == 1 and bad["path"] == "-" and "is damaged" in bad["error"] and "Traceback" not in error
 
 
-def test_memory_is_a_size_and_any_size_does(lookwhere, photos):
+def test_memory_accepts_any_size_and_refuses_other_text(lookwhere, photos):
     plain = lookwhere("classify", photos)
     assert lookwhere("classify", photos, "--memory", "1k") == plain and plain.code == 0
     ran = lookwhere("classify", photos, "--memory", "plenty")

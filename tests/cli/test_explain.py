@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 
-def test_piped_it_tells_in_words(lookwhere, photos):
+def test_piped_text_describes_the_prediction(lookwhere, photos):
     ran = lookwhere("explain", photos / "0.png")
     assert ran.code == 0 and "\x1b" not in ran.out and "█" not in ran.out
     assert "17 of 35 cells read (49%)" in ran.out and "GMACs" in ran.out
@@ -16,7 +16,7 @@ def test_piped_it_tells_in_words(lookwhere, photos):
     assert all(stage in ran.out for stage in ("open", "thumbnail", "select", "patches", "extract"))
 
 
-def test_it_tells_what_was_read_coarsely(lookwhere, photos, tmp_path):
+def test_the_text_names_the_coarse_patches(lookwhere, photos, tmp_path):
     html = tmp_path / "page.html"
     ran = lookwhere("explain", photos / "0.png", "--coarse", "16", "-k", "25%", "--html", html)
     assert "8 of 35 cells read (23%) and 3 x 4 coarse patches" in ran.out
@@ -25,7 +25,7 @@ def test_it_tells_what_was_read_coarsely(lookwhere, photos, tmp_path):
     assert "x as many)" in all_of_it and "fewer" not in all_of_it
 
 
-def test_one_overlay_at_the_pictures_own_resolution(lookwhere, photos, tmp_path):
+def test_an_overlay_has_the_full_resolution_of_its_picture(lookwhere, photos, tmp_path):
     out = tmp_path / "overlay.png"
     assert lookwhere("explain", photos / "0.png", "--out", out).code == 0
     drawn = Image.open(out)
@@ -36,7 +36,7 @@ def test_one_overlay_at_the_pictures_own_resolution(lookwhere, photos, tmp_path)
     assert Image.open(out).size != drawn.size or np.any(np.asarray(Image.open(out)) != np.asarray(drawn))
 
 
-def test_a_folder_of_overlays_and_names_that_clash(lookwhere, photos, tmp_path):
+def test_overlays_of_pictures_with_equal_names_are_numbered(lookwhere, photos, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     shutil.copy(photos / "0.png", other)
@@ -46,7 +46,7 @@ def test_a_folder_of_overlays_and_names_that_clash(lookwhere, photos, tmp_path):
     assert sorted(file.name for file in out.iterdir()) == ["0-2.png", "0-3.png", "0.png"]
 
 
-def test_one_page_for_all_pictures(lookwhere, photos, tmp_path):
+def test_one_page_contains_all_pictures(lookwhere, photos, tmp_path):
     html = tmp_path / "page.html"
     ran = lookwhere("explain", photos / "0.png", photos / "1.png", "--crop", "--html", html)
     assert ran.code == 0 and ran.err == ""
@@ -56,7 +56,7 @@ def test_one_page_for_all_pictures(lookwhere, photos, tmp_path):
     assert html.read_text() == content
 
 
-def test_a_bad_picture_does_not_stop_the_others(lookwhere, photos, tmp_path):
+def test_a_failed_picture_does_not_stop_the_others(lookwhere, photos, tmp_path):
     (tmp_path / "bad.png").write_text("no")
     ran = lookwhere("explain", tmp_path / "bad.png", photos / "0.png")
     assert ran.code == 1 and "Error: " in ran.err and "17 of 35" in ran.out
@@ -71,22 +71,22 @@ def test_a_bad_picture_does_not_stop_the_others(lookwhere, photos, tmp_path):
         (["-k", "abc"], "-k abc"),
     ],
 )
-def test_wrong_use(lookwhere, photos, arguments, sentence):
+def test_wrong_usage_is_an_error(lookwhere, photos, arguments, sentence):
     ran = lookwhere("explain", photos / "0.png", *arguments)
     assert ran.code == 2 and sentence in ran.err
 
 
-def test_wrong_use_leaves_no_folder_behind(lookwhere, photos, tmp_path):
+def test_wrong_usage_creates_no_folder(lookwhere, photos, tmp_path):
     assert lookwhere("explain", photos, "--size", "25", "--out", tmp_path / "overlays").code == 2
     assert not (tmp_path / "overlays").exists()
 
 
-def test_piped_lines_are_not_broken(lookwhere, photos):
+def test_piped_lines_are_not_wrapped(lookwhere, photos):
     ran = lookwhere("explain", photos / "0.png")
     assert any(line.startswith("time: ") and line.endswith(" ms") for line in ran.out.splitlines())
 
 
-def test_ctrl_c_keeps_the_page_of_what_is_done(lookwhere, photos, tmp_path, monkeypatch):
+def test_ctrl_c_completes_the_page_with_the_finished_pictures(lookwhere, photos, tmp_path, monkeypatch):
     from lookwhere_cli.predictor import Predictor
 
     explain, html = Predictor.explain, tmp_path / "page.html"
@@ -102,7 +102,7 @@ def test_ctrl_c_keeps_the_page_of_what_is_done(lookwhere, photos, tmp_path, monk
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
-def test_a_full_disk_behind_stdout_ends_in_a_sentence(photos, model_folder):
+def test_a_full_disk_on_stdout_is_reported_in_a_sentence(photos, model_folder):
     command = [sys.executable, "-m", "lookwhere_cli", "explain", photos / "0.png", "--model", model_folder]
     with open("/dev/full", "wb") as full:  # noqa: PTH123
         ran = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, check=False)

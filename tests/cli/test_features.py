@@ -26,7 +26,7 @@ def read(file):
         return stored.metadata(), {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
 
 
-def test_features_are_those_of_the_model(lookwhere, photos, tmp_path, unlabelled):
+def test_features_equal_those_of_the_model(lookwhere, photos, tmp_path, unlabelled):
     out = tmp_path / "cls.safetensors"
     assert lookwhere("features", photos, "--model", unlabelled, "--out", out, "--batch-size", 2).code == 0
     metadata, arrays = read(out)
@@ -44,7 +44,7 @@ def test_features_are_those_of_the_model(lookwhere, photos, tmp_path, unlabelled
     assert arrays["cls"][3] == pytest.approx(cls[0].numpy(), abs=1e-5)
 
 
-def test_dense_features_and_maps_lie_end_to_end(lookwhere, photos, tmp_path, model_folder):
+def test_dense_features_and_maps_are_concatenated(lookwhere, photos, tmp_path, model_folder):
     out = tmp_path / "dense.safetensors"
     assert lookwhere("features", photos, "--dense", "--maps", "--out", out).code == 0
     _, arrays = read(out)
@@ -65,7 +65,7 @@ def test_dense_features_and_maps_lie_end_to_end(lookwhere, photos, tmp_path, mod
     assert arrays["dense"][ends[0] : ends[1]] == pytest.approx(expected, abs=1e-4)
 
 
-def test_parquet_holds_the_same_and_the_failed_ones(lookwhere, photos, tmp_path):
+def test_parquet_has_the_same_features_and_the_failed_pictures(lookwhere, photos, tmp_path):
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"\x89PNG")
     options = ("--dense", "--maps", "--stretch", "-k", "4", "--coarse", "16")
@@ -83,14 +83,14 @@ def test_parquet_holds_the_same_and_the_failed_ones(lookwhere, photos, tmp_path)
     assert np.ravel([row["map"] for row in rows[:-1]]) == pytest.approx(arrays["map"].ravel(), abs=1e-5)
 
 
-def test_a_file_of_another_kind_is_refused(lookwhere, photos, tmp_path):
+def test_an_unknown_extension_is_refused(lookwhere, photos, tmp_path):
     ran = lookwhere("features", photos, "--out", tmp_path / "features.csv")
     assert ran.code == 2 and "must end in .safetensors or .parquet" in ran.err
     (tmp_path / "there.parquet").touch()
     assert lookwhere("features", photos, "--out", tmp_path / "there.parquet").code == 2
 
 
-def test_all_pictures_failed_is_an_empty_file_and_code_1(lookwhere, tmp_path):
+def test_if_all_pictures_fail_the_file_is_empty_and_the_exit_code_1(lookwhere, tmp_path):
     (tmp_path / "a.png").write_bytes(b"\x89PNG")
     for ending in ("safetensors", "parquet"):
         assert lookwhere("features", tmp_path / "a.png", "--out", tmp_path / f"out.{ending}").code == 1
@@ -99,7 +99,7 @@ def test_all_pictures_failed_is_an_empty_file_and_code_1(lookwhere, tmp_path):
     assert len(pyarrow.parquet.read_table(tmp_path / "out.parquet")) == 1
 
 
-def test_models_without_labels_explain_and_say_that_they_do_not_classify(lookwhere, photos, tmp_path, unlabelled):
+def test_a_model_without_labels_explains_but_refuses_to_classify(lookwhere, photos, tmp_path, unlabelled):
     ran = lookwhere("explain", photos / "0.png", "--model", unlabelled, "--out", tmp_path / "o.png")
     assert ran.code == 0 and "best cells" in ran.out and (tmp_path / "o.png").is_file()
     assert lookwhere("explain", photos, "--model", unlabelled, "--html", tmp_path / "p.html", "-k", 5).code == 0

@@ -49,7 +49,7 @@ def nested(photos, tmp_path):
 
 @pytest.fixture
 def expected(segmenting_folder):
-    """The classes that Python gives for a picture."""
+    """Return a function from a picture to the classes that the Python API returns."""
     segmenter = Segmenter(load(str(segmenting_folder)))
     return lambda path: next(segmenter.segment([str(path)])).classes
 
@@ -62,7 +62,7 @@ def mask(file):
     return np.asarray(Image.open(file))
 
 
-def test_masks_lie_in_the_pictures_sub_folders_beside_one_labelmap(segment, nested, tmp_path, expected):
+def test_masks_keep_the_sub_folders_of_the_pictures(segment, nested, tmp_path, expected):
     ran = segment(nested)
     assert ran.code == 0 and ran.err == ""
     out = tmp_path / "masks"
@@ -73,7 +73,7 @@ def test_masks_lie_in_the_pictures_sub_folders_beside_one_labelmap(segment, nest
     assert tuple(labels) == SEGMENTING.labels
 
 
-def test_all_of_it_may_be_read_coarsely_as_well(segment, nested):
+def test_coarse_patches_are_read_and_reported(segment, nested):
     (row, *_) = json.loads(segment(nested, "--coarse", "16", "--rows-format", "json").out)
     plain, *_ = json.loads(segment(nested, "--overwrite", "--rows-format", "json").out)
     assert row["coarse"] and "coarse" not in plain and row["macs"] > plain["macs"]
@@ -81,7 +81,7 @@ def test_all_of_it_may_be_read_coarsely_as_well(segment, nested):
     assert ran.code == 2 and "use 16 or 20" in ran.err
 
 
-def test_piped_it_tells_shares_and_rows_hold_all_that_is_known(segment, nested, tmp_path, expected):
+def test_piped_text_has_shares_and_rows_have_all_fields(segment, nested, tmp_path, expected):
     line = segment(nested).out.splitlines()[1].split("\t")
     assert line[0] == str(nested / "drive" / "b.png") and len(line) > 1 and line[1].endswith("%")
     rows = json.loads(segment(nested, "--overwrite", "--rows-format", "json").out)
@@ -96,7 +96,7 @@ def test_piped_it_tells_shares_and_rows_hold_all_that_is_known(segment, nested, 
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "txt"])
-def test_the_rows_files_ending_says_how(segment, nested, tmp_path, ending):
+def test_the_extension_of_the_rows_file_sets_the_format(segment, nested, tmp_path, ending):
     file = tmp_path / f"rows.{ending}"
     ran = segment(nested, "--rows", file)
     assert ran.code == 0 and ran.out == ""
@@ -111,7 +111,7 @@ def test_the_rows_files_ending_says_how(segment, nested, tmp_path, ending):
     assert ran.code == 2 and "--overwrite" in ran.err and file.read_text() == text
 
 
-def test_what_is_there_is_skipped_and_said_so_unless_it_is_to_be_overwritten(segment, nested, tmp_path):
+def test_existing_masks_are_skipped_and_counted_unless_overwritten(segment, nested, tmp_path):
     segment(nested)
     out = tmp_path / "masks"
     corrected = Image.new("L", (60, 40), 1)
@@ -130,7 +130,7 @@ def test_what_is_there_is_skipped_and_said_so_unless_it_is_to_be_overwritten(seg
     assert (out / "a.png").read_bytes() != before
 
 
-def test_two_pictures_of_a_stem_keep_their_endings(segment, photos, tmp_path):
+def test_pictures_with_equal_stems_keep_their_extensions(segment, photos, tmp_path):
     folder = tmp_path / "photos"
     folder.mkdir()
     shutil.copy(photos / "0.png", folder / "a.png")
@@ -141,7 +141,7 @@ def test_two_pictures_of_a_stem_keep_their_endings(segment, photos, tmp_path):
     ]
 
 
-def test_a_turned_photo_has_mask_and_overlay_as_it_is_displayed(segment, photos, tmp_path, expected):
+def test_mask_and_overlay_follow_the_exif_orientation(segment, photos, tmp_path, expected):
     with Image.open(photos / "3.png") as picture:
         exif = Image.Exif()
         exif[0x0112] = 6
@@ -156,7 +156,7 @@ def test_a_turned_photo_has_mask_and_overlay_as_it_is_displayed(segment, photos,
     assert np.abs(drawn - (0.6 * colours + 0.4 * upright)).max() <= 2
 
 
-def test_the_picture_on_standard_input_has_files_called_stdin(segment, photos, tmp_path, monkeypatch, expected):
+def test_files_for_the_picture_on_standard_input_are_called_stdin(segment, photos, tmp_path, monkeypatch, expected):
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO((photos / "0.png").read_bytes())))
     ran = segment("-", "--overlay", "--rows-format", "json")
     assert ran.code == 0 and json.loads(ran.out)[0]["path"] == "-"
@@ -175,7 +175,7 @@ def coco_masks(file):
     }
 
 
-def test_run_lengths_of_all_pictures_in_one_coco_file_that_grows(segment, nested, tmp_path, expected):
+def test_later_runs_add_run_lengths_to_one_coco_file(segment, nested, tmp_path, expected):
     file = tmp_path / "masks" / "annotations.json"
     rows = json.loads(segment(nested / "drive", "--format", "rle", "--rows-format", "json").out)
     assert {row["mask"] for row in rows} == {str(file)} and files(tmp_path / "masks") == ["annotations.json"]
@@ -191,7 +191,7 @@ def test_run_lengths_of_all_pictures_in_one_coco_file_that_grows(segment, nested
     assert list(coco_masks(file)) == ["b.png", "day 2/c.png", "d.png"], "others stay"
 
 
-def test_polygons_lie_beside_each_other(segment, nested, tmp_path, expected):
+def test_polygons_do_not_overlap(segment, nested, tmp_path, expected):
     assert segment(nested, "--format", "geojson").code == 0
     assert files(tmp_path / "masks") == ["a.geojson", "drive/b.geojson", "drive/day 2/c.geojson"]
     read = json.loads((tmp_path / "masks" / "drive" / "b.geojson").read_bytes())
@@ -204,7 +204,7 @@ def test_polygons_lie_beside_each_other(segment, nested, tmp_path, expected):
 
 
 @pytest.mark.parametrize("format", ["png", "rle"])
-def test_other_classes_are_not_mixed_in(segment, nested, tmp_path, format):
+def test_output_with_other_classes_is_refused(segment, nested, tmp_path, format):
     out = tmp_path / "masks"
     out.mkdir()
     file = out / ("labelmap.txt" if format == "png" else "annotations.json")
@@ -214,7 +214,7 @@ def test_other_classes_are_not_mixed_in(segment, nested, tmp_path, format):
     assert segment(nested, "--format", format, "--overwrite").code == 0 and file.read_text() != "{}"
 
 
-def test_bad_pictures_are_listed_and_the_others_done(segment, nested, tmp_path):
+def test_failed_pictures_are_listed_and_the_others_processed(segment, nested, tmp_path):
     (nested / "bad.jpg").write_text("no")
     ran = segment(nested, "--rows-format", "jsonl")
     assert ran.code == 1 and "1 of 4 pictures failed" in ran.err and "Error: " in ran.err
@@ -224,7 +224,7 @@ def test_bad_pictures_are_listed_and_the_others_done(segment, nested, tmp_path):
     assert ran.code == 1 and ran.out.count("\n") == 2
 
 
-def test_a_picture_that_goes_away_meanwhile_is_a_row_with_error(segment, nested, monkeypatch):
+def test_a_picture_deleted_during_the_run_has_a_row_with_error(segment, nested, monkeypatch):
     from lookwhere_cli.errors import PictureError
     from lookwhere_cli.reader import PictureReader
 
@@ -236,7 +236,7 @@ def test_a_picture_that_goes_away_meanwhile_is_a_row_with_error(segment, nested,
     assert ran.code == 1 and set(json.loads(ran.out)) == {"path", "error"}
 
 
-def test_an_output_folder_within_the_pictures_is_not_read_again(segment, nested):
+def test_an_output_folder_inside_the_input_is_not_read(segment, nested):
     out = nested / "masks"
     assert segment(nested, out=out).code == 0
     ran = segment(nested, out=out)
@@ -258,7 +258,7 @@ def test_an_output_folder_within_the_pictures_is_not_read_again(segment, nested)
         (["--device", "gpu"], 2, "no device 'gpu'"),
     ],
 )
-def test_wrong_use_ends_in_a_sentence_before_any_picture(
+def test_wrong_usage_is_an_error_before_any_picture_is_opened(
     lookwhere, segmenting_folder, nested, tmp_path, monkeypatch, arguments, code, sentence
 ):
     monkeypatch.setattr("lookwhere_cli.reader.open_view", lambda *_: pytest.fail("a picture was opened"))
@@ -268,7 +268,7 @@ def test_wrong_use_ends_in_a_sentence_before_any_picture(
     assert not (tmp_path / "masks").exists()
 
 
-def test_without_out_it_is_wrong_use(lookwhere, nested, segmenting_folder):
+def test_out_is_required(lookwhere, nested, segmenting_folder):
     ran = lookwhere("segment", nested, "--model", segmenting_folder)
     assert ran.code == 2 and "--out" in ran.err
 
@@ -290,14 +290,14 @@ def test_a_model_of_another_task_is_refused(lookwhere, nested, tmp_path, model_f
 
 @pytest.fixture
 def shelf(tmp_path, model_folder, segmenting_folder, monkeypatch):
-    """The tiny models as those that the tool ships with."""
+    """Bundle the tiny models under the names of the defaults."""
     shelf = tmp_path / "weights"
     shutil.copytree(model_folder, shelf / DEFAULT_CLASSIFIER)
     shutil.copytree(segmenting_folder, shelf / DEFAULT_SEGMENTER)
     monkeypatch.setattr(resolve, "_BUNDLES", (shelf,))
 
 
-def test_the_environments_model_serves_the_commands_of_its_task(
+def test_the_model_of_the_environment_is_used_only_for_its_task(
     lookwhere, nested, tmp_path, model_folder, segmenting_folder, monkeypatch, shelf
 ):
     def models_of(*arguments):
@@ -319,13 +319,13 @@ def test_the_environments_model_serves_the_commands_of_its_task(
     assert models_of(*segmenting) == ({DEFAULT_SEGMENTER}, "")
 
 
-def test_a_full_disk_behind_the_rows_is_a_sentence(segment, nested):
+def test_a_full_disk_under_the_rows_is_reported_in_a_sentence(segment, nested):
     ran = segment(nested, "--rows", "/dev/full")
     assert ran.code == 1 and "Writing '/dev/full' failed: No space left on device" in ran.err
 
 
 @pytest.mark.parametrize("columns", [40, pytest.param(100, marks=pytest.mark.slow)])
-def test_in_a_terminal_there_is_a_map_with_legend_and_shares(segmenting_folder, photos, tmp_path, columns):
+def test_a_terminal_shows_a_map_with_legend_and_shares(segmenting_folder, photos, tmp_path, columns):
     arguments = ["segment", str(photos / "0.png"), "--out", str(tmp_path), "--model", str(segmenting_folder)]
     code, shown = in_terminal(columns, arguments)
     assert code == 0 and "▀" in shown and "bright: the 17 of" in shown and "█" in shown
@@ -338,7 +338,9 @@ MANY = 3000
 
 
 @pytest.mark.parametrize("format", ["png", pytest.param("rle", marks=pytest.mark.slow)])
-def test_ctrl_c_keeps_whole_what_is_done_and_the_next_run_goes_on(segmenting_folder, photos, tmp_path, format):
+def test_after_ctrl_c_finished_masks_are_complete_and_the_next_run_continues(
+    segmenting_folder, photos, tmp_path, format
+):
     many, out, rows = tmp_path / "many", tmp_path / "masks", tmp_path / "rows.jsonl"
     many.mkdir()
     for index in range(MANY):
@@ -363,4 +365,4 @@ def test_ctrl_c_keeps_whole_what_is_done_and_the_next_run_goes_on(segmenting_fol
         assert set(done) <= set(files(out)) and all(mask(out / name).shape == (40, 60) for name in done)
     subset = [many / done[0], many / f"{MANY - 1}.png"]
     ran = subprocess.run([*command[:4], *subset, *command[5:], *options], capture_output=True, check=True)
-    assert ran.stderr.startswith(b"Skipped 1 of 2 pictures,") and ran.stdout.count(b"\n") == 1
+    assert ran.stderr.startswith(b"Skipped 1 of 2 pictures whose masks exist already") and ran.stdout.count(b"\n") == 1
