@@ -19,7 +19,7 @@ from lookwhere_cli.images.view import Picture, View, open_view
 class OpenedPicture(NamedTuple):
     """A picture that was decoded, with all that the selector needs.
 
-    thumbnail: (height, width, 3) in 0..255. coarse: the same of the coarse thumbnail, or None.
+    thumbnail: (height, width, 3) in 0..255. coarse: the coarse thumbnail in the same form, or None.
     seconds: wall time that opening took.
     """
 

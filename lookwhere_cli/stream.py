@@ -94,7 +94,7 @@ def stream(pictures: Iterable[Picture], work: Work[S, T], options: StreamOptions
 
 
 def largest_batch(tokens: int, dim: int, batch_size: int) -> int:
-    """Return how many pictures with so many tokens keep to the budget of activations: 1 to `batch_size`."""
+    """Return the number of pictures, 1 to `batch_size`, whose activations fit their budget. tokens: per picture."""
     return max(1, min(batch_size, ACTIVATIONS // (4 * WIDTH * dim * tokens)))
 
 
