@@ -20,7 +20,7 @@ from lookwhere_cli.runtimes.base import Runtime
 from lookwhere_cli.strategies.base import Batch, ChoosingStrategy, Outcome, Selected, StagedStrategy
 
 SHARES = tuple(map(Amount.share, (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)))
-"""Of the cells: what an explanation tries beside k itself."""
+"""Shares of the cells for which an explanation has predictions, in addition to k."""
 
 
 @dataclass(frozen=True)

@@ -30,13 +30,13 @@ def compute_features(pipeline: Pipeline, pictures: Iterable[Picture], dense: boo
     """Yield the features of each picture, in order: one token for all of it or, dense, one for each cell.
 
     Raises ModelError for a strategy that reads pictures to different depths, UsageError for dense features of a model
-    that drops tokens beside a coarse thumbnail.
+    that drops tokens and also reads a coarse thumbnail.
     """
     strategy = pipeline.strategy
     if not isinstance(strategy, FeatureStrategy):
         raise pipeline.refusal("features")
     if dense and pipeline.reader.reading.coarse_size and pipeline.config.drops:
-        raise UsageError("A model that drops tokens has no dense features beside --coarse; leave --coarse out.")
+        raise UsageError("A model that drops tokens has no dense features with --coarse; leave --coarse out.")
     return _Extraction(pipeline, strategy, dense).run(pictures)
 
 

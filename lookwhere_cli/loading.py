@@ -1,4 +1,4 @@
-"""From a model's name and a user's options to a predictor; what is impossible is refused before a picture is opened."""
+"""From a model's name and options to a predictor. Impossible options are refused before a picture is opened."""
 
 from __future__ import annotations
 

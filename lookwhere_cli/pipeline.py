@@ -87,7 +87,7 @@ class Pipeline:
 
     def refusal(self, what: str) -> ModelError:
         """Return the error for something that the strategy can't do: "features", "an explanation"."""
-        return ModelError(f"The model {self.info.name!r} {self.strategy.summary}, so {what} of it can't be computed.")
+        return ModelError(f"The model {self.info.name!r} {self.strategy.summary}, so {what} can't be computed.")
 
     def largest_batch(self, grid: Grid) -> int:
         """Return how many pictures of `grid` a batch may hold."""

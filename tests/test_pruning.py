@@ -53,7 +53,7 @@ def test_a_model_without_modules_can_prune_nothing(model_folder, cascade_folder)
 def test_coarse_patches_beside_cells_that_are_dropped_for_good(pruning_folder, tmp_path, files):
     beside = load(str(pruning_folder), coarse=8)
     assert beside.classify(files[0]).coarse == (2, 2)
-    with pytest.raises(UsageError, match="has no dense features beside --coarse"):
+    with pytest.raises(UsageError, match="has no dense features with --coarse"):
         beside.features(files, dense=True)
     save_model(tmp_path, small(replace(SEGMENTING, extractor_depth=5, prune=3)))
     with pytest.raises(UsageError, match="coarse_size is 8 and prune is 3"):
