@@ -58,7 +58,7 @@ def classify(
 
       lookwhere classify photos/ "more/**/*.jpg" --format csv --out labels.csv
     """
-    chosen = options.options_from(context, auto=True)
+    settings = options.options_from(context, auto=True)
     if out is not None:
         check_free(out, overwrite)
 
@@ -67,13 +67,13 @@ def classify(
     from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
-    predictor = load(model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet), chosen)
+    predictor = load(model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet), settings)
     answers = predictor.label(pictures)
     if format is None and out is None and sys.stdout.isatty():
-        opened = terminal_output(partial(answer_card, with_map=not no_map))
+        destination = terminal_output(partial(answer_card, with_map=not no_map))
     else:
-        opened = rows_output(out, format or "text")
-    with opened as output:
+        destination = rows_output(out, format or "text")
+    with destination as output:
         failed = write_results(answers, output, len(pictures), quiet, fail_fast)
     if failed:
         raise typer.Exit(1)

@@ -65,7 +65,7 @@ def explain(
 
       lookwhere explain photos/ -k 10% --html page.html
     """
-    chosen = options.options_from(context, auto=True)
+    settings = options.options_from(context, auto=True)
 
     from lookwhere_cli.images.find import find_pictures
     from lookwhere_cli.loading import load
@@ -74,7 +74,7 @@ def explain(
     if html is not None:
         check_free(html, overwrite)
     ensure_downloaded(model, quiet)
-    predictor = load(model, chosen)
+    predictor = load(model, settings)
     overlays = _overlay_files(pictures, out, overwrite)  # last: it may make a folder
     with _page_writer(html, len(pictures)) as add_to_page:
         failed = _explain_all(predictor, pictures, overlays, add_to_page, quiet)

@@ -63,7 +63,7 @@ def features(
 
       lookwhere features photos/ --dense --maps --stretch --out dense.parquet
     """
-    chosen = options.options_from(context)
+    settings = options.options_from(context)
     if out.suffix.lower() not in ENDINGS:
         raise UsageError(f"--out {str(out)!r} must end in .safetensors or .parquet, which sets the format.")
     check_free(out, overwrite)
@@ -73,7 +73,7 @@ def features(
 
     pictures = find_pictures(paths)
     ensure_downloaded(model, quiet)
-    predictor = load(model, chosen)
+    predictor = load(model, settings)
     if _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet):
         raise typer.Exit(1)
 

@@ -72,7 +72,7 @@ def segment(
 
       lookwhere segment photos/ --out masks/ --overlay --rows shares.csv
     """
-    chosen = options.options_from(context)
+    settings = options.options_from(context)
     if rows is not None:
         check_free(rows, overwrite)
 
@@ -86,7 +86,7 @@ def segment(
     files = output_paths(find_pictures(paths), paths, out)
     request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
     request.check(files)
-    segmenter = Segmenter(load(model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet), chosen))
+    segmenter = Segmenter(load(model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet), settings))
     labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
     pending = request.pending(files, labels)
     _say_skipped(len(files) - len(pending), len(files), quiet)
@@ -94,10 +94,10 @@ def segment(
         return
     make_folder(out)
     if rows is None and rows_format is None and sys.stdout.isatty():
-        opened = terminal_output(partial(segmented_card, colours=colours, with_map=not no_map))
+        destination = terminal_output(partial(segmented_card, colours=colours, with_map=not no_map))
     else:
-        opened = rows_output(rows, rows_format or _format_of(rows))
-    with request.masks.open(labels, colours) as write_mask, opened as output:
+        destination = rows_output(rows, rows_format or _format_of(rows))
+    with request.masks.open(labels, colours) as write_mask, destination as output:
         results = write_files(segmenter, pending, write_mask, colours)
         failed = write_results(results, output, len(pending), quiet, fail_fast)
     if failed:
