@@ -57,7 +57,7 @@ def encoded(pixels, kind, orientation):
 
 @pytest.mark.parametrize("mode", ["whole", "crop", "stretch"])
 @pytest.mark.parametrize(("kind", "mean", "most"), [("JPEG", 1, 8), ("PNG", 0.3, 2)])
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=25)
 @given(
     orientation=orientations,
     height=st.integers(130, 700),
