@@ -17,7 +17,7 @@ _REACH = 5
 _REDUCING_GAP = 3.0
 """Pillow averages blocks of pixels first, which is faster, if at least so many blocks remain for a pixel.
 
-With fewer, a turned picture would differ from its upright twin, whose blocks begin elsewhere. On photographs the patches
+With fewer, a turned picture would differ from its upright twin, whose blocks begin elsewhere. Patches of photographs
 differ from those of the full picture by 0.3 to 0.5 levels on average; with Pillow's BOX filter by 1.1 to 2.0.
 """
 
