@@ -10,7 +10,7 @@ WHERE = ("--device", "cpu", "--dtype", "float32", "--workers", 0, "--steps", 2)
 
 @pytest.fixture
 def run(lookwhere, tmp_path):
-    """Two steps on a tiny teacher, into the folder `out`, with what a test adds."""
+    """Run two steps on a tiny teacher, into the folder `out`, with further arguments."""
     teacher, folder = teacher_file(tmp_path), photographs(tmp_path / "photographs")
 
     def run(*more):
@@ -54,7 +54,7 @@ def test_wrong_use_ends_in_a_sentence(run, arguments, code, sentence):
     assert ran.code == code and sentence in ran.err and "Traceback" not in ran.err
 
 
-def test_another_recipe_does_not_take_up_a_run(run):
+def test_another_recipe_is_refused(run):
     assert run().code == 0
     ran = run("--seed", 1)
     assert ran.code == 2 and "other settings (seed)" in ran.err

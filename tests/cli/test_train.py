@@ -1,4 +1,4 @@
-"""`lookwhere train` as a user runs it: from each layout to a model that the other commands take, and how it fails."""
+"""`lookwhere train` from the command line: every layout leads to a usable model, and wrong use to a sentence."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def masked(tmp_path):
     return tmp_path / "data"
 
 
-def started(*arguments, model):
-    """The real command, in a process of its own."""
+def start_command(*arguments, model):
+    """Start the command in another process."""
     code = "from lookwhere_cli.cli.app import main; main()"
     environment = os.environ | {"COLUMNS": "100", "LOOKWHERE_MODEL": str(model), "TERM": "dumb"}
     return subprocess.Popen(
@@ -77,7 +77,7 @@ def started(*arguments, model):
 
 def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, model_folder, folders, tmp_path):
     out = tmp_path / "out"
-    process = started(folders, "--out", out, *FAST, model=model_folder)
+    process = start_command(folders, "--out", out, *FAST, model=model_folder)
     printed, told = process.communicate()
     assert process.returncode == 0, told
     assert printed == ""
@@ -140,10 +140,10 @@ def test_masks_become_a_model_that_segments(lookwhere, masked, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_with_the_same_command(lookwhere, model_folder, folders, tmp_path):
+def test_an_interrupted_run_resumes_with_the_same_command(lookwhere, model_folder, folders, tmp_path):
     options = ("--epochs", 40, "--patience", 2, "--lr", 0, "--workers", 1)
     arguments = (folders, "--out", tmp_path / "out", *FAST, *options)
-    process = started(*arguments, model=model_folder)
+    process = start_command(*arguments, model=model_folder)
     first = next(line for line in process.stderr if line.startswith("epoch 1 "))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the processes that read hear it, too
     _, told = process.communicate()
@@ -159,7 +159,7 @@ def test_a_stopped_run_goes_on_with_the_same_command(lookwhere, model_folder, fo
     assert again.code == 0 and "Resumed after 9 of 120 steps." in again.err and "epoch 4 " not in again.err
 
 
-def test_a_run_with_other_settings_leaves_what_is_there(lookwhere, folders, tmp_path):
+def test_a_run_with_other_settings_is_refused_and_changes_nothing(lookwhere, folders, tmp_path):
     arguments = ("train", folders, "--out", tmp_path / "out", *FAST, "--epochs", 1)
     assert lookwhere(*arguments).code == 0
     before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
@@ -180,7 +180,7 @@ def test_the_full_vit_has_no_selector(lookwhere, folders, tmp_path):
     assert lookwhere("classify", folders / "red", "--model", tmp_path / "out").code == 0
 
 
-def test_what_was_trained_to_drop_cells_drops_as_many_as_is_asked_for(lookwhere, folders, tmp_path):
+def test_a_pruning_model_prunes_by_other_amounts_later(lookwhere, folders, tmp_path):
     out = tmp_path / "out"
     ran = lookwhere("train", folders, "--out", out, "--method", "cropr", *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
@@ -200,7 +200,7 @@ def test_what_was_trained_to_drop_cells_drops_as_many_as_is_asked_for(lookwhere,
     assert spent[0] == spent[1] < spent[2] < spent[3]
 
 
-def test_a_teacher_is_learnt_from_and_told_of(lookwhere, folders, tmp_path):
+def test_a_teacher_replaces_the_labels_and_is_recorded(lookwhere, folders, tmp_path):
     wise, out = tmp_path / "wise", tmp_path / "out"
     assert lookwhere("train", folders, "--out", wise, "--method", "full", *FAST, "--epochs", 1).code == 0
     ran = lookwhere("train", folders, "--out", out, "--method", "cropr", "--teacher", wise, *FAST, "--epochs", 1)
@@ -212,7 +212,7 @@ def test_a_teacher_is_learnt_from_and_told_of(lookwhere, folders, tmp_path):
     assert not (tmp_path / "no").exists()
 
 
-def test_masks_are_trained_and_given_by_a_model_that_drops_cells_on_the_way(lookwhere, masked, tmp_path):
+def test_a_pruning_model_learns_masks_and_segments(lookwhere, masked, tmp_path):
     arguments = ("train", masked, "--out", tmp_path / "out", *FAST, "--epochs", 1, "--decoder", 8)
     ran = lookwhere(*arguments, "--prune", 3, "--train-selector")
     assert ran.code == 0, ran.err
@@ -222,7 +222,7 @@ def test_masks_are_trained_and_given_by_a_model_that_drops_cells_on_the_way(look
     assert ran.code == 0 and len(list((tmp_path / "masks").glob("*.png"))) == 12
 
 
-def test_a_cascade_over_grids_tells_of_each_exit(lookwhere, folders, tmp_path):
+def test_a_cascade_reports_each_exit(lookwhere, folders, tmp_path):
     out = tmp_path / "out"
     ran = lookwhere("train", folders, "--out", out, "--method", "dvt", "--exits", "2,4x5,6", *FAST)
     assert ran.code == 0, ran.err
@@ -244,7 +244,7 @@ def test_a_cascade_over_grids_tells_of_each_exit(lookwhere, folders, tmp_path):
         assert row["scores"]["top1"]["value"] == pytest.approx(best[row["chosen_by"]])
 
 
-def test_a_second_look_is_judged_beside_the_first(lookwhere, folders, tmp_path):
+def test_both_looks_are_scored(lookwhere, folders, tmp_path):
     out = tmp_path / "out"
     ran = lookwhere("train", folders, "--out", out, "--second-look", "4-12", *FAST)
     assert ran.code == 0, ran.err
@@ -258,7 +258,7 @@ def test_a_second_look_is_judged_beside_the_first(lookwhere, folders, tmp_path):
     assert "12, then 24" in (out / "README.md").read_text()
 
 
-def test_a_given_split_is_kept_to_and_needs_no_broken_picture(lookwhere, folders, tmp_path):
+def test_a_split_file_is_followed_and_leaves_out_broken_pictures(lookwhere, folders, tmp_path):
     names = [f"{place.name}/{file.name}" for place in sorted(folders.iterdir()) for file in sorted(place.iterdir())]
     lines = [f"{name},{'val' if index % 4 == 0 else 'train'}" for index, name in enumerate(names)]
     (tmp_path / "split.csv").write_text("\n".join(["file,split", *lines]) + "\n")
@@ -274,7 +274,7 @@ def test_a_given_split_is_kept_to_and_needs_no_broken_picture(lookwhere, folders
     assert ran.code == 1 and "No picture is left for training" in ran.err
 
 
-def test_broken_pictures_are_named_and_passed_over_until_they_are_too_many(lookwhere, folders, tmp_path):
+def test_broken_pictures_are_skipped_unless_they_are_too_many(lookwhere, folders, tmp_path):
     (folders / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
@@ -288,45 +288,45 @@ def test_broken_pictures_are_named_and_passed_over_until_they_are_too_many(lookw
     assert not (tmp_path / "more").exists()
 
 
-def spoilt(file, change):
+def change_mask(file, change):
     pixels = np.array(Image.open(file))
     Image.fromarray(change(pixels)).save(file)
 
 
-def test_a_mask_whose_values_are_no_classes_ends_in_a_sentence(lookwhere, masked, tmp_path):
-    spoilt(masked / "masks" / "3.png", lambda mask: mask + 6)
+def test_a_mask_with_values_beyond_the_classes_is_refused(lookwhere, masked, tmp_path):
+    change_mask(masked / "masks" / "3.png", lambda mask: mask + 6)
     ran = lookwhere("train", masked, "--out", tmp_path / "out", *FAST)
     assert ran.code == 1 and "Traceback" not in ran.err
     assert "masks/3.png' holds the value 7, but there are 2 classes, 0 to 1" in ran.err
 
 
-def test_a_mask_of_another_size_is_passed_over(lookwhere, masked, tmp_path):
-    spoilt(masked / "masks" / "3.png", lambda mask: mask[:-1])
+def test_a_mask_of_another_size_is_skipped(lookwhere, masked, tmp_path):
+    change_mask(masked / "masks" / "3.png", lambda mask: mask[:-1])
     ran = lookwhere("train", masked, "--out", tmp_path / "out", *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
     assert "masks/3.png' is 32 x 27 pixels, but" in ran.err and "displayed at 32 x 28" in ran.err
 
 
-def test_masks_without_a_class_list_end_in_a_sentence(lookwhere, masked, tmp_path):
+def test_masks_without_a_class_list_are_refused(lookwhere, masked, tmp_path):
     (masked / "classes.txt").unlink()
     ran = lookwhere("train", masked, "--out", tmp_path / "out", *FAST)
     assert ran.code == 2 and "Masks need a class list" in ran.err
 
 
-def test_one_class_is_too_few(lookwhere, folders, tmp_path):
+def test_a_single_class_is_refused(lookwhere, folders, tmp_path):
     for name in ("red", "green"):
         shutil.rmtree(folders / name)
     ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST)
     assert ran.code == 1 and "All 8 pictures have the same label, 'blue'; training needs at least two" in ran.err
 
 
-def test_a_label_that_the_class_list_lacks_ends_in_a_sentence(lookwhere, folders, tmp_path):
+def test_a_label_that_the_class_list_lacks_is_refused(lookwhere, folders, tmp_path):
     (tmp_path / "names.txt").write_text("red\ngreen\n")
     ran = lookwhere("train", folders, "--out", tmp_path / "out", "--classes", tmp_path / "names.txt", *FAST)
     assert ran.code == 1 and "has the class 'blue', which is not in the class list" in ran.err
 
 
-def test_an_empty_side_of_a_split_ends_in_a_sentence(lookwhere, table, tmp_path):
+def test_an_empty_split_is_refused(lookwhere, table, tmp_path):
     lines = table.read_text().splitlines()
     table.write_text("\n".join([f"{lines[0]},split", *[f"{line},val" for line in lines[1:]]]) + "\n")
     ran = lookwhere("train", table, "--label-column", "kinds", "--multi-label", "--out", tmp_path / "out", *FAST)
@@ -391,7 +391,7 @@ def test_wrong_use_ends_in_a_sentence(lookwhere, folders, tmp_path, arguments, c
     assert not (tmp_path / "out").exists()
 
 
-def test_data_that_are_not_there_and_a_place_that_cannot_be(lookwhere, folders, tmp_path):
+def test_missing_data_and_an_impossible_output_folder(lookwhere, folders, tmp_path):
     ran = lookwhere("train", tmp_path / "none", "--out", tmp_path / "out", *FAST)
     assert ran.code == 2 and "none' does not exist" in ran.err
     (tmp_path / "file").touch()

@@ -100,3 +100,10 @@ def test_masks_of_other_pictures_are_refused(tmp_path: Path) -> None:
     save_mask(tmp_path / "look" / "a.png", [[0, 1]])
     with pytest.raises(DataError, match="any of the 1 pictures"):
         read_regions(tmp_path / "look", tmp_path, [str(tmp_path / "b.jpg")])
+
+
+def test_the_fingerprint_is_that_of_older_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    boxes_file(Path(), "a.jpg,1,2,3,4.1", "b.jpg,,,,")
+    regions = read_regions(Path("boxes.csv"), Path(), ["a.jpg", "b.jpg"])
+    assert regions.fingerprint() == "77f369e6cb1341bca692ebf8904a1a5e664734de0c112b984430c0aa02439e6a"

@@ -29,7 +29,7 @@ from lookwhere_cli.training.finetune import plan
 from lookwhere_cli.training.finetune.batches import load_sample
 from lookwhere_cli.training.finetune.coverage import region_coverage
 from lookwhere_cli.training.finetune.model_config import config_for
-from lookwhere_cli.training.finetune.plan import FineTuningPlan, class_weights, typical_size
+from lookwhere_cli.training.finetune.plan import FineTuningPlan, class_weights, fingerprint, typical_size
 from lookwhere_cli.training.finetune.recipe import FineTuning
 from lookwhere_cli.training.finetune.shape import Shape
 from lookwhere_cli.training.loop import Moment, Run
@@ -278,6 +278,15 @@ def test_a_checkpoint_of_other_settings_is_refused(what: str, tmp_path: Path) ->
         base = replace(base, revision="1")
     with pytest.raises(UsageError, match=rf"other settings \(({what}|config, k|data, look)\)"):
         run_of(recipe, changed, tmp_path / "out", look_of(changed), base).resume()
+
+
+def test_the_fingerprint_of_a_set_is_that_of_older_checkpoints() -> None:
+    examples = (
+        Example("x/1.jpg", (0,), split="train"),
+        Example("x/2.jpg", (), "m/2.png", split="val", group="g"),
+    )
+    labelled = LabelledSet("masks", ("a", "b"), examples, Path("x"))
+    assert fingerprint(labelled) == "bc472414a01bcb00c7ea1ee209551b6e6e4273358afdbfebd105e876e90eddf2"
 
 
 def test_an_exploding_loss_stops_the_run(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 import torch
@@ -117,7 +118,7 @@ class AttentionSteerer:
         return scores[:, :, 0].mean(1)
 
 
-STEERERS: dict[Steering, type[FrozenSelector] | type[CoverageSteerer] | type[AttentionSteerer]] = {
+STEERERS: dict[Steering, Callable[[LookWhere], Steerer]] = {
     "frozen": FrozenSelector,
     "look": CoverageSteerer,
     "attention": AttentionSteerer,

@@ -1,0 +1,80 @@
+"""How tasks are learnt: one training head for each kind of labels, with weights and losses that agree."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookwhere_cli.data.examples import Kind
+from lookwhere_cli.heads.training.base import HEAVIEST, TrainingHead
+from lookwhere_cli.heads.training.registry import TRAINING_HEADS
+from tests.models.small import LABELLED, noise
+
+EVERY_HEAD = pytest.mark.parametrize("head", TRAINING_HEADS.values(), ids=TRAINING_HEADS.keys())
+PICTURE_HEADS = pytest.mark.parametrize("kind", ["single", "multi"])
+TARGETS = {
+    "single": torch.tensor([0, 2]),
+    "multi": torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]]),
+    "masks": torch.tensor([[[0, 1], [2, 255]], [[2, 2], [1, 0]]], dtype=torch.uint8),
+}
+ALIKE = torch.ones(3)
+
+
+def test_each_kind_of_labels_has_a_head() -> None:
+    assert set(TRAINING_HEADS) == set(get_args(Kind))
+
+
+@EVERY_HEAD
+@given(counts=st.lists(st.integers(0, 1000), min_size=2, max_size=6), balance=st.floats(0, 1))
+def test_rarer_classes_never_weigh_less(head: TrainingHead, counts: list[int], balance: float) -> None:
+    weights = head.weigh_classes(np.array(counts), 1000, balance)
+    assert weights.dtype == torch.float32 and weights.min() >= 1 / HEAVIEST - 1e-6 and weights.max() <= HEAVIEST + 1e-6
+    order = np.argsort(counts)
+    assert (np.diff(weights.numpy()[order]) <= 1e-6).all()
+    assert head.weigh_classes(np.array(counts), 1000, 0.0).tolist() == [1.0] * len(counts)
+
+
+@EVERY_HEAD
+def test_the_config_has_the_classes_and_a_model_can_be_built_from_it(head: TrainingHead) -> None:
+    config = head.configure(LABELLED, ("x", "y"), "max", 8)
+    assert config.labels == ("x", "y")
+    assert (config.decoder_channels == 8) == head.is_dense and (config.pool == "cls") == head.is_dense
+
+
+@pytest.mark.parametrize("kind", TRAINING_HEADS)
+def test_the_soft_loss_of_certain_probabilities_is_the_loss_of_their_labels(kind: str) -> None:
+    head, targets = TRAINING_HEADS[kind], TARGETS[kind]
+    if kind == "single":
+        logits, certain = noise(2, 3), torch.nn.functional.one_hot(targets, 3).float()
+        expected = torch.nn.functional.cross_entropy(logits, targets)  # without the smoothing of labels
+    elif kind == "multi":
+        logits, certain = noise(2, 3), targets
+        expected = head.loss(logits, targets, ALIKE)
+    else:
+        targets = targets.clamp(max=2)
+        logits, certain = noise(2, 3, 2, 2), torch.nn.functional.one_hot(targets.long(), 3).permute(0, 3, 1, 2).float()
+        expected = head.loss(logits, targets, ALIKE)
+    torch.testing.assert_close(head.soft_loss(logits, certain), expected)
+
+
+@PICTURE_HEADS
+def test_auxiliary_heads_of_pictures_have_the_models_loss(kind: str) -> None:
+    head, targets, logits = TRAINING_HEADS[kind], TARGETS[kind], noise(2, 3)
+    assert head.auxiliary_queries((6, 6)) == 1 and head.coverage(targets[0], (1, 1)) is None
+    assert head.auxiliary_loss(logits[:, None], targets, ALIKE, (6, 6)) == head.loss(logits, targets, ALIKE)
+    soft = head.soften(noise(2, 3, seed=5))
+    assert head.soft_auxiliary_loss(logits[:, None], soft, (6, 6)) == head.soft_loss(logits, soft)
+
+
+def test_auxiliary_heads_of_masks_answer_for_each_cell() -> None:
+    head, logits = TRAINING_HEADS["masks"], noise(2, 3, 2, 2)
+    assert head.auxiliary_queries((2, 2)) == 4
+    by_cell = logits.flatten(2).mT
+    torch.testing.assert_close(
+        head.auxiliary_loss(by_cell, TARGETS["masks"], ALIKE, (2, 2)), head.loss(logits, TARGETS["masks"], ALIKE)
+    )
