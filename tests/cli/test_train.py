@@ -78,11 +78,11 @@ def start_command(*arguments, model):
 def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, model_folder, folders, tmp_path):
     out = tmp_path / "out"
     process = start_command(folders, "--out", out, *FAST, model=model_folder)
-    printed, told = process.communicate()
-    assert process.returncode == 0, told
+    printed, errors = process.communicate()
+    assert process.returncode == 0, errors
     assert printed == ""
-    assert len(re.findall(r"^epoch [12] +loss \d\.\d{3} +top-1 [\d.]+% .* images/s$", told, re.MULTILINE)) == 2
-    assert re.search(rf"Saved {out} \(best epoch [12]: [\d.]+% on 5 validation pictures\)\.", told)
+    assert len(re.findall(r"^epoch [12] +loss \d\.\d{3} +top-1 [\d.]+% .* images/s$", errors, re.MULTILINE)) == 2
+    assert re.search(rf"Saved {out} \(best epoch [12]: [\d.]+% on 5 validation pictures\)\.", errors)
     assert {file.name for file in out.iterdir()} == MADE
     config = json.loads((out / "config.json").read_text())
     assert (config["labels"], config["multi_label"], config["k"]) == (["blue", "green", "red"], False, {"cells": 12})
@@ -146,9 +146,9 @@ def test_an_interrupted_run_resumes_with_the_same_command(lookwhere, model_folde
     process = start_command(*arguments, model=model_folder)
     first = next(line for line in process.stderr if line.startswith("epoch 1 "))
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the processes that read hear it, too
-    _, told = process.communicate()
-    assert process.returncode == 130, first + told
-    done, total = map(int, re.search(r"Stopped; (\d+) of (\d+) steps are saved, and the same command", told).groups())
+    _, errors = process.communicate()
+    assert process.returncode == 130, first + errors
+    done, total = map(int, re.search(r"Stopped; (\d+) of (\d+) steps are saved, and the same command", errors).groups())
     assert 3 <= done < 9 and total == 120
     assert not (tmp_path / "out" / "README.md").exists()
     ran = lookwhere("train", *arguments)
