@@ -3,16 +3,28 @@
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
+from jaxtyping import install_import_hook
 from PIL import Image
+
+import lookwhere_cli
 
 # Several threads for tiny tensors cost more than they give, most of all where other work runs.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A script's background jobs ignore Ctrl-C and hand that on; the commands started here must hear it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Whatever a test calls in models/, the shapes and types in the signatures are checked.
+PACKAGE = Path(lookwhere_cli.__file__).parent
+SHAPED = [file for file in (PACKAGE / "models").rglob("*.py") if "jaxtyping" in file.read_text()]
+install_import_hook(
+    [".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts) for file in SHAPED],
+    "tests.typechecker",
+)
 
 
 @pytest.fixture(scope="session")

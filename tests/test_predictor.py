@@ -112,15 +112,16 @@ def test_counts_and_shares(model_folder, files):
 
 
 def test_k_of_all_cells_is_the_plain_vit(model_folder, files):
-    """All cells, best first, give what the extractor gives on the whole grid, row by row."""
+    """All cells, best first, give what the blocks of a ViT give on the whole grid, row by row."""
     predictor = load(str(model_folder), k=1.0)
     model, reader = load_model(str(model_folder), "cpu").model, predictor.pipeline.reader
     view, row = reader.open(files[0]), predictor.classify(files[0])
-    cells = torch.arange(35)
     with torch.inference_mode():
         prefix_tokens = model.select(normalised(reader.thumbnail(view)), (5, 7)).prefix_tokens
-        cls = model.extract(Chosen(normalised(view.patches(cells.numpy())), cells[None], (5, 7), prefix_tokens))
-        expected = model.logits(cls).softmax(-1)[0]
+        extractor, patches = model.extractor, normalised(view.patches(np.arange(35)))
+        prefix = extractor.handover(extractor.prefix(), prefix_tokens)
+        tokens = extractor.encode(torch.cat([prefix, extractor.embed(patches, (5, 7))], dim=1))
+        expected = model.head(tokens[:, 0]).softmax(-1)[0]
     assert row.k == 35 and row.cells != tuple(divmod(cell, 7) for cell in range(35))
     assert {label.index: label.probability for label in row.labels} == pytest.approx(dict(enumerate(expected.tolist())))
     assert row.macs > row.macs_full * 0.5  # the last block computes only CLS

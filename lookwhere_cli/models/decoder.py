@@ -24,7 +24,7 @@ class LinearDecoder(nn.Module):
 
     def forward(
         self,
-        tokens: Float[Tensor, "batch k+coarse dim"],
+        tokens: Float[Tensor, "batch tokens dim"],
         cells: Int[Tensor, "batch k"],
         grid: Grid,
         coarse_grid: Grid | None = None,
@@ -45,7 +45,7 @@ class ConvDecoder(nn.Module):
 
     def forward(
         self,
-        tokens: Float[Tensor, "batch k+coarse dim"],
+        tokens: Float[Tensor, "batch tokens dim"],
         cells: Int[Tensor, "batch k"],
         grid: Grid,
         coarse_grid: Grid | None = None,
@@ -62,7 +62,7 @@ def decoder_of(config: Config) -> LinearDecoder | ConvDecoder:
 
 
 def _to_grid(
-    tokens: Float[Tensor, "batch k+coarse channels"],
+    tokens: Float[Tensor, "batch tokens channels"],
     cells: Int[Tensor, "batch k"],
     grid: Grid,
     coarse_grid: Grid | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.layers import Linear
-from lookwhere_cli.models.pruning.cropr import Cropr, cropr_of, restore_order
+from lookwhere_cli.models.pruning.cropr import Cropped, cropr_of, restore_order
 from lookwhere_cli.models.vit import ALL, ViT
 
 
@@ -63,7 +64,11 @@ class Extractor(ViT):
         return torch.cat(tokens, dim=1)
 
     def _extract_remaining(
-        self, cropr: Cropr, tokens: Float[Tensor, "batch tokens dim"], cells: Int[Tensor, "batch k"], returned: slice
+        self,
+        cropr: Callable[..., Cropped],
+        tokens: Float[Tensor, "batch tokens dim"],
+        cells: Int[Tensor, "batch k"],
+        returned: slice,
     ) -> Extracted:
         """Return the remaining tokens in the order in which they went in."""
         k, prefix = cells.shape[1], self.own_prefix

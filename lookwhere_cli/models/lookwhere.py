@@ -6,6 +6,8 @@ Fuller et al., NeurIPS 2025, arXiv 2505.18051.
 
 from __future__ import annotations
 
+from typing import cast
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,7 +18,7 @@ from lookwhere_cli.models.decoder import decoder_of
 from lookwhere_cli.models.extractor import Extracted, Extractor
 from lookwhere_cli.models.layers import Linear
 from lookwhere_cli.models.pruning.schedule import pruning_of
-from lookwhere_cli.models.selector import selector_of
+from lookwhere_cli.models.selector import Selector, selector_of
 from lookwhere_cli.models.vit import CLS
 
 
@@ -29,7 +31,7 @@ class LookWhere(nn.Module):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.selector = selector_of(config)
+        self.selector = cast(Selector, selector_of(config))
         self.extractor = Extractor(config)
         self.second_look = SecondLook(config) if config.second_look == "add" else None
         if config.task == "segment":

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Float32, Int64
@@ -70,9 +68,9 @@ class NoSelector(nn.Module):
         )
 
 
-def selector_of(config: Config) -> Selector:
+def selector_of(config: Config) -> Selector | NoSelector:
     """Make the selector of a config; a NoSelector for a model that has none."""
-    return Selector(config) if config.has_selector else cast(Selector, NoSelector(config))
+    return Selector(config) if config.has_selector else NoSelector(config)
 
 
 def choose(map: Float[Tensor, "batch cells"], k: int) -> Int64[Tensor, "batch {k}"]:

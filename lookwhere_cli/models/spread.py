@@ -91,7 +91,7 @@ def _candidates(
 
 def _nearest_in_tile(
     tile: Tile, row: Int[ndarray, " candidates"], column: Int[ndarray, " candidates"], near: int
-) -> tuple[Int64[ndarray, "rows columns near"], Int64[ndarray, "rows columns near"]]:
+) -> tuple[Int[ndarray, "rows columns near"], Int[ndarray, "rows columns near"]]:
     """Return the nearest candidates of each cell of the tile, nearest first, and their squared distances."""
     rows, columns = (np.arange(side.start, side.stop)[:, None] for side in tile)
     count = len(row)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from lookwhere_cli.models.chosen import Grid
@@ -74,7 +74,7 @@ class FeedForward(nn.Module):
         self.fc1 = Linear(config.dim, config.hidden)
         self.fc2 = Linear(config.hidden // 2 if self.gated else config.hidden, config.dim)
 
-    def forward(self, x: Float[Tensor, "*batch dim"]) -> Float[Tensor, "*batch dim"]:
+    def forward(self, x: Float[Tensor, "*batch channels"]) -> Float[Tensor, "*batch dim"]:
         """Compute each token alone."""
         hidden = self.fc1(x)
         if self.gated:
@@ -195,8 +195,8 @@ class ViT(nn.Module):
         return self.encode(torch.cat([self.prefix().expand(tokens.shape[0], -1, -1), tokens], dim=1), returned)
 
 
-def cut(pictures: Float[Tensor, "batch 3 height width"], patch: int) -> Float[Tensor, "batch cells 3 patch patch"]:
-    """Cut whole pictures into patches, row by row. Height and width must be multiples of `patch`."""
+def cut(pictures: Shaped[Tensor, "batch 3 height width"], patch: int) -> Shaped[Tensor, "batch cells 3 patch patch"]:
+    """Cut whole pictures of any dtype into patches, row by row. Height and width must be multiples of `patch`."""
     rows, columns = pictures.shape[-2] // patch, pictures.shape[-1] // patch
     split = pictures.unflatten(-1, (columns, patch)).unflatten(-3, (rows, patch))
     return split.permute(0, 2, 4, 1, 3, 5).flatten(1, 2)

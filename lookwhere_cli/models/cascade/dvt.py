@@ -48,7 +48,7 @@ class RelationAttention(Attention):
     def forward(  # type: ignore[override]
         self,
         x: Float[Tensor, "batch tokens dim"],
-        relation: Float[Tensor, "batch heads tokens tokens"],
+        relation: Float[Tensor, "#batch #heads #tokens #tokens"],
         returned: slice,
     ) -> tuple[Float[Tensor, "batch returned dim"], Float[Tensor, "batch heads returned tokens"]]:
         """Return the `returned` tokens, and their scaled logits before softmax, `relation` included."""

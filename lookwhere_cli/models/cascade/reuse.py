@@ -39,7 +39,7 @@ class BlockReuse(NamedTuple):
     """
 
     features: Float[Tensor, "batch tokens reused"]
-    relation: Float[Tensor, "batch heads tokens tokens"]
+    relation: Float[Tensor, "#batch #heads #tokens #tokens"]
 
 
 class NoReuse(nn.Module):

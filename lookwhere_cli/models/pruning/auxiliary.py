@@ -121,9 +121,7 @@ class Auxiliaries(nn.ModuleList):
             )
         super().__init__(Auxiliary(cropr.config, queries, classes, variant) for _ in cropr)
 
-    def forward(
-        self, inputs: Sequence[Float[Tensor, "batch tokens dim"]]
-    ) -> Float[Tensor, "batch modules queries classes"]:
+    def forward(self, inputs: Sequence[Float[Tensor, "batch _ dim"]]) -> Float[Tensor, "batch modules queries classes"]:
         """Compute the logits of each module from what `Cropr.record_inputs` collected.
 
         Each module's loss is the task's own, with weight 1.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -146,7 +146,7 @@ def record_survivors(cropr: Cropr | None) -> Iterator[list[Int64[Tensor, "batch 
         yield survivors
         return
 
-    def record(module: Cropr, inputs: tuple[Tensor, ...], cropped: Cropped) -> None:
+    def record(module: Cropr, inputs: tuple[Any, ...], cropped: Cropped) -> None:
         count = module.counts(inputs[0].shape[1])[-1] - module.config.prefix_tokens
         survivors.append(cropped.places[:, :count])
 
