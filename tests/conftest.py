@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from jaxtyping import install_import_hook
 from PIL import Image
 
@@ -17,6 +18,10 @@ import lookwhere_cli
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A script's background jobs ignore Ctrl-C and hand that on; the commands started here must hear it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes depends on what else the machine does.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 # Whatever a test calls in models/, the shapes and types in the signatures are checked.
 PACKAGE = Path(lookwhere_cli.__file__).parent

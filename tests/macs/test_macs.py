@@ -1,4 +1,4 @@
-"""The counter equals torch's own, for several shapes and k."""
+"""Multiply-adds equal what torch counts, for several shapes and k."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def counted(run) -> int:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("coarse_grid", [None, (4, 3)])
 @pytest.mark.parametrize(("grid", "thumbnail", "k"), [((6, 6), (3, 3), 9), ((5, 7), (2, 4), 1), ((9, 4), (3, 2), 36)])
-def test_counts_what_torch_counts(
+def test_the_macs_of_a_pass_are_what_torch_counts(
     kind: str, grid: tuple[int, int], thumbnail: tuple[int, int], k: int, coarse_grid: tuple[int, int] | None
 ) -> None:
     config = KINDS[kind]
@@ -50,7 +50,7 @@ def test_counts_what_torch_counts(
     assert dense.total == dense.selector + dense.extractor + dense.spread
 
 
-def test_full_is_timms_forward_pass() -> None:
+def test_the_full_macs_are_those_of_timms_forward_pass() -> None:
     from lookwhere_cli.checkpoints.timm_package import import_timm
 
     timm = import_timm()
@@ -60,15 +60,15 @@ def test_full_is_timms_forward_pass() -> None:
     assert passes.count_full(LABELLED, (6, 6)) == counted(lambda: vit(noise(1, 3, 24, 24)))
 
 
-def test_the_authors_figure_is_ours_plus_what_their_code_computes_in_vain() -> None:
+def test_the_published_figure_is_ours_plus_what_the_authors_code_computes_and_does_not_use() -> None:
     config = published.imagenet_config(tuple(map(str, range(1000))))
     k, unused = 128, 256 - 128
-    embedded_in_vain = unused * 3 * config.patch**2 * config.dim
+    unused_embedding = unused * 3 * config.patch**2 * config.dim
     dense = passes.count_dense(config, (16, 16), (11, 11), k, channels=0)
     registers = config.registers * (2 * config.dim**2 + 2 * (5 + k) * config.dim + 2 * config.dim * config.hidden)
     cls = passes.count_image(config, (16, 16), (11, 11), k)
     one_token = (cls.extractor - passes._extractor(config, k, returned=0)) + registers
-    assert (cls.selector + cls.head + dense.extractor + one_token + embedded_in_vain) / 1e9 == pytest.approx(
+    assert (cls.selector + cls.head + dense.extractor + one_token + unused_embedding) / 1e9 == pytest.approx(
         14.83, abs=0.005
     )
 
@@ -85,6 +85,6 @@ def test_counting_and_configs_load_no_torch(module: str) -> None:
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
-def test_fewer_cells_cost_less() -> None:
+def test_fewer_cells_take_fewer_macs() -> None:
     costs = [passes.count_image(SMALL, (6, 6), (3, 3), k).total for k in range(1, 37)]
     assert costs == sorted(set(costs))

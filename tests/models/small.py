@@ -1,4 +1,4 @@
-"""Small models with random weights, for properties."""
+"""Small models with random weights, and their inputs."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ KINDS = {"add": SMALL, "replace": PUBLISHED, "gated": GATED, "labelled": LABELLE
 
 
 def small(config: Config, seed: int = 0) -> LookWhere:
-    """Every parameter drawn at random, also those that start at zero."""
+    """Make a model with every parameter drawn at random, also those that start at zero."""
     return filled(LookWhere(config), seed)
 
 
 def small_cascade(config: Config = CASCADE, seed: int = 0) -> DVT:
-    """The same of a cascade over grids."""
+    """Make a cascade over grids in the same way."""
     return filled(DVT(config, shapes_of(config)), seed)
 
 

@@ -1,4 +1,4 @@
-"""Coarse tokens: all of a thumbnail beside the chosen cells, whatever these are, and nothing where none is given."""
+"""Coarse patches, which the extractor reads with the chosen cells."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ GRID, SHAPE = (5, 7), (3, 4)
 
 
 def scene(model: LookWhere, batch: int = 2) -> tuple[Tensor, Tensor, Coarse[Tensor]]:
-    """Patches of all cells, prefix tokens, and a thumbnail of SHAPE."""
+    """Return patches of all cells, prefix tokens, and coarse patches of a grid SHAPE."""
     config = model.config
     patches = noise(batch, GRID[0] * GRID[1], 3, config.patch, config.patch)
     thumbnail = noise(batch, SHAPE[0] * SHAPE[1], 3, config.patch, config.patch, seed=4)
@@ -29,7 +29,7 @@ def scene(model: LookWhere, batch: int = 2) -> tuple[Tensor, Tensor, Coarse[Tens
 
 
 def encoded(model: LookWhere, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
-    """The tokens that the extractor's blocks are given, each time."""
+    """Collect the tokens that go into the extractor's blocks, of each pass."""
     seen: list[Tensor] = []
     encode = model.extractor.encode
     monkeypatch.setattr(model.extractor, "encode", lambda tokens, *more: seen.append(tokens) or encode(tokens, *more))
@@ -37,7 +37,9 @@ def encoded(model: LookWhere, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
 
 
 @kinds
-def test_they_follow_the_cells_with_positions_of_their_own_grid(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_coarse_tokens_follow_the_cells_and_have_positions_of_their_own_grid(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = small(KINDS[kind])
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
     seen = encoded(model, monkeypatch)
@@ -49,7 +51,7 @@ def test_they_follow_the_cells_with_positions_of_their_own_grid(kind: str, monke
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 99), st.integers(1, 35))
-def test_they_are_the_same_whatever_cells_are_chosen(seed: int, k: int) -> None:
+def test_coarse_tokens_do_not_depend_on_the_chosen_cells(seed: int, k: int) -> None:
     model = small(SMALL)
     (patches, prefix, coarse), cells = scene(model), some_cells(2, k, 35, seed)
     with pytest.MonkeyPatch.context() as monkeypatch:
@@ -60,7 +62,7 @@ def test_they_are_the_same_whatever_cells_are_chosen(seed: int, k: int) -> None:
 
 
 @kinds
-def test_they_change_the_answer(kind: str) -> None:
+def test_coarse_patches_change_the_answer(kind: str) -> None:
     model = small(KINDS[kind])
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
     chosen = chosen_at(patches, cells, GRID, prefix)
@@ -71,7 +73,7 @@ def test_they_change_the_answer(kind: str) -> None:
 
 
 @kinds
-def test_a_batch_equals_single_runs(kind: str) -> None:
+def test_a_batch_equals_single_passes(kind: str) -> None:
     model = small(KINDS[kind])
     (patches, prefix, coarse), cells = scene(model, batch=3), some_cells(3, 9, 35)
     chosen = chosen_at(patches, cells, GRID, prefix, coarse)
@@ -82,7 +84,7 @@ def test_a_batch_equals_single_runs(kind: str) -> None:
 
 
 @kinds
-def test_dense_answers_are_of_the_chosen_cells_in_their_order(kind: str) -> None:
+def test_dense_tokens_are_those_of_the_chosen_cells_in_their_order(kind: str) -> None:
     model = small(KINDS[kind])
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 11, 35)
     order = torch.randperm(11, generator=torch.Generator().manual_seed(5))
@@ -92,14 +94,14 @@ def test_dense_answers_are_of_the_chosen_cells_in_their_order(kind: str) -> None
     near(model.extract_dense(permuted).tokens, tokens[:, order])
 
 
-def test_a_maximum_is_over_the_cells_alone() -> None:
+def test_the_maximum_does_not_include_coarse_tokens() -> None:
     model = small(replace(LABELLED, pool="max"))
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
     chosen = chosen_at(patches, cells, GRID, prefix, coarse)
     near(model.extract(chosen), model.extract_dense(chosen).tokens.amax(dim=1))
 
 
-def test_a_mask_covers_the_grid_of_the_cells() -> None:
+def test_a_mask_covers_the_grid_of_the_picture() -> None:
     model = small(SEGMENTING)
     (patches, prefix, coarse), cells = scene(model), some_cells(2, 9, 35)
     logits = model.segment(chosen_at(patches, cells, GRID, prefix, coarse))
@@ -110,7 +112,7 @@ def test_a_mask_covers_the_grid_of_the_cells() -> None:
 
 
 @kinds
-def test_without_them_nothing_is_different(kind: str) -> None:
+def test_without_coarse_patches_only_prefix_and_cells_are_read(kind: str) -> None:
     model = small(KINDS[kind])
     (patches, prefix, _), cells = scene(model), some_cells(2, 9, 35)
     extractor = model.extractor
@@ -130,11 +132,11 @@ def test_transposing_picture_and_model_leaves_cls(kind: str) -> None:
     cells, prefix = some_cells(1, 8, 35), noise(1, model.config.prefix_tokens, model.config.dim)
     mirrored = cells % GRID[1] * GRID[0] + cells // GRID[1]
 
-    def said(model: LookWhere, picture: Tensor, cells: Tensor, grid: Grid, thumbnail: Tensor, shape: Grid) -> Tensor:
+    def answer(model: LookWhere, picture: Tensor, cells: Tensor, grid: Grid, thumbnail: Tensor, shape: Grid) -> Tensor:
         coarse = Coarse(cut(thumbnail, patch), shape)
         return model.extract(chosen_at(cut(picture, patch), cells, grid, prefix, coarse))
 
     near(
-        said(model, picture, cells, GRID, thumbnail, SHAPE),
-        said(turned, picture.mT, mirrored, GRID[::-1], thumbnail.mT, SHAPE[::-1]),
+        answer(model, picture, cells, GRID, thumbnail, SHAPE),
+        answer(turned, picture.mT, mirrored, GRID[::-1], thumbnail.mT, SHAPE[::-1]),
     )

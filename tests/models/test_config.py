@@ -1,4 +1,4 @@
-"""The config: what goes out comes back, and what can't be is refused by name and value."""
+"""The config survives JSON; impossible values are refused with the name of the key and the value."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_survives_json(config: Config) -> None:
         (LOOKING | {"second_look": "add", "prune": 4}, "'add' and prune is 4"),
     ],
 )
-def test_refuses_what_cannot_be(values: dict[str, object], words: str) -> None:
+def test_impossible_values_are_refused(values: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Config.from_dict(values)
 

@@ -1,4 +1,4 @@
-"""Pruning modules: what they keep, what they leave alone, what teaches them, and what it all costs."""
+"""Pruning modules: what they drop, how they are trained, and their multiply-adds."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ REGISTERS = replace(FULL, registers=2)
 FUSIONS = pytest.mark.parametrize("fusion", [False, True])
 
 
-class Still(nn.Module):
-    """A block that leaves its tokens as they are."""
+class Identity(nn.Module):
+    """A block that returns its tokens unchanged."""
 
     def forward(self, tokens: Tensor, returned: slice = ALL) -> Tensor:
         return tokens[:, returned]
@@ -40,12 +40,12 @@ def cropr_of(config: Config, pruning: Pruning, seed: int = 3) -> Cropr:
     return cropr
 
 
-def still(config: Config) -> nn.ModuleList:
-    return nn.ModuleList(Still() for _ in range(config.extractor_depth))
+def identities(config: Config) -> nn.ModuleList:
+    return nn.ModuleList(Identity() for _ in range(config.extractor_depth))
 
 
 def tokens_of(vit: Extractor, batch: int = 2, seed: int = 1) -> Tensor:
-    """A whole grid's tokens, prefix first."""
+    """Return the tokens of a whole grid, prefix first."""
     cells = vit.grid[0] * vit.grid[1]
     patch = vit.patch_embed.proj.kernel_size[0]
     tokens = vit.embed(noise(batch, cells, 3, patch, patch, seed=seed), vit.grid)
@@ -64,11 +64,13 @@ def test_a_rate_of_zero_is_the_plain_vit(fusion: bool, returned: slice) -> None:
 
 @FUSIONS
 @given(rate=st.integers(1, 7), seed=st.integers(0, 1000))
-def test_the_best_stay_in_the_order_of_their_scores_and_the_prefix_in_front(fusion: bool, rate: int, seed: int) -> None:
+def test_the_best_cells_remain_in_the_order_of_their_scores_behind_the_prefix(
+    fusion: bool, rate: int, seed: int
+) -> None:
     cropr = cropr_of(REGISTERS, Pruning(rate, fusion), seed)
     tokens = noise(2, 39, REGISTERS.dim, seed=seed)
     with cropr.record_inputs() as seen:
-        cropped = cropr(tokens, still(REGISTERS))
+        cropped = cropr(tokens, identities(REGISTERS))
     counts = cropr.counts(39)
     assert [each.shape[1] for each in seen] == [39, *counts[:-1]]
     assert torch.equal(cropped.tokens[:, :3], tokens[:, :3])
@@ -92,17 +94,17 @@ def test_the_best_stay_in_the_order_of_their_scores_and_the_prefix_in_front(fusi
         assert torch.equal(back, tokens[:, 3:].take_along_dim(given[..., None], 1))
 
 
-def test_the_prefix_is_kept_whatever_its_scores() -> None:
+def test_the_prefix_is_never_dropped() -> None:
     cropr = Cropr(REGISTERS, Pruning((5, 4, 4, 4)))
     for module in cropr:
         module.query.fill_(1.0)
     tokens = noise(2, 39, REGISTERS.dim)
     tokens[:, :3] -= 100
-    assert torch.equal(cropr(tokens, still(REGISTERS), slice(0, 3)).tokens, tokens[:, :3])
+    assert torch.equal(cropr(tokens, identities(REGISTERS), slice(0, 3)).tokens, tokens[:, :3])
 
 
 def test_equal_scores_keep_their_order() -> None:
-    cropped = Cropr(FULL, Pruning(3))(noise(1, 37, FULL.dim), still(FULL))  # no query says anything yet
+    cropped = Cropr(FULL, Pruning(3))(noise(1, 37, FULL.dim), identities(FULL))  # all queries are zero
     assert cropped.places.tolist() == [list(range(23))]
 
 
@@ -118,7 +120,7 @@ def test_a_permutation_of_the_cells_permutes_the_dense_output() -> None:
 
 
 @FUSIONS
-def test_inside_the_extractor_tokens_know_their_cells(fusion: bool) -> None:
+def test_places_tell_which_cells_the_tokens_belong_to(fusion: bool) -> None:
     config = replace(PUBLISHED, extractor_depth=4, k=18)
     vit = small(config).extractor
     cells, prefix = some_cells(2, 18, 36), noise(2, 3, config.dim)
@@ -139,16 +141,16 @@ def test_inside_the_extractor_tokens_know_their_cells(fusion: bool) -> None:
 
 
 @FUSIONS
-def test_auxiliary_losses_teach_the_queries_and_leave_the_backbone_alone(fusion: bool) -> None:
+def test_auxiliary_losses_reach_the_queries_but_not_the_backbone(fusion: bool) -> None:
     vit = small(FULL).extractor.requires_grad_(True)
     cropr = cropr_of(FULL, Pruning(4, fusion))
-    teachers = Auxiliaries(cropr, 36, 3)
+    auxiliaries = Auxiliaries(cropr, 36, 3)
     with cropr.record_inputs() as seen:
         main = cropr(tokens_of(vit), vit.blocks, CLS).tokens
-    logits = teachers(seen)
+    logits = auxiliaries(seen)
     assert logits.shape == (2, len(cropr), 36, 3)
     F.cross_entropy(logits.flatten(0, 2), torch.zeros(logits.shape[:3], dtype=torch.long).flatten()).backward()
-    assert all(parameter.grad is not None for parameter in teachers.parameters())
+    assert all(parameter.grad is not None for parameter in auxiliaries.parameters())
     assert all(parameter.grad is None for parameter in [*vit.parameters(), *cropr.parameters()])
     main.sum().backward()
     assert all(block.attn.qkv.weight.grad.abs().max() > 0 for block in vit.blocks)
@@ -166,27 +168,27 @@ def test_training_and_evaluation_give_the_same_output(fusion: bool) -> None:
     assert torch.equal(trained.tokens, evaluated.tokens) and torch.equal(trained.places, evaluated.places)
 
 
-def test_the_curriculum_holds_while_a_step_is_watched_and_no_longer() -> None:
+def test_the_curriculum_applies_only_while_inputs_are_recorded() -> None:
     cropr = cropr_of(FULL, Pruning(4))
     with cropr.record_inputs(progress=0.0) as seen:
-        cropr(noise(1, 37, FULL.dim), still(FULL))
+        cropr(noise(1, 37, FULL.dim), identities(FULL))
     assert [each.shape[1] for each in seen] == [37] * 4
     with pytest.raises(RuntimeError), cropr.record_inputs(progress=0.25):
         assert cropr.counts(37) != (32, 28, 24, 20)
         raise RuntimeError
     assert cropr.counts(37) == (32, 28, 24, 20)
-    cropr(noise(1, 37, FULL.dim), still(FULL))
+    cropr(noise(1, 37, FULL.dim), identities(FULL))
     assert len(seen) == 4
 
 
-def test_what_is_saved_is_a_query_for_each_module() -> None:
+def test_one_query_for_each_module_is_saved() -> None:
     cropr = cropr_of(FULL, Pruning(4, fusion=True, norm=True))
-    teachers = Auxiliaries(cropr, 36, 3, AttentionVariant(norm=True))
-    teachers.copy_queries(cropr)
+    auxiliaries = Auxiliaries(cropr, 36, 3, AttentionVariant(norm=True))
+    auxiliaries.copy_queries(cropr)
     saved = cropr.state_dict()
     assert {name: tuple(tensor.shape) for name, tensor in saved.items()} == {f"{n}.query": (24,) for n in range(3)}
-    for query, teacher in zip(saved.values(), teachers, strict=True):
-        torch.testing.assert_close(query, teacher.cross_attn.queries.sum((0, 1)))  # a fresh norm's weight is one
+    for query, auxiliary in zip(saved.values(), auxiliaries, strict=True):
+        torch.testing.assert_close(query, auxiliary.cross_attn.queries.sum((0, 1)))  # a fresh norm's weight is one
 
 
 @pytest.mark.parametrize(
@@ -198,14 +200,14 @@ def test_what_is_saved_is_a_query_for_each_module() -> None:
         AttentionVariant(projections="k", norm=True),
     ],
 )
-def test_one_summed_query_orders_as_all_of_them_do(variant: AttentionVariant) -> None:
+def test_the_summed_query_orders_tokens_as_all_queries_do(variant: AttentionVariant) -> None:
     cropr = Cropr(FULL, Pruning(4, norm=variant.norm))
     torch.manual_seed(0)
-    teachers = Auxiliaries(cropr, 36, 3, variant)
-    for parameter in teachers.parameters():
+    auxiliaries = Auxiliaries(cropr, 36, 3, variant)
+    for parameter in auxiliaries.parameters():
         nn.init.normal_(parameter)
-    teachers.copy_queries(cropr)
-    tokens, attention = noise(2, 36, FULL.dim), teachers[0].cross_attn
+    auxiliaries.copy_queries(cropr)
+    tokens, attention = noise(2, 36, FULL.dim), auxiliaries[0].cross_attn
     keys = tokens if attention.attn_norm is None else attention.attn_norm(tokens)
     keys = keys if attention.k is None else attention.k(keys)
     queries = attention.queries if attention.q is None else attention.q(attention.queries)
@@ -216,25 +218,25 @@ def test_one_summed_query_orders_as_all_of_them_do(variant: AttentionVariant) ->
     torch.testing.assert_close(ours, scores.sort(dim=1, descending=True).values, atol=1e-3, rtol=1e-4)
 
 
-def test_teachers_attend_as_the_formula_says() -> None:
+def test_auxiliary_heads_compute_the_papers_formula() -> None:
     torch.manual_seed(0)
-    teachers = Auxiliaries(Cropr(FULL, Pruning(4)), 5, 3)
-    one, tokens = teachers[0], noise(2, 37, FULL.dim)
+    auxiliaries = Auxiliaries(Cropr(FULL, Pruning(4)), 5, 3)
+    one, tokens = auxiliaries[0], noise(2, 37, FULL.dim)
     queries = one.cross_attn.queries
     a = torch.softmax(queries @ tokens.mT * FULL.dim**-0.5, dim=-1) @ tokens
     hidden = F.gelu(one.cross_attn.mlp.fc1(F.layer_norm(a, (24,), eps=1e-6)))
     a = a + one.cross_attn.mlp.fc2(hidden)
     torch.testing.assert_close(one(tokens), one.head.head(F.layer_norm(a, (24,), eps=1e-5)))
-    assert one.cross_attn.mlp.fc1.out_features == 4 * FULL.dim  # whatever the backbone's
+    assert one.cross_attn.mlp.fc1.out_features == 4 * FULL.dim  # the backbone has 2
 
 
-def test_a_norm_on_one_side_alone_is_refused() -> None:
+def test_norms_that_differ_are_refused() -> None:
     with pytest.raises(ValueError, match="norm is True for the auxiliary heads and False"):
         Auxiliaries(Cropr(FULL, Pruning(4)), 1, 3, AttentionVariant(norm=True))
 
 
 @pytest.mark.parametrize("pruning", [Pruning(9), Pruning((38,) * 4), Pruning(0.1)])
-def test_a_wrong_schedule_is_refused_before_it_is_used(pruning: Pruning) -> None:
+def test_an_impossible_schedule_is_refused_at_once(pruning: Pruning) -> None:
     with pytest.raises(ValueError, match="tokens"):
         Cropr(FULL, pruning)
 
@@ -246,7 +248,7 @@ def test_scores_are_compared_in_float32() -> None:
 
 @pytest.mark.parametrize("pruning", [Pruning(4), Pruning(4, True), Pruning((37, 37, 20, 8)), Pruning(0.5), Pruning(0)])
 @pytest.mark.parametrize("returned", [1, 36])
-def test_counts_what_torch_counts(pruning: Pruning, returned: int) -> None:
+def test_the_macs_are_what_torch_counts(pruning: Pruning, returned: int) -> None:
     vit, cropr = small(FULL).extractor, cropr_of(FULL, pruning)
     tokens = tokens_of(vit, batch=1)
     counts = cropr.counts(37)

@@ -1,4 +1,4 @@
-"""Dense answers: from the tokens of some cells to logits all over; and the model that reads all cells."""
+"""Decoders, from the tokens of some cells to scores everywhere; and models without a selector."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def near(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
 
 
-def laid_out(pieces: Tensor, scale: int) -> Tensor:
-    """(batch, cells, classes * scale * scale) as a picture of logits, one number at a time."""
+def arranged(pieces: Tensor, scale: int) -> Tensor:
+    """Arrange (batch, cells, classes * scale * scale) as a picture of scores, one number at a time."""
     batch, classes = len(pieces), pieces.shape[-1] // scale**2
     fine = torch.empty(batch, classes, GRID[0] * scale, GRID[1] * scale)
     for cell in range(CELLS):
@@ -62,29 +62,29 @@ def test_all_cells_in_any_order_equal_the_dense_pass_on_all(config: Config) -> N
     cells = some_cells(2, CELLS, CELLS)
     near(
         model.segment(chosen_at(patches, cells, GRID, prefix)),
-        laid_out(model.decoder.head(tokens), config.decoder_scale),
+        arranged(model.decoder.head(tokens), config.decoder_scale),
     )
 
 
-def test_the_linear_decoder_spreads_what_its_head_says_of_each_token() -> None:
+def test_the_linear_decoder_gives_the_same_if_its_head_comes_before_spreading_or_after() -> None:
     decoder = small(LINEAR).decoder
     tokens, cells = noise(2, 9, LINEAR.dim), some_cells(2, 9, CELLS)
     logits = decoder(tokens, cells, GRID)
-    near(logits, laid_out(spread_tensor(decoder.head(tokens), cells, GRID), LINEAR.decoder_scale))
-    near(logits, laid_out(decoder.head(spread_tensor(tokens, cells, GRID)), LINEAR.decoder_scale))
+    near(logits, arranged(spread_tensor(decoder.head(tokens), cells, GRID), LINEAR.decoder_scale))
+    near(logits, arranged(decoder.head(spread_tensor(tokens, cells, GRID)), LINEAR.decoder_scale))
 
 
-def test_with_coarse_tokens_cells_that_were_not_read_take_theirs() -> None:
+def test_cells_that_were_not_read_take_the_coarse_tokens() -> None:
     decoder, cells = small(LINEAR).decoder, some_cells(2, 9, CELLS)
     tokens, beneath = noise(2, 9, LINEAR.dim), noise(2, CELLS, LINEAR.dim, seed=7)
     expected = beneath.clone()
     for picture in range(2):
         expected[picture, cells[picture]] = tokens[picture]
     logits = decoder(torch.cat([tokens, beneath], dim=1), cells, GRID, GRID)
-    near(logits, laid_out(decoder.head(expected), LINEAR.decoder_scale))
+    near(logits, arranged(decoder.head(expected), LINEAR.decoder_scale))
 
 
-def test_a_coarse_grid_of_one_colour_is_that_colour_all_over() -> None:
+def test_equal_coarse_tokens_fill_the_grid_but_for_the_cells() -> None:
     tokens, ground = noise(1, 3, 4), noise(1, 1, 4, seed=5).expand(1, 6, 4)
     covered = overlay(tokens, torch.tensor([[0, 8, 34]]), GRID, ground, (2, 3))
     others = [cell for cell in range(CELLS) if cell not in (0, 8, 34)]
@@ -92,7 +92,7 @@ def test_a_coarse_grid_of_one_colour_is_that_colour_all_over() -> None:
     near(covered[:, [0, 8, 34]], tokens)
 
 
-def test_the_convolution_sees_the_neighbours_and_nobody_else() -> None:
+def test_the_convolution_reaches_the_eight_neighbours() -> None:
     decoder, cells = small(SEGMENTING).decoder, torch.arange(CELLS)[None]
     tokens, scale = noise(1, CELLS, SEGMENTING.dim), SEGMENTING.decoder_scale
     changed = tokens.clone()
@@ -107,9 +107,7 @@ def test_the_convolution_sees_the_neighbours_and_nobody_else() -> None:
 @decoders
 @settings(deadline=None, max_examples=25)
 @given(rows=st.integers(1, 6), columns=st.integers(1, 6), k=st.integers(1, 36))
-def test_any_grid_and_any_k_give_finite_logits_of_the_grids_shape(
-    config: Config, rows: int, columns: int, k: int
-) -> None:
+def test_scores_of_any_grid_and_any_k_are_finite(config: Config, rows: int, columns: int, k: int) -> None:
     model, k = small(config), min(k, rows * columns)
     patches, cells = noise(2, k, 3, config.patch, config.patch), some_cells(2, k, rows * columns)
     logits = model.segment(Chosen(patches, cells, (rows, columns), noise(2, config.prefix_tokens, config.dim)))
@@ -129,7 +127,7 @@ def test_the_order_of_the_cells_does_not_matter(config: Config) -> None:
 
 @decoders
 @pytest.mark.parametrize(("grid", "thumbnail", "k"), [((6, 6), (3, 3), 9), ((5, 7), (2, 4), 1), ((9, 4), (3, 2), 36)])
-def test_the_costs_are_what_torch_counts(
+def test_the_macs_are_what_torch_counts(
     config: Config, grid: tuple[int, int], thumbnail: tuple[int, int], k: int
 ) -> None:
     model = small(config)
@@ -151,13 +149,13 @@ def test_the_costs_are_what_torch_counts(
     assert more.spread == 4 * grid[0] * grid[1] * channels
 
 
-def test_the_full_cost_of_a_model_that_segments_has_its_decoder_in_it() -> None:
+def test_the_full_macs_of_a_segmentation_model_include_its_decoder() -> None:
     features = replace(SEGMENTING, task="features", labels=(), decoder_channels=0)
     decoder = counted(lambda: small(SEGMENTING).decoder(noise(1, CELLS, 24), torch.arange(CELLS)[None], GRID))
     assert passes.count_full(SEGMENTING, GRID) == passes.count_full(features, GRID) + decoder
 
 
-def test_without_a_selector_it_is_the_plain_vit() -> None:
+def test_a_model_without_a_selector_is_the_plain_vit() -> None:
     model = small(FULL)
     patches, thumbnails = noise(2, CELLS, 3, 4, 4), noise(2, 3, 8, 12)
     selection = model.select(thumbnails, GRID)
@@ -169,7 +167,7 @@ def test_without_a_selector_it_is_the_plain_vit() -> None:
     assert not any(name.startswith("selector.") for name, _ in model.named_parameters())
 
 
-def test_without_a_selector_it_equals_timms_vit_of_the_same_weights() -> None:
+def test_a_model_without_a_selector_equals_timms_vit_with_the_same_weights() -> None:
     from lookwhere_cli.checkpoints.timm_package import import_timm
 
     model = small(FULL)
@@ -184,7 +182,7 @@ def test_without_a_selector_it_equals_timms_vit_of_the_same_weights() -> None:
     near(model.logits(cls), vit.eval()(pictures))
 
 
-def test_without_a_selector_it_costs_what_the_extractor_costs() -> None:
+def test_a_model_without_a_selector_takes_only_the_extractors_macs() -> None:
     ours = passes.count_image(FULL, GRID, (2, 3), CELLS)
     assert ours.selector == 0
     model = small(FULL)
@@ -205,12 +203,12 @@ def test_without_a_selector_it_costs_what_the_extractor_costs() -> None:
         ({"pool": "mean"}, "pool is 'mean'; it must be one of cls, max"),
     ],
 )
-def test_the_config_refuses_what_cannot_be(changes: dict[str, object], words: str) -> None:
+def test_impossible_configs_are_refused(changes: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         replace(LABELLED, **changes)  # type: ignore[arg-type]
 
 
-def test_the_largest_of_each_channel_is_what_a_head_sees_with_max() -> None:
+def test_with_max_pooling_the_head_reads_each_channels_maximum() -> None:
     model = small(replace(LABELLED, pool="max"))
     chosen = Chosen(noise(2, 9, 3, 4, 4), some_cells(2, 9, CELLS), GRID, noise(2, 1, 24))
     near(model.extract(chosen), model.extract_dense(chosen).tokens.max(dim=1).values)

@@ -1,4 +1,4 @@
-"""The properties that the method promises, whatever the weights."""
+"""Properties of the method that hold for any weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def near(one: Tensor, other: Tensor) -> None:
 
 
 def scene(model: LookWhere, batch: int = 2) -> tuple[Tensor, Tensor]:
-    """Patches of all cells, and prefix tokens."""
+    """Return patches of all cells, and prefix tokens."""
     config = model.config
     patches = noise(batch, GRID[0] * GRID[1], 3, config.patch, config.patch)
     return patches, noise(batch, config.prefix_tokens, config.dim, seed=9)
@@ -45,7 +45,7 @@ def test_all_cells_in_any_order_equal_the_plain_vit(kind: str) -> None:
 
 
 @kinds
-def test_permuting_cells_permutes_tokens_and_leaves_cls(kind: str) -> None:
+def test_permuting_cells_permutes_tokens_and_does_not_change_cls(kind: str) -> None:
     model = small(KINDS[kind])
     patches, prefix = scene(model)
     cells = some_cells(2, 11, 35)
@@ -56,7 +56,7 @@ def test_permuting_cells_permutes_tokens_and_leaves_cls(kind: str) -> None:
 
 
 @kinds
-def test_a_batch_equals_single_runs(kind: str) -> None:
+def test_a_batch_equals_single_passes(kind: str) -> None:
     model = small(KINDS[kind])
     patches, _ = scene(model, batch=3)
     thumbnails = noise(3, 3, 8, 16)
@@ -71,7 +71,7 @@ def test_a_batch_equals_single_runs(kind: str) -> None:
 
 
 def transposed(model: LookWhere) -> LookWhere:
-    """The model that sees the world mirrored along its diagonal: kernels, positions and the map's pieces turn."""
+    """Make the model that answers the same for transposed pictures: transpose kernels, positions and map pieces."""
     turned = small(model.config)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     scale = model.config.map_scale
@@ -90,7 +90,7 @@ def transposed(model: LookWhere) -> LookWhere:
 
 
 @kinds
-def test_transposing_picture_and_model_transposes_the_map_and_leaves_cls(kind: str) -> None:
+def test_transposing_picture_and_model_transposes_the_map_and_does_not_change_cls(kind: str) -> None:
     model = small(KINDS[kind])
     turned = transposed(model)
     patch = model.config.patch
@@ -105,14 +105,14 @@ def test_transposing_picture_and_model_transposes_the_map_and_leaves_cls(kind: s
     )
 
 
-def test_the_map_is_float32_whatever_the_models_dtype() -> None:
+def test_the_map_is_float32_in_half_precision() -> None:
     model = small(SMALL).to(torch.bfloat16)
     selection = model.select(noise(1, 3, 12, 12).bfloat16(), GRID)
     assert selection.map.dtype == torch.float32
     assert selection.prefix_tokens.dtype == torch.bfloat16
 
 
-def test_a_labelled_model_gives_a_logit_per_label() -> None:
+def test_a_model_with_labels_has_a_logit_for_each() -> None:
     assert small(LABELLED).logits(noise(2, LABELLED.dim)).shape == (2, 3)
 
 

@@ -1,4 +1,4 @@
-"""A model whose config prunes: cells are dropped inside the extractor; answers, cells and costs are of what is left."""
+"""Models with pruning modules: answers, cells and multiply-adds are those of the remaining tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FUSIONS = pytest.mark.parametrize("fusion", [False, True])
 
 
 def scene(config: Config, seed: int = 1, batch: int = 2) -> Chosen[Tensor]:
-    """K cells of pictures of noise, without coarse patches."""
+    """Return K cells of pictures of noise, without coarse patches."""
     patches = noise(batch, K, 3, config.patch, config.patch, seed=seed)
     prefix_tokens = noise(batch, config.prefix_tokens, config.dim, seed=seed)
     return Chosen(patches, some_cells(batch, K, 35, seed), GRID, prefix_tokens)
@@ -38,7 +38,7 @@ def coarse_of(config: Config, batch: int = 2) -> Coarse[Tensor]:
 
 
 def plain(model: LookWhere) -> LookWhere:
-    """The same without pruning modules."""
+    """Make the same model without pruning modules."""
     unpruned = small(replace(model.config, prune=None))
     unpruned.load_state_dict({name: value for name, value in model.state_dict().items() if "cropr" not in name})
     return unpruned
@@ -50,7 +50,7 @@ def by_cell(tokens: Tensor, cells: Tensor) -> dict[int, Tensor]:
 
 @FUSIONS
 @pytest.mark.parametrize("config", [DEEP, DEEP_PUBLISHED])
-def test_a_rate_of_zero_is_the_model_without_modules(config: Config, fusion: bool) -> None:
+def test_a_rate_of_zero_equals_the_model_without_modules(config: Config, fusion: bool) -> None:
     model, chosen = small(replace(config, prune=0, prune_fusion=fusion)), scene(config)
     assert torch.equal(model.extract(chosen), plain(model).extract(chosen))
     unpruned = plain(model).extract_dense(chosen)
@@ -60,7 +60,7 @@ def test_a_rate_of_zero_is_the_model_without_modules(config: Config, fusion: boo
 
 @FUSIONS
 @pytest.mark.parametrize("config", [DEEP, DEEP_PUBLISHED])
-def test_the_answer_is_of_what_the_modules_left(config: Config, fusion: bool) -> None:
+def test_the_answer_is_that_of_the_remaining_tokens(config: Config, fusion: bool) -> None:
     model = small(replace(config, prune=3, prune_fusion=fusion))
     chosen, vit = scene(config), model.extractor
     assert vit.cropr is not None and vit.cropr.pruning == Pruning(3, fusion)
@@ -72,7 +72,7 @@ def test_the_answer_is_of_what_the_modules_left(config: Config, fusion: bool) ->
 
 
 @FUSIONS
-def test_dense_tokens_come_with_their_cells_in_the_order_in_which_these_went_in(fusion: bool) -> None:
+def test_dense_tokens_come_with_their_cells_in_the_order_of_the_input(fusion: bool) -> None:
     model = small(replace(DEEP, prune=3, prune_fusion=fusion))
     chosen = scene(DEEP)
     tokens, left = model.extract_dense(chosen)
@@ -88,18 +88,18 @@ def test_dense_tokens_come_with_their_cells_in_the_order_in_which_these_went_in(
 
 
 @FUSIONS
-def test_masks_are_spread_from_the_cells_that_are_left(fusion: bool) -> None:
+def test_masks_are_spread_from_the_remaining_cells(fusion: bool) -> None:
     model, chosen = small(replace(DENSE, prune=0.6, prune_fusion=fusion)), scene(DENSE)
     tokens, left = model.extract_dense(chosen)
     torch.testing.assert_close(model.segment(chosen), model.decoder(tokens, left, GRID))
 
 
-def test_a_maximum_is_over_the_cells_that_are_left() -> None:
+def test_the_maximum_is_over_the_remaining_cells() -> None:
     model, chosen = small(replace(DEEP, prune=3, pool="max")), scene(DEEP)
     assert torch.equal(model.extract(chosen), model.extract_dense(chosen).tokens.amax(dim=1))
 
 
-def test_coarse_patches_are_dropped_like_cells_and_come_back_with_fusion() -> None:
+def test_coarse_patches_are_dropped_like_cells_and_return_with_fusion() -> None:
     config = replace(DENSE, prune=0.5, prune_fusion=True)
     model, coarse = small(config), coarse_of(config)
     chosen = scene(config)._replace(coarse=coarse)
@@ -112,10 +112,10 @@ def test_coarse_patches_are_dropped_like_cells_and_come_back_with_fusion() -> No
     assert not torch.allclose(model.segment(turned), model.segment(chosen), atol=1e-3)
 
 
-def test_where_either_is_gone_for_good_coarse_patches_serve_cls_alone() -> None:
+def test_with_coarse_patches_and_without_fusion_only_cls_can_be_asked_for() -> None:
     model, chosen = small(replace(DEEP, prune=3)), scene(DEEP)
-    with_them = model.extract(chosen._replace(coarse=coarse_of(DEEP)))
-    assert not torch.allclose(with_them, model.extract(chosen), atol=1e-3)
+    with_coarse = model.extract(chosen._replace(coarse=coarse_of(DEEP)))
+    assert not torch.allclose(with_coarse, model.extract(chosen), atol=1e-3)
     with pytest.raises(ValueError, match="can't be told from those of coarse patches"):
         model.extract_dense(chosen._replace(coarse=coarse_of(DEEP)))
     for changes in ({"pool": "max"}, {"task": "segment"}):
@@ -124,7 +124,7 @@ def test_where_either_is_gone_for_good_coarse_patches_serve_cls_alone() -> None:
 
 
 @FUSIONS
-def test_a_batch_equals_single_runs(fusion: bool) -> None:
+def test_a_batch_equals_single_passes(fusion: bool) -> None:
     model = small(replace(DEEP, prune=3, prune_fusion=fusion))
     chosen = scene(DEEP, batch=3)
     together = model.extract(chosen)
@@ -138,35 +138,35 @@ UNFUSED = [(3, False), (0.5, False), ((21, 18, 9, 5), False)]
 FUSED = [(3, True), (0.5, True), ((21, 9, 5), True)]
 
 
-def costly(config: Config, amount: Any, fusion: bool, coarse: int) -> tuple[LookWhere, Chosen[Tensor]]:
-    """A model that prunes, and cells of one picture with 0 or 12 coarse patches."""
+def pruning_model(config: Config, amount: Any, fusion: bool, coarse: int) -> tuple[LookWhere, Chosen[Tensor]]:
+    """Return a model that prunes, and cells of one picture with 0 or 12 coarse patches."""
     config = replace(config, prune=amount, prune_fusion=fusion)
     return small(config), scene(config, batch=1)._replace(coarse=coarse_of(config, batch=1) if coarse else None)
 
 
 @pytest.mark.parametrize(("amount", "fusion"), UNFUSED + FUSED)
 @pytest.mark.parametrize("coarse", [0, 12])
-def test_counts_what_torch_counts_for_cls(amount: Any, fusion: bool, coarse: int) -> None:
-    model, chosen = costly(DEEP, amount, fusion, coarse)
+def test_the_macs_of_cls_are_what_torch_counts(amount: Any, fusion: bool, coarse: int) -> None:
+    model, chosen = pruning_model(DEEP, amount, fusion, coarse)
     assert passes.count_image(model.config, GRID, (3, 3), K, coarse).extractor == counted(lambda: model.extract(chosen))
 
 
 @pytest.mark.parametrize(
     ("amount", "fusion", "coarse"), [*((*one, 0) for one in UNFUSED + FUSED), *((*one, 12) for one in FUSED)]
 )
-def test_counts_what_torch_counts_for_cells(amount: Any, fusion: bool, coarse: int) -> None:
-    largest, chosen = costly(replace(DEEP, pool="max"), amount, fusion, coarse)
+def test_the_macs_of_cells_are_what_torch_counts(amount: Any, fusion: bool, coarse: int) -> None:
+    largest, chosen = pruning_model(replace(DEEP, pool="max"), amount, fusion, coarse)
     spent = counted(lambda: largest.extract(chosen))
     assert passes.count_image(largest.config, GRID, (3, 3), K, coarse).extractor == spent
     assert passes.count_dense(largest.config, GRID, (3, 3), K, 24, coarse).extractor == spent
-    model, chosen = costly(DENSE, amount, fusion, coarse)
+    model, chosen = pruning_model(DENSE, amount, fusion, coarse)
     ours = passes.count_segment(model.config, GRID, (3, 3), K, coarse)
     assert ours.extractor + ours.head == counted(lambda: model.segment(chosen))
     left = model.extract_dense(chosen).cells.shape[1]
     assert ours.spread == (4 if coarse else min(5, left)) * 35 * 8
 
 
-def test_another_schedule_is_kept_to_from_then_on_or_refused() -> None:
+def test_another_schedule_is_used_from_then_on_or_refused() -> None:
     cropr = Cropr(DEEP, Pruning(3))
     cropr.set_schedule(Pruning(1), tokens=21)
     assert cropr.counts(21) == (19, 18, 17, 16)
@@ -175,7 +175,7 @@ def test_another_schedule_is_kept_to_from_then_on_or_refused() -> None:
     assert cropr.counts(21) == (19, 18, 17, 16)
 
 
-def test_a_schedule_that_the_models_own_k_cannot_keep_to_is_refused() -> None:
+def test_a_schedule_that_is_impossible_with_the_models_own_k_is_refused() -> None:
     for amount in (9, 0.01, (30, 9, 9, 9), (9, 9)):
         with pytest.raises(ValueError, match=r"rate of 9|share of 0\.01|count of 30|2 counts"):
             LookWhere(replace(DEEP, prune=amount))

@@ -1,4 +1,4 @@
-"""Pruning by chance: the schedule is kept to, the prefix stays, and every cell is as likely to."""
+"""Pruning at random: it follows the schedule, never drops the prefix, and drops every cell with equal probability."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.vit import CLS
 from tests.macs.test_macs import counted
 from tests.models.small import LABELLED, noise, small
-from tests.models.test_cropr import FULL, FUSIONS, REGISTERS, still, tokens_of
+from tests.models.test_cropr import FULL, FUSIONS, REGISTERS, identities, tokens_of
 
 
 @FUSIONS
-def test_the_schedule_is_kept_to_and_the_prefix_stays(fusion: bool) -> None:
+def test_the_schedule_is_followed_and_the_prefix_remains(fusion: bool) -> None:
     cropr = random_cropr(REGISTERS, Pruning(5, fusion), seed=0)
     tokens = noise(4, 39, REGISTERS.dim)
     with cropr.record_inputs() as seen:
-        cropped = cropr(tokens, still(REGISTERS))
+        cropped = cropr(tokens, identities(REGISTERS))
     assert [one.shape[1] for one in seen] == [39, *cropr.counts(39)[:-1]]
     assert torch.equal(cropped.tokens[:, :3], tokens[:, :3])
     assert torch.equal(cropped.tokens[:, 3:], tokens[:, 3:].take_along_dim(cropped.places[..., None], 1))
@@ -30,32 +30,32 @@ def test_the_schedule_is_kept_to_and_the_prefix_stays(fusion: bool) -> None:
         assert torch.equal(restore_order(cropped.tokens[:, 3:], cropped.places), tokens[:, 3:])
 
 
-def left(seed: int, batch: int = 600) -> torch.Tensor:
-    """(batch, cells): whether a cell is left in the end."""
-    places = random_cropr(FULL, Pruning(4), seed)(noise(1, 37, FULL.dim).expand(batch, -1, -1), still(FULL)).places
+def remaining(seed: int, batch: int = 600) -> torch.Tensor:
+    """Return (batch, cells): 1 if a cell remains after the last module."""
+    places = random_cropr(FULL, Pruning(4), seed)(noise(1, 37, FULL.dim).expand(batch, -1, -1), identities(FULL)).places
     return torch.zeros(batch, 36).scatter(1, places, 1.0)
 
 
-def test_every_cell_is_as_likely_to_stay_and_pictures_differ() -> None:
-    kept = left(seed=0)
-    assert kept.sum(dim=1).eq(19).all()
-    assert (kept.mean(dim=0) - 19 / 36).abs().max() < 0.09  # four deviations
-    assert len(kept.unique(dim=0)) == 600
+def test_every_cell_remains_with_equal_probability_and_pictures_differ() -> None:
+    share = remaining(seed=0)
+    assert share.sum(dim=1).eq(19).all()
+    assert (share.mean(dim=0) - 19 / 36).abs().max() < 0.09  # four standard deviations
+    assert len(share.unique(dim=0)) == 600
 
 
-def test_a_seed_gives_the_same_again_and_another_one_does_not() -> None:
-    assert torch.equal(left(1, batch=3), left(1, batch=3))
-    assert not torch.equal(left(1, batch=3), left(2, batch=3))
+def test_a_seed_repeats_its_cells_and_another_seed_does_not() -> None:
+    assert torch.equal(remaining(1, batch=3), remaining(1, batch=3))
+    assert not torch.equal(remaining(1, batch=3), remaining(2, batch=3))
 
 
 @FUSIONS
-def test_counts_what_torch_counts(fusion: bool) -> None:
+def test_the_macs_are_what_torch_counts(fusion: bool) -> None:
     vit, cropr = small(FULL).extractor, random_cropr(FULL, Pruning(4, fusion), seed=0)
     tokens = tokens_of(vit, batch=1)
     assert count_blocks(FULL, 37, cropr.counts(37), 1) == counted(lambda: cropr(tokens, vit.blocks, CLS))
 
 
-def test_a_model_that_was_never_trained_for_it_answers() -> None:
+def test_a_model_that_was_not_trained_for_pruning_answers() -> None:
     config = replace(LABELLED, extractor_depth=5, k=20)
     model = small(config)
     chosen = Chosen(noise(2, 20, 3, 4, 4), torch.arange(20).expand(2, 20), (6, 6), noise(2, 1, 24))

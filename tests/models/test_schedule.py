@@ -1,4 +1,4 @@
-"""How many tokens stay: by rate, by counts, for a share of the MACs; and sentences for what can't be."""
+"""Schedules by rate, by counts and by a share of the MACs; and the messages for impossible ones."""
 
 from __future__ import annotations
 
@@ -18,10 +18,12 @@ LARGE = replace(TINY, dim=1024, heads=16, hidden=4096, extractor_depth=24, grid=
 
 
 def share_of(counts: tuple[int, ...], tokens: int, fusion: bool) -> float:
-    """By the paper's formula."""
-    left = [tokens, *counts, *[tokens] * fusion]
-    assert len(left) == TINY.extractor_depth
-    return sum(12 * n * 192**2 + 2 * n**2 * 192 for n in left) / (12 * (12 * tokens * 192**2 + 2 * tokens**2 * 192))
+    """Compute the share of the MACs by the paper's formula."""
+    per_block = [tokens, *counts, *[tokens] * fusion]
+    assert len(per_block) == TINY.extractor_depth
+    return sum(12 * n * 192**2 + 2 * n**2 * 192 for n in per_block) / (
+        12 * (12 * tokens * 192**2 + 2 * tokens**2 * 192)
+    )
 
 
 def test_a_rate_drops_one_more_at_first() -> None:
@@ -32,35 +34,35 @@ def test_a_rate_drops_one_more_at_first() -> None:
     assert dense[:2] == (984, 944) and len(dense) == 22 and all(count % 8 == 0 for count in dense)
 
 
-def test_counts_are_kept_to() -> None:
+def test_counts_are_used_as_they_are() -> None:
     given = (192, 160, 160, 128, 96, 96, 96, 64, 64, 64)
     assert remaining_counts(Pruning(given, fusion=True), TINY, 197) == given
 
 
 @example(share=0.6672761728261838, fusion=False, tokens=196)
 @given(share=st.floats(0.17, 1.0), fusion=st.booleans(), tokens=st.sampled_from([95, 193, 196, 197, 400]))
-def test_a_share_is_met_and_hardly_undercut(share: float, fusion: bool, tokens: int) -> None:
+def test_a_share_is_met_and_nearly_used_up(share: float, fusion: bool, tokens: int) -> None:
     pruning = Pruning(0.1 + 0.9 * share if fusion else share, fusion)
     check_schedule(pruning, TINY, tokens)
     counts = remaining_counts(pruning, TINY, tokens)
     assert share_of(counts, tokens, fusion) <= pruning.amount.share
-    # Each module by itself goes in steps of 8; attention makes the first tokens dropped cost up to a third more.
+    # Counts go in steps of 8 for each module; because of attention, the first tokens take up to a third more.
     assert share_of(counts, tokens, fusion) > pruning.amount.share - 1.3 * 8 / tokens / TINY.extractor_depth
     assert all(after <= before for before, after in pairwise((tokens, *counts)))
     assert all(count % 8 == 0 or count == tokens for count in counts)
 
 
-def test_all_of_the_macs_drop_nothing_and_half_of_them_is_half() -> None:
+def test_shares_of_the_macs_give_these_counts() -> None:
     assert remaining_counts(Pruning(1.0), TINY, 196) == (196,) * 11
     half = remaining_counts(Pruning(0.5), TINY, 197)
-    assert half == (168, 128, 88, 88, 88, 88, 88, 80, 80, 80, 80)  # three modules drop most, the others keep
+    assert half == (168, 128, 88, 88, 88, 88, 88, 80, 80, 80, 80)  # most over three modules
     assert 0.495 < share_of(half, 197, fusion=False) <= 0.5
-    assert remaining_counts(Pruning(0.12), TINY, 197) == (16,) + (8,) * 10  # no share for falling by degrees
-    assert remaining_counts(Pruning(0.09), TINY, 197) == (2,) * 11  # less than a round count, where only that will do
+    assert remaining_counts(Pruning(0.12), TINY, 197) == (16,) + (8,) * 10  # too little for several steps
+    assert remaining_counts(Pruning(0.09), TINY, 197) == (2,) * 11  # below a multiple of 8
 
 
 @given(share=st.floats(0.17, 0.5), fusion=st.booleans())
-def test_a_small_share_is_not_spent_on_the_way_down(share: float, fusion: bool) -> None:
+def test_a_small_share_falls_in_one_step(share: float, fusion: bool) -> None:
     counts = remaining_counts(Pruning(max(share, 0.26) if fusion else share, fusion), TINY, 197)
     assert counts[-1] >= 197 / 4 or max(counts) - min(counts) <= 8
 
@@ -73,7 +75,7 @@ def test_macs_of_pruned_blocks_by_hand() -> None:
 
 
 @given(amount=st.one_of(st.integers(0, 60), st.floats(0.01, 1.0), st.just((192,) * 10)), cells=st.integers(1, 196))
-def test_a_small_picture_keeps_a_cell_and_gains_none(amount: int | float | tuple[int, ...], cells: int) -> None:
+def test_a_small_picture_keeps_at_least_one_cell(amount: int | float | tuple[int, ...], cells: int) -> None:
     counts = remaining_counts(Pruning(amount, fusion=True), TINY, 1 + cells)
     assert all(2 <= after <= before for before, after in pairwise((1 + cells, *counts)))
 
@@ -93,7 +95,7 @@ def test_a_small_picture_keeps_a_cell_and_gains_none(amount: int | float | tuple
         (Pruning(0.0), "above 0"),
     ],
 )
-def test_wrong_schedules_get_a_sentence(pruning: Pruning, sentence: str) -> None:
+def test_impossible_schedules_are_refused(pruning: Pruning, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
         check_schedule(pruning, TINY, 197)
 
@@ -105,7 +107,7 @@ def test_a_shallow_vit_has_no_place_for_pruning(depth: int, fusion: bool) -> Non
 
 
 @given(rate=st.integers(0, 17))
-def test_the_largest_rate_is_the_one_that_the_sentence_names(rate: int) -> None:
+def test_every_rate_up_to_the_largest_in_the_message_is_possible(rate: int) -> None:
     check_schedule(Pruning(rate), TINY, 197)
     assert remaining_counts(Pruning(rate), TINY, 197) == tuple(197 - (rate > 0) - rate * step for step in range(1, 12))
 

@@ -1,4 +1,4 @@
-"""Token Cropr in our ViT, on the published layouts, equals what the authors' own code gave (float32, CPU)."""
+"""Token Cropr in our ViT, on the published layouts, equals the outputs of the authors' code (float32, CPU)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ TOLERANCE = 1e-5  # of the tensor's standard deviation
 
 
 def passed(model: LookWhere, high: Tensor, returned: slice = ALL) -> tuple[Tensor, Tensor]:
-    """Normed tokens as they come out of the blocks, and the places of those that are left."""
+    """Return the tokens after the final norm, in the order of the blocks' output, and the remaining cells' places."""
     vit = model.extractor
     tokens = vit.embed(cut(high, model.config.patch), model.config.grid)
     tokens = torch.cat([vit.prefix().expand(len(tokens), -1, -1), tokens], dim=1)
@@ -40,7 +40,7 @@ def passed(model: LookWhere, high: Tensor, returned: slice = ALL) -> tuple[Tenso
 
 @cache
 def model_of(case: str) -> tuple[LookWhere, Auxiliaries]:
-    """The model as it is converted, and its teachers as the file has them."""
+    """Return the converted model, and the auxiliary heads of the file."""
     state = checkpoint(case)
     config, pruning = published_cropr.infer_config(state)
     check_layout(state, published_cropr.expected_tensors(config, pruning), HERE / case, case)
@@ -85,7 +85,7 @@ def test_inference_equals_the_authors_code(case: str) -> None:
 
 @pytest.mark.parametrize("case", CASES)
 @torch.inference_mode()
-def test_a_converted_file_answers_as_the_authors_code(case: str, tmp_path: Path) -> None:
+def test_a_converted_file_equals_the_authors_code(case: str, tmp_path: Path) -> None:
     metadata, theirs = expected(case)
     torch.save(checkpoint(case), tmp_path / "theirs.pt")
     assert convert(tmp_path / "theirs.pt", tmp_path / "ours") == "cropr"
@@ -138,13 +138,13 @@ def test_a_dense_module_equals_the_authors_code() -> None:
     order = module(tokens, prefix=1)
     given = torch.cat([theirs["kept_index"], theirs["pruned_index"]], dim=1).long()
     assert order.shape[1] - rate == theirs["kept_index"].shape[1]
-    # Where the order differs, the scores are all but equal.
+    # Where the order differs, the scores are nearly equal.
     close(scores.gather(1, order), theirs["scores"].gather(1, given))
     assert (order != given).float().mean() < 0.02
 
 
 @pytest.mark.parametrize("wrong", ["eps", "gelu"])
-def test_a_wrong_eps_or_a_tanh_gelu_would_be_noticed(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_eps_or_a_tanh_gelu_fails(wrong: str, monkeypatch: pytest.MonkeyPatch) -> None:
     exact, norm = F.gelu, F.layer_norm
     if wrong == "gelu":
         monkeypatch.setattr(F, "gelu", lambda x: exact(x, approximate="tanh"))

@@ -1,4 +1,4 @@
-"""Our cascade, given the published layout's shapes, equals what the authors' own code gave (float32, CPU)."""
+"""Our cascade, given the published layout's shapes, equals the outputs of the authors' code (float32, CPU)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_equals_the_authors_code() -> None:
     for ours, name in zip(model(shown), LOGITS, strict=True):
         close(ours, theirs[name])
 
-    model.exits[-1].last = False  # so that it keeps what a next exit would reuse
+    model.exits[-1].last = False  # keep what a next exit would reuse
     state = ExitState(shown, model.grids)
     for exit_ in model.exits:
         _, state = exit_(state)
@@ -40,7 +40,7 @@ def test_equals_the_authors_code() -> None:
     close(state.previous.relations[0][:, 0, :50, :50], theirs["relation_first_block_14x14_head_0"])
 
 
-def test_a_tanh_gelu_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tanh_gelu_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = F.gelu
     monkeypatch.setattr(F, "gelu", lambda x: exact(x, approximate="tanh"))
     with pytest.raises(AssertionError):

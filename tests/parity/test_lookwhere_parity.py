@@ -1,4 +1,4 @@
-"""Our model, given the published layouts' shapes, equals what the authors' own code gave (float32, CPU)."""
+"""Our model, given the published layouts' shapes, equals the outputs of the authors' code (float32, CPU)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_equals_the_authors_code(case: str) -> None:
 
 @torch.inference_mode()
 def check(model: LookWhere, case: str) -> None:
-    """The model gives what the authors' code gave."""
+    """Compare the model's outputs with those of the authors' code."""
     metadata, theirs = expected(case)
     size, k, count = (int(metadata[name]) for name in ("size", "k", "pictures"))
     high = pictures(count, size)
@@ -87,7 +87,7 @@ def check(model: LookWhere, case: str) -> None:
         close(ours[sure], theirs["dense_every_16th_channel"][sure], 4e-5)
 
 
-def test_a_tanh_gelu_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tanh_gelu_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     exact = F.gelu
     monkeypatch.setattr(F, "gelu", lambda x: exact(x, approximate="tanh"))
     with pytest.raises(AssertionError):
