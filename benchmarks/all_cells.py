@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from lookwhere_cli.amounts import ALL_CELLS
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.training.finetune.start import start_of
@@ -24,7 +25,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     loaded = load_model(arguments.model, device="cpu")
-    config = replace(loaded.config, selector_depth=0, prefix="own", k=1.0, coarse_size=0)
+    config = replace(loaded.config, selector_depth=0, prefix="own", k=ALL_CELLS, coarse_size=0)
     save_model(arguments.out, start_of(loaded.lookwhere, config).to(torch.float16))
     print(f"Saved {loaded.name} without its selector to {arguments.out}.")
 

@@ -25,7 +25,7 @@ INITIALISED = ("selector.head.", HANDOVER)
 
 def resized_weights(name: str, like: LookWhere) -> dict[str, Tensor]:
     """Return a model's weights, float32, with positions resized to the grids of another model."""
-    model = load_model(name, device="cpu").model
+    model = load_model(name, device="cpu").lookwhere
     state = dict(model.state_dict())
     state["extractor.pos_embed"] = model.extractor.positions_for(like.extractor.grid)
     state["selector.backbone.pos_embed"] = model.selector.backbone.positions_for(like.selector.backbone.grid)
@@ -55,7 +55,7 @@ def main() -> None:
     if len(sys.argv) < 3 or not all("=" in part for part in sys.argv[2:]):
         raise SystemExit(__doc__)
     shares = [(name, float(share)) for name, _, share in (part.rpartition("=") for part in sys.argv[2:])]
-    model = load_model(shares[0][0], device="cpu").model
+    model = load_model(shares[0][0], device="cpu").lookwhere
     with torch.no_grad():
         model.load_state_dict(average([(resized_weights(name, model), share) for name, share in shares]))
     save_model(Path(sys.argv[1]), model.to(torch.float16))

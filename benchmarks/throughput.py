@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+from lookwhere_cli.amounts import ALL_CELLS
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.cli.train_settings import parse_range
@@ -33,7 +34,7 @@ def step_seconds(method: Method, labelled: LabelledSet, arguments: argparse.Name
     """Yield the seconds of each step of a run."""
     base = load_model(arguments.model, device="cpu")
     shape = Shape(method, size=arguments.size)
-    k = (1.0, 1.0) if method == "full" else parse_range(arguments.patches)
+    k = (ALL_CELLS, ALL_CELLS) if method == "full" else parse_range(arguments.patches)
     config = config_for(base.config, shape, labelled.kind, labelled.classes, typical_size(labelled))
     recipe = FineTuning(batch=arguments.batch_size, k=k, shape=shape)
     run = Run(FineTuningPlan(recipe, base, replace(config, k=k[1]), labelled), out, workers=0, device="cpu")
