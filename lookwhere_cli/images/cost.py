@@ -24,5 +24,6 @@ def decoder_pixel_bytes(picture: Image.Image) -> float:
 
 def _coefficients(picture: Image.Image) -> float:
     """Return the bytes of a progressive JPEG's coefficients: all are held, whatever size is decoded."""
-    sampled = [horizontal * vertical for _, horizontal, vertical, _ in getattr(picture, "layer", [])]
-    return _COEFFICIENT * sum(sampled) / max(sampled, default=1)
+    layers: list[tuple[int, int, int, int]] = getattr(picture, "layer")  # noqa: B009 - JPEG's own attribute
+    sampled = [horizontal * vertical for _, horizontal, vertical, _ in layers]
+    return _COEFFICIENT * sum(sampled) / max(sampled)

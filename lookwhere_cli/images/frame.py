@@ -56,7 +56,7 @@ def grid_for(height: int, width: int, size: int, patch: int) -> Grid:
 
     # For a given number of rows, the cost falls until the columns fit the picture's shape, and rises from there.
     candidates = {
-        (rows, min(max(1, columns), side * side // rows))
+        (rows, min(columns, side * side // rows))
         for rows in range(1, side + 1)
         for columns in (rows * width // height, rows * width // height + 1)
     }

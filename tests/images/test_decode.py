@@ -86,7 +86,7 @@ def test_a_broken_orientation_counts_as_none(tmp_path, broken):
     exif = Image.Exif()
     exif[274] = broken
     Image.fromarray(noise(20, 30)).save(tmp_path / "a.png", exif=exif)
-    assert open_view(tmp_path / "a.png", READING).size == (20, 30)
+    np.testing.assert_array_equal(read(tmp_path / "a.png"), noise(20, 30))
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(0, 1), (2, 3), (4, 2), (6, 4)])

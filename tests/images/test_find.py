@@ -7,7 +7,7 @@ from PIL import Image
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.find import find_pictures
-from lookwhere_cli.images.formats import FORMATS, is_picture_bytes, named_like_picture
+from lookwhere_cli.images.formats import FORMATS, is_picture_bytes, looks_like_picture, named_like_picture
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.images.names import StandardInput
 from lookwhere_cli.images.view import open_view
@@ -80,6 +80,11 @@ def test_first_bytes_of_files_that_pillow_writes_are_known(kind):
 )
 def test_other_first_bytes_are_not_a_pictures(text):
     assert not is_picture_bytes(text.ljust(32, b" "))
+
+
+def test_what_can_not_be_opened_is_not_a_picture(folder):
+    assert not looks_like_picture("missing")
+    assert not looks_like_picture(str(folder))
 
 
 def test_a_file_named_by_itself_is_always_taken(folder):

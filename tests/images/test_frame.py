@@ -45,6 +45,12 @@ def test_grids_at_224_pixels(height, width, grid):
     assert grid_for(height, width, 224, 16) == grid
 
 
+@pytest.mark.parametrize("mode", ["whole", "crop", "stretch"])
+@pytest.mark.parametrize("size", [16, 8])
+def test_a_size_of_one_patch_or_less_gives_one_cell(mode, size):
+    assert frame_for(300, 400, Reading(16, size, mode))[0] == (1, 1)
+
+
 def test_boxes():
     assert frame_for(300, 400, Reading(16, 224)) == ((12, 16), (0, 0, 400, 300))
     assert frame_for(300, 400, Reading(16, 224, "stretch")) == ((14, 14), (0, 0, 400, 300))

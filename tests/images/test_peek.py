@@ -57,6 +57,8 @@ def test_a_header_counts_against_the_limit_of_pixels():
     [
         ("PNG", "RGB", {}, 4),
         ("PNG", "L", {}, 1),
+        ("PNG", "1", {}, 1),
+        ("PNG", "P", {}, 1),
         ("PNG", "I;16", {}, 2),
         ("JPEG", "RGB", {}, 4),
         ("JPEG", "RGB", {"progressive": True}, 4 + 3),

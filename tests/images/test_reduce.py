@@ -58,6 +58,15 @@ def test_reducing_and_cropping_shift_nothing(mode, height, width, cells):
     assert error.max() <= 4
 
 
+def test_a_long_picture_is_cropped_but_not_reduced_if_the_part_that_is_read_is_small():
+    pixels = noise(100, 1000)
+    view = view_of(pixels, Reading(4, 80, "crop", crop_share=1))
+    assert view.grid == (20, 20)
+    left = 450 - 5  # the pixels that resampling reaches for
+    np.testing.assert_array_equal(view.source.pixels, pixels[:, left : 550 + 5])
+    assert view.source.place == (-left, 0, 1000 - left, 100)
+
+
 def test_a_large_picture_is_reduced_band_by_band_to_what_resizing_it_at_once_gives():
     pixels = smooth(2400, 3200)
     view = view_of(pixels, Reading(16, 224))
