@@ -233,7 +233,6 @@ def as_published(loaded, pixels):
     low = F.interpolate(high, size=(config.thumbnail_size,) * 2, mode="bilinear", align_corners=False)
     grid = (pixels.shape[0] // config.patch,) * 2
     selection = loaded.model.select(low, grid)
-    k = config.k if isinstance(config.k, int) else int(config.k * grid[0] * grid[1])
-    cells = choose(selection.map, k)
+    cells = choose(selection.map, config.k.resolve(grid[0] * grid[1]))
     patches = cut(high, config.patch)[:, cells[0]]
     return cells, loaded.model.extract(Chosen(patches, cells, grid, selection.prefix_tokens))
