@@ -1,4 +1,4 @@
-"""The model that ours is measured against: timm's ViT of the extractor's shape, with random weights."""
+"""The reference of benchmarks: timm's ViT of the extractor's shape, with random weights."""
 
 from __future__ import annotations
 

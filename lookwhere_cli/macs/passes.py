@@ -137,7 +137,7 @@ def _returned(config: Config, k: int, coarse: int) -> int:
 
 
 def _further_look(config: Config, cells: int, stored: int) -> int:
-    """Count a look at `cells` more, with a CLS of its own, that attends to `stored` tokens of earlier looks."""
+    """Count a look at `cells` more, with its own CLS, that attends to `stored` tokens of earlier looks."""
     tokens = 1 + cells
     blocks = (config.extractor_depth - 1) * count_block(config, tokens, tokens, stored)
     return _embedding(config, cells) + blocks + count_block(config, tokens, 1, stored) + _head(config)

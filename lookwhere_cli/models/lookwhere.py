@@ -42,7 +42,7 @@ class LookWhere(nn.Module):
     def set_pruning(self, config: Config, tokens: int) -> None:
         """Drop as many tokens as another config says, from now on.
 
-        config: this model's, but for `prune`. Raises ValueError if its schedule is impossible with so many tokens.
+        config: this model's with another `prune`. Raises ValueError if its schedule is impossible with `tokens` tokens.
         """
         pruning = pruning_of(config)
         assert self.extractor.cropr is not None and pruning is not None

@@ -17,6 +17,8 @@ from lookwhere_cli.models.chosen import Grid
 
 SHARPNESS = -0.75
 """The free parameter of the cubic kernel, as F.interpolate has it."""
+LONGEST_CACHED = 1024
+"""Cells along an axis of which the taps of all cells are cached; longer axes are those of few, large pictures."""
 
 
 class Taps(NamedTuple):
@@ -48,6 +50,9 @@ def positions_at(
 def _taps(places: Int[Tensor, "*cells"], stored: int, count: int) -> Taps:
     if torch.compiler.is_compiling():  # a traced pass computes its taps, so that sizes stay free and nothing is cached
         return taps_at(places, stored, count)
+    if count > LONGEST_CACHED:
+        taps = taps_at(places.cpu(), stored, count)
+        return Taps(taps.indices.to(places.device), taps.weights.to(places.device))
     axis = axis_taps(stored, count, places.device)
     return Taps(axis.indices[places], axis.weights[places])
 

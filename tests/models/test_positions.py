@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.export import Dim, export
 
+from lookwhere_cli.models import positions
 from lookwhere_cli.models.chosen import Chosen
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.positions import axis_taps, positions_at, taps_at
@@ -46,13 +47,23 @@ def test_on_the_stored_grid_positions_are_copied() -> None:
     assert not positions_at(table, GRID, cells, GRID[::-1]).equal(table[cells])
 
 
+@pytest.mark.parametrize("longest", [0, 9, 100])
+def test_long_axes_give_the_same_and_are_not_cached(longest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positions, "LONGEST_CACHED", longest)
+    axis_taps.cache_clear()
+    table, cells = noise(36, 3), some_cells(2, 9, 90)
+    exact = interpolated(table.double(), (6, 6), (9, 10))[cells].float()
+    torch.testing.assert_close(positions_at(table, (6, 6), cells, (9, 10)), exact, atol=2e-6, rtol=0)
+    assert axis_taps.cache_info().currsize == {0: 0, 9: 1, 100: 2}[longest]
+
+
 def test_a_grid_of_two_thousand_million_cells_takes_no_table() -> None:
     grid = (50_000, 40_000)
     corners = torch.tensor([0, grid[1] - 1, (grid[0] - 1) * grid[1], grid[0] * grid[1] - 1])
     table = noise(35, 4)
     ours = positions_at(table, GRID, corners, grid)
     assert ours.shape == (4, 4)
-    # Beyond the outermost stored position a picture's corner repeats it, so the kernel overshoots by at most a little.
+    # At a corner the outermost positions are repeated, so the result is near the stored one.
     torch.testing.assert_close(ours, table[[0, 6, 28, 34]], atol=0.6, rtol=0)
 
 
@@ -154,5 +165,5 @@ def test_an_exported_extractor_takes_any_batch_and_any_k() -> None:
     batch, k = Dim("batch", min=1, max=64), Dim("k", min=2, max=35)
     shapes = ({0: batch, 1: k}, {0: batch, 1: k}, {0: batch})
     exported = export(extraction, arguments(2, 9), dynamic_shapes=shapes).module()
-    for given_ in (arguments(5, 12), arguments(1, 35)):
-        torch.testing.assert_close(exported(*given_), extraction(*given_))
+    for inputs in (arguments(5, 12), arguments(1, 35)):
+        torch.testing.assert_close(exported(*inputs), extraction(*inputs))

@@ -14,7 +14,7 @@ from lookwhere_cli.models.pruning.schedule import Pruning
 class RandomPruning(nn.Module):
     """Takes a pruning module's place and draws the scores.
 
-    generator: of the CPU; several modules may share it. The same pictures in the same batches are pruned alike.
+    generator: of the CPU; several modules may share it. With one seed, equal batches are pruned equally.
     """
 
     def __init__(self, generator: torch.Generator) -> None:
