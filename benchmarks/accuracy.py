@@ -72,7 +72,8 @@ def predict(model: str, case: Case, paths: Sequence[str]) -> Predictions:
     pipeline = load(
         model, k=case.k, size=case.size, mode=case.mode, coarse=case.coarse, batch_size=BATCH, workers=2
     ).pipeline
-    results = list(run_policies(pipeline, [CellPolicy(case.chooser, case.k)], lambda logits, _: logits.argmax(), paths))
+    policies = [CellPolicy(case.chooser, case.k)]
+    results = list(run_policies(pipeline, policies, lambda logits, _: np.array(logits.argmax()), paths))
     measured = [result for result in results if not isinstance(result, str)]
     exit_if_unreadable(results)
     classes = np.array([int(result.outcomes[0]) for result in measured])
@@ -83,7 +84,7 @@ def predict_with_teacher(teacher: TimmClassifier, paths: Sequence[str]) -> Predi
     """Classify pictures with the full ViT, by timm, on all cells."""
     results = list(teacher.logits(paths))
     exit_if_unreadable(results)
-    return Predictions(np.array([result[1].argmax() for result in results]), teacher.macs)
+    return Predictions(np.array([one[1].argmax() for one in results if not isinstance(one, str)]), teacher.macs)
 
 
 def exit_if_unreadable(results: Sequence[object]) -> None:
