@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.constants import DECODER_KERNEL
-from lookwhere_cli.models.layers import Conv2d, Linear
+from lookwhere_cli.models.layers import Conv2d, Linear, gelu
 from lookwhere_cli.models.spread_torch import overlay, spread_tensor
 
 
@@ -53,7 +53,7 @@ class ConvDecoder(nn.Module):
         """Return scores `scale` times finer than `grid`."""
         blended = _to_grid(self.narrow(tokens), cells, grid, coarse_grid)
         mixed = self.mix(blended.mT.unflatten(-1, grid)).flatten(2).mT
-        return _to_fine_grid(self.head(blended + F.gelu(mixed)), grid, self.scale)
+        return _to_fine_grid(self.head(blended + gelu(mixed)), grid, self.scale)
 
 
 def decoder_of(config: Config) -> LinearDecoder | ConvDecoder:

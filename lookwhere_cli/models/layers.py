@@ -1,4 +1,4 @@
-"""Layers that can be created without initial weights, for models whose weights are read from a file."""
+"""Layers that can be created without initial weights, for models whose weights are read from a file; and GELU."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from torch import nn
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
 
 _skips = ContextVar("skips", default=False)
 
@@ -52,3 +54,12 @@ class LayerNorm(nn.LayerNorm):
         """Set weights to 1 and biases to 0, unless inside of `uninitialised`."""
         if not _skips.get():
             super().reset_parameters()
+
+
+def gelu(x: Float[Tensor, "first *others last"]) -> Float[Tensor, "first *others last"]:
+    """Compute the exact (erf) GELU of each element, by torch's own kernel.
+
+    On a CPU, torch hands contiguous tensors to oneDNN, which compiles code for every shape and caches it: over many
+    pictures of several shapes, in batches of several sizes, a hundred MiB. Transposed tensors stay with torch.
+    """
+    return F.gelu(x.transpose(0, -1)).transpose(0, -1)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lookwhere_cli.models.chosen import Grid, Selection
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.layers import Linear
+from lookwhere_cli.models.layers import Linear, gelu
 from lookwhere_cli.models.vit import ViT, cut
 
 
@@ -23,7 +23,7 @@ class MapHead(nn.Module):
 
     def forward(self, tokens: Float[Tensor, "batch patches dim"]) -> Float[Tensor, "batch patches pieces"]:
         """Return each token's piece, row by row."""
-        return self.w2(F.gelu(self.w1(tokens)))
+        return self.w2(gelu(self.w1(tokens)))
 
 
 class Selector(nn.Module):

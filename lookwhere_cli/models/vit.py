@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.layers import Conv2d, LayerNorm, Linear
+from lookwhere_cli.models.layers import Conv2d, LayerNorm, Linear, gelu
 from lookwhere_cli.models.positions import positions_at
 
 ALL = slice(None)
@@ -80,7 +80,7 @@ class FeedForward(nn.Module):
         if self.gated:
             gate, value = hidden.chunk(2, dim=-1)
             return self.fc2(F.silu(gate) * value)
-        return self.fc2(F.gelu(hidden))
+        return self.fc2(gelu(hidden))
 
 
 class LayerScale(nn.Module):

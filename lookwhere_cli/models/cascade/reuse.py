@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.constants import RELATION_EXPANSION, REUSE_HIDDEN, REUSED_CHANNELS
-from lookwhere_cli.models.layers import Conv2d, LayerNorm, Linear
+from lookwhere_cli.models.layers import Conv2d, LayerNorm, Linear, gelu
 
 
 class PreviousExit(NamedTuple):
@@ -91,7 +91,7 @@ class FeatureReuse(nn.Module):
 
     def forward(self, x: Float[Tensor, "batch cells dim"]) -> Float[Tensor, "batch cells reused"]:
         """Compute each token alone."""
-        return self.fc2(F.gelu(self.fc1(self.norm(x))))
+        return self.fc2(gelu(self.fc1(self.norm(x))))
 
 
 class RelationReuse(nn.Module):
@@ -109,7 +109,7 @@ class RelationReuse(nn.Module):
         self, x: Float[Tensor, "batch channels tokens tokens"]
     ) -> Float[Tensor, "batch channels tokens tokens"]:
         """Mix channels (block * heads + head)."""
-        return self.conv2(F.gelu(self.conv1(x)))
+        return self.conv2(gelu(self.conv1(x)))
 
 
 class Resize:
