@@ -14,7 +14,7 @@ from lookwhere_cli.images.header import check_pixels, failures, frame_notes, ope
 from lookwhere_cli.images.limit import pillow_limit
 from lookwhere_cli.images.names import EncodedPicture, picture_name
 from lookwhere_cli.images.orientation import Turn
-from lookwhere_cli.images.reduce import BAND_PIXELS, PIXELS_PER_GRID_PIXEL, reduced_bands, reduction_for
+from lookwhere_cli.images.reduce import PIXELS_PER_GRID_PIXEL, band_count, reduced_bands, reduction_for
 from lookwhere_cli.images.source import DecodedSource
 
 _BYTES_PER_BAND_PIXEL = 12
@@ -86,7 +86,7 @@ def decoding_bytes(picture: Image.Image, plan: Plan, divisor: int = 1) -> int:
     pixels = width * height
     reduced = min(pixels, PIXELS_PER_GRID_PIXEL**2 * plan.rows * plan.columns)
     decoder = math.ceil(divisor**2 * pixels * decoder_pixel_bytes(picture))
-    band = _BYTES_PER_BAND_PIXEL * min(pixels, BAND_PIXELS)
+    band = _BYTES_PER_BAND_PIXEL * pixels // band_count(pixels)
     return decoder + pixels * decoded_pixel_bytes(picture) + band + 3 * reduced
 
 

@@ -10,8 +10,8 @@ from lookwhere_cli.images.colour import Conversion
 
 PIXELS_PER_GRID_PIXEL = 2
 """In each direction: more would cost memory and change patches by less than a level."""
-BAND_PIXELS = 1 << 20
-"""Decoded pixels that are converted together, so that a large picture never has a second copy."""
+_BAND_PIXELS = 1 << 20
+"""Decoded pixels that are converted together, so that a large picture is never copied as a whole."""
 _REACH = 5
 """Pixels around a crop that resampling to the grid reaches for."""
 _REDUCING_GAP = 3.0
@@ -59,11 +59,16 @@ def reduction_for(near: float, far: float, grid_pixels: int, extent: float, leng
     return Reduction(start, stop, stop - start)
 
 
+def band_count(pixels: int) -> int:
+    """Return the number of bands in which a picture of so many decoded pixels is converted."""
+    return max(1, pixels // _BAND_PIXELS)
+
+
 def reduced_bands(
     picture: Image.Image, rows: Reduction, columns: Reduction, convert: Conversion
 ) -> Iterator[tuple[int, Image.Image]]:
     """Yield the reduced picture in bands, converted before they are resampled, each with the row that it begins at."""
-    step = max(1, int(BAND_PIXELS / (picture.width * rows.scale)))
+    step = math.ceil(rows.pixels / band_count(picture.width * picture.height))
     left, right = columns.decoded(0, columns.pixels, picture.width)
     for first in range(0, rows.pixels, step):
         last = min(first + step, rows.pixels)
