@@ -83,8 +83,12 @@ def test_pictures_of_one_grid_go_together(predictor, files, monkeypatch):
 def test_files_images_and_arrays_give_the_same_row(predictor, files):
     opened = Image.open(files[2])
     of_file, of_image, of_array = predictor.classify([files[2], opened, np.asarray(opened)])
-    assert of_image == replace(of_file, seconds=of_image.seconds)
-    assert of_array == replace(of_file, path="", seconds=of_array.seconds)
+    probabilities = [label.probability for label in of_file.labels]
+    for row, path in ((of_image, of_file.path), (of_array, "")):
+        assert replace(row, seconds=0.0, labels=()) == replace(of_file, path=path, seconds=0.0, labels=())
+        assert [label.label for label in row.labels] == [label.label for label in of_file.labels]
+        # torch's kernels round the ends of a batch's memory differently from its middle.
+        assert [label.probability for label in row.labels] == pytest.approx(probabilities, abs=1e-6)
 
 
 def test_failures_are_rows_in_their_place(predictor, files, tmp_path):
