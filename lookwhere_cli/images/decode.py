@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 from PIL import Image
 
+from lookwhere_cli.images.blocks import enlarge_blocks
 from lookwhere_cli.images.colour import eight_bits, to_srgb
 from lookwhere_cli.images.cost import decoded_pixel_bytes, decoder_pixel_bytes
 from lookwhere_cli.images.frame import Box, Reading, frame_for
@@ -107,6 +108,7 @@ def _decode(
     name: str,
     notes: tuple[str, ...],
 ) -> DecodedSource:
+    enlarge_blocks()
     picture.load()
     height, width = plan.turn.size(*plan.size)
     # A divided size is rounded up: the last decoded row and column show less of the picture than the others.

@@ -11,8 +11,8 @@ from PIL import Image
 
 _BITS = 22
 """Fractional bits of the integer weights that Pillow multiplies 8-bit pixels by."""
-_CHUNK_VALUES = 1 << 18
-"""Source values that are resampled together: they fit in a core's cache."""
+_CHUNK_VALUES = 1 << 19
+"""Source values that are resampled together, in 4 MiB: few large calls let other threads run meanwhile."""
 _WHOLE_SHARE = 1 / 2
 """From this share of the cells on, resizing all of the picture is faster than cutting each cell."""
 
@@ -79,8 +79,10 @@ def some_cells(
     for start in range(0, len(cells), chunk):
         row, column = rows[start : start + chunk], columns[start : start + chunk]
         window = windows[tops[row], lefts[column]].astype(np.float64)
-        narrowed = _rounded(window @ widths[column][:, None].mT)
-        patches[start : start + chunk] = _rounded(heights[row][:, None] @ narrowed).transpose(0, 2, 3, 1)
+        narrowed = _clipped(window @ widths[column][:, None].mT)
+        np.floor(narrowed, out=narrowed)
+        resampled = _clipped(heights[row][:, None] @ narrowed)
+        patches[start : start + chunk] = resampled.transpose(0, 2, 3, 1)  # which rounds down
     return patches
 
 
@@ -96,19 +98,17 @@ def _copied(
     return inner.reshape(down.cells, down.patch, across.cells, across.patch, 3)[rows, :, columns]
 
 
-def _rounded(sums: Float64[ndarray, "..."]) -> Float64[ndarray, "..."]:
-    """Turn sums of pixels times integer weights into pixels 0..255, in place, rounded as Pillow rounds."""
-    sums += 1 << _BITS - 1
-    sums *= 1 / (1 << _BITS)
-    np.floor(sums, out=sums)
-    return np.clip(sums, 0, 255, out=sums)
+def _clipped(levels: Float64[ndarray, "..."]) -> Float64[ndarray, "..."]:
+    """Add 1/2 to the levels, in place, and clip them to 0..255: rounded down, they are then what Pillow rounds to."""
+    levels += 0.5
+    return np.clip(levels, 0, 255, out=levels)
 
 
 @lru_cache(maxsize=16)
 def _windows(one: Axis) -> tuple[Int[ndarray, " cells"], Float64[ndarray, "cells patch window"]]:
     """Return the first source pixel of each cell's window, and the weights of the window's pixels.
 
-    The weights are integers: in double precision, sums of their products with pixels are exact.
+    The weights are multiples of 2**-22: in double precision, sums of their products with pixels are exact.
     """
     first, last, weights = _weights(one)
     begin, end = first.reshape(one.cells, -1).min(1), last.reshape(one.cells, -1).max(1)
@@ -120,8 +120,8 @@ def _windows(one: Axis) -> tuple[Int[ndarray, " cells"], Float64[ndarray, "cells
     return one.first + begin, np.ascontiguousarray(placed[:, :window]).reshape(one.cells, one.patch, window)
 
 
-def _weights(one: Axis) -> tuple[Int[ndarray, " pixels"], Int[ndarray, " pixels"], Int[ndarray, "pixels taps"]]:
-    """Return the first and last source pixels of each resampled pixel, and Pillow's weights for them."""
+def _weights(one: Axis) -> tuple[Int[ndarray, " pixels"], Int[ndarray, " pixels"], Float64[ndarray, "pixels taps"]]:
+    """Return the first and last source pixels of each resampled pixel, and Pillow's weights of those between."""
     scale = float(np.float32(one.stop) - np.float32(one.start)) / one.pixels
     stretch = max(scale, 1.0)
     centres = float(np.float32(one.start)) + (np.arange(one.pixels) + 0.5) * scale
@@ -130,7 +130,7 @@ def _weights(one: Axis) -> tuple[Int[ndarray, " pixels"], Int[ndarray, " pixels"
     taps = first[:, None] + np.arange((last - first).max())
     weights = np.where(taps < last[:, None], _bicubic((taps - centres[:, None] + 0.5) * (1 / stretch)), 0.0)
     weights /= weights.cumsum(1)[:, -1:]  # not sum: like Pillow, from left to right
-    return first, last, (weights * (1 << _BITS) + np.copysign(0.5, weights)).astype(np.int64)
+    return first, last, np.trunc(weights * 2**_BITS + np.copysign(0.5, weights)) / 2**_BITS
 
 
 def _bicubic(distances: Float64[ndarray, "..."]) -> Float64[ndarray, "..."]:

@@ -24,6 +24,24 @@ view = open_view(path, Reading(16, int(size)))
 view.thumbnail(112, 112), view.patches(range(90))
 print(peak() - rest, time.perf_counter() - start)
 """
+READ_IN_THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from PIL import Image
+from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.images.view import open_view
+
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
+
+path, small, threads = sys.argv[1:]
+open_view(small, Reading(16, 224))
+rest = peak()
+for thread in [ThreadPoolExecutor(1) for _ in range(int(threads))]:
+    thread.submit(open_view, path, Reading(16, 224)).result()
+print(peak() - rest, Image.core.get_block_size())
+"""
 FORMATS = [  # with the bytes that Pillow holds for a pixel; for a progressive JPEG, its coefficients
     ("jpg", "RGB", {}, 0),
     ("jpg", "CMYK", {}, 0),
@@ -67,3 +85,27 @@ def test_a_giant_jpeg_is_never_decoded_at_full_size(tmp_path):
 def test_a_giant_takes_hardly_more_than_its_decoded_pixels(tmp_path, ending, mode, options, pixel_bytes, size):
     decoded, kept = pixel_bytes * 100e6, 3 * (2 * size) ** 2
     assert cost(tmp_path, ending, mode, options, size)[0] < (1.1 * decoded + kept) / 2**20 + 16
+
+
+@needs_proc
+def test_threads_keep_no_memory_of_pictures_that_they_decoded_before(tmp_path):
+    Image.linear_gradient("L").save(tmp_path / "small.jpg")
+    giant("RGB").resize((5000, 5000)).save(tmp_path / "large.png", compress_level=1)
+    one, four = (read_in_threads(tmp_path, count)[0] for count in (1, 4))
+    assert four < one + 48  # MiB: half of the decoded picture
+
+
+@needs_proc
+def test_the_block_size_of_the_environment_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("PILLOW_BLOCK_SIZE", "8m")
+    Image.linear_gradient("L").save(tmp_path / "small.jpg")
+    Image.linear_gradient("L").save(tmp_path / "large.png")
+    assert read_in_threads(tmp_path, 1)[1] == 8 << 20
+
+
+def read_in_threads(folder, threads):
+    """Return (MiB at the peak above rest, Pillow's block size) of reading large.png in one thread after the other."""
+    command = [sys.executable, "-c", READ_IN_THREADS, folder / "large.png", folder / "small.jpg", str(threads)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    mebibytes, block_size = ended.stdout.split()
+    return float(mebibytes), int(block_size)
