@@ -36,7 +36,7 @@ Numbers: TypeAlias = Sequence[int]
 """Places of pictures in the stream, from 0."""
 NICENESS = 15
 WINDOW = 2  # batches' worth of pictures among which those of one grid are gathered
-ACTIVATIONS = 256 << 20  # bytes that the activations of a batch may take
+ACTIVATIONS = 128 << 20  # bytes that the activations of a batch may take
 WIDTH = 14  # numbers per token and channel that a block holds at once: its input, q, k, v, the feed-forward layer
 
 
