@@ -37,6 +37,7 @@ Numbers: TypeAlias = Sequence[int]
 NICENESS = 15
 WINDOW = 2  # batches' worth of pictures among which those of one grid are gathered
 ACTIVATIONS = 128 << 20  # bytes that the activations of a batch may take
+_PARTS = 2  # for each thread, of a batch that is cut: a picture takes less time than handing it over and back
 WIDTH = 14  # numbers per token and channel that a block holds at once: its input, q, k, v, the feed-forward layer
 
 
@@ -210,7 +211,7 @@ class Cutter:
     """Waits for patches that are being cut, and returns them."""
 
     def __init__(self, workers: int) -> None:
-        self._pool = worker_pool(workers, "cut") if workers > 1 else None
+        self._pool, self._workers = worker_pool(workers, "cut") if workers > 1 else None, workers
 
     def start(self, views: Sequence[View], cells: Int64[ndarray, "batch k"]) -> Pending:
         """Begin to cut the patches at each picture's cells; the function returned waits for them.
@@ -218,9 +219,11 @@ class Cutter:
         It returns (batch, k, patch, patch, 3), or raises PictureError.
         """
         if self._pool is None:
-            return lambda: stack([view.patches(one) for view, one in zip(views, cells, strict=True)])
-        futures = [self._pool.submit(view.patches, one) for view, one in zip(views, cells, strict=True)]
-        return lambda: stack([future.result() for future in futures])
+            return lambda: stack(_cut(views, cells))
+        step = -(-len(views) // (_PARTS * self._workers))
+        parts = [slice(start, start + step) for start in range(0, len(views), step)]
+        futures = [self._pool.submit(_cut, views[part], cells[part]) for part in parts]
+        return lambda: stack([patches for future in futures for patches in future.result()])
 
     def cut(self, views: Sequence[View], cells: Int64[ndarray, "batch k"]) -> UInt8[ndarray, "batch k patch patch 3"]:
         """Cut the patches at each picture's cells."""
@@ -230,6 +233,10 @@ class Cutter:
         """End the threads."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
+
+
+def _cut(views: Sequence[View], cells: Int64[ndarray, "batch k"]) -> list[UInt8[ndarray, "k patch patch 3"]]:
+    return [view.patches(one) for view, one in zip(views, cells, strict=True)]
 
 
 def worker_pool(workers: int, name: str) -> ThreadPoolExecutor:
