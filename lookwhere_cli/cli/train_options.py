@@ -89,7 +89,7 @@ DefaultK = Annotated[
 SecondLook = Annotated[
     str | None,
     _option(
-        LOOK, "Train a second look, which adds so many cells: 25%, or a range.", metavar="K[-K]", show_default=False
+        LOOK, "Train a second look, which adds this many cells: 25%, or a range.", metavar="K[-K]", show_default=False
     ),
 ]
 Look = Annotated[

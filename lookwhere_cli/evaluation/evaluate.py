@@ -34,7 +34,7 @@ class EvaluationRow:
     picture so small that it costs as much as k cells; "full": the full ViT; "teacher": a timm ViT. For a cascade:
     "confidence", each picture at its own exit, and "exit 1", "exit 2", ..., all pictures at that exit.
     k: the amount that was asked for; None for a cascade, "full" and "teacher".
-    size: the grid holds about size x size pixels. coarse: the same of the coarse thumbnail; 0 without one.
+    size: the grid holds about size x size pixels. coarse: the same for the coarse thumbnail; 0 without one.
     seconds: median per picture; None if it was not measured.
     """
 

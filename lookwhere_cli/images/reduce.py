@@ -15,7 +15,7 @@ _BAND_PIXELS = 1 << 20
 _REACH = 5
 """Pixels around a crop that resampling to the grid reaches for."""
 _REDUCING_GAP = 3.0
-"""Pillow averages blocks of pixels first, which is faster, if at least so many blocks remain for a pixel.
+"""Pillow averages blocks of pixels first, which is faster, if at least this many blocks remain for a pixel.
 
 With fewer, a turned picture would differ from its upright twin, whose blocks begin elsewhere. Patches of photographs
 differ from those of the full picture by 0.3 to 0.5 levels on average; with Pillow's BOX filter by 1.1 to 2.0.
@@ -60,7 +60,7 @@ def reduction_for(near: float, far: float, grid_pixels: int, extent: float, leng
 
 
 def band_count(pixels: int) -> int:
-    """Return the number of bands in which a picture of so many decoded pixels is converted."""
+    """Return the number of bands in which a picture of this many decoded pixels is converted."""
     return max(1, pixels // _BAND_PIXELS)
 
 

@@ -19,7 +19,7 @@ from lookwhere_cli.models.vit import ALL, ViT
 class Extracted(NamedTuple):
     """Tokens after the final norm.
 
-    cells: the chosen cells, without those that pruning modules dropped for good if cells' tokens were asked for.
+    cells: the chosen cells, without those that pruning modules dropped permanently if cells' tokens were asked for.
     """
 
     tokens: Float[Tensor, "batch returned dim"]
@@ -43,7 +43,7 @@ class Extractor(ViT):
         """Compute the `returned` tokens, normed, out of those of the prefix, the chosen cells and the coarse patches.
 
         With pruning modules, `returned` must cover either prefix tokens alone or no prefix token. Raises ValueError if
-        it covers cells and the modules may have dropped cells and coarse patches for good.
+        it covers cells and the modules may have dropped cells and coarse patches permanently.
         """
         tokens = self.tokens(chosen)
         if self.cropr is None:
@@ -77,7 +77,7 @@ class Extractor(ViT):
         drops = prefix + remaining.shape[1] < tokens.shape[1]
         if drops and prefix + k < tokens.shape[1]:
             raise ValueError(
-                "the model drops tokens for good, so those of cells can't be told from those of coarse patches; "
+                "the model drops tokens permanently, so those of cells can't be told from those of coarse patches; "
                 "read no coarse patches"
             )
         some = slice(0, None if returned.stop is None else returned.stop - prefix)

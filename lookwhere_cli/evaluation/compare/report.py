@@ -117,7 +117,7 @@ def _row_fields(row: Row) -> dict[str, Any]:
 
 
 def _survivors(predictor: Predictor, row: Row) -> list[list[int]] | None:
-    """Return those of the row's cells, as [row, column], that pruning never dropped; None if it drops none for good."""
+    """Return the row's cells, as [row, column], that pruning never dropped; None if it drops none permanently."""
     if predictor.config.prune is None or not row.labels:
         return None
     survivors = predictor.explain(row.path).survivors
