@@ -17,14 +17,8 @@ AverageRule: TypeAlias = Callable[[Tensors, Tensors, "Tensor | int"], None]
 """Updates averaged tensors from current ones; the last argument is the number of updates so far."""
 
 
-def constant_decay(decay: float) -> AverageRule:
-    """Return the exponential moving average with this decay, 0..1."""
-    rule: AverageRule = get_ema_multi_avg_fn(decay)
-    return rule
-
-
 def growing_decay(decay: float) -> AverageRule:
-    """Return an exponential moving average whose decay grows to `decay`, as (1 + steps) / (10 + steps).
+    """Return an exponential moving average whose decay grows to `decay`, 0..1, as (1 + steps) / (10 + steps).
 
     So it always reaches back over a share of the steps done, and follows runs of few steps as well.
     """

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from lookwhere_cli.errors import DataError, PictureError, UsageError
-from lookwhere_cli.training.average import AverageRule, constant_decay, growing_decay
+from lookwhere_cli.training.average import AverageRule, growing_decay
 from lookwhere_cli.training.loop import Learner, Run
 from lookwhere_cli.training.optim import Rates
 
@@ -87,7 +87,7 @@ class ToyPlan:
         return nn.Linear(2, 1)
 
     def average_rule(self) -> AverageRule:
-        return constant_decay(0.5)
+        return growing_decay(0.5)
 
     def learner(self, model: Any, device: torch.device) -> Learner:
         groups = [{"params": list(model.parameters()), "lr": 0.1, "factor": 1.0}]

@@ -17,7 +17,7 @@ from lookwhere_cli.errors import DataError, ModelError
 from lookwhere_cli.models.build import Model
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.training.average import AverageRule, constant_decay
+from lookwhere_cli.training.average import AverageRule, growing_decay
 from lookwhere_cli.training.distil.distillation import Distillation, student_of, weighted_sum
 from lookwhere_cli.training.distil.recipe import Pretraining
 from lookwhere_cli.training.distil.teacher import Teacher
@@ -78,8 +78,8 @@ class PretrainingPlan:
         return student
 
     def average_rule(self) -> AverageRule:
-        """Return the exponential moving average with the recipe's decay."""
-        return constant_decay(self.recipe.average)
+        """Return the exponential moving average whose decay grows to the recipe's."""
+        return growing_decay(self.recipe.average)
 
     def learner(self, model: Model, device: torch.device) -> Learner:
         """Return the student and its teachers."""
