@@ -6,7 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -44,16 +44,20 @@ def pretrain(
     batch_size: options.Batch = 64,
     size: options.Sizes = None,
     area: options.Area = (0.3, 1.0),
+    squares: options.Squares = 0.5,
+    colour: options.Colour = 0.0,
     augment: options.Augment = 9,
     mixed: options.Mixed = 0.0,
     patches: options.Patches = "16-128",
     default_k: options.DefaultK = 0.5,
     thumbnail_size: options.Thumbnail = 112,
     selector_depth: options.Depth = 3,
+    registers: options.Registers = 0,
     prefix: options.Prefix = "add",
     map_queries: options.MapQueries = "cls",
     map_layers: options.MapLayers = 1,
     map_softmax: options.MapSoftmax = False,
+    map_sinks: options.MapSinks = True,
     head: options.Head = True,
     labels: options.Labels = None,
     cls_weight: options.ClsWeight = 1.0,
@@ -91,11 +95,21 @@ def pretrain(
     recipe = Pretraining(
         steps=steps,
         batch=batch_size,
-        views=_views(vits[0], size, patches, area, augment, mixed),
+        views=_views(
+            vits[0],
+            size,
+            patches,
+            area=check_area(area),
+            squares=squares,
+            colour=colour,
+            magnitude=augment,
+            mixed=mixed,
+        ),
         thumbnail_size=thumbnail_size,
         selector_depth=selector_depth,
+        registers=registers,
         prefix=prefix,
-        map_recipe=MapRecipe(map_queries, map_layers, map_softmax),
+        map_recipe=MapRecipe(map_queries, map_layers, map_softmax, map_sinks),
         weights=Weights(cls_weight, patch_weight, map_weight, logits_weight if head else 0.0),
         patch_loss=patch_loss,
         rates=Rates(lr, layer_decay),
@@ -115,21 +129,14 @@ def _load_teachers(specs: Sequence[str]) -> list[TimmViT]:
     return [load_vit(spec) for spec in specs]
 
 
-def _views(
-    vit: TimmViT,
-    sizes: Sequence[int] | None,
-    patches: str,
-    area: tuple[float, float],
-    magnitude: int,
-    mixed: float,
-) -> ViewRecipe:
+def _views(vit: TimmViT, sizes: Sequence[int] | None, patches: str, **draws: Any) -> ViewRecipe:
     """Return how views are drawn; by default at the teacher's own size. Raises UsageError."""
     from lookwhere_cli.training.distil.views import ViewRecipe
     from lookwhere_cli.training.timm_models import config_of
 
     config = config_of(vit)
     sizes = tuple(sizes or [config.size])
-    return ViewRecipe(sizes, config.patch, _counts(patches), check_area(area), magnitude, mixed)
+    return ViewRecipe(sizes, config.patch, _counts(patches), **draws)
 
 
 def _plan(

@@ -35,6 +35,10 @@ Sizes = Annotated[
 ]
 Area = Annotated[tuple[float, float], _option(DATA, "Share of the photograph in a view.", metavar="LOW HIGH")]
 Augment = Annotated[int, _option(DATA, "Magnitude of RandAugment, 0-30.", metavar="N", min=0, max=30)]
+Squares = Annotated[float, _option(DATA, "Share of steps with square views.", metavar="P", min=0, max=1)]
+Colour = Annotated[
+    float, _option(DATA, "Change of brightness, contrast, saturation, at most.", metavar="F", min=0, max=1)
+]
 Mixed = Annotated[float, _option(DATA, "Share of steps with views mixed in pairs.", metavar="P", min=0, max=1)]
 
 Patches = Annotated[
@@ -45,6 +49,10 @@ DefaultK = Annotated[
 ]
 Thumbnail = Annotated[int, _option(LOOK, "Size of the selector's thumbnail.", metavar="PX")]
 Depth = Annotated[int, _option(LOOK, "Blocks of the selector.", metavar="N", min=1)]
+Registers = Annotated[
+    int,
+    _option(LOOK, "Learnt tokens beside the teacher's, so that no cell must serve as one.", metavar="N", min=0, max=4),
+]
 Prefix = Annotated[
     Literal["add", "replace"],
     _option(LOOK, "How the selector's global tokens reach the extractor: add or replace.", metavar="HOW"),
@@ -56,6 +64,12 @@ MapQueries = Annotated[
 MapLayers = Annotated[int, _option(LOOK, "Last blocks whose attention is the map; 0: all blocks.", metavar="N", min=0)]
 MapSoftmax = Annotated[
     bool, _option(LOOK, "Take the map from attention after softmax, not from its logits.", "--map-softmax")
+]
+MapSinks = Annotated[
+    bool,
+    _option(
+        LOOK, "Keep the scores of cells where the teacher stores notes, or replace them.", "--map-sinks/--no-map-sinks"
+    ),
 ]
 
 Head = Annotated[bool, _option(LOSS, "Give the model a head with the teacher's classes.", "--head/--no-head")]

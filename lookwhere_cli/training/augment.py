@@ -79,11 +79,19 @@ def rand_augment(magnitude: int) -> torch.nn.Module:
     return v2.RandAugment(num_ops=2, magnitude=magnitude, interpolation=v2.InterpolationMode.BILINEAR)
 
 
+def colour_jitter(most: float) -> torch.nn.Module:
+    """Return changes of brightness, contrast and saturation by at most a share of each, 0..1, by torchvision."""
+    import_timm()
+    from torchvision.transforms import v2
+
+    return v2.ColorJitter(most, most, most)
+
+
 def _steps(recipe: Augmentation, is_bare: bool) -> list[torch.nn.Module]:
     """Return what follows the crop. is_bare: the sample has no mask, boxes and regions."""
     from torchvision.transforms import v2
 
-    steps: list[torch.nn.Module] = [v2.ColorJitter(recipe.colour, recipe.colour, recipe.colour)]
+    steps: list[torch.nn.Module] = [colour_jitter(recipe.colour)]
     if recipe.flip:
         steps.append(v2.RandomHorizontalFlip())
     if recipe.magnitude and is_bare:

@@ -44,7 +44,7 @@ def load_vit(spec: str, size: int | None = None) -> TimmViT:
     """Load a timm ViT by NAME (timm downloads it), from a safetensors FILE, or as NAME=FILE.
 
     From a file alone the architecture is inferred, and mean and deviation of the pixels are timm's default for ViTs
-    (0.5 each), so give the name as well if they differ. size: resizes the positions to pictures of so many pixels
+    (0.5 each), so give the name as well if they differ. size: resizes the positions to pictures of this many pixels
     squared. Raises ModelError.
     """
     name, _, file = spec.rpartition("=") if spec.endswith(".safetensors") else (spec, "", "")

@@ -17,6 +17,7 @@ from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.training.distil.distillation import student_of
 from lookwhere_cli.training.distil.losses import Weights
 from lookwhere_cli.training.distil.plan import PretrainingPlan
 from lookwhere_cli.training.distil.recipe import Pretraining, student_config
@@ -121,6 +122,40 @@ def test_replaced_prefix_tokens_are_frozen(teacher: Path, paths: list[str], tmp_
     before = run.model.extractor.cls_token.clone()
     list(run.train())
     assert run.model.extractor.cls_token.equal(before)
+
+
+@pytest.mark.parametrize("shape", [{}, {"no_embed_class": True}, {"reg_tokens": 2}])
+def test_registers_start_as_what_the_teacher_makes_of_grey_corners(tmp_path: Path, shape: dict[str, object]) -> None:
+    source = load_vit(str(teacher_file(tmp_path, **shape)))
+    config = student_config(source, replace(RECIPE, registers=4), LABELS, 0.5)
+    student, vit = student_of(source.vit, config), source.vit
+    with torch.no_grad():
+        tokens = vit._pos_embed(vit.patch_embed(torch.zeros(1, 3, 32, 32)))
+    cells = tokens[:, -16:]
+    own = tokens[:, : vit.num_prefix_tokens]
+    expected = torch.cat([own, cells[:, [0, 3, 12, 15]]], dim=1)
+    for part in (student.extractor, student.selector.backbone):
+        torch.testing.assert_close(part.prefix(), expected)
+    torch.testing.assert_close(student.extractor.positions((4, 4)), vit.pos_embed[0, -16:])
+
+
+def test_registers_are_trained_and_counted(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    run = run_of(replace(RECIPE, registers=2, steps=3), teacher, paths, tmp_path / "out")
+    before = run.model.extractor.reg_token.detach().clone()
+    list(run.train())
+    assert run.averaged.config.registers == 2
+    assert not run.model.extractor.reg_token.equal(before)
+
+
+def test_the_average_of_a_short_run_follows_its_weights(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    run = run_of(replace(RECIPE, steps=12, average=0.999), teacher, paths, tmp_path / "out")
+    start = [parameter.detach().clone() for parameter in run.model.parameters()]
+    list(run.train())
+    to_start, to_end = (
+        sum((averaged - other).norm() for averaged, other in zip(run.averaged.parameters(), others, strict=True))
+        for others in (start, run.model.parameters())
+    )
+    assert to_end < to_start
 
 
 def test_a_run_starts_from_a_given_model(teacher: Path, paths: list[str], tmp_path: Path) -> None:

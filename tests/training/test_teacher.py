@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.training.distil.teacher import MapRecipe, Teacher, resize_grid
+from lookwhere_cli.training.distil.teacher import MapRecipe, Teacher, resize_grid, without_sinks
 from lookwhere_cli.training.timm_models import load_vit
 from tests.training.tiny import teacher_file
 
@@ -50,6 +50,32 @@ def test_after_softmax_it_is_the_log_of_the_mean_attention(tmp_path: Path) -> No
         torch.testing.assert_close(
             teacher(pictures).map, by_definition(teacher, pictures, recipe), rtol=1e-4, atol=1e-5
         )
+
+
+def test_a_sinks_score_becomes_the_mean_of_its_neighbours() -> None:
+    map = torch.arange(12.0)[None]
+    patches = torch.ones(1, 12, 5)
+    patches[:, [0, 11]] *= torch.tensor([0.1, 9.0])[:, None]  # of small and of large norm
+    expected = map.clone()
+    expected[:, 0], expected[:, 11] = (1 + 4 + 5) / 3, (6 + 7 + 10) / 3
+    torch.testing.assert_close(without_sinks(map, patches, (3, 4)), expected)
+    assert without_sinks(map, torch.ones(1, 12, 5), (3, 4)).equal(map)
+
+
+def test_a_sink_among_sinks_gets_the_mean_of_all_others() -> None:
+    patches = torch.ones(1, 5, 2)
+    patches[:, :2] = 0.01
+    map = torch.tensor([[9.0, 9.0, 1.0, 2.0, 6.0]])
+    torch.testing.assert_close(without_sinks(map, patches, (1, 5)), torch.tensor([[3.0, 1.0, 1.0, 2.0, 6.0]]))
+
+
+def test_a_teacher_without_sinks_scores_all_other_cells_as_before(tmp_path: Path) -> None:
+    source = load_vit(str(teacher_file(tmp_path)))
+    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with_sinks = Teacher(source, MapRecipe())(pictures)
+    teacher = Teacher(source, MapRecipe(sinks=False))
+    expected = without_sinks(with_sinks.map, with_sinks.patches, teacher.grid)
+    torch.testing.assert_close(teacher(pictures).map, expected)
 
 
 def test_pictures_are_resized_to_the_teachers_size(tmp_path: Path) -> None:

@@ -69,7 +69,27 @@ def test_augmentation_depends_on_its_seed_alone() -> None:
     torch.manual_seed(7)
     expected = torch.rand(1)
     torch.manual_seed(7)
-    first = augment_view(view, 9, seed=3)
+    recipe = ViewRecipe(magnitude=9)
+    first = augment_view(view, recipe, seed=3)
     assert torch.rand(1).equal(expected)
-    assert first.equal(augment_view(view, 9, seed=3))
-    assert any(not first.equal(augment_view(view, 9, seed=seed)) for seed in range(10))
+    assert first.equal(augment_view(view, recipe, seed=3))
+    assert any(not first.equal(augment_view(view, recipe, seed=seed)) for seed in range(10))
+
+
+def test_colours_change_within_their_share() -> None:
+    view = torch.full((3, 8, 8), 100, dtype=torch.uint8)
+    recipe = ViewRecipe(magnitude=0, colour=0.2)
+    levels = torch.stack([augment_view(view, recipe, seed).float().mean() for seed in range(30)])
+    assert levels.min() >= 79
+    assert levels.max() <= 121
+    assert levels.std() > 3
+    assert augment_view(view, ViewRecipe(magnitude=0), 0).equal(view)
+
+
+def test_the_share_of_square_views_is_the_recipes() -> None:
+    shapes = {
+        share: [draw_step(ViewRecipe(squares=share), 0, step).grid for step in range(60)] for share in (0.0, 0.5, 1.0)
+    }
+    squares = {share: sum(rows == columns for rows, columns in grids) for share, grids in shapes.items()}
+    assert squares[1.0] == 60
+    assert squares[0.0] < squares[0.5] - 10 < 45

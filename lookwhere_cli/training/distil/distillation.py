@@ -36,7 +36,7 @@ def student_of(vit: Any, config: Config) -> LookWhere:
     The extractor takes all of its blocks, the selector the first ones. Positions are resized to the student's grids.
     The map's head and, with `prefix: add`, the handover have fresh weights.
     """
-    stored = {name: value.clone() for name, value in vit.state_dict().items()}
+    stored = with_registers(vit, config.registers - vit.num_reg_tokens)
     teacher_config = replace(config, grid=vit.patch_embed.grid_size, thumbnail_grid=vit.patch_embed.grid_size)
     model, start = LookWhere(config), LookWhere(teacher_config)
     with torch.no_grad():
@@ -50,6 +50,31 @@ def student_of(vit: Any, config: Config) -> LookWhere:
         if model.extractor.reg_token is not None:
             model.extractor.reg_token.requires_grad_(False)
     return model
+
+
+def with_registers(vit: Any, count: int) -> dict[str, Tensor]:
+    """Return the weights of timm's `vit` with `count` further registers, which begin as what it makes of grey corners.
+
+    A ViT without registers keeps notes of the whole picture in cells of little content, above all in the corners. The
+    student's registers begin as these cells, so that it need not read them. count: 0 to 4.
+    """
+    stored = {name: value.clone() for name, value in vit.state_dict().items()}
+    if not count:
+        return stored
+    rows, columns = vit.patch_embed.grid_size
+    corners = torch.tensor([0, columns - 1, (rows - 1) * columns, rows * columns - 1])[:count]
+    first = stored["pos_embed"].shape[1] - rows * columns  # the first cell's position
+    positions = stored["pos_embed"][:, first + corners]
+    tokens = stored["patch_embed.proj.bias"].expand(1, count, -1)
+    if first:
+        stored["pos_embed"] = torch.cat(
+            [stored["pos_embed"].narrow(1, 0, first), positions, stored["pos_embed"][:, first:]], dim=1
+        )
+    else:
+        tokens = tokens + positions
+    own = [stored["reg_token"]] if "reg_token" in stored else []
+    stored["reg_token"] = torch.cat([*own, tokens], dim=1)
+    return stored
 
 
 class Distillation(nn.Module):

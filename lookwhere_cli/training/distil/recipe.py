@@ -27,6 +27,8 @@ class Pretraining:
     thumbnail_size: int = 112
     """Side of the selector's thumbnail in pixels."""
     selector_depth: int = 3
+    registers: int = 0
+    """Learnt tokens that the student has beside those of the first teacher."""
     prefix: Prefix = "add"
     map_recipe: MapRecipe = field(default_factory=MapRecipe)
     weights: Weights = field(default_factory=Weights)
@@ -57,6 +59,7 @@ def student_config(teacher: TimmViT, recipe: Pretraining, labels: tuple[str, ...
     side, thumbnail = recipe.views.sizes[0] // patch, recipe.thumbnail_size // patch
     return replace(
         config,
+        registers=config.registers + recipe.registers,
         grid=(side, side),
         thumbnail_grid=(thumbnail, thumbnail),
         map_scale=-(-max(recipe.views.sizes) // recipe.thumbnail_size),

@@ -26,6 +26,8 @@ class MapRecipe:
     """Number of last blocks whose attention is averaged; 0 for all."""
     softmax: bool = False
     """True for attention after softmax, False for its logits."""
+    sinks: bool = True
+    """True to keep the scores of sinks, False to replace them: see `without_sinks`."""
 
 
 class TeacherOutput(NamedTuple):
@@ -80,7 +82,10 @@ class Teacher(nn.Module):
         prefix = self.vit.num_prefix_tokens
         logits = self.vit.forward_head(tokens)
         maps = [self._map(self.vit.blocks[index].attn, self._inputs.pop(index)) for index in self._mapped_blocks]
-        return TeacherOutput(tokens[:, 0], tokens[:, prefix:], torch.stack(maps).mean(0), logits)
+        map, patches = torch.stack(maps).mean(0), tokens[:, prefix:]
+        return TeacherOutput(
+            tokens[:, 0], patches, map if self.recipe.sinks else without_sinks(map, patches, self.grid), logits
+        )
 
     def resize(self, pictures: Float[Tensor, "batch 3 height width"]) -> Float[Tensor, "batch 3 rows columns"]:
         """Resize the pictures to the teacher's size."""
@@ -106,6 +111,28 @@ class Teacher(nn.Module):
         if not self.recipe.softmax:
             return (q.mean(2, keepdim=True) @ k.float().mT)[:, :, 0, prefix:].mean(1)
         return (q @ k.float().mT).softmax(-1).mean((1, 2))[:, prefix:].clamp_min(1e-9).log()
+
+
+def without_sinks(
+    map: Float[Tensor, "batch cells"], patches: Float[Tensor, "batch cells dim"], grid: Grid
+) -> Float[Tensor, "batch cells"]:
+    """Replace the scores of sinks by the mean of their neighbours' that are none, or of all others.
+
+    A sink is a cell in whose token a ViT keeps notes of the whole picture, so its attention says nothing of the cell.
+    Its norm tells it: less than half of the picture's median, or more than twice.
+    """
+    norms = patches.float().norm(dim=-1)
+    median = norms.median(1, keepdim=True).values
+    kept = ((norms > median / 2) & (norms < 2 * median)).to(map.dtype)
+    summed, count = (_around(values, grid) for values in (map * kept, kept))
+    mean = (map * kept).sum(1, keepdim=True) / kept.sum(1, keepdim=True)
+    return torch.where(kept > 0, map, torch.where(count > 0, summed / count.clamp_min(1), mean))
+
+
+def _around(values: Float[Tensor, "batch cells"], grid: Grid) -> Float[Tensor, "batch cells"]:
+    """Sum the values of each cell's neighbourhood, 3 x 3 cells."""
+    square = values.unflatten(1, grid)[:, None]
+    return F.conv2d(square, square.new_ones(1, 1, 3, 3), padding=1).flatten(1)
 
 
 def resize_grid(

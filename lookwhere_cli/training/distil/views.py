@@ -21,11 +21,9 @@ from lookwhere_cli.checkpoints.timm_package import import_timm
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading, grid_for
 from lookwhere_cli.models.chosen import Grid
-from lookwhere_cli.training.augment import rand_augment, seeded
+from lookwhere_cli.training.augment import colour_jitter, rand_augment, seeded
 
 ASPECTS = (2 / 3, 3 / 2)
-SQUARE_SHARE = 0.5
-"""Half of the steps have square views, the others shapes drawn from ASPECTS: photographs are seldom square."""
 JITTER = 4 / 3
 """A crop's aspect differs from the grid's by up to this factor, so the view is squeezed or stretched a little."""
 
@@ -41,6 +39,10 @@ class ViewRecipe:
     """Least and largest number of cells that are read, drawn evenly for each step."""
     area: tuple[float, float] = (0.3, 1.0)
     """Least and largest share of the photograph that a crop covers."""
+    squares: float = 0.5
+    """Share of the steps with square views; the others have shapes drawn from ASPECTS, as photographs have."""
+    colour: float = 0.0
+    """Largest change of brightness, contrast and saturation, as a share of each, 0..1."""
     magnitude: int = 9
     """RandAugment's magnitude, 0 to 30; 0 for none."""
     mixed: float = 0.0
@@ -71,7 +73,7 @@ def draw_step(recipe: ViewRecipe, seed: int, step: int) -> StepDraw:
     """Draw a step's grid, k and mix, from seed and step alone."""
     rng = np.random.default_rng((seed, step))
     size = int(rng.choice(recipe.sizes))
-    aspect = 1.0 if rng.random() < SQUARE_SHARE else math.exp(rng.uniform(math.log(ASPECTS[0]), math.log(ASPECTS[1])))
+    aspect = 1.0 if rng.random() < recipe.squares else math.exp(rng.uniform(math.log(ASPECTS[0]), math.log(ASPECTS[1])))
     grid = grid_for(round(1000 / aspect), 1000, size, recipe.patch)
     k = min(int(rng.integers(recipe.k[0], recipe.k[1] + 1)), grid[0] * grid[1])
     mix = float(rng.uniform(0.5, 1.0)) if rng.random() < recipe.mixed else 1.0
@@ -116,7 +118,7 @@ class Views(Dataset[ViewBatch]):
         box = crop_box(picture.height, picture.width, size[1] / size[0], self.recipe.area, rng)
         view = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box)
         pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)
-        return augment_view(pixels, self.recipe.magnitude, int(rng.integers(2**62)))
+        return augment_view(pixels, self.recipe, int(rng.integers(2**62)))
 
 
 def crop_box(
@@ -131,13 +133,17 @@ def crop_box(
     return left, top, left + crop_width, top + crop_height
 
 
-def augment_view(view: UInt8[Tensor, "3 height width"], magnitude: int, seed: int) -> UInt8[Tensor, "3 height width"]:
-    """Flip the view at random and apply RandAugment, by torchvision, from the seed alone."""
+def augment_view(
+    view: UInt8[Tensor, "3 height width"], recipe: ViewRecipe, seed: int
+) -> UInt8[Tensor, "3 height width"]:
+    """Flip the view at random, change its colours and apply RandAugment, by torchvision, from the seed alone."""
     import_timm()  # makes torchvision importable beside a CPU-only torch
     from torchvision.transforms import v2
 
     steps: list[torch.nn.Module] = [v2.RandomHorizontalFlip()]
-    if magnitude:
-        steps.append(rand_augment(magnitude))
+    if recipe.colour:
+        steps.append(colour_jitter(recipe.colour))
+    if recipe.magnitude:
+        steps.append(rand_augment(recipe.magnitude))
     with seeded(seed):
         return v2.Compose(steps)(view)

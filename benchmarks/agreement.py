@@ -1,0 +1,78 @@
+"""Compare models with their teachers on photographs without labels: what recipes are chosen by.
+
+    python benchmarks/agreement.py MODEL [MODEL ...] --teacher NAME=FILE --photos DIR [-k 94] [--size 224]
+
+For each model: the mean KL divergence of its probabilities from the teachers' mean, the share of photographs with the
+same most probable class, and the share with two corners of the grid among the best four cells. The teachers see whole
+photographs, squeezed to their size.
+"""
+
+import argparse
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
+from lookwhere_cli.images.find import find_pictures
+from lookwhere_cli.loading import load
+from lookwhere_cli.output.rows import Row
+from lookwhere_cli.probabilities import softmax
+from lookwhere_cli.training.timm_models import load_vit
+
+LEAST = 1e-12  # probability, so that its logarithm is finite
+
+
+def teachers_probabilities(specs: Sequence[str], paths: Sequence[str]) -> NDArray[np.float32]:
+    """Return the mean of the teachers' probabilities, (pictures, classes)."""
+    each = []
+    for spec in specs:
+        teacher = TimmClassifier(load_vit(spec), mode="stretch")
+        with torch.inference_mode():
+            each.append(softmax(np.stack([one[1] for one in teacher.logits(paths) if not isinstance(one, str)])))
+    mean: NDArray[np.float32] = np.mean(each, axis=0)
+    return mean
+
+
+def agreement(model: str, options: dict[str, Any], paths: Sequence[str], target: NDArray[np.float32]) -> str:
+    """Return a line of Markdown's table."""
+    predictor = load(model, top=target.shape[1], **options)
+    rows = [answer.row for answer in predictor.answers(paths)]
+    ours = np.zeros_like(target)
+    for place, row in enumerate(rows):
+        for label in row.labels:
+            ours[place, label.index] = label.probability
+    divergence = (target * (np.log(target + LEAST) - np.log(ours + LEAST))).sum(1)
+    same = ours.argmax(1) == target.argmax(1)
+    error = divergence.std() / np.sqrt(len(paths))
+    corners = np.mean([corners_among_best(row) >= 2 for row in rows])
+    gmacs = np.mean([row.macs for row in rows]) / 1e9
+    return f"| {model} | {gmacs:.3f} | {divergence.mean():.4f} ± {error:.4f} | {same.mean():.1%} | {corners:.1%} |"
+
+
+def corners_among_best(row: Row) -> int:
+    """Count the corners of the grid among the best four cells."""
+    bottom, right = row.grid[0] - 1, row.grid[1] - 1
+    return sum(cell in {(0, 0), (0, right), (bottom, 0), (bottom, right)} for cell in map(tuple, row.cells[:4]))
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="+", metavar="MODEL")
+    parser.add_argument("--teacher", action="append", required=True, metavar="NAME=FILE")
+    parser.add_argument("--photos", required=True, metavar="DIR")
+    parser.add_argument("-k", default=None, help="cells to read, as for classify; by default the model's own")
+    parser.add_argument("--size", type=int, default=None, help="pixels; by default the model's own")
+    arguments = parser.parse_args()
+    paths = [str(path) for path in find_pictures([arguments.photos])]
+    target = teachers_probabilities(arguments.teacher, paths)
+    print("| model | GMACs | KL from the teachers | same class | two corners among four |\n|---|---:|---:|---:|---:|")
+    for model in arguments.models:
+        print(agreement(model, {"k": arguments.k, "size": arguments.size}, paths, target), flush=True)
+
+
+if __name__ == "__main__":
+    main()
