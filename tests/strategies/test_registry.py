@@ -1,0 +1,65 @@
+"""The strategy that a config asks for, and what it says of the model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from lookwhere_cli.amounts import Amount
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.models.pruning.schedule import pruning_of, remaining_counts
+from lookwhere_cli.strategies.fixed import FixedStrategy
+from lookwhere_cli.strategies.grids import GridsStrategy
+from lookwhere_cli.strategies.registry import (
+    check_amount,
+    default_strategy,
+    fixed_strategy,
+    grids_strategy,
+    looks_strategy,
+)
+from tests.models.small import ADDING, CASCADE, LABELLED, PRUNING
+
+HUNDREDFOLD = {"dim": 480, "hidden": 1920, "heads": 8}  # so that GMACs have digits
+
+
+def test_a_cascade_is_read_by_grids_and_all_others_by_cells() -> None:
+    assert isinstance(default_strategy(CASCADE), GridsStrategy)
+    for config in (LABELLED, ADDING, PRUNING):
+        assert isinstance(default_strategy(config), FixedStrategy)
+
+
+def test_a_count_may_be_all_cells_of_a_grid_and_no_more() -> None:
+    assert check_amount(Amount.cells(36), 48, 8) == Amount.cells(36)
+    assert check_amount(Amount.share(1.0), 48, 8) == Amount.share(1.0)
+    with pytest.raises(UsageError, match="k = 37 is more than the 36 cells of 48 x 48 pixels; give at most 36"):
+        check_amount(Amount.cells(37), 48, 8)
+
+
+def test_a_pruning_model_says_what_remains_and_what_it_costs() -> None:
+    config = replace(PRUNING, **HUNDREDFOLD)
+    strategy = fixed_strategy(config)
+    tokens = config.prefix_tokens + strategy.count(config.grid)
+    pruning = pruning_of(config)
+    assert pruning is not None
+    remaining = remaining_counts(pruning, config, tokens)[-1]
+    spent = f"{strategy.default_macs() / 1e9:.2f}"
+    assert float(spent) > 0.1
+    assert f"from {tokens} tokens to {remaining}" in strategy.describe("one of 3 labels")
+    assert strategy.describe("one of 3 labels").endswith(f": {spent} GMACs.")
+    assert "Its blocks drop cells" not in fixed_strategy(replace(config, prune=None)).describe("one of 3 labels")
+
+
+def test_only_a_model_with_looks_describes_them() -> None:
+    config = replace(ADDING, **HUNDREDFOLD)
+    with_looks, without = (fixed_strategy(one).describe("one of 3 labels") for one in (config, LABELLED))
+    costs = ", ".join(f"{macs / 1e9:.2f}" for macs in looks_strategy(config).stage_macs(config.grid))
+    counts = ", then ".join(str(look.resolve(config.cells)) for look in config.looks)
+    assert f"With `-k auto` it reads {counts} cells" in with_looks
+    assert f"{costs} GMACs by the look that answers" in with_looks
+    assert "-k auto" not in without
+
+
+def test_a_cascade_counts_the_relations_that_its_exits_store() -> None:
+    relations = CASCADE.heads * CASCADE.extractor_depth * 37**2  # of 6 x 6 cells and CLS
+    assert grids_strategy(CASCADE).tokens((6, 6)) == 37 + relations // (12 * CASCADE.dim)
