@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookwhere_cli.data.examples import Kind
-from lookwhere_cli.heads.training.base import HEAVIEST, TrainingHead
+from lookwhere_cli.heads.training.base import HEAVIEST, TrainingHead, median_ratios
 from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 from tests.models.small import LABELLED, noise
 
@@ -78,3 +78,38 @@ def test_auxiliary_heads_of_masks_answer_for_each_cell() -> None:
     torch.testing.assert_close(
         head.auxiliary_loss(by_cell, TARGETS["masks"], ALIKE, (2, 2)), head.loss(logits, TARGETS["masks"], ALIKE)
     )
+
+
+def test_targets_hold_the_pictures_classes() -> None:
+    assert TRAINING_HEADS["single"].target([2], None, 3).item() == 2
+    assert TRAINING_HEADS["multi"].target([0, 2], None, 4).tolist() == [1.0, 0.0, 1.0, 0.0]
+    assert TRAINING_HEADS["multi"].target([], None, 2).tolist() == [0.0, 0.0]
+    mask = TARGETS["masks"][0]
+    assert TRAINING_HEADS["masks"].target([], mask, 3) is mask
+
+
+def test_a_config_takes_over_classes_and_kind_of_labels() -> None:
+    single, multi, masks = (
+        TRAINING_HEADS[kind].configure(LABELLED, ("a", "b"), "max", 16) for kind in ("single", "multi", "masks")
+    )
+    assert (single.task, single.multi_label, single.pool, single.labels) == ("classify", False, "max", ("a", "b"))
+    assert (multi.task, multi.multi_label, multi.pool) == ("classify", True, "max")
+    assert (masks.task, masks.multi_label, masks.pool, masks.decoder_channels) == ("segment", False, "cls", 16)
+
+
+def test_ignored_pixels_count_as_no_loss() -> None:
+    head, logits = TRAINING_HEADS["masks"], noise(1, 3, 2, 2)
+    mask = torch.tensor([[[0, 1], [2, 255]]], dtype=torch.uint8)
+    by_pixel = -logits.log_softmax(1)[0].flatten(1)[[0, 1, 2], [0, 1, 2]]
+    torch.testing.assert_close(head.loss(logits, mask, ALIKE), by_pixel.sum() / 4)
+
+
+def test_masks_show_where_classes_meet_and_labels_do_not() -> None:
+    mask = torch.tensor([[0, 0, 1, 2], [0, 0, 1, 1]], dtype=torch.uint8)
+    assert TRAINING_HEADS["masks"].coverage(mask, (1, 2)).tolist() == [0.0, 0.25]
+    assert TRAINING_HEADS["multi"].coverage(TARGETS["multi"][0], (1, 2)) is None
+
+
+def test_the_median_class_weighs_one() -> None:
+    assert median_ratios(np.array([10, 40, 20])).tolist() == [2.0, 0.5, 1.0]
+    assert median_ratios(np.array([0, 4, 8])).tolist() == [4.0, 1.0, 0.5]

@@ -63,3 +63,21 @@ def test_only_a_model_with_looks_describes_them() -> None:
 def test_a_cascade_counts_the_relations_that_its_exits_store() -> None:
     relations = CASCADE.heads * CASCADE.extractor_depth * 37**2  # of 6 x 6 cells and CLS
     assert grids_strategy(CASCADE).tokens((6, 6)) == 37 + relations // (12 * CASCADE.dim)
+
+
+def test_another_number_of_cells_changes_nothing_else() -> None:
+    strategy = fixed_strategy(LABELLED)
+    assert strategy.with_k(Amount.cells(5)) == replace(strategy, k=Amount.cells(5))
+    assert strategy.with_k(Amount.cells(5)).count(LABELLED.grid) == 5
+    assert strategy.with_k(Amount.cells(5)).tokens(LABELLED.grid) == LABELLED.prefix_tokens + 5
+
+
+def test_a_table_names_the_looks_and_their_thresholds() -> None:
+    assert dict(fixed_strategy(LABELLED).facts()) == {}
+    without, with_them = (
+        dict(fixed_strategy(replace(ADDING, thresholds=thresholds)).facts()) for thresholds in ((), (0.75,))
+    )
+    counts = ", ".join(str(look.resolve(ADDING.cells)) for look in ADDING.looks)
+    assert without["looks"] == f"{counts} cells, with -k auto"
+    assert without["thresholds"].startswith("none; see lookwhere calibrate")
+    assert "0.75" in with_them["thresholds"]
