@@ -21,6 +21,7 @@ from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
 
@@ -114,6 +115,7 @@ def compare(
 
       lookwhere compare pictures/ --use full=my-full-vit --use lookwhere=my-model --out comparison/
     """
+    check_extra("train", "lookwhere compare")
     given = _models_of(use or ())
     selected = _methods(methods or ",".join(given or METHODS))
     shares = [_shares("patches", patches), _shares("prune", prune), _shares("budget", budget)]

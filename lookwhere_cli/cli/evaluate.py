@@ -19,6 +19,7 @@ from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
@@ -88,6 +89,7 @@ def evaluate(
 
       lookwhere evaluate labels.csv -k 25%,all --full my-full-vit --json results.json
     """
+    check_extra("train", "lookwhere evaluate")
     chosen = options.options_from(context)
     amounts = _amounts(patches)
     _check_outputs(json_file, out, overwrite)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from lookwhere_cli.cli.runs import (
     train_with_progress,
 )
 from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
@@ -84,6 +86,8 @@ def pretrain(
 
       lookwhere pretrain photos/ --teacher vit_tiny_patch16_224=deit.safetensors --out my-model
     """
+    check_extra("train", "lookwhere pretrain")
+
     from lookwhere_cli.training.distil.losses import Weights
     from lookwhere_cli.training.distil.recipe import Pretraining
     from lookwhere_cli.training.distil.teacher import MapRecipe
@@ -91,36 +95,19 @@ def pretrain(
 
     console = make_console(stderr=True, quiet=quiet or not is_main_process())
     vits = _load_teachers(teacher)
-    computing_device = device_type(device)
-    recipe = Pretraining(
-        steps=steps,
-        batch=batch_size,
-        views=_views(
-            vits[0],
-            size,
-            patches,
-            area=check_area(area),
-            squares=squares,
-            colour=colour,
-            magnitude=augment,
-            mixed=mixed,
-        ),
-        thumbnail_size=thumbnail_size,
-        selector_depth=selector_depth,
-        registers=registers,
-        prefix=prefix,
-        map_recipe=MapRecipe(map_queries, map_layers, map_softmax, map_sinks),
-        weights=Weights(cls_weight, patch_weight, map_weight, logits_weight if head else 0.0),
-        patch_loss=patch_loss,
-        rates=Rates(lr, layer_decay),
-        average=average,
-        precision=mixed_precision(dtype, computing_device),
-        seed=seed,
-    )
+    used_device = device_type(device)
+    draws = {"area": check_area(area), "squares": squares, "colour": colour, "magnitude": augment, "mixed": mixed}
+    views = _views(vits[0], size, patches, **draws)
+    weights = Weights(cls_weight, patch_weight, map_weight, logits_weight if head else 0.0)
+    map_recipe = MapRecipe(map_queries, map_layers, map_softmax, map_sinks)
+    rates, precision = Rates(lr, layer_decay), mixed_precision(dtype, used_device)
+    recipe = Pretraining(steps, batch_size, views, thumbnail_size, selector_depth, registers, prefix, map_recipe)
+    recipe = replace(recipe, weights=weights, patch_loss=patch_loss, rates=rates, average=average)
+    recipe = replace(recipe, precision=precision, seed=seed)
     names = _class_names(vits, labels) if head else ()
     create_run_dir(out)
     plan = _plan(recipe, vits, names, default_k, _photographs(folders, console), init, save_every)
-    _train(plan, console, out, workers, computing_device)
+    _train(plan, console, out, workers, used_device)
 
 
 def _load_teachers(specs: Sequence[str]) -> list[TimmViT]:

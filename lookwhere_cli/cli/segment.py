@@ -14,7 +14,7 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import make_folder
+from lookwhere_cli.cli.output import check_row_format, make_folder
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
@@ -73,8 +73,9 @@ def segment(
       lookwhere segment photos/ --out masks/ --overlay --rows shares.csv
     """
     settings = options.options_from(context)
-    if rows is not None:
-        check_free(rows, overwrite)
+    request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
+    request.masks.check_library()
+    _check_rows(rows, rows_format, overwrite)
 
     from lookwhere_cli.cli.cards import segmented_card
     from lookwhere_cli.images.find import find_pictures
@@ -84,7 +85,6 @@ def segment(
     from lookwhere_cli.show.colours import class_colours
 
     files = output_paths(find_pictures(paths), paths, out)
-    request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
     request.check(files)
     segmenter = Segmenter(load(model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet), settings))
     labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
@@ -102,6 +102,13 @@ def segment(
         failed = write_results(results, output, len(pending), quiet, fail_fast)
     if failed:
         raise typer.Exit(1)
+
+
+def _check_rows(rows: Path | None, format: Format | None, overwrite: bool) -> None:
+    """Raise UsageError for rows that can't be written."""
+    check_row_format(format or _format_of(rows))
+    if rows is not None:
+        check_free(rows, overwrite)
 
 
 def _format_of(rows: Path | None) -> str:

@@ -26,6 +26,7 @@ from lookwhere_cli.cli.runs import (
 )
 from lookwhere_cli.cli.train_settings import cell_settings, parse_exits, parse_pruning, steering_for
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.show.console import make_console, say
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def train(
 
       lookwhere train labels.csv --multi-label --look boxes.csv --size 1024 -k 5%-10% --out my-model
     """
+    check_extra("train", "lookwhere train")
     cells = cell_settings(method, patches, default_k, second_look, train_selector and look is None)
     grids, dropped = parse_exits(method, exits), parse_pruning(method, prune)
     used_device = device_type(device)
