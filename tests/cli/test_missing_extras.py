@@ -1,6 +1,7 @@
 """Without the libraries of the extras, a command that needs one says so before it does anything else."""
 
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -54,14 +55,18 @@ def test_the_extra_is_named_before_any_work_is_done(tmp_path, extra, arguments):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_other_commands_need_no_extra(tmp_path, photos, model_folder, cascade_folder):
+def test_the_other_commands_need_no_extra(tmp_path, files, model_folder, cascade_folder):
+    many = tmp_path / "many"
+    many.mkdir()
+    for number, file in enumerate(files * 3):  # calibration refuses fewer than ten for each of three stages
+        shutil.copy(file, many / f"{number}.png")
     for arguments in (
-        ["classify", photos, "--format", "csv", "--out", "rows.csv", "--model", model_folder],
-        ["explain", photos / "0.png", "--out", "overlay.png", "--html", "page.html", "--model", model_folder],
-        ["calibrate", photos, "--model", cascade_folder, "--budget", "60%", "--out", "calibrated"],
+        ["classify", many, "--format", "csv", "--out", "rows.csv", "--model", model_folder],
+        ["explain", files[0], "--out", "overlay.png", "--html", "page.html", "--model", model_folder],
+        ["calibrate", many, "--model", cascade_folder, "--budget", "60%", "--out", "calibrated"],
     ):
         ran = without_extras(tmp_path, *arguments, "--device", "cpu")
-        assert "not installed" not in ran.stderr and "ModuleNotFoundError" not in ran.stderr, ran.stderr
+        assert ran.returncode == 0, ran.stderr
 
 
 def test_the_extras_and_all_of_them_are_in_the_project():
