@@ -16,6 +16,7 @@ from rich.table import Table
 from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check_subjects, measure_of
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
@@ -58,6 +59,7 @@ def bench(
     names = check_subjects(subjects or list(SUBJECTS))
     if json_file is not None:
         check_free(json_file, overwrite)
+    ensure_downloaded(model, quiet)
 
     from lookwhere_cli.bench.machine import describe_machine
     from lookwhere_cli.bench.settings import BenchSettings

@@ -64,13 +64,15 @@ def classify(
     if out is not None:
         check_free(out, overwrite)
 
-    from lookwhere_cli.cli.cards import answer_card
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
-    predictor = load(model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet), settings)
-    answers = predictor.label(pictures)
+    name = model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet)
+
+    from lookwhere_cli.cli.cards import answer_card
+    from lookwhere_cli.loading import load
+
+    answers = load(name, settings).label(pictures)
     if format is None and out is None and sys.stdout.isatty():
         destination = terminal_output(partial(answer_card, with_map=not no_map))
     else:

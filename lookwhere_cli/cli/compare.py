@@ -119,6 +119,7 @@ def compare(
     given = _models_of(use or ())
     selected = _methods(methods or ",".join(given or METHODS))
     shares = [_shares("patches", patches), _shares("prune", prune), _shares("budget", budget)]
+    _fetch(selected, given, model, quiet)
     make_folder(out)
     for name in (RESULTS, TABLE, PLOT, PAGE):
         check_free(out / name, overwrite)
@@ -166,6 +167,13 @@ def _shares(option: str, text: str) -> list[float]:
     return sorted({float(amount.value) for amount in amounts})
 
 
+def _fetch(selected: Sequence[str], given: Mapping[str, str], start: str, quiet: bool) -> None:
+    """Fetch the given models, and the one from which the others are trained. Raises ModelError."""
+    to_train = set(selected) - given.keys()
+    for name in [*given.values(), *[start] * bool(to_train)]:
+        ensure_downloaded(name, quiet)
+
+
 def _models(
     context: typer.Context, labelled: LabelledSet, selected: Sequence[str], given: Mapping[str, str]
 ) -> dict[str, str]:
@@ -173,9 +181,7 @@ def _models(
     models = {name: given[name] for name in selected if name in given}
     single_labels = all(len(example.classes) == 1 for example in labelled.examples)
     for name in selected:
-        if name in models:
-            ensure_downloaded(models[name], context.params["quiet"])
-        elif single_labels or name not in CASCADES:
+        if name not in models and (single_labels or name not in CASCADES):
             models[name] = _train(context, name)
     return models
 

@@ -68,12 +68,14 @@ def explain(
     settings = options.options_from(context, auto=True)
 
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
     if html is not None:
         check_free(html, overwrite)
     ensure_downloaded(model, quiet)
+
+    from lookwhere_cli.loading import load
+
     predictor = load(model, settings)
     overlays = _overlay_files(pictures, out, overwrite)  # last: it may make a folder
     with _page_writer(html, len(pictures)) as add_to_page:

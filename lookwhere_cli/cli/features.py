@@ -72,10 +72,12 @@ def features(
     check_free(out, overwrite)
 
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
     ensure_downloaded(model, quiet)
+
+    from lookwhere_cli.loading import load
+
     predictor = load(model, settings)
     if _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet):
         raise typer.Exit(1)
