@@ -7,6 +7,7 @@ import pytest
 
 import lookwhere_cli.cli.pretrain as pretrain_command
 from lookwhere_cli.cli import train as train_command
+from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.training.loop import Run
 from tests.training.tiny import photographs, teacher_file
 
@@ -58,3 +59,33 @@ def test_training_says_so_too(lookwhere, photos, tmp_path, monkeypatch):
     ran = lookwhere("train", photos, "--out", tmp_path / "out", "--device", "cpu")
     assert ran.code == 130
     assert ran.err == "Stopped before a step was saved; the same command starts again.\n"
+
+
+@pytest.fixture
+def interrupted_explain(lookwhere, photos, monkeypatch):
+    """Run `explain` on twelve pictures with these arguments, and Ctrl-C in the fourth."""
+    explain, calls = Predictor.explain, []
+
+    def interrupted(predictor, picture):
+        calls.append(picture)
+        if len(calls) == 4:
+            interrupt()
+        return explain(predictor, picture)
+
+    monkeypatch.setattr(Predictor, "explain", interrupted)
+    return lambda *arguments: lookwhere("explain", photos, *arguments)
+
+
+def test_explain_names_the_files_that_hold_the_finished_pictures(interrupted_explain, tmp_path):
+    out, page = tmp_path / "overlays", tmp_path / "page.html"
+    ran = interrupted_explain("--out", out, "--html", page)
+    kept = f"{out} and {page} keep them, and the same command with --overwrite starts again"
+    assert ran.code == 130 and ran.err == f"Stopped: 3 of 12 pictures are done; {kept}.\n"
+    assert len(list(out.iterdir())) == 3
+    assert page.read_text().rstrip().endswith("</html>")
+
+
+def test_explain_without_files_says_how_far_it_came(interrupted_explain):
+    ran = interrupted_explain()
+    assert ran.code == 130
+    assert ran.err == "Stopped: 3 of 12 pictures are done; the same command starts again.\n"
