@@ -168,10 +168,9 @@ def _shares(option: str, text: str) -> list[float]:
 
 
 def _fetch(selected: Sequence[str], given: Mapping[str, str], start: str, quiet: bool) -> None:
-    """Fetch the given models, and the one from which the others are trained. Raises ModelError."""
-    to_train = set(selected) - given.keys()
-    for name in [*given.values(), *[start] * bool(to_train)]:
-        ensure_downloaded(name, quiet)
+    """Fetch the models given for the selected methods, and the one from which others are trained. Raises ModelError."""
+    for model in dict.fromkeys(given.get(method, start) for method in selected):
+        ensure_downloaded(model, quiet)
 
 
 def _models(
