@@ -13,6 +13,7 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.options import OUTPUT, Format
+from lookwhere_cli.cli.output import check_row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
@@ -59,16 +60,19 @@ def classify(
       lookwhere classify photos/ "more/**/*.jpg" --format csv --out labels.csv
     """
     settings = options.options_from(context, auto=True)
+    check_row_format(format)
     if out is not None:
         check_free(out, overwrite)
 
-    from lookwhere_cli.cli.cards import answer_card
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
-    predictor = load(model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet), settings)
-    answers = predictor.label(pictures)
+    name = model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet)
+
+    from lookwhere_cli.cli.cards import answer_card
+    from lookwhere_cli.loading import load
+
+    answers = load(name, settings).label(pictures)
     if format is None and out is None and sys.stdout.isatty():
         destination = terminal_output(partial(answer_card, with_map=not no_map))
     else:

@@ -21,6 +21,7 @@ from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
 
@@ -114,9 +115,11 @@ def compare(
 
       lookwhere compare pictures/ --use full=my-full-vit --use lookwhere=my-model --out comparison/
     """
+    check_extra("train", "lookwhere compare")
     given = _models_of(use or ())
     selected = _methods(methods or ",".join(given or METHODS))
     shares = [_shares("patches", patches), _shares("prune", prune), _shares("budget", budget)]
+    _fetch(selected, given, model, quiet)
     make_folder(out)
     for name in (RESULTS, TABLE, PLOT, PAGE):
         check_free(out / name, overwrite)
@@ -164,6 +167,12 @@ def _shares(option: str, text: str) -> list[float]:
     return sorted({float(amount.value) for amount in amounts})
 
 
+def _fetch(selected: Sequence[str], given: Mapping[str, str], start: str, quiet: bool) -> None:
+    """Fetch the models given for the selected methods, and the one from which others are trained. Raises ModelError."""
+    for model in dict.fromkeys(given.get(method, start) for method in selected):
+        ensure_downloaded(model, quiet)
+
+
 def _models(
     context: typer.Context, labelled: LabelledSet, selected: Sequence[str], given: Mapping[str, str]
 ) -> dict[str, str]:
@@ -171,9 +180,7 @@ def _models(
     models = {name: given[name] for name in selected if name in given}
     single_labels = all(len(example.classes) == 1 for example in labelled.examples)
     for name in selected:
-        if name in models:
-            ensure_downloaded(models[name], context.params["quiet"])
-        elif single_labels or name not in CASCADES:
+        if name not in models and (single_labels or name not in CASCADES):
             models[name] = _train(context, name)
     return models
 

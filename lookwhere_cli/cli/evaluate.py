@@ -16,9 +16,10 @@ from lookwhere_cli.amounts import ALL_CELLS, Amount
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
-from lookwhere_cli.cli.fetching import ensure_downloaded
+from lookwhere_cli.cli.fetching import check_teacher, ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
@@ -88,8 +89,10 @@ def evaluate(
 
       lookwhere evaluate labels.csv -k 25%,all --full my-full-vit --json results.json
     """
+    check_extra("train", "lookwhere evaluate")
     chosen = options.options_from(context)
     amounts = _amounts(patches)
+    _fetch(context)
     _check_outputs(json_file, out, overwrite)
 
     from lookwhere_cli.data.read import read_examples
@@ -104,6 +107,15 @@ def _amounts(text: str | None) -> Sequence[Amount] | None:
     if text is not None and text.strip().lower() == AUTO:
         return None
     return options.amounts(text) if text is not None else ()
+
+
+def _fetch(context: typer.Context) -> None:
+    """Fetch models that are not here yet. Raises ModelError, also for a timm ViT that can't be fetched later."""
+    arguments = context.params
+    for name in filter(None, (arguments["model"], arguments["full"])):
+        ensure_downloaded(name, arguments["quiet"])
+    if arguments["teacher"]:
+        check_teacher(arguments["teacher"])
 
 
 def _check_outputs(json_file: Path | None, out: Path | None, overwrite: bool) -> None:
@@ -128,8 +140,6 @@ def _plan(context: typer.Context, chosen: Options, amounts: Sequence[Amount] | N
     from lookwhere_cli.training.timm_models import load_vit
 
     arguments = context.params
-    for name in filter(None, (arguments["model"], arguments["full"])):
-        ensure_downloaded(name, arguments["quiet"])
     pipeline = load(arguments["model"], replace(chosen, k=AUTO if amounts is None else None)).pipeline
     for amount in amounts or ():
         check_amount(amount, pipeline.reader.reading.size, pipeline.config.patch)

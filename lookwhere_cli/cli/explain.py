@@ -68,16 +68,19 @@ def explain(
     settings = options.options_from(context, auto=True)
 
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
     if html is not None:
         check_free(html, overwrite)
     ensure_downloaded(model, quiet)
+
+    from lookwhere_cli.loading import load
+
     predictor = load(model, settings)
     overlays = _overlay_files(pictures, out, overwrite)  # last: it may make a folder
-    with _page_writer(html, len(pictures)) as add_to_page:
-        failed = _explain_all(predictor, pictures, overlays, add_to_page, quiet)
+    files = [file for file in (out, html) if file is not None]
+    with _page_writer(html, len(pictures)) as add_to_page, _reporting_interrupt(len(pictures), files) as count:
+        failed = _explain_all(predictor, pictures, overlays, add_to_page, count, quiet)
     if failed:
         raise typer.Exit(1)
 
@@ -87,6 +90,7 @@ def _explain_all(
     pictures: Sequence[str],
     overlays: dict[str, Path],
     add_to_page: Callable[[Predictor, Explanation], None],
+    count: Callable[[], None],
     quiet: bool,
 ) -> int:
     """Print each picture's card, draw its overlay and add it to the page. Return the number of failed pictures."""
@@ -101,12 +105,37 @@ def _explain_all(
         except PictureError as error:
             say(messages, f"Error: {error}")
             failed += 1
+            count()
             continue
         console.print(explanation_card(explanation, console), soft_wrap=not console.is_terminal)
         if picture in overlays:
             _draw(predictor, explanation, overlays[picture])
         add_to_page(predictor, explanation)
+        count()
     return failed
+
+
+@contextmanager
+def _reporting_interrupt(total: int, files: Sequence[Path]) -> Iterator[Callable[[], None]]:
+    """Yield a function that counts a finished picture; after Ctrl-C, say how many there are and what is kept.
+
+    files: what is written for the pictures.
+    """
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+
+    try:
+        yield count
+    except KeyboardInterrupt:
+        kept = "the same command starts again"
+        if files and done:
+            names = " and ".join(map(str, files))
+            kept = f"{names} keep{'s' * (len(files) == 1)} them, and the same command with --overwrite starts again"
+        say(make_console(stderr=True), f"Stopped: {done} of {total} pictures are done; {kept}.")
+        raise
 
 
 def _overlay_files(pictures: Sequence[str], out: Path | None, overwrite: bool) -> dict[str, Path]:

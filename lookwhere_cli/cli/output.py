@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.output.rows import Row
@@ -21,6 +22,12 @@ from lookwhere_cli.show.console import PlainTextColumn
 T = TypeVar("T")
 
 PROGRESS_AFTER = 1.0  # seconds until a progress bar appears
+
+
+def check_row_format(format: str | None) -> None:
+    """Raise UsageError, which names the extra to install, if the library of a format of rows is missing."""
+    if format == "parquet":
+        check_extra("parquet", "The format parquet")
 
 
 def row_output(out: Path | None, format: str) -> AbstractContextManager[Callable[[Row], None]]:

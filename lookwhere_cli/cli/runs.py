@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from lookwhere_cli.checkpoints.layout import WEIGHTS
+from lookwhere_cli.checkpoints.layout import CHECKPOINT, WEIGHTS
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.show.console import PlainTextColumn, say
+from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.training.loop import Moment, Run
@@ -47,9 +48,7 @@ def check_area(area: tuple[float, float]) -> tuple[float, float]:
 
 def refuse_finished_run(out: Path) -> None:
     """Raise UsageError for an output folder with a model but no checkpoint, which a run would overwrite."""
-    from lookwhere_cli.training import checkpoint
-
-    if (out / WEIGHTS).exists() and not (out / checkpoint.FILE).exists():
+    if (out / WEIGHTS).exists() and not (out / CHECKPOINT).exists():
         raise UsageError(f"--out {out} holds a finished model and no checkpoint to resume; choose another folder.")
 
 
@@ -61,6 +60,30 @@ def create_run_dir(out: Path) -> Path:
     except OSError as error:
         raise UsageError(f"--out {out} can't be created ({error.strerror}); choose another place.") from None
     return out
+
+
+class _ReportedInterrupt(KeyboardInterrupt):
+    """Ctrl-C of which it has been said what is kept."""
+
+
+@contextmanager
+def training_into(out: Path) -> Iterator[None]:
+    """Refuse the folder of a finished run; after Ctrl-C in the block, say what the folder keeps, unless that was said.
+
+    Raises UsageError as `refuse_finished_run` does.
+    """
+    refuse_finished_run(out)
+    try:
+        yield
+    except _ReportedInterrupt:
+        raise
+    except KeyboardInterrupt:
+        console = make_console(stderr=True, quiet=not is_main_process())
+        file, kept = out / CHECKPOINT, "Stopped before a step was saved; the same command starts again."
+        if file.exists():
+            kept = f"Stopped; {file} is kept, and the same command continues from there."
+        say(console, kept)
+        raise
 
 
 def is_main_process() -> bool:
@@ -86,10 +109,10 @@ def train_with_progress(
     """Train the remaining steps of a run, with a progress bar.
 
     describe: text beside the bar after a step. report: a line that stays, or None. Raises KeyboardInterrupt after
-    Ctrl-C, once the number of saved steps has been printed.
+    Ctrl-C, once the number of saved steps has been printed, if there are any.
     """
     columns = (PlainTextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=run.total, completed=run.saved)
         try:
             for moment in run.train():
@@ -98,8 +121,8 @@ def train_with_progress(
                 if line:
                     say(progress.console, line)
         except KeyboardInterrupt:
-            say(
-                console,
-                f"Stopped; {run.saved:,} of {run.total:,} steps are saved, and the same command continues from there.",
-            )
-            raise
+            if run.saved == 0:
+                raise
+            kept = f"{run.saved:,} of {run.total:,} steps are saved"
+            say(console, f"Stopped; {kept}, and the same command continues from there: {run.out / CHECKPOINT}.")
+            raise _ReportedInterrupt from None

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console, RenderableType
 
 from lookwhere_cli.checkpoints.layout import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import make_folder
-from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
+from lookwhere_cli.cli.output import check_row_format, make_folder
+from lookwhere_cli.cli.results import ResultOutput, rows_output, terminal_output, write_results
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
+from lookwhere_cli.output.masks.paths import output_paths
 from lookwhere_cli.output.writers import WRITERS
 from lookwhere_cli.show.console import make_console, say
 
@@ -73,35 +77,49 @@ def segment(
       lookwhere segment photos/ --out masks/ --overlay --rows shares.csv
     """
     settings = options.options_from(context)
-    if rows is not None:
-        check_free(rows, overwrite)
+    request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
+    request.masks.check_library()
+    _check_rows(rows, rows_format, overwrite)
+
+    from lookwhere_cli.images.find import find_pictures
+
+    files = output_paths(find_pictures(paths), paths, out)
+    request.check(files)
+    name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
 
     from lookwhere_cli.cli.cards import segmented_card
-    from lookwhere_cli.images.find import find_pictures
     from lookwhere_cli.loading import load
-    from lookwhere_cli.output.masks.paths import output_paths
     from lookwhere_cli.segmenter import Segmenter
     from lookwhere_cli.show.colours import class_colours
 
-    files = output_paths(find_pictures(paths), paths, out)
-    request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
-    request.check(files)
-    segmenter = Segmenter(load(model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet), settings))
+    segmenter = Segmenter(load(name, settings))
     labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
     pending = request.pending(files, labels)
     _say_skipped(len(files) - len(pending), len(files), quiet)
     if not pending:
         return
     make_folder(out)
-    if rows is None and rows_format is None and sys.stdout.isatty():
-        destination = terminal_output(partial(segmented_card, colours=colours, with_map=not no_map))
-    else:
-        destination = rows_output(rows, rows_format or _format_of(rows))
-    with request.masks.open(labels, colours) as write_mask, destination as output:
+    card = partial(segmented_card, colours=colours, with_map=not no_map)
+    with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, card) as output:
         results = write_files(segmenter, pending, write_mask, colours)
         failed = write_results(results, output, len(pending), quiet, fail_fast)
     if failed:
         raise typer.Exit(1)
+
+
+def _check_rows(rows: Path | None, format: Format | None, overwrite: bool) -> None:
+    """Raise UsageError for rows that can't be written."""
+    check_row_format(format or _format_of(rows))
+    if rows is not None:
+        check_free(rows, overwrite)
+
+
+def _destination(
+    rows: Path | None, format: Format | None, card: Callable[[Any, Console], RenderableType]
+) -> AbstractContextManager[ResultOutput]:
+    if rows is None and format is None and sys.stdout.isatty():
+        return terminal_output(card)
+    return rows_output(rows, format or _format_of(rows))
 
 
 def _format_of(rows: Path | None) -> str:

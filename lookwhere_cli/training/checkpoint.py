@@ -9,21 +9,20 @@ from typing import Any
 
 import torch
 
+from lookwhere_cli.checkpoints.layout import CHECKPOINT
 from lookwhere_cli.errors import DataError, OutputError, UsageError
 from lookwhere_cli.models.config import Config
-
-FILE = "checkpoint.pt"
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
     """Write `state`, with the identity of the run that it belongs to. Raises OutputError, as for a full disk."""
-    temporary = folder / f".{FILE}.tmp"
+    temporary = folder / f".{CHECKPOINT}.tmp"
     try:
         torch.save({**state, "identity": dict(identity)}, temporary)
-        temporary.replace(folder / FILE)
+        temporary.replace(folder / CHECKPOINT)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"The checkpoint {str(folder / FILE)!r} can't be written: {error}.") from None
+        raise OutputError(f"The checkpoint {str(folder / CHECKPOINT)!r} can't be written: {error}.") from None
 
 
 def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -31,7 +30,7 @@ def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any]
 
     Raises UsageError, which names what differs, for a checkpoint of another identity, DataError for a damaged one.
     """
-    file = folder / FILE
+    file = folder / CHECKPOINT
     if not file.exists():
         return None
     try:

@@ -143,8 +143,33 @@ def test_a_closed_pipe_ends_the_command_silently(started):
     process = started()
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=60) == 141
     assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["classify", "--help"], ["models", "list"], ["--version"]])
+def test_a_pipe_that_is_closed_from_the_start_is_no_failure(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run([*LOOKWHERE, *arguments], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert ran.returncode == 141 and ran.stderr == b""
+
+
+def test_a_closed_pipe_of_messages_is_no_failure(photos):
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run([*LOOKWHERE, "classify", str(photos), "--model", "nowhere"], stdout=writer, stderr=writer)
+    os.close(writer)
+    assert ran.returncode == 141
+
+
+def test_failed_pictures_still_end_with_1(model_folder, photos, tmp_path):
+    (tmp_path / "broken.png").write_text("no")
+    ran = subprocess.run(
+        [*LOOKWHERE, "classify", str(tmp_path), str(photos), "--model", str(model_folder)], capture_output=True
+    )
+    assert ran.returncode == 1 and b"1 of 13 pictures failed" in ran.stderr
 
 
 def test_a_full_disk_on_stdout_is_reported_in_one_sentence(model_folder, photos):
