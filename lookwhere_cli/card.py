@@ -12,6 +12,7 @@ from lookwhere_cli.models.config import Config
 from lookwhere_cli.show.scores import TITLES
 from lookwhere_cli.strategies.registry import default_strategy
 
+INSTALL = "pip install -c constraints.txt .  # in the source folder of LookWhere"
 LISTED = 20  # labels that a card lists
 PRETRAINING_KEYS = {"teachers", "photographs", "views", "seconds", "device", "command"}
 FINE_TUNING_KEYS = {"start", "pictures", "seconds", "device", "best", "command"}
@@ -67,7 +68,7 @@ def full_card(name: str, config: Config, training: Mapping[str, Any], results: M
 
 
 def _use(name: str, config: Config) -> str:
-    return f"```\npip install lookwhere\nlookwhere {head_of(config).command()} --model {name}\n```"
+    return f"```sh\n{INSTALL}\nlookwhere {head_of(config).command()} --model {name}\n```"
 
 
 def _labels(config: Config) -> str:

@@ -15,6 +15,7 @@ from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, open_writer, track
 from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.images.names import name_below
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
@@ -76,7 +77,7 @@ def explain(
     ensure_downloaded(model, quiet)
     predictor = load(model, settings)
     overlays = _overlay_files(pictures, out, overwrite)  # last: it may make a folder
-    with _page_writer(html, len(pictures)) as add_to_page:
+    with _page_writer(html, pictures, paths) as add_to_page:
         failed = _explain_all(predictor, pictures, overlays, add_to_page, quiet)
     if failed:
         raise typer.Exit(1)
@@ -153,7 +154,9 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
 
 
 @contextmanager
-def _page_writer(file: Path | None, pictures: int) -> Iterator[Callable[[Predictor, Explanation], None]]:
+def _page_writer(
+    file: Path | None, pictures: Sequence[str], inputs: Sequence[str]
+) -> Iterator[Callable[[Predictor, Explanation], None]]:
     """Yield a function that adds a picture to the page, which begins with the first; Ctrl-C completes the file."""
     with ExitStack() as opened:
         write: list[Callable[[PagePicture], None]] = []
@@ -164,14 +167,15 @@ def _page_writer(file: Path | None, pictures: int) -> Iterator[Callable[[Predict
             if not write:
                 from lookwhere_cli.show.page import PageWriter
 
-                page = open_writer(whole_file(file), lambda stream: PageWriter(stream, TITLE, pictures), file)
+                page = open_writer(whole_file(file), lambda stream: PageWriter(stream, TITLE, len(pictures)), file)
                 write.append(opened.enter_context(page))
-            write[0](_page_picture(predictor, explanation))
+            write[0](_page_picture(predictor, explanation, name_below(explanation.row.path, inputs)))
 
         yield add
 
 
-def _page_picture(predictor: Predictor, explanation: Explanation) -> PagePicture:
+def _page_picture(predictor: Predictor, explanation: Explanation, name: str) -> PagePicture:
+    """Return a picture for the page. name: how the page calls it."""
     from PIL import Image
 
     from lookwhere_cli.show.page import PagePicture
@@ -181,7 +185,7 @@ def _page_picture(predictor: Predictor, explanation: Explanation) -> PagePicture
     height, width = (max(1, round(length * scale)) for length in view.size)
     left, top, right, bottom = (edge * scale for edge in view.box)
     return PagePicture(
-        name=row.path,
+        name=name,
         picture=Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, height, width)),
         grid=row.grid,
         scores=explanation.scores,

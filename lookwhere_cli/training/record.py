@@ -20,6 +20,7 @@ from lookwhere_cli.data.examples import SPLITS
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.show.plots import epoch_curves, loss_curves
+from lookwhere_cli.text import shared_name
 from lookwhere_cli.training.distil.plan import PretrainingPlan
 from lookwhere_cli.training.finetune.plan import FineTuningPlan
 from lookwhere_cli.training.loop import Run
@@ -57,8 +58,8 @@ def finish_fine_tuning(run: Run[Any], plan: FineTuningPlan, command: str) -> Non
     """
     record = {
         "command": command,
-        "start": plan.base.name,
-        "teacher": plan.teacher and plan.teacher.name,
+        "start": shared_name(plan.base.name),
+        "teacher": plan.teacher and shared_name(plan.teacher.name),
         "pictures": {split: len(plan.labelled.of(split)) for split in SPLITS},
         "seconds": round(sum(step["seconds"] for step in run.steps)),
         "device": str(run.accelerator.device),

@@ -135,3 +135,18 @@ def test_only_the_page_takes_a_pass_for_each_k(lookwhere, photos, tmp_path, monk
     passes.clear()
     assert lookwhere("explain", *pictures, "--html", tmp_path / "page.html").code == 0
     assert len(passes) == 3 + 2 * 5
+
+
+def test_the_page_names_pictures_below_what_was_given(lookwhere, photos, tmp_path, monkeypatch):
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.png"):
+        shutil.copy(photos / "0.png", tmp_path / "photos" / name)
+    html = tmp_path / "page.html"
+    assert lookwhere("explain", tmp_path / "photos", "--html", html).code == 0
+    content = html.read_text()
+    assert '"name": "a.png"' in content and '"name": "sub/b.png"' in content and str(tmp_path) not in content
+    assert lookwhere("explain", tmp_path / "photos" / "sub" / "b.png", "--html", html, "--overwrite").code == 0
+    assert '"name": "b.png"' in html.read_text()
+    monkeypatch.chdir(tmp_path)
+    assert lookwhere("explain", "photos", "--html", html, "--overwrite").code == 0
+    assert '"name": "photos/sub/b.png"' in html.read_text()
