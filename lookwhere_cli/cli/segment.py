@@ -18,6 +18,7 @@ from lookwhere_cli.cli.output import make_folder
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
+from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.output.writers import WRITERS
 from lookwhere_cli.show.console import make_console, say
 
@@ -58,6 +59,7 @@ def segment(
         Format | None,
         typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
     ] = None,
+    full_rows: options.FullRows = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
     fail_fast: options.FailFast = False,
@@ -96,7 +98,7 @@ def segment(
     if rows is None and rows_format is None and sys.stdout.isatty():
         destination = terminal_output(partial(segmented_card, colours=colours, with_map=not no_map))
     else:
-        destination = rows_output(rows, rows_format or _format_of(rows))
+        destination = rows_output(rows, rows_format or _format_of(rows), CsvColumns(classes=labels, full=full_rows))
     with request.masks.open(labels, colours) as write_mask, destination as output:
         results = write_files(segmenter, pending, write_mask, colours)
         failed = write_results(results, output, len(pending), quiet, fail_fast)

@@ -5,6 +5,9 @@ from typing import Any
 
 from lookwhere_cli.text import printable
 
+SCHEMA = 1
+"""The version of the format of rows in JSON and Parquet: higher after a change that old readers could misunderstand."""
+
 
 @dataclass(frozen=True)
 class Label:
@@ -88,10 +91,10 @@ class Row:
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON stores it: keys in the fields' order, from `coarse` on only those with a value."""
+        """Return the row as JSON stores it: `schema`, then the fields; from `coarse` on only those with a value."""
         if self.error is not None:
-            return {"path": printable(self.path), "error": printable(self.error)}
-        return self._always() | {name: value for name, value in self._sometimes().items() if value}
+            return {"schema": SCHEMA, "path": printable(self.path), "error": printable(self.error)}
+        return {"schema": SCHEMA} | self._always() | {name: value for name, value in self._sometimes().items() if value}
 
     def _always(self) -> dict[str, Any]:
         return {
@@ -120,6 +123,6 @@ class Row:
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
-"""The names of a row's fields: the columns of CSV and Parquet."""
+"""The names of a row's fields: the columns of Parquet."""
 NESTED = ("grid", "cells", "labels", "coarse", "shares")
 """The fields that hold lists."""
