@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
+from rich.console import Console
 
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
@@ -25,6 +28,7 @@ PAGE_SIDE = 1600  # pixels; the page shows pictures with at most this longer sid
 
 if TYPE_CHECKING:
     from lookwhere_cli.explain import Explanation
+    from lookwhere_cli.output.rows import Row
     from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.show.page import PagePicture
 
@@ -54,6 +58,13 @@ def explain(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Interactive page with a slider for k.", rich_help_panel=OUTPUT)
     ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page of --html in a browser.", rich_help_panel=OUTPUT)
+    ] = False,
+    format: Annotated[
+        Literal["jsonl"] | None,
+        typer.Option(metavar="jsonl", help="Print all that lies behind, as JSON.", rich_help_panel=OUTPUT),
+    ] = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -64,9 +75,11 @@ def explain(
 
       lookwhere explain photo.jpg --out overlay.png
 
-      lookwhere explain photos/ -k 10% --html page.html
+      lookwhere explain photos/ -k 10% --html page.html --open
     """
     settings = options.options_from(context, auto=True)
+    if open_page and html is None:
+        raise UsageError("--open opens the page of --html; add for instance --html page.html.")
 
     from lookwhere_cli.images.find import find_pictures
     from lookwhere_cli.loading import load
@@ -77,33 +90,67 @@ def explain(
     ensure_downloaded(model, quiet)
     predictor = load(model, settings)
     overlays = _overlay_files(pictures, out, overwrite)  # last: it may make a folder
-    with _page_writer(html, pictures, paths) as add_to_page:
-        failed = _explain_all(predictor, pictures, overlays, add_to_page, quiet)
+    with _page_writer(html, pictures, paths) as add_to_page, _printer(format) as show:
+        failed = _explain_all(predictor, pictures, overlays, (show, add_to_page), quiet)
+    if open_page and html is not None and html.exists():
+        webbrowser.open(html.resolve().as_uri())
     if failed:
         raise typer.Exit(1)
+
+
+class _Printer(NamedTuple):
+    """Prints results on standard output.
+
+    write: an explanation. fail: the row of a picture that failed. bar: the console for the progress bar, which must not
+    break the output.
+    """
+
+    write: Callable[[Explanation], None]
+    fail: Callable[[Row], None]
+    bar: Console
+
+
+@contextmanager
+def _printer(format: str | None) -> Iterator[_Printer]:
+    """Print cards or, with a format, a line of JSON for each picture."""
+    messages = make_console(stderr=True)
+    if format is not None:
+        from lookwhere_cli.output.writers import JsonLinesWriter
+
+        with open_writer(nullcontext(sys.stdout.buffer), JsonLinesWriter, "standard output") as write:
+            yield _Printer(write, write, messages)
+        return
+    from lookwhere_cli.cli.cards import explanation_card
+
+    console = make_console()
+
+    def print_card(explanation: Explanation) -> None:
+        console.print(explanation_card(explanation, console), soft_wrap=not console.is_terminal)
+
+    yield _Printer(print_card, lambda row: None, console if console.is_terminal else messages)
 
 
 def _explain_all(
     predictor: Predictor,
     pictures: Sequence[str],
     overlays: dict[str, Path],
-    add_to_page: Callable[[Predictor, Explanation], None],
+    outputs: tuple[_Printer, Callable[[Predictor, Explanation], None]],
     quiet: bool,
 ) -> int:
-    """Print each picture's card, draw its overlay and add it to the page. Return the number of failed pictures."""
-    from lookwhere_cli.cli.cards import explanation_card
+    """Print each explanation, draw its overlay and add it to the page. Return the number of failed pictures."""
+    from lookwhere_cli.output.rows import Row
 
-    console, messages = make_console(), make_console(stderr=True)
-    bar = console if console.is_terminal else messages
+    printer, add_to_page = outputs
     failed = 0
-    for picture in track(pictures, len(pictures), bar, bar.is_terminal and not quiet):
+    for picture in track(pictures, len(pictures), printer.bar, printer.bar.is_terminal and not quiet):
         try:
             explanation = predictor.explain(picture)
         except PictureError as error:
-            say(messages, f"Error: {error}")
+            say(make_console(stderr=True), f"Error: {error}")
+            printer.fail(Row(picture, error=str(error)))
             failed += 1
             continue
-        console.print(explanation_card(explanation, console), soft_wrap=not console.is_terminal)
+        printer.write(explanation)
         if picture in overlays:
             _draw(predictor, explanation, overlays[picture])
         add_to_page(predictor, explanation)

@@ -22,6 +22,10 @@ from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.output.writers import WRITERS
 from lookwhere_cli.show.console import make_console, say
 
+Overlay = Annotated[
+    bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
+]
+
 
 def segment(
     context: typer.Context,
@@ -49,9 +53,7 @@ def segment(
             show_default=False,
         ),
     ] = "png",
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
-    ] = False,
+    overlay: Overlay = False,
     rows: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a row per picture to a file.", rich_help_panel=OUTPUT)
     ] = None,
@@ -100,8 +102,8 @@ def segment(
     else:
         destination = rows_output(rows, rows_format or _format_of(rows), CsvColumns(classes=labels, full=full_rows))
     with request.masks.open(labels, colours) as write_mask, destination as output:
-        results = write_files(segmenter, pending, write_mask, colours)
-        failed = write_results(results, output, len(pending), quiet, fail_fast)
+        segmented = write_files(segmenter, pending, write_mask, colours)
+        failed = write_results(segmented, output, len(pending), quiet, fail_fast)
     if failed:
         raise typer.Exit(1)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
+from lookwhere_cli.output.notebook import cells_svg, with_answers
 from lookwhere_cli.text import printable
 
 SCHEMA = 1
@@ -95,6 +96,19 @@ class Row:
         if self.error is not None:
             return {"schema": SCHEMA, "path": printable(self.path), "error": printable(self.error)}
         return {"schema": SCHEMA} | self._always() | {name: value for name, value in self._sometimes().items() if value}
+
+    def _repr_html_(self) -> str:
+        """Return the map of the cells that were read and the answers, for a notebook."""
+        if self.error is not None:
+            return with_answers(self.path, "", (), self.error)
+        answers = [(label.label, label.probability) for label in self.labels]
+        answers += [(share.label, share.share) for share in self.shares]
+        return with_answers(self.path, cells_svg(self.grid, self.cells, self.width, self.height), answers, self.summary)
+
+    @property
+    def summary(self) -> str:
+        """How many cells were read, in a few words."""
+        return f"{self.k} of {self.grid[0] * self.grid[1]} cells read"
 
     def _always(self) -> dict[str, Any]:
         return {
