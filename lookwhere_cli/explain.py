@@ -20,6 +20,7 @@ from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.reader import OpenedPicture
 from lookwhere_cli.runtimes.base import Runtime
 from lookwhere_cli.strategies.base import Batch, ChoosingStrategy, Outcome, Selected, StagedStrategy
+from lookwhere_cli.text import shared_name
 
 NOTEBOOK_SIDE = 640  # pixels of a picture's longer side in a notebook
 SHARES = tuple(map(Amount.share, (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)))
@@ -88,10 +89,10 @@ class Explanation:
         from lookwhere_cli.show.overlay import overlay
 
         picture = Image.fromarray(pixels_of(self.view, NOTEBOOK_SIDE))
-        drawn = overlay(picture, self.scores, self.row.cells, (0, 0, *picture.size), self.row.summary)
+        drawn = overlay(picture, self.scores, self.row.cells, (0, 0, *picture.size), "")
         image = f'<img alt="selector map and cells read" src="{picture_uri(drawn, "PNG", 0)}">'
         answers = [(label.label, label.probability) for label in self.row.labels]
-        return with_answers(self.row.path, image, answers, self.row.summary)
+        return with_answers(shared_name(self.row.path), image, answers, self.row.summary)
 
     @property
     def _counts(self) -> set[int]:

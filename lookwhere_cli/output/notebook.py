@@ -18,7 +18,8 @@ def cells_svg(grid: tuple[int, int], cells: Sequence[tuple[int, int]], width: in
     return (
         f'<svg width="{width * scale:.0f}" height="{height * scale:.0f}" viewBox="0 0 {columns} {rows}" '
         f'preserveAspectRatio="none" role="img" aria-label="{len(cells)} of {rows * columns} cells read">'
-        f'<rect width="{columns}" height="{rows}" fill="#21212b"/><g fill="#f9cb35">{squares}</g></svg>'
+        f'<rect width="{columns}" height="{rows}" fill="#21212b"/>'
+        f'<g fill="#f9cb35" shape-rendering="crispEdges">{squares}</g></svg>'
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from lookwhere_cli.output.notebook import cells_svg, with_answers
-from lookwhere_cli.text import printable
+from lookwhere_cli.text import printable, shared_name, shared_sentence
 
 SCHEMA = 1
 """The version of the format of rows in JSON and Parquet: higher after a change that old readers could misunderstand."""
@@ -99,11 +99,12 @@ class Row:
 
     def _repr_html_(self) -> str:
         """Return the map of the cells that were read and the answers, for a notebook."""
+        title = shared_name(self.path)
         if self.error is not None:
-            return with_answers(self.path, "", (), self.error)
+            return with_answers(title, "", (), shared_sentence(self.error))
         answers = [(label.label, label.probability) for label in self.labels]
         answers += [(share.label, share.share) for share in self.shares]
-        return with_answers(self.path, cells_svg(self.grid, self.cells, self.width, self.height), answers, self.summary)
+        return with_answers(title, cells_svg(self.grid, self.cells, self.width, self.height), answers, self.summary)
 
     @property
     def summary(self) -> str:

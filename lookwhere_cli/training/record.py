@@ -46,7 +46,7 @@ def finish_pretraining(run: Run[Any], plan: PretrainingPlan, command: str) -> No
         "last": run.steps[-1],
     }
     _write_record(run.out, record)
-    loss_curves(run.steps, run.out / CURVES)
+    loss_curves(run.steps, run.out / CURVES, f"{run.out.resolve().name} on {record['photographs']:,} photographs")
     model = run.averaged.to(torch.float16)
     save_model(run.out, model, pretraining_card(run.out.resolve().name, model.config, record))
 
@@ -69,7 +69,9 @@ def finish_fine_tuning(run: Run[Any], plan: FineTuningPlan, command: str) -> Non
     }
     _write_record(run.out, record)
     _write_log(run.out / LOG, run.epochs)
-    epoch_curves(run.epochs, run.out / CURVES)
+    counts = record["pictures"]
+    data = f"{plan.labelled.root.resolve().name}, {counts['train']:,} pictures, {counts['val']:,} to validate"
+    epoch_curves(run.epochs, run.out / CURVES, f"{run.out.resolve().name} on {data}")
     card = full_card(run.out.resolve().name, plan.config, record, {})
     with whole_file(run.out / CARD) as stream, writing(run.out / CARD):
         stream.write(card.encode())

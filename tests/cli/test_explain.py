@@ -191,6 +191,7 @@ def test_rows_and_explanations_are_maps_in_a_notebook(model_folder, photos):
     predictor = load(str(model_folder))
     explanation = predictor.explain(photos / "0.png")
     row = explanation.row._repr_html_()
+    assert str(photos) not in row + explanation._repr_html_()
     assert row.count("<rect") == 1 + explanation.row.k and "17 of 35 cells read" in row and "<li>" in row
     assert "data:image/png;base64," in explanation._repr_html_() and "0.png" in explanation._repr_html_()
 
