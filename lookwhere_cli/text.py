@@ -1,5 +1,8 @@
 """Text from outside (file names, labels, model metadata) made safe to write and to print."""
 
+import os
+import re
+
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet may take for the beginning of a formula, or skip before one."""
 
@@ -12,6 +15,16 @@ def printable(text: str) -> str:
 def on_one_line(text: str) -> str:
     r"""Return `text` safe for one line of a terminal: control characters and line breaks become escapes like `\n`."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in printable(text))
+
+
+def shared_name(path: str) -> str:
+    """Return a path for what people share: a relative one as it is, of an absolute one only its last part."""
+    return (os.path.basename(os.path.normpath(path)) or path) if os.path.isabs(path) else path  # noqa: PTH117, PTH119
+
+
+def shared_sentence(sentence: str) -> str:
+    """Return a sentence in which each quoted path is one for what people share; see `shared_name`."""
+    return re.sub(r"""(['"])(.+?)\1""", lambda found: f"{found[1]}{shared_name(found[2])}{found[1]}", sentence)
 
 
 def escape_formula(text: str) -> str:

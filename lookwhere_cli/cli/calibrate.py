@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +13,7 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.output import ProgressBars
+from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import MAX_PIXELS, Options
 from lookwhere_cli.show.console import make_console, say
@@ -83,7 +82,7 @@ def calibrate(
     paths, part = pictures_of(data, label_column, split, split_file, pipeline.info.folder)
     console = make_console(stderr=True)
     calibration = find_thresholds(measure_confidences(pipeline, paths, ProgressBars(console, quiet)), allowed)
-    save_calibrated(pipeline, calibration, out, shlex.join(["lookwhere", *sys.argv[1:]]))
+    save_calibrated(pipeline, calibration, out, command_line())
     make_console().print(_table(calibration, "all" if part == "all" else f"the split {part}"))
     for sentence in calibration.failed:
         say(console, f"Error: {sentence}")

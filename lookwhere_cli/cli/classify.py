@@ -17,6 +17,7 @@ from lookwhere_cli.cli.output import check_row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
+from lookwhere_cli.output.spreadsheet import CsvColumns
 
 
 def classify(
@@ -45,6 +46,7 @@ def classify(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the rows to a file.", rich_help_panel=OUTPUT)
     ] = None,
+    full_rows: options.FullRows = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
     fail_fast: options.FailFast = False,
@@ -72,11 +74,13 @@ def classify(
     from lookwhere_cli.cli.cards import answer_card
     from lookwhere_cli.loading import load
 
-    answers = load(name, settings).label(pictures)
+    predictor = load(name, settings)
+    answers = predictor.label(pictures)
     if format is None and out is None and sys.stdout.isatty():
         destination = terminal_output(partial(answer_card, with_map=not no_map))
     else:
-        destination = rows_output(out, format or "text")
+        columns = CsvColumns(labels=min(top, len(predictor.config.labels)), full=full_rows)
+        destination = rows_output(out, format or "text", columns)
     with destination as output:
         failed = write_results(answers, output, len(pictures), quiet, fail_fast)
     if failed:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import check_teacher, ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
@@ -162,7 +161,7 @@ def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSe
     arguments, console = context.params, make_console(stderr=True)
     labelled, split = select_split(labelled, arguments["split"], arguments["split_file"], plan.pipeline.info.folder)
     evaluation = measure(plan, labelled, ProgressBars(console, arguments["quiet"]))
-    results = as_dict(evaluation, split, shlex.join(["lookwhere", *sys.argv[1:]]))
+    results = as_dict(evaluation, split, command_line())
     _print_table(results)
     if arguments["json_file"] is not None:
         _write(arguments["json_file"], _as_json(results))

@@ -82,7 +82,7 @@ Cells = Annotated[
         "--patches",
         "-k",
         metavar="K",
-        help="Cells to read: 94, 0.25, 25% or all. (default: the model's)",
+        help="Cells: 94, 0.25, 25%, all (default: model's)",
         rich_help_panel=READING,
         show_default=False,
     ),
@@ -93,7 +93,7 @@ CellsOrAuto = Annotated[
         "--patches",
         "-k",
         metavar="K",
-        help="Cells to read: 94, 0.25, 25%, all, or auto (as many as needed). (default: the model's)",
+        help="Cells: 94, 25%, all, auto (default: model's)",
         rich_help_panel=READING,
         show_default=False,
     ),
@@ -189,6 +189,7 @@ Memory = Annotated[
     ),
 ]
 Top = Annotated[int, typer.Option(metavar="N", help="Labels per picture.", rich_help_panel=OUTPUT)]
+FullRows = Annotated[bool, typer.Option("--full-rows", help="In CSV: also lists, as JSON.", rich_help_panel=OUTPUT)]
 NoMap = Annotated[bool, typer.Option("--no-map", help="Do not draw the map.", rich_help_panel=OUTPUT)]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=OUTPUT)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=OUTPUT)]

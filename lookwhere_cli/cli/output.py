@@ -16,7 +16,8 @@ from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.output.rows import Row
-from lookwhere_cli.output.writers import WRITERS
+from lookwhere_cli.output.spreadsheet import CsvColumns
+from lookwhere_cli.output.writers import RowWriter, make_writer
 from lookwhere_cli.show.console import PlainTextColumn
 
 T = TypeVar("T")
@@ -30,9 +31,13 @@ def check_row_format(format: str | None) -> None:
         check_extra("parquet", "The format parquet")
 
 
-def row_output(out: Path | None, format: str) -> AbstractContextManager[Callable[[Row], None]]:
+def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractContextManager[Callable[[Row], None]]:
     """Return a context manager whose value writes rows to the file `out`, or to standard output; see `open_writer`."""
-    return open_writer(_open_stream(out, format), WRITERS[format], out or "standard output")
+
+    def make(stream: BinaryIO) -> RowWriter:
+        return make_writer(format, stream, columns)
+
+    return open_writer(_open_stream(out, format), make, out or "standard output")
 
 
 def array_output(out: Path) -> AbstractContextManager[Callable[[Row, Arrays], None]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from lookwhere_cli.checkpoints.layout import CHECKPOINT, WEIGHTS
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.show.console import PlainTextColumn, make_console, say
+from lookwhere_cli.text import shared_name
 
 if TYPE_CHECKING:
     from lookwhere_cli.training.loop import Moment, Run
@@ -92,8 +94,14 @@ def is_main_process() -> bool:
 
 
 def command_line() -> str:
-    """Return this process's command line, for records."""
-    return shlex.join(["lookwhere", *sys.argv[1:]])
+    """Return this process's command line for records, which people share: of absolute paths, only the names."""
+    return shlex.join(["lookwhere", *map(_shared_word, sys.argv[1:])])
+
+
+def _shared_word(word: str) -> str:
+    """Shorten the path that a word is or ends with, as in NAME=FILE and @LIST."""
+    beginning, path = re.fullmatch(r"((?:[^/\\]*[=@])?)(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{beginning}{shared_name(path)}"
 
 
 def resume_run(run: Run[Any], console: Console) -> None:

@@ -22,8 +22,13 @@ from lookwhere_cli.cli.results import ResultOutput, rows_output, terminal_output
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.masks.paths import output_paths
+from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.output.writers import WRITERS
 from lookwhere_cli.show.console import make_console, say
+
+Overlay = Annotated[
+    bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
+]
 
 
 def segment(
@@ -52,9 +57,7 @@ def segment(
             show_default=False,
         ),
     ] = "png",
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
-    ] = False,
+    overlay: Overlay = False,
     rows: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write a row per picture to a file.", rich_help_panel=OUTPUT)
     ] = None,
@@ -62,6 +65,7 @@ def segment(
         Format | None,
         typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
     ] = None,
+    full_rows: options.FullRows = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
     fail_fast: options.FailFast = False,
@@ -100,7 +104,8 @@ def segment(
         return
     make_folder(out)
     card = partial(segmented_card, colours=colours, with_map=not no_map)
-    with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, card) as output:
+    columns = CsvColumns(classes=labels, full=full_rows)
+    with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, columns, card) as output:
         results = write_files(segmenter, pending, write_mask, colours)
         failed = write_results(results, output, len(pending), quiet, fail_fast)
     if failed:
@@ -115,11 +120,14 @@ def _check_rows(rows: Path | None, format: Format | None, overwrite: bool) -> No
 
 
 def _destination(
-    rows: Path | None, format: Format | None, card: Callable[[Any, Console], RenderableType]
+    rows: Path | None,
+    format: Format | None,
+    columns: CsvColumns,
+    card: Callable[[Any, Console], RenderableType],
 ) -> AbstractContextManager[ResultOutput]:
     if rows is None and format is None and sys.stdout.isatty():
         return terminal_output(card)
-    return rows_output(rows, format or _format_of(rows))
+    return rows_output(rows, format or _format_of(rows), columns)
 
 
 def _format_of(rows: Path | None) -> str:

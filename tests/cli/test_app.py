@@ -57,7 +57,7 @@ def test_models_list_shows_size_labels_and_results(lookwhere, model_folder, tmp_
     monkeypatch.setattr(resolve, "_BUNDLES", (shelf,))
     ran = lookwhere("models", "list")
     (line,) = [line for line in ran.out.splitlines() if line.startswith("small-birds")]
-    assert "birds 87.5%" in line and "classify" in line and " 18 of 36 " in line
+    assert "birds top-1 87.5 %" in line and "classify" in line and " 18 of 36 " in line
     monkeypatch.setenv("COLUMNS", "40")
     assert "small-birds" in lookwhere("models", "list").out, "a name must not be truncated: users type it"
     monkeypatch.setattr(resolve, "_BUNDLES", ())
@@ -119,7 +119,7 @@ def test_ctrl_c_leaves_complete_rows_on_stdout(started, format):
     text = (first + rest).decode()
     rows = json.loads(text) if format == "json" else list(csv.DictReader(io.StringIO(text)))
     assert process.returncode == 130
-    assert 0 < len(rows) < MANY and all(row["labels"] for row in rows)
+    assert 0 < len(rows) < MANY and all(row["labels" if format == "json" else "label"] for row in rows)
     assert re.fullmatch(rf"Stopped: \d+ of {MANY} pictures are done.\n", err.decode())
 
 
