@@ -13,6 +13,7 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.options import OUTPUT, Format
+from lookwhere_cli.cli.output import row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
@@ -39,10 +40,13 @@ def classify(
     top: options.Top = 5,
     format: Annotated[
         Format | None,
-        typer.Option(metavar="FORMAT", help="text, json, jsonl, csv or parquet.", rich_help_panel=OUTPUT),
+        typer.Option(
+            metavar="FORMAT", help="text, json, jsonl, csv, parquet. (default: by --out)", rich_help_panel=OUTPUT
+        ),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the rows to a file.", rich_help_panel=OUTPUT)
+        Path | None,
+        typer.Option(metavar="FILE", help="Rows: .csv, .jsonl, .json, .parquet, .txt.", rich_help_panel=OUTPUT),
     ] = None,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
@@ -56,9 +60,10 @@ def classify(
 
       lookwhere classify photos/ -k 25%
 
-      lookwhere classify photos/ "more/**/*.jpg" --format csv --out labels.csv
+      lookwhere classify photos/ "more/**/*.jpg" --out labels.csv
     """
     settings = options.options_from(context, auto=True)
+    rows_format = row_format(out, format)
     if out is not None:
         check_free(out, overwrite)
 
@@ -72,7 +77,7 @@ def classify(
     if format is None and out is None and sys.stdout.isatty():
         destination = terminal_output(partial(answer_card, with_map=not no_map))
     else:
-        destination = rows_output(out, format or "text")
+        destination = rows_output(out, rows_format)
     with destination as output:
         failed = write_results(answers, output, len(pictures), quiet, fail_fast)
     if failed:

@@ -13,14 +13,29 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
-from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
-from lookwhere_cli.output.writers import WRITERS
+from lookwhere_cli.output.writers import ENDINGS, WRITERS
 from lookwhere_cli.show.console import PlainTextColumn
 
 T = TypeVar("T")
 
 PROGRESS_AFTER = 1.0  # seconds until a progress bar appears
+
+
+def row_format(out: Path | None, format: str | None, option: str = "--out", format_option: str = "--format") -> str:
+    """Return the format of rows: `format` if it is given, else that of the file's ending.
+
+    Standard output (None), devices and pipes have no ending: they get text. Raises UsageError for any other ending.
+    """
+    if format is not None or out is None or is_device(out):
+        return format or "text"
+    if out.suffix.lower() not in ENDINGS:
+        raise UsageError(
+            f"{option} {str(out)!r} must end in {', '.join(ENDINGS)}, which sets the format of the rows; for a file "
+            f"of another name, give {format_option}."
+        )
+    return ENDINGS[out.suffix.lower()]
 
 
 def row_output(out: Path | None, format: str) -> AbstractContextManager[Callable[[Row], None]]:

@@ -14,11 +14,10 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import make_folder
+from lookwhere_cli.cli.output import make_folder, row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
-from lookwhere_cli.output.writers import WRITERS
 from lookwhere_cli.show.console import make_console, say
 
 
@@ -52,7 +51,8 @@ def segment(
         bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
     ] = False,
     rows: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a row per picture to a file.", rich_help_panel=OUTPUT)
+        Path | None,
+        typer.Option(metavar="FILE", help="Rows: .csv, .jsonl, .json, .parquet, .txt.", rich_help_panel=OUTPUT),
     ] = None,
     rows_format: Annotated[
         Format | None,
@@ -73,6 +73,7 @@ def segment(
       lookwhere segment photos/ --out masks/ --overlay --rows shares.csv
     """
     settings = options.options_from(context)
+    format_of_rows = row_format(rows, rows_format, "--rows", "--rows-format")
     if rows is not None:
         check_free(rows, overwrite)
 
@@ -96,18 +97,12 @@ def segment(
     if rows is None and rows_format is None and sys.stdout.isatty():
         destination = terminal_output(partial(segmented_card, colours=colours, with_map=not no_map))
     else:
-        destination = rows_output(rows, rows_format or _format_of(rows))
+        destination = rows_output(rows, format_of_rows)
     with request.masks.open(labels, colours) as write_mask, destination as output:
         results = write_files(segmenter, pending, write_mask, colours)
         failed = write_results(results, output, len(pending), quiet, fail_fast)
     if failed:
         raise typer.Exit(1)
-
-
-def _format_of(rows: Path | None) -> str:
-    """Return the format for the file's extension; text for other extensions and for standard output."""
-    ending = "" if rows is None else rows.suffix.lower().removeprefix(".")
-    return ending if ending in WRITERS else "text"
 
 
 def _say_skipped(skipped: int, total: int, quiet: bool) -> None:

@@ -150,6 +150,8 @@ def test_fail_fast_stops_at_the_first_failure_and_keeps_finished_rows(lookwhere,
         (["--background", "wite"], 2, "--background wite"),
         (["--crop", "--stretch"], 2, "exclude each other"),
         (["--out", "/nowhere/rows.json"], 2, "can't be written: No such file or directory"),
+        (["--out", "rows.xlsx"], 2, "--out 'rows.xlsx' must end in .txt, .json, .jsonl, .csv, .parquet"),
+        (["--out", "rows"], 2, "--out 'rows' must end in"),
         (["--out", "/proc/rows.json"], 2, "can't be written"),
         (["--model", "lookwhere-tinny-in1k"], 3, "no model 'lookwhere-tinny-in1k'"),
     ],
@@ -231,6 +233,25 @@ def test_no_file_remains_if_the_disk_fills_up(lookwhere, photos, tmp_path, monke
     ran = lookwhere("classify", photos, "--format", "jsonl", "--out", tmp_path / "rows.jsonl")
     assert ran.code == 1 and "No space left" in ran.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.JSON", "rows.parquet", "rows.txt"])
+def test_the_ending_of_the_file_sets_the_format(lookwhere, photos, tmp_path, name):
+    formats = {"csv": b"path,", "jsonl": b'{"path"', "json": b"[", "parquet": b"PAR1", "txt": b"/"}
+    assert lookwhere("classify", photos / "0.png", "--out", tmp_path / name).code == 0
+    assert (tmp_path / name).read_bytes().startswith(formats[name.lower().rpartition(".")[2]])
+    ran = lookwhere("classify", photos / "0.png", "--out", tmp_path / name, "--format", "csv", "--overwrite")
+    assert ran.code == 0 and (tmp_path / name).read_bytes().startswith(b"path,")
+
+
+def test_standard_output_by_its_name_gets_text_and_keeps_what_a_log_holds(photos, model_folder, tmp_path):
+    command = [sys.executable, "-m", "lookwhere_cli", "classify", photos / "0.png", "--out", "/dev/stdout", "-q"]
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    with log.open("ab") as stream:
+        subprocess.run([*command, "--model", model_folder], stdout=stream, check=True)
+    before, row = log.read_text().splitlines()
+    assert before == "before" and row.startswith(str(photos / "0.png"))
 
 
 def test_unusual_shapes_and_names_work(lookwhere, tmp_path):

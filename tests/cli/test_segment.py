@@ -253,6 +253,7 @@ def test_an_output_folder_inside_the_input_is_not_read(segment, nested):
         (["--format", "tiff"], 2, "'tiff'"),
         (["--crop"], 2, "--crop"),
         (["--rows", "/nowhere/rows.csv"], 2, "can't be written: No such file or directory"),
+        (["--rows", "rows.xml"], 2, "--rows 'rows.xml' must end in"),
         (["--out", "/proc/masks"], 2, "--out '/proc/masks' can't be made"),
         (["--out", "/dev/null"], 2, "can't be made"),
         (["--device", "gpu"], 2, "no device 'gpu'"),
