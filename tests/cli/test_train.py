@@ -288,6 +288,21 @@ def test_broken_pictures_are_skipped_unless_they_are_too_many(lookwhere, folders
     assert not (tmp_path / "more").exists()
 
 
+@pytest.mark.parametrize("command", ["train", "calibrate", "evaluate", "compare"])
+def test_pictures_beside_the_class_folders_are_refused_by_every_command(
+    lookwhere, cascade_folder, folders, tmp_path, command
+):
+    shutil.copy(folders / "red" / "0.png", folders / "stray.png")
+    required = {
+        "train": ("--out", tmp_path / "out"),
+        "calibrate": ("--out", tmp_path / "out", "--model", cascade_folder, "--budget", "60%"),
+        "evaluate": (),
+        "compare": ("--out", tmp_path / "out"),
+    }
+    ran = lookwhere(command, folders, *required[command])
+    assert ran.code == 1 and "without a label: 1 of 25" in ran.err and "stray.png" in ran.err
+
+
 def change_mask(file, change):
     pixels = np.array(Image.open(file))
     Image.fromarray(change(pixels)).save(file)
