@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, NoReturn
 
@@ -75,7 +76,7 @@ def main() -> None:
     except LookWhereError as failure:
         if isinstance(failure, OutputError):
             _drop_stdout()
-        _end(failure, f"{failure}", failure.exit_code)
+        _end(failure, f"{failure.args[0]}", failure.exit_code, failure.details)
     except KeyboardInterrupt:  # while modules are imported, before a command runs
         sys.exit(INTERRUPTED)
     except Exception as failure:
@@ -85,12 +86,12 @@ def main() -> None:
         _end(failure, f"unexpected {type(failure).__name__}: {failure}; --debug shows the traceback.", 1)
 
 
-def _end(failure: Exception, sentence: str, code: int) -> NoReturn:
-    """Print the sentence, after the traceback if `--debug` was given, and exit."""
+def _end(failure: Exception, sentence: str, code: int, details: Sequence[str] = ()) -> NoReturn:
+    """Print the sentence and the details, one per line, after the traceback if `--debug` was given, and exit."""
     if "--debug" in sys.argv:
         lines = "".join(traceback.format_exception(failure)).rstrip("\n").split("\n")
         print(*map(on_one_line, lines), sep="\n", file=sys.stderr)
-    print(on_one_line(f"Error: {sentence}"), file=sys.stderr)
+    print(on_one_line(f"Error: {sentence}"), *(f"  {on_one_line(line)}" for line in details), sep="\n", file=sys.stderr)
     sys.exit(code)
 
 

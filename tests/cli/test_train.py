@@ -284,7 +284,9 @@ def test_broken_pictures_are_skipped_unless_they_are_too_many(lookwhere, folders
         (folders / "red" / f"empty{index}.png").write_bytes(b"")
     ran = lookwhere("train", folders, "--out", tmp_path / "more", *FAST)
     assert ran.code == 1 and "13 of 37 pictures can't be used" in ran.err
-    assert "empty0.png" in ran.err and "... and 3 more" in ran.err
+    first, *listed, last = ran.err.splitlines()[-12:]
+    assert first.endswith("repair or remove them:") and last == "  ... and 3 more" and len(listed) == 10
+    assert all(line.startswith("  ") and ".png" in line for line in listed) and "empty0.png" in ran.err
     assert not (tmp_path / "more").exists()
 
 
