@@ -14,6 +14,11 @@ def on_one_line(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in printable(text))
 
 
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return "1 picture", "1,200 pictures": the number with the noun; the plural has an s unless it is given."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
 def escape_formula(text: str) -> str:
     """Return `text` as a CSV cell that no spreadsheet computes: with `'` before what looks like a formula.
 

@@ -17,8 +17,10 @@ from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check_subje
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.options import OUTPUT
+from lookwhere_cli.cli.summary import say_done, wrote
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.bench.measurement import Measurement
@@ -74,6 +76,7 @@ def bench(
             _print(_table(machine, measurements))
         if measurements and json_file is not None:
             _write(json_file, machine, measurements)
+            say_done(wrote(counted(len(measurements), "measurement"), json_file), quiet)
 
 
 @contextmanager

@@ -15,8 +15,10 @@ from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
+from lookwhere_cli.cli.summary import say_done, say_failures, wrote
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
+from lookwhere_cli.text import counted
 
 
 def classify(
@@ -79,6 +81,10 @@ def classify(
     else:
         destination = rows_output(out, rows_format)
     with destination as output:
-        failed = write_results(answers, output, len(pictures), quiet, fail_fast)
-    if failed:
+        tally = write_results(answers, output, len(pictures), quiet, fail_fast)
+    if out is None or quiet:
+        say_failures(tally, len(pictures))
+    else:
+        say_done(wrote(counted(tally.done, "row"), out, tally.failed), quiet)
+    if tally.failed:
         raise typer.Exit(1)

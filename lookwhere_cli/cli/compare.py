@@ -19,10 +19,12 @@ from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -210,6 +212,8 @@ def _compare(
     )
     _print_table(results)
     _write_all(arguments["out"], results, comparison)
+    compared = f"{counted(len(comparison.places), 'picture')}{failures(len(comparison.failed))}"
+    say_done(f"Wrote {listed((RESULTS, TABLE, PLOT, PAGE))} for {compared} to {arguments['out']}.", arguments["quiet"])
     for sentence in comparison.failed:
         say(console, f"Error: {sentence}")
     if comparison.failed:

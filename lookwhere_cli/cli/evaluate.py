@@ -19,9 +19,11 @@ from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.data.examples import LabelledSet
@@ -158,6 +160,10 @@ def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSe
         _write(arguments["json_file"], _as_json(results))
     if arguments["out"] is not None:
         _write_all(arguments["out"], results)
+    places = [str(place) for place in (arguments["out"], arguments["json_file"]) if place is not None]
+    if places:
+        measured = f"{counted(evaluation.pictures, 'picture')}{failures(len(evaluation.failed))}"
+        say_done(f"Wrote the figures of {measured} to {listed(places)}.", arguments["quiet"])
     for sentence in evaluation.failed:
         say(console, f"Error: {sentence}")
     if evaluation.failed:

@@ -14,10 +14,12 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, open_writer, track
+from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 TITLE = "Where the model looked"
 ENDING = ".png"
@@ -81,8 +83,17 @@ def explain(
         make_folder(out)  # last: wrong use makes none
     with _page_writer(html, len(pictures)) as add_to_page:
         failed = _explain_all(predictor, pictures, overlays, add_to_page, quiet)
+    _say_written(len(pictures) - failed, failed, out, html, quiet)
     if failed:
         raise typer.Exit(1)
+
+
+def _say_written(explained: int, failed: int, out: Path | None, html: Path | None, quiet: bool) -> None:
+    """Say which files were written, if any; a page is begun with the first picture that can be read."""
+    files = [f"{counted(explained, 'overlay')} to {out}"] if out is not None else []
+    files += [f"{counted(explained, 'picture')} to {html}"] if html is not None and explained else []
+    if files:
+        say_done(f"Wrote {listed(files)}{failures(failed)}.", quiet)
 
 
 def _explain_all(

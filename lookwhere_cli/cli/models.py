@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli.summary import say_done, usage_of
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import on_one_line
@@ -79,12 +80,14 @@ def pull(name: Name, quiet: options.Quiet = False, debug: options.Debug = False)
     """
     from lookwhere_cli.card import describe
     from lookwhere_cli.checkpoints import resolve
+    from lookwhere_cli.checkpoints.folder import read_config
     from lookwhere_cli.cli.fetching import download_progress
 
     model = _hub_name(name, "pulled")
     with download_progress(quiet) as update:
         location = resolve.pull(model, update, describe)
     _print_fields(location.name, location.commit)
+    say_done(f"Pulled {name}; next: {usage_of(read_config(location.folder), name)}", quiet)
 
 
 @app.command()
@@ -117,6 +120,7 @@ def convert(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The new folder.", show_default=False)],
     half: Annotated[bool, typer.Option("--half", help="Store float16: half the bytes.")] = False,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Convert a file of published weights to a model's folder.
@@ -129,6 +133,7 @@ def convert(
 
       lookwhere models convert lookwhere_dinov2.pt dinov2-half/ --half
     """
+    from lookwhere_cli.checkpoints.folder import read_config
     from lookwhere_cli.checkpoints.layout import CONFIG, WEIGHTS
 
     if not file.is_file():
@@ -140,6 +145,7 @@ def convert(
 
     layout = convert_file(file, out, half, card=describe)
     _print_fields(out, layout)
+    say_done(f"Saved {out}; next: {usage_of(read_config(out), out)}", quiet)
 
 
 @app.command()

@@ -16,9 +16,10 @@ from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, w
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import make_folder, row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
+from lookwhere_cli.cli.summary import listed, say_done, say_failures, wrote
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
-from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 
 def segment(
@@ -100,12 +101,16 @@ def segment(
         destination = rows_output(rows, format_of_rows)
     with request.masks.open(labels, colours) as write_mask, destination as output:
         results = write_files(segmenter, pending, write_mask, colours)
-        failed = write_results(results, output, len(pending), quiet, fail_fast)
-    if failed:
+        tally = write_results(results, output, len(pending), quiet, fail_fast)
+    if quiet:
+        say_failures(tally, len(pending))
+    written = f"{listed(request.kinds(pending))} of {counted(tally.done - tally.failed, 'picture')}"
+    say_done(wrote(written, out, tally.failed), quiet)
+    if tally.failed:
         raise typer.Exit(1)
 
 
 def _say_skipped(skipped: int, total: int, quiet: bool) -> None:
-    if skipped and not quiet:
-        sentence = f"Skipped {skipped} of {total} pictures whose masks exist already; --overwrite replaces them."
-        say(make_console(stderr=True), sentence)
+    if skipped:
+        sentence = f"Skipped {skipped:,} of {counted(total, 'picture')} whose masks exist already; --overwrite replaces them."
+        say_done(sentence, quiet)

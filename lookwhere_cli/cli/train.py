@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,9 +25,11 @@ from lookwhere_cli.cli.runs import (
     resume_run,
     train_with_progress,
 )
+from lookwhere_cli.cli.summary import duration, usage_of
 from lookwhere_cli.cli.train_settings import cell_settings, parse_exits, parse_pruning, steering_for
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.amounts import Amount
@@ -206,6 +209,8 @@ def _train(plan: FineTuningPlan, console: Console, out: Path, workers: int, devi
     from lookwhere_cli.training.loop import Run
     from lookwhere_cli.training.record import finish_fine_tuning
 
+    started = time.monotonic()
+    _say_found(plan.labelled, console)
     run = Run(plan, out, workers, device)
     is_main = run.accelerator.is_main_process
     create_run_dir(out)
@@ -216,8 +221,19 @@ def _train(plan: FineTuningPlan, console: Console, out: Path, workers: int, devi
     if is_main:
         finish_fine_tuning(run, plan, command_line())
         epoch, score = run.best["epoch"], run.best["score"]
-        pictures = len(plan.labelled.of("val"))
-        say(console, f"Saved {out} (best epoch {epoch:.0f}: {score:.1%} on {pictures:,} validation pictures).")
+        pictures = counted(len(plan.labelled.of("val")), "validation picture")
+        spent = duration(time.monotonic() - started)
+        say(
+            console,
+            f"Saved {out} (best epoch {epoch:.0f}: {score:.1%} on {pictures}) in {spent}; next: "
+            f"{usage_of(plan.config, out)}",
+        )
+
+
+def _say_found(labelled: LabelledSet, console: Console) -> None:
+    classes = counted(len(labelled.classes), "class", "classes")
+    validation = counted(len(labelled.of("val")), "validation picture")
+    say(console, f"{classes}, {len(labelled.of('train')):,} training, {validation}.")
 
 
 def _describe(moment: Moment) -> str:

@@ -120,7 +120,7 @@ def test_ctrl_c_leaves_complete_rows_on_stdout(started, format):
     rows = json.loads(text) if format == "json" else list(csv.DictReader(io.StringIO(text)))
     assert process.returncode == 130
     assert 0 < len(rows) < MANY and all(row["labels"] for row in rows)
-    assert re.fullmatch(rf"Stopped: \d+ of {MANY} pictures are done.\n", err.decode())
+    assert re.fullmatch(rf"Stopped: \d+ of {MANY:,} pictures are done.\n", err.decode())
 
 
 @pytest.mark.parametrize("format", ["json", pytest.param("parquet", marks=pytest.mark.slow)])

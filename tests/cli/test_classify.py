@@ -124,6 +124,13 @@ def test_quiet_hides_notes_but_not_errors(lookwhere, mixed, tmp_path):
     assert "Error: " in lookwhere("classify", mixed, "--quiet").err
 
 
+def test_what_was_written_is_said_in_one_line(lookwhere, mixed, tmp_path):
+    ran = lookwhere("classify", mixed, "--out", tmp_path / "rows.csv")
+    assert ran.code == 1 and ran.err.splitlines()[-1] == f"Wrote 7 rows to {tmp_path / 'rows.csv'} (5 failed)."
+    ran = lookwhere("classify", mixed, "--out", tmp_path / "rows.csv", "--overwrite", "--quiet")
+    assert ran.err.splitlines()[-1] == "5 of 7 pictures failed."
+
+
 def test_fail_fast_stops_at_the_first_failure_and_keeps_finished_rows(lookwhere, mixed, tmp_path):
     out = tmp_path / "rows.json"
     ran = lookwhere("classify", mixed, "--fail-fast", "--format", "json", "--out", out)
@@ -210,6 +217,7 @@ def test_an_existing_file_is_replaced_only_with_overwrite(lookwhere, photos, tmp
     assert ran.code == 2 and "--overwrite" in ran.err and out.read_text() == "mine"
     ran = lookwhere("classify", photos, "--format", "jsonl", "--out", out, "--overwrite")
     assert ran.code == 0 and ran.out == "" and len(out.read_text().splitlines()) == 12
+    assert ran.err == f"Wrote 12 rows to {out}.\n"
     assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
 
 

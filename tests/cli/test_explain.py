@@ -42,7 +42,8 @@ def test_overlays_mirror_the_sub_folders_of_the_input(lookwhere, photos, tmp_pat
     shutil.copy(photos / "0.png", folder)
     shutil.copy(photos / "0.png", folder / "other")
     Image.new("RGB", (9, 9)).save(folder / "other" / "0.jpg")
-    assert lookwhere("explain", folder, "--out", out).code == 0
+    ran = lookwhere("explain", folder, "--out", out)
+    assert ran.code == 0 and ran.err == f"Wrote 3 overlays to {out}.\n"
     names = sorted(str(file.relative_to(out)) for file in out.rglob("*.png"))
     assert names == ["0.png", "other/0.jpg.png", "other/0.png.png"]
     ran = lookwhere("explain", folder, "--out", out)
@@ -62,7 +63,7 @@ def test_one_picture_goes_into_a_folder_unless_a_png_is_named(lookwhere, photos,
 def test_one_page_contains_all_pictures(lookwhere, photos, tmp_path):
     html = tmp_path / "page.html"
     ran = lookwhere("explain", photos / "0.png", photos / "1.png", "--crop", "--html", html)
-    assert ran.code == 0 and ran.err == ""
+    assert ran.code == 0 and ran.err == f"Wrote 2 pictures to {html}.\n"
     content = html.read_text()
     assert content.startswith("<!") and content.count("data:image/jpeg;base64,") == 4
     assert lookwhere("explain", photos / "0.png", "--html", html).code == 2

@@ -82,7 +82,9 @@ def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, model_fol
     assert process.returncode == 0, errors
     assert printed == ""
     assert len(re.findall(r"^epoch [12] +loss \d\.\d{3} +top-1 [\d.]+% .* images/s$", errors, re.MULTILINE)) == 2
-    assert re.search(rf"Saved {out} \(best epoch [12]: [\d.]+% on 5 validation pictures\)\.", errors)
+    assert errors.splitlines()[0] == "3 classes, 19 training, 5 validation pictures."
+    saved = rf"Saved {out} \(best epoch [12]: [\d.]+% on 5 validation pictures\) in \d+ s; next: "
+    assert re.search(saved + f"lookwhere classify photo.jpg --model {out}$", errors)
     assert {file.name for file in out.iterdir()} == MADE
     config = json.loads((out / "config.json").read_text())
     assert (config["labels"], config["multi_label"], config["k"]) == (["blue", "green", "red"], False, {"cells": 12})
