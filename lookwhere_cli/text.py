@@ -1,5 +1,10 @@
-"""Text from outside (file names, labels, model metadata) made safe to write and to print."""
+"""Text from outside (file names, labels, metadata) made safe to write and print; numbers and names in sentences."""
 
+import difflib
+from collections.abc import Iterable
+
+NEAR = 0.7
+"""The least similarity, 0..1, of a name that is offered instead of another."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet may take for the beginning of a formula, or skip before one."""
 
@@ -17,6 +22,11 @@ def on_one_line(text: str) -> str:
 def counted(number: int, noun: str, plural: str = "") -> str:
     """Return "1 picture", "1,200 pictures": the number with the noun; the plural has an s unless it is given."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Return the known names that are so similar to `name` that it may be a misspelling, most similar first."""
+    return difflib.get_close_matches(name, list(known), n=most, cutoff=NEAR)
 
 
 def escape_formula(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -39,6 +38,7 @@ from lookwhere_cli.checkpoints.published.convert import Card, convert_download, 
 from lookwhere_cli.checkpoints.transfer import TIMEOUT, RemoteFile, fetch
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.text import near_names
 
 DOWNLOADED = (CONFIG, CARD, RESULTS, TRAINING, WEIGHTS)
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token of yours"
@@ -211,5 +211,5 @@ def _refusal(failure: HfHubHTTPError, model: HubName) -> str:
 
 
 def _near_names(model: HubName) -> str:
-    near = difflib.get_close_matches(model.name, cached_repositories(), n=1)
+    near = near_names(model.name, cached_repositories(), 1)
     return f" Did you mean {near[0]!r}?" if near else ""

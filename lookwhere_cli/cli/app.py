@@ -18,30 +18,33 @@ from lookwhere_cli.cli.compare import compare
 from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
+from lookwhere_cli.cli.help import Command, Group
 from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.cli.segment import segment
 from lookwhere_cli.cli.train import train
-from lookwhere_cli.errors import LookWhereError, OutputError
+from lookwhere_cli.cli.usage import TyperUsageError, sentence_of
+from lookwhere_cli.errors import LookWhereError, OutputError, UsageError
 from lookwhere_cli.text import on_one_line
 
 INTERRUPTED = 130
 
 app = typer.Typer(
     name="lookwhere",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(classify)
-app.command()(segment)
-app.command()(explain)
-app.command()(features)
-app.command()(pretrain)
-app.command()(train)
-app.command()(calibrate)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(bench)
+app.command(cls=Command)(classify)
+app.command(cls=Command)(segment)
+app.command(cls=Command)(explain)
+app.command(cls=Command)(features)
+app.command(cls=Command)(pretrain)
+app.command(cls=Command)(train)
+app.command(cls=Command)(calibrate)
+app.command(cls=Command)(evaluate)
+app.command(cls=Command)(compare)
+app.command(cls=Command)(bench)
 app.add_typer(models.app, name="models")
 
 
@@ -56,7 +59,8 @@ def _print_version(requested: bool) -> None:
 @app.callback()
 def _lookwhere(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Analyse large pictures by reading only the parts that matter.
@@ -72,12 +76,17 @@ def _lookwhere(
 def main() -> None:
     """Run the command line. A failure prints one sentence to stderr and exits with its documented code."""
     try:
-        app(prog_name="lookwhere")
+        sys.exit(app(prog_name="lookwhere", standalone_mode=False))
+    except TyperUsageError as failure:
+        sentence = sentence_of(failure)
+        if not sentence:
+            sys.exit(UsageError.exit_code)
+        _end(failure, sentence, UsageError.exit_code)
     except LookWhereError as failure:
         if isinstance(failure, OutputError):
             _drop_stdout()
         _end(failure, f"{failure.args[0]}", failure.exit_code, failure.details)
-    except KeyboardInterrupt:  # while modules are imported, before a command runs
+    except (KeyboardInterrupt, typer.Abort):  # also while modules are imported, before a command runs
         sys.exit(INTERRUPTED)
     except Exception as failure:
         if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:  # a file raises OutputError

@@ -33,11 +33,11 @@ WIDE = 160  # columns of text that hold every line of the table, for pipes and f
 def bench(
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SUBJECT]...", help=f"{', '.join(SUBJECTS)}. [default: all]", show_default=False),
+        typer.Argument(metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}. (default: all)", show_default=False),
     ] = None,
     photos: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Photographs to read. [default: 200 made from examples/]", show_default=False),
+        typer.Option(metavar="DIR", help="Photographs to read. (default: 200 made from examples/)", show_default=False),
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; medians are reported.")] = 5,
     model: options.Model = DEFAULT_CLASSIFIER,

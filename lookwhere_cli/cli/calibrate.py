@@ -142,7 +142,7 @@ def _table(calibration: Calibration, part: str) -> Table:
     """Return a table with a line for each stage, and the mean cost below it."""
     costs = calibration.costs
     spent = f"{calibration.macs / 1e9:.3f} GMACs on average, {calibration.macs / costs[-1]:.1%} of the last"
-    caption = f"{calibration.pictures} pictures ({part}): {spent}."
+    caption = f"{counted(calibration.pictures, 'picture')} ({part}): {spent}."
     table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
     for title in ("exit", "answers from", "pictures", "GMACs by then"):
         table.add_column(title, justify="right")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -46,10 +45,7 @@ def classify(
             metavar="FORMAT", help="text, json, jsonl, csv, parquet. (default: by --out)", rich_help_panel=OUTPUT
         ),
     ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Rows: .csv, .jsonl, .json, .parquet, .txt.", rich_help_panel=OUTPUT),
-    ] = None,
+    out: options.RowsFile = None,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
     fail_fast: options.FailFast = False,
@@ -83,7 +79,7 @@ def classify(
     with destination as output:
         tally = write_results(answers, output, len(pictures), quiet, fail_fast)
     if out is None or quiet:
-        say_failures(tally, len(pictures))
+        say_failures(tally)
     else:
         say_done(wrote(counted(tally.done, "row"), out, tally.failed), quiet)
     if tally.failed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import shlex
 import sys
@@ -24,7 +23,7 @@ from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
-from lookwhere_cli.text import counted
+from lookwhere_cli.text import counted, near_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +146,7 @@ def _methods(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in METHODS:
-            near = difflib.get_close_matches(name, METHODS, n=1)
+            near = near_names(name, METHODS, 1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(METHODS)}."
             raise UsageError(f"--methods {text} has the unknown method {name!r}; {hint}")
     if "full" not in names:

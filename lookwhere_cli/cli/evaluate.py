@@ -20,6 +20,7 @@ from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
 from lookwhere_cli.cli.summary import failures, listed, say_done
+from lookwhere_cli.cli.usage import as_typed
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
@@ -105,7 +106,7 @@ def _amounts(text: str | None) -> Sequence[Amount] | None:
     """Return the amounts of cells to measure; None for `auto`. Raises UsageError."""
     if text is not None and text.strip().lower() == AUTO:
         return None
-    return options.amounts(text) if text is not None else ()
+    return options.amounts(text, as_typed(*options.PATCHES)) if text is not None else ()
 
 
 def _check_outputs(json_file: Path | None, out: Path | None, overwrite: bool) -> None:

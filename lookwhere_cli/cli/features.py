@@ -78,7 +78,7 @@ def features(
     predictor = load(model, settings)
     tally = _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet)
     if quiet:
-        say_failures(tally, len(pictures))
+        say_failures(tally)
     say_done(wrote(f"the features of {counted(tally.done - tally.failed, 'picture')}", out, tally.failed), quiet)
     if tally.failed:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli.help import Command, Group
 from lookwhere_cli.cli.summary import say_done, usage_of
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.show.console import make_console, say
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from lookwhere_cli.checkpoints.names import HubName
 
-app = typer.Typer(help="Models: bundled, published, on the Hub, your own.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Models: bundled, published, on the Hub, your own.", no_args_is_help=True)
 
 UNWRAPPED = 10_000  # columns, more than any line has
 
@@ -26,14 +27,14 @@ Name = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help="Bundled name, alias, folder, or owner/name[@revision].",
+        help="Bundled name, alias, folder, or owner/name@revision.",
         show_default=False,
         autocompletion=options.known_names,
     ),
 ]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_models(debug: options.Debug = False) -> None:
     """Show the models that are bundled, cached, or known by an alias.
 
@@ -51,7 +52,7 @@ def list_models(debug: options.Debug = False) -> None:
         raise ModelError(" ".join(map(str, problems)))
 
 
-@app.command()
+@app.command(cls=Command)
 def show(name: Name, debug: options.Debug = False) -> None:
     """Show a model's shape, labels, licence, results, and where it lies.
 
@@ -66,7 +67,7 @@ def show(name: Name, debug: options.Debug = False) -> None:
     _print(model_facts(name))
 
 
-@app.command()
+@app.command(cls=Command)
 def pull(name: Name, quiet: options.Quiet = False, debug: options.Debug = False) -> None:
     """Fetch a model from the Hub into the cache, or bring the cache up to date.
 
@@ -90,7 +91,7 @@ def pull(name: Name, quiet: options.Quiet = False, debug: options.Debug = False)
     say_done(f"Pulled {name}; next: {usage_of(read_config(location.folder), name)}", quiet)
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(name: Name, debug: options.Debug = False) -> None:
     """Read a model's files and compare them with their stored hashes.
 
@@ -114,7 +115,7 @@ def verify(name: Name, debug: options.Debug = False) -> None:
         raise ModelError(f"{name!r} is damaged or was edited; {remedy}.")
 
 
-@app.command()
+@app.command(cls=Command)
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="One of the authors' files (.pt).", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The new folder.", show_default=False)],
@@ -148,7 +149,7 @@ def convert(
     say_done(f"Saved {out}; next: {usage_of(read_config(out), out)}", quiet)
 
 
-@app.command()
+@app.command(cls=Command)
 def push(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder.", show_default=False)],
     repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository.", show_default=False)],
@@ -182,7 +183,7 @@ def push(
     _print_fields(repository, upload(folder, model, card, head_of(config).hub_pipeline))
 
 
-@app.command()
+@app.command(cls=Command)
 def remove(name: Name, debug: options.Debug = False) -> None:
     """Delete a model from the cache: all of it, or one revision.
 

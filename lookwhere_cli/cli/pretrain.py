@@ -24,6 +24,7 @@ from lookwhere_cli.cli.runs import (
     train_with_progress,
 )
 from lookwhere_cli.cli.summary import duration
+from lookwhere_cli.cli.usage import as_typed
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
@@ -95,19 +96,11 @@ def pretrain(
     console = make_console(stderr=True, quiet=quiet or not is_main_process())
     vits = _load_teachers(teacher)
     computing_device = device_type(device)
+    draws = {"squares": squares, "colour": colour, "magnitude": augment, "mixed": mixed}
     recipe = Pretraining(
         steps=steps,
         batch=batch_size,
-        views=_views(
-            vits[0],
-            size,
-            patches,
-            area=check_area(area),
-            squares=squares,
-            colour=colour,
-            magnitude=augment,
-            mixed=mixed,
-        ),
+        views=_views(vits[0], size, patches, area=check_area(area), **draws),
         thumbnail_size=thumbnail_size,
         selector_depth=selector_depth,
         registers=registers,
@@ -191,7 +184,7 @@ def _counts(text: str) -> tuple[int, int]:
     """Read a number of cells, or a range: 64, 16-128. Raises UsageError."""
     low, dash, high = text.partition("-")
     if not (low.isdecimal() and (high.isdecimal() if dash else True)) or not 1 <= int(low) <= int(high or low):
-        raise UsageError(f"--patches {text} is not a range of counts; write one as in 16-128.")
+        raise UsageError(f"{as_typed('--patches', '-k')} {text} is not a range of counts; write one as in 16-128.")
     return int(low), int(high or low)
 
 

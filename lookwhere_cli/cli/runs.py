@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from lookwhere_cli.checkpoints.layout import WEIGHTS
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.show.console import PlainTextColumn, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.training.loop import Moment, Run
@@ -77,7 +78,7 @@ def resume_run(run: Run[Any], console: Console) -> None:
     """Load the run's checkpoint, if there is one, and say so. Raises UsageError, DataError as `Run.resume`."""
     done = run.resume()
     if done:
-        say(console, f"Resumed after {done:,} of {run.total:,} steps.")
+        say(console, f"Resumed after {done:,} of {counted(run.total, 'step')}.")
 
 
 def train_with_progress(
@@ -100,6 +101,7 @@ def train_with_progress(
         except KeyboardInterrupt:
             say(
                 console,
-                f"Stopped; {run.saved:,} of {run.total:,} steps are saved, and the same command continues from there.",
+                f"Stopped; {run.saved:,} of {counted(run.total, 'step')} are saved, and the same command continues "
+                "from there.",
             )
             raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, w
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import make_folder, row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
-from lookwhere_cli.cli.summary import listed, say_done, say_failures, wrote
+from lookwhere_cli.cli.summary import Tally, listed, say_done, say_failures, wrote
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.text import counted
@@ -51,10 +52,7 @@ def segment(
     overlay: Annotated[
         bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
     ] = False,
-    rows: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Rows: .csv, .jsonl, .json, .parquet, .txt.", rich_help_panel=OUTPUT),
-    ] = None,
+    rows: options.RowsFile = None,
     rows_format: Annotated[
         Format | None,
         typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
@@ -102,15 +100,20 @@ def segment(
     with request.masks.open(labels, colours) as write_mask, destination as output:
         results = write_files(segmenter, pending, write_mask, colours)
         tally = write_results(results, output, len(pending), quiet, fail_fast)
-    if quiet:
-        say_failures(tally, len(pending))
-    written = f"{listed(request.kinds(pending))} of {counted(tally.done - tally.failed, 'picture')}"
-    say_done(wrote(written, out, tally.failed), quiet)
+    _say_written(tally, request.kinds(pending), out, quiet)
     if tally.failed:
         raise typer.Exit(1)
 
 
+def _say_written(tally: Tally, kinds: Sequence[str], out: Path, quiet: bool) -> None:
+    if quiet:
+        say_failures(tally)
+    say_done(wrote(f"{listed(kinds)} of {counted(tally.done - tally.failed, 'picture')}", out, tally.failed), quiet)
+
+
 def _say_skipped(skipped: int, total: int, quiet: bool) -> None:
     if skipped:
-        sentence = f"Skipped {skipped:,} of {counted(total, 'picture')} whose masks exist already; --overwrite replaces them."
+        sentence = (
+            f"Skipped {skipped:,} of {counted(total, 'picture')} whose masks exist already; --overwrite replaces them."
+        )
         say_done(sentence, quiet)

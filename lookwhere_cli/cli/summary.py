@@ -36,10 +36,10 @@ def failures(failed: int) -> str:
     return f" ({failed:,} failed)" if failed else ""
 
 
-def say_failures(tally: Tally, total: int) -> None:
+def say_failures(tally: Tally) -> None:
     """Print how many of several pictures failed, also with `--quiet`."""
-    if tally.failed and total > 1:
-        say_done(f"{tally.failed:,} of {counted(total, 'picture')} failed.", quiet=False)
+    if tally.failed and tally.done > 1:
+        say_done(f"{tally.failed:,} of {counted(tally.done, 'picture')} failed.", quiet=False)
 
 
 def stopped(done: int, total: int) -> str:

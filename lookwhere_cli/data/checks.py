@@ -17,6 +17,7 @@ from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.machine import usable_cpus
+from lookwhere_cli.text import counted
 
 TOLERATED = 0.1
 """The share of unusable examples above which a mistake is more likely than a few broken files."""
@@ -96,7 +97,9 @@ def _check_example(example: Example, class_count: int) -> set[int]:
 
 def _too_many(problems: list[str], total: int) -> DataError:
     more = [f"... and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
-    sentence = f"{len(problems)} of {total} pictures can't be used, more than a tenth; repair or remove them:"
+    sentence = (
+        f"{len(problems)} of {counted(total, 'picture')} can't be used, more than a tenth; repair or remove them:"
+    )
     return DataError(sentence, [*problems[:LISTED], *more])
 
 

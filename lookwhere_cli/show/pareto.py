@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from lookwhere_cli.show.comparison import METHODS
 from lookwhere_cli.show.figures import label_costs, new_figure, save_figure, style_axes
 from lookwhere_cli.show.tables import JsonObject
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +47,7 @@ def _figure(results: JsonObject) -> "Figure":
             _series(axes, points, colour, marker, style, METHODS[method])
     _front(axes, results)
     label_costs(axes, results["metric"])
-    style_axes(axes, f"{results['pictures']} pictures")
+    style_axes(axes, f"{counted(results['pictures'], 'picture')}")
     axes.legend(frameon=False, fontsize=8.5, loc="lower right")
     return figure
 

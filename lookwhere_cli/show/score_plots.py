@@ -10,7 +10,7 @@ from jaxtyping import Float
 from lookwhere_cli.show.figures import PLAIN, label_costs, new_figure, save_figure, style_axes
 from lookwhere_cli.show.scores import ordered, short
 from lookwhere_cli.show.tables import JsonObject
-from lookwhere_cli.text import on_one_line
+from lookwhere_cli.text import counted, on_one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -62,7 +62,7 @@ def _accuracy(results: JsonObject) -> "Figure":
             _series(axes, results["metric"], rows, colour, marker="*", linestyle="", label=label, markersize=13)
             axes.axhline(100 * rows[0]["scores"][results["metric"]]["value"], color=colour, linewidth=0.6, alpha=0.5)
     label_costs(axes, results["metric"])
-    style_axes(axes, f"{short(results['model'])}, {results['pictures']} pictures")
+    style_axes(axes, f"{short(results['model'])}, {counted(results['pictures'], 'picture')}")
     axes.legend(frameon=False, fontsize=9)
     return figure
 

@@ -119,7 +119,7 @@ def test_a_broken_picture_is_named_and_the_others_are_used(lookwhere, cascade_fo
     assert ran.code == 1 and "30 pictures (all)" in ran.out and "x.png" in ran.err
     (tmp_path / "data" / "0.png").unlink()
     ran = lookwhere("calibrate", tmp_path / "data", "-m", cascade_folder, "--budget", "0.5", "--out", tmp_path / "two")
-    assert ran.code == 2 and "29 calibration pictures are too few for 3 stages" in ran.err
+    assert ran.code == 2 and "3 stages need at least 30 calibration pictures, and there are 29" in ran.err
     assert not (tmp_path / "two").exists()
 
 

@@ -218,7 +218,11 @@ def test_output_with_other_classes_is_refused(segment, nested, tmp_path, format)
 def test_failed_pictures_are_listed_and_the_others_processed(segment, nested, tmp_path):
     (nested / "bad.jpg").write_text("no")
     ran = segment(nested, "--rows-format", "jsonl")
-    assert ran.code == 1 and f"Wrote masks of 3 pictures to {tmp_path / 'masks'} (1 failed)." in ran.err and "Error: " in ran.err
+    assert (
+        ran.code == 1
+        and f"Wrote masks of 3 pictures to {tmp_path / 'masks'} (1 failed)." in ran.err
+        and "Error: " in ran.err
+    )
     assert ["error" in json.loads(line) for line in ran.out.splitlines()] == [False, True, False, False]
     assert "bad.png" not in files(tmp_path / "masks") and len(files(tmp_path / "masks")) == 4
     ran = segment(nested, "--overwrite", "--fail-fast")
@@ -251,7 +255,7 @@ def test_an_output_folder_inside_the_input_is_not_read(segment, nested):
     [
         (["-k", "0"], 2, "-k 0 is not an amount"),
         (["-k", "37"], 2, "more than the 36 cells"),
-        (["--format", "tiff"], 2, "'tiff'"),
+        (["--format", "tiff"], 2, "--format tiff is not known"),
         (["--crop"], 2, "--crop"),
         (["--rows", "/nowhere/rows.csv"], 2, "can't be written: No such file or directory"),
         (["--rows", "rows.xml"], 2, "--rows 'rows.xml' must end in"),

@@ -365,7 +365,7 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
     [
         (["--patches", "50%-10%"], 2, "--patches 50%-10% is not a range"),
         (["--patches", "10%-20"], 2, "--patches 10%-20 is not a range"),
-        (["-k", "some"], 2, "--patches some is not an amount"),
+        (["-k", "some"], 2, "-k some is not an amount"),
         (["--default-k", "400"], 2, "k = 400 is more than the 36 cells of the model's grid of 6 x 6"),
         (["--size", "30"], 2, "use 28 or 32"),
         (["--selector-depth", 9], 2, "at most the extractor's 3 blocks"),

@@ -171,7 +171,7 @@ def test_no_picture_leaves_at_a_disabled_exit(cascade_folder: Path, pictures: Pa
         (1.0, 40, "a budget of 355 can't be met: the first stage costs 10 and the last 355"),
         (0.01, 40, "a budget of 3.55 can't be met"),
         (10**9, 40, r"a budget of 1e\+09 can't be met"),
-        (0.5, 19, "19 calibration pictures are too few for 2 stages; there must be at least 20"),
+        (0.5, 19, "2 stages need at least 20 calibration pictures, and there are 19"),
     ],
 )
 def test_impossible_calibrations(budget: int | float, count: int, words: str) -> None:
