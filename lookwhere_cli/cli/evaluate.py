@@ -97,7 +97,10 @@ def evaluate(
 
     from lookwhere_cli.data.read import read_examples
 
-    labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label)
+    names = _classes_of(model, quiet)
+    labelled = read_examples(
+        data, classes=classes, label_column=label_column, multi_label=multi_label, model_classes=names
+    )
     plan = _plan(context, chosen, amounts)
     _evaluate(context, plan, labelled)
 
@@ -107,6 +110,15 @@ def _amounts(text: str | None) -> Sequence[Amount] | None:
     if text is not None and text.strip().lower() == AUTO:
         return None
     return options.amounts(text, as_typed(*options.PATCHES)) if text is not None else ()
+
+
+def _classes_of(model: str, quiet: bool) -> Sequence[str]:
+    """Return the model's labels, from its config. Raises ModelError."""
+    from lookwhere_cli.checkpoints.folder import read_config
+    from lookwhere_cli.checkpoints.resolve import find
+
+    ensure_downloaded(model, quiet)
+    return read_config(find(model).folder).labels
 
 
 def _check_outputs(json_file: Path | None, out: Path | None, overwrite: bool) -> None:

@@ -115,11 +115,20 @@ def train(
     recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, patience=patience, seed=seed)
     recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering)
     recipe = replace(recipe, augmentation=augmentation, rates=rates, precision=precision)
+    recipe = _going_on(recipe, out)
     regions = _read_regions(look, labelled) if look and steering == "look" else None
     start, taught_by = _load(model, quiet), _load(teacher, quiet) if teacher else None
     labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or ())
     plan = _plan(recipe, start, labelled, regions, taught_by, cells.own)
     _train(plan, console, out, workers, used_device)
+
+
+def _going_on(recipe: FineTuning, out: Path) -> FineTuning:
+    """Return the recipe, as a continuation of the run in the folder if that has fewer epochs. Raises DataError."""
+    from lookwhere_cli.training.checkpoint import stored_identity
+
+    stored = stored_identity(out)
+    return recipe if stored is None else recipe.going_on_from(stored)
 
 
 def _read_set(

@@ -174,6 +174,22 @@ def test_a_run_with_other_settings_is_refused_and_changes_nothing(lookwhere, fol
     )
 
 
+def test_a_finished_run_goes_on_with_more_epochs(lookwhere, folders, tmp_path):
+    arguments = ("train", folders, "--out", tmp_path / "out", *FAST)
+    assert lookwhere(*arguments, "--epochs", 1).code == 0
+    ran = lookwhere(*arguments, "--epochs", 2)
+    assert ran.code == 0 and "Resumed after 3 of 6 steps." in ran.err, ran.err
+    assert "epoch 2 " in ran.err and "epoch 1  " not in ran.err
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (record["recipe"]["epochs"], record["recipe"]["extended"]) == (2, [1])
+    again = lookwhere(*arguments, "--epochs", 2)
+    assert again.code == 0 and "Resumed after 6 of 6 steps." in again.err
+    other = lookwhere(*arguments, "--epochs", 3, "--seed", 5)
+    assert other.code == 2 and "other settings (data, seed)" in other.err
+    fewer = lookwhere(*arguments, "--epochs", 1)
+    assert fewer.code == 2 and "other settings (epochs)" in fewer.err
+
+
 def test_the_full_vit_has_no_selector(lookwhere, folders, tmp_path):
     ran = lookwhere("train", folders, "--out", tmp_path / "out", "--method", "full", *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
