@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 NEAR = 0.7
 """The least similarity, 0..1, of a name that is offered instead of another."""
+TIE = 0.05
+"""How much less similar than the best name another one may be, to be offered beside it."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet may take for the beginning of a formula, or skip before one."""
 
@@ -25,8 +27,14 @@ def counted(number: int, noun: str, plural: str = "") -> str:
 
 
 def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
-    """Return the known names that are so similar to `name` that it may be a misspelling, most similar first."""
-    return difflib.get_close_matches(name, list(known), n=most, cutoff=NEAR)
+    """Return the known names that are so similar to `name` that it may be a misspelling, most similar first.
+
+    Names that share a long beginning are similar, so only those that are about as similar as the best one count.
+    """
+    similarity = {other: difflib.SequenceMatcher(None, other, name).ratio() for other in known}
+    least = max(NEAR, max(similarity.values(), default=0.0) - TIE)
+    near = [other for other in similarity if similarity[other] >= least]
+    return sorted(near, key=lambda other: -similarity[other])[:most]
 
 
 def escape_formula(text: str) -> str:

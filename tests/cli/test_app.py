@@ -89,6 +89,8 @@ def test_every_usage_error_is_one_sentence_that_names_what_was_typed(lookwhere, 
 
 def test_names_are_offered_only_if_they_are_near():
     assert near_names("formt", ["out", "format"]) == ["format"] and near_names("gpu", ["cpu", "auto"]) == []
+    models = ["lookwhere-tiny-streets", "lookwhere-tiny-signs", "lookwhere-tiny-in1k"]
+    assert near_names("lookwhere-tiny-inlk", models) == models[2:] and near_names("a", []) == []
 
 
 def test_shell_completion_works(lookwhere, monkeypatch):

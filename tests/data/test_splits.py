@@ -152,7 +152,7 @@ def test_an_impossible_share(share: float) -> None:
             labelled([(0,), (1,)], ["drive 1", "drive 2"]),
             {"hold_out": ["drive 3"]},
             UsageError,
-            "There is no group 'drive 3' to hold out. Did you mean 'drive 2' or 'drive 1'?",
+            "There is no group 'drive 3' to hold out. Did you mean 'drive 1' or 'drive 2'?",
         ),
         (
             with_splits(labelled([(0,), (1,), (0,)], ["a", "b", "a"]), "train", "train", "val"),
