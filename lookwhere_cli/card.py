@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from lookwhere_cli.checkpoints.layout import RESULTS, TRAINING
+from lookwhere_cli.checkpoints.records import TOP1
 from lookwhere_cli.heads.registry import head_of
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.show.scores import TITLES
 from lookwhere_cli.strategies.registry import default_strategy
 from lookwhere_cli.text import counted
 
+INSTALL = "pip install -c constraints.txt .  # in the source folder of LookWhere"
 LISTED = 20  # labels that a card lists
 PRETRAINING_KEYS = {"teachers", "photographs", "views", "seconds", "device", "command"}
 FINE_TUNING_KEYS = {"start", "pictures", "seconds", "device", "best", "command"}
@@ -66,7 +69,7 @@ def full_card(name: str, config: Config, training: Mapping[str, Any], results: M
 
 
 def _use(name: str, config: Config) -> str:
-    return f"```\npip install lookwhere\nlookwhere {head_of(config).command()} --model {name}\n```"
+    return f"```sh\n{INSTALL}\nlookwhere {head_of(config).command()} --model {name}\n```"
 
 
 def _labels(config: Config) -> str:
@@ -76,10 +79,10 @@ def _labels(config: Config) -> str:
 
 
 def _measured(results: Mapping[str, Any]) -> str:
-    pictures = results.get("pictures", {})
+    pictures, metric = results.get("pictures", {}), results.get("metric", TOP1)
     lines = [
         f"| {name} | {pictures.get(name, '')} | {share:.1%} |" for name, share in sorted(results["accuracy"].items())
     ]
     command = f"\n\n```\n{results['command']}\n```" if "command" in results else ""
-    table = "\n".join(["| Data set | Pictures | Top-1 |", "|---|---:|---:|", *lines])
+    table = "\n".join([f"| Data set | Pictures | {TITLES.get(metric, metric)} |", "|---|---:|---:|", *lines])
     return f"{table}{command}\n\nThe whole record is in `{RESULTS}`."

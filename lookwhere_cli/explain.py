@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32
@@ -13,12 +14,15 @@ from numpy import ndarray
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.images.view import Picture, View
+from lookwhere_cli.output.notebook import with_answers
 from lookwhere_cli.output.rows import Label, Row
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.reader import OpenedPicture
 from lookwhere_cli.runtimes.base import Runtime
 from lookwhere_cli.strategies.base import Batch, ChoosingStrategy, Outcome, Selected, StagedStrategy
+from lookwhere_cli.text import shared_name
 
+NOTEBOOK_SIDE = 640  # pixels of a picture's longer side in a notebook
 SHARES = tuple(map(Amount.share, (0.02, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0)))
 """Shares of the cells for which an explanation has predictions, in addition to k."""
 
@@ -60,6 +64,35 @@ class Explanation:
         thumbnail, coarse = pipeline.strategy.thumbnail_grid(grid), pipeline.reader.coarse_cells(grid)
         counted = {k: pipeline.head.count_macs(pipeline.config, grid, thumbnail, k, coarse) for k in self._counts}
         return dict(sorted((counted | {self.row.k: self.row.macs}).items()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row and all that lies behind it, as JSON stores it; this computes `predictions`."""
+        columns = self.row.grid[1]
+        return self.row.to_dict() | {
+            "map": [[round(score, 6) for score in line] for line in self.scores.tolist()],
+            "order": [list(divmod(cell, columns)) for cell in self.order],
+            "steps": {step: round(spent, 6) for step, spent in self.seconds.items()},
+            "looks": list(self.looks),
+            "survivors": self.survivors and [list(divmod(cell, columns)) for cell in self.survivors],
+            "at": [
+                {"k": k, "macs": self.macs[k], "labels": [label.to_dict() for label in labels]}
+                for k, labels in self.predictions.items()
+            ],
+        }
+
+    def _repr_html_(self) -> str:
+        """Return the picture under the selector map, with the cells that were read, and the labels, for a notebook."""
+        from PIL import Image
+
+        from lookwhere_cli.show.geometry import pixels_of
+        from lookwhere_cli.show.html import picture_uri
+        from lookwhere_cli.show.overlay import overlay
+
+        picture = Image.fromarray(pixels_of(self.view, NOTEBOOK_SIDE))
+        drawn = overlay(picture, self.scores, self.row.cells, (0, 0, *picture.size), "")
+        image = f'<img alt="selector map and cells read" src="{picture_uri(drawn, "PNG", 0)}">'
+        answers = [(label.label, label.probability) for label in self.row.labels]
+        return with_answers(shared_name(self.row.path), image, answers, self.row.summary)
 
     @property
     def _counts(self) -> set[int]:

@@ -1,9 +1,28 @@
 """Libraries of the optional extras: imported when needed; an error names the extra that brings a missing one."""
 
 from importlib import import_module
+from importlib.util import find_spec
 from types import ModuleType
 
 from lookwhere_cli.errors import UsageError
+
+EXTRAS = {
+    "train": ("accelerate", "matplotlib", "torchmetrics", "torchvision"),
+    "parquet": ("pyarrow",),
+    "segment": ("pycocotools", "shapely"),
+    "heif": ("pillow_heif",),
+}
+"""The packages of each extra that users need, by the name under which they are imported."""
+
+
+def check_extra(extra: str, purpose: str) -> None:
+    """Raise UsageError if a library of the extra is missing. Imports none of them, so it is fast.
+
+    purpose: what needs the extra; the subject of the error's sentence, as in "lookwhere train".
+    """
+    for package in EXTRAS[extra]:
+        if find_spec(package) is None:
+            raise UsageError(_missing(package, extra, purpose))
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:
@@ -19,6 +38,13 @@ def require(module: str, extra: str, purpose: str) -> ModuleType:
         import_module(package)
         return import_module(module)
     except ImportError as error:
-        raise UsageError(
-            f"{purpose} needs {package}, which is not installed; install it with: pip install 'lookwhere[{extra}]'."
-        ) from error
+        raise UsageError(_missing(package, extra, purpose)) from error
+
+
+def install_command(extra: str) -> str:
+    """Return the command that installs an extra. Where the package is installed already, it works in any folder."""
+    return f"pip install 'lookwhere[{extra}]'"
+
+
+def _missing(package: str, extra: str, purpose: str) -> str:
+    return f"{purpose} needs {package}, which is not installed; install it with: {install_command(extra)}."

@@ -1,6 +1,8 @@
 """Text from outside (file names, labels, metadata) made safe to write and print; numbers and names in sentences."""
 
 import difflib
+import os
+import re
 from collections.abc import Iterable
 
 NEAR = 0.7
@@ -35,6 +37,16 @@ def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
     least = max(NEAR, max(similarity.values(), default=0.0) - TIE)
     near = [other for other in similarity if similarity[other] >= least]
     return sorted(near, key=lambda other: -similarity[other])[:most]
+
+
+def shared_name(path: str) -> str:
+    """Return a path for what people share: a relative one as it is, of an absolute one only its last part."""
+    return (os.path.basename(os.path.normpath(path)) or path) if os.path.isabs(path) else path  # noqa: PTH117, PTH119
+
+
+def shared_sentence(sentence: str) -> str:
+    """Return a sentence in which each quoted path is one for what people share; see `shared_name`."""
+    return re.sub(r"""(['"])(.+?)\1""", lambda found: f"{found[1]}{shared_name(found[2])}{found[1]}", sentence)
 
 
 def escape_formula(text: str) -> str:

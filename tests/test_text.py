@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lookwhere_cli.text import escape_formula, on_one_line, printable, unescape_formula
+from lookwhere_cli.text import (
+    escape_formula,
+    on_one_line,
+    printable,
+    shared_name,
+    shared_sentence,
+    unescape_formula,
+)
 
 
 def test_on_one_line_escapes_control_characters_line_breaks_and_bytes_that_are_not_utf8():
@@ -35,3 +42,12 @@ def test_escaped_text_is_no_formula_and_comes_back(text):
 @pytest.mark.parametrize("cell", ["a.jpg", "'a'.jpg", "-a.jpg", "=1", "", "'"])
 def test_cells_that_were_never_escaped_are_read_unchanged(cell):
     assert unescape_formula(cell) == cell
+
+
+@pytest.mark.parametrize(
+    ("path", "shared"),
+    [("photos/a.jpg", "photos/a.jpg"), ("/home/me/a.jpg", "a.jpg"), ("/home/me/photos/", "photos"), ("/", "/")],
+)
+def test_what_people_share_has_no_absolute_paths(path, shared):
+    assert shared_name(path) == shared
+    assert shared_sentence(f"'{path}' and \"{path}\" are empty.") == f"'{shared}' and \"{shared}\" are empty."

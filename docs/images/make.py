@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
@@ -21,6 +22,7 @@ from rich.text import Text
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parents[1] / "examples"
 COLUMNS = 96
+SIGNS_WIDTH = 1100  # pixels
 # The line height is a whole number of pixels and at most that of the font, so that half blocks leave no gaps.
 TERMINAL = """<meta charset="utf-8"><style>
 pre {{ margin: 0; padding: 18px 22px; display: inline-block; color: {foreground}; background: {background};
@@ -63,6 +65,15 @@ def shoot_terminal(tab: Page, scratch: Path) -> None:
     tab.locator("pre").screenshot(path=HERE / "classify.png", omit_background=True)
 
 
+def draw_signs(scratch: Path) -> None:
+    """Save the overlay of the photograph of signs, at README's width."""
+    file = scratch / "signs.png"
+    run_in_terminal(["lookwhere", "explain", "signs.jpg", "--model", "lookwhere-tiny-signs", "--out", str(file)])
+    with Image.open(file) as overlay:
+        overlay.thumbnail((SIGNS_WIDTH, SIGNS_WIDTH), Image.Resampling.LANCZOS)
+        overlay.convert("RGB").save(HERE / "signs.jpg", quality=88)
+
+
 def shoot_page(tab: Page, scratch: Path) -> None:
     """Save the picture of the page of `explain --html`."""
     file = scratch / "page.html"
@@ -77,6 +88,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1000, "height": 740})
+        draw_signs(Path(scratch))
         shoot_terminal(tab, Path(scratch))
         shoot_page(tab, Path(scratch))
         browser.close()

@@ -1,4 +1,7 @@
-"""Models on the Hub: what it lists, and their download into the cache; every refusal becomes a ModelError."""
+"""Models on the Hub: what it lists, and their download into the cache; every refusal becomes a ModelError.
+
+It imports torch only once something has been fetched, so that a refusal or a missing network is told at once.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 from huggingface_hub import HfApi, hf_hub_url
@@ -30,15 +34,16 @@ from lookwhere_cli.checkpoints.cache import (
     find_cached,
     is_intact,
 )
-from lookwhere_cli.checkpoints.folder import read_config
 from lookwhere_cli.checkpoints.layout import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.names import MAIN, HubName, ModelLocation, is_commit, is_digest
 from lookwhere_cli.checkpoints.progress import OnProgress, ignore_progress
-from lookwhere_cli.checkpoints.published.convert import Card, convert_download, reuse_conversion
 from lookwhere_cli.checkpoints.transfer import TIMEOUT, RemoteFile, fetch
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.text import near_names
+
+if TYPE_CHECKING:
+    from lookwhere_cli.checkpoints.published.convert import Card
 
 DOWNLOADED = (CONFIG, CARD, RESULTS, TRAINING, WEIGHTS)
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token of yours"
@@ -95,6 +100,8 @@ def _list_files(model: HubName) -> tuple[str, dict[str, RemoteFile]]:
 def _pull_folder(
     model: HubName, files: Mapping[str, RemoteFile], blobs: Path, folder: Path, on_progress: OnProgress
 ) -> None:
+    from lookwhere_cli.checkpoints.folder import read_config
+
     for name in (CONFIG, WEIGHTS):
         if name not in files:
             raise ModelError(
@@ -117,6 +124,8 @@ def _pull_published(
     model: HubName, files: Mapping[str, RemoteFile], folder: Path, on_progress: OnProgress, card: Card | None
 ) -> None:
     """Download the published file, convert it to `folder`, and delete the download."""
+    from lookwhere_cli.checkpoints.published.convert import convert_download, reuse_conversion
+
     remote = files.get(model.file or "")
     if remote is None:
         raise ModelError(

@@ -5,6 +5,7 @@ WEIGHTS = "model.safetensors"
 CARD = "README.md"
 RESULTS = "results.json"
 TRAINING = "training.json"
+CHECKPOINT = "checkpoint.pt"
 SUMS = "SHA256SUMS"
 ORIGIN = "origin.json"
 

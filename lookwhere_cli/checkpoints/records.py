@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from lookwhere_cli.checkpoints.layout import ORIGIN, RESULTS, TRAINING
+from lookwhere_cli.checkpoints.layout import CARD, ORIGIN, RESULTS, TRAINING
 from lookwhere_cli.errors import ModelError
 
 Check: TypeAlias = Callable[[Any], bool]
+
+TOP1 = "top1"
+"""The metric of results that name none."""
+_TERMS_OF_WEIGHTS = re.compile(r"^- \*\*Weights\*\*: (.+(?:\n  .+)*)", re.MULTILINE)
 
 
 def read_results(folder: Path) -> dict[str, Any]:
     """Return the content of results.json; empty if there is none.
 
-    If it has "accuracy" (shares in 0..1 by data set), then "pictures" (counts by data set) and "command" are checked
-    as well; all other keys are returned unchecked. Raises ModelError for a damaged file.
+    If it has "accuracy" (shares in 0..1 by data set), then "pictures" (counts by data set), "metric" (what those shares
+    are; top-1 accuracy if it is missing) and "command" are checked as well; all other keys are returned unchecked.
+    Raises ModelError for a damaged file.
     """
     results = _read_record(folder / RESULTS)
     if "accuracy" in results:
@@ -41,6 +47,18 @@ def read_origin(folder: Path) -> dict[str, str]:
     for key in ("repository", "file", "commit", "sha256") if origin else ():
         _check({key: origin.get(key)}, {key: _TEXT}, folder / ORIGIN)
     return origin
+
+
+def read_terms(folder: Path) -> str | None:
+    """Return what the folder's card says of its weights' licence, in a sentence; None if it says nothing.
+
+    That is the item "Weights" of a list, as in the cards of bundled models.
+    """
+    try:
+        found = _TERMS_OF_WEIGHTS.search((folder / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return " ".join(found[1].split()) if found else None
 
 
 def read_json(file: Path) -> dict[str, Any]:
@@ -101,6 +119,7 @@ _TEXT = ("a string", _is_text)
 _RESULTS_CHECKS: dict[str, tuple[str, Check]] = {
     "accuracy": ("an object of numbers by data set", _has_numbers()),
     "pictures": ("an object of numbers by data set", _has_numbers()),
+    "metric": _TEXT,
     "command": _TEXT,
 }
 _TRAINING_CHECKS: dict[str, tuple[str, Check]] = {

@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 
@@ -27,6 +27,7 @@ from lookwhere_cli.errors import LookWhereError, OutputError, UsageError
 from lookwhere_cli.text import on_one_line
 
 INTERRUPTED = 130
+PIPE_CLOSED = 141  # as a shell reports a command that SIGPIPE ended
 
 app = typer.Typer(
     name="lookwhere",
@@ -74,9 +75,26 @@ def _lookwhere(
 
 
 def main() -> None:
-    """Run the command line. A failure prints one sentence to stderr and exits with its documented code."""
+    """Run the command line. A failure prints one sentence to stderr and exits with its documented code.
+
+    If whoever reads the output has closed the pipe, as `head` does, the command ends silently.
+    """
     try:
-        sys.exit(app(prog_name="lookwhere", standalone_mode=False))
+        _run_and_report()
+    except BrokenPipeError:
+        _end_silently()
+    except SystemExit as ended:  # Typer and Rich turn a closed pipe into exit code 1, which means something else here
+        if isinstance(ended.__context__, BrokenPipeError):
+            _end_silently()
+        raise
+
+
+def _run_and_report() -> None:
+    """Run the command line and report each failure, but for closed pipes."""
+    try:
+        _run()
+    except BrokenPipeError:
+        raise
     except TyperUsageError as failure:
         sentence = sentence_of(failure)
         if not sentence:
@@ -84,15 +102,23 @@ def main() -> None:
         _end(failure, sentence, UsageError.exit_code)
     except LookWhereError as failure:
         if isinstance(failure, OutputError):
-            _drop_stdout()
+            _drop(sys.stdout)
         _end(failure, f"{failure.args[0]}", failure.exit_code, failure.details)
     except (KeyboardInterrupt, typer.Abort):  # also while modules are imported, before a command runs
         sys.exit(INTERRUPTED)
     except Exception as failure:
         if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:  # a file raises OutputError
-            _drop_stdout()
+            _drop(sys.stdout)
             _end(failure, "Writing 'standard output' failed: no space left; free some, or write elsewhere.", 1)
         _end(failure, f"unexpected {type(failure).__name__}: {failure}; --debug shows the traceback.", 1)
+
+
+def _run() -> NoReturn:
+    try:
+        sys.exit(app(prog_name="lookwhere", standalone_mode=False))
+    finally:
+        if sys.stdout:  # None if the caller closed it
+            sys.stdout.flush()  # at exit it would be too late for an exit code of ours
 
 
 def _end(failure: Exception, sentence: str, code: int, details: Sequence[str] = ()) -> NoReturn:
@@ -104,7 +130,13 @@ def _end(failure: Exception, sentence: str, code: int, details: Sequence[str] = 
     sys.exit(code)
 
 
-def _drop_stdout() -> None:
-    """Discard what standard output still buffers: it can't be written, and Python would report that at exit."""
+def _end_silently() -> NoReturn:
+    for stream in (sys.stdout, sys.stderr):
+        _drop(stream)
+    sys.exit(PIPE_CLOSED)
+
+
+def _drop(stream: TextIO) -> None:
+    """Discard what a standard stream still buffers: it can't be written, and Python would report that at exit."""
     with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

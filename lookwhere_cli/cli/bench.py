@@ -16,10 +16,11 @@ from rich.table import Table
 from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check_subjects, measure_of
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.summary import say_done, wrote
 from lookwhere_cli.output.files import check_free, whole_file, writing
-from lookwhere_cli.show.console import make_console
+from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def bench(
     names = check_subjects(subjects or list(SUBJECTS))
     if json_file is not None:
         check_free(json_file, overwrite)
+    ensure_downloaded(model, quiet)
 
     from lookwhere_cli.bench.machine import describe_machine
     from lookwhere_cli.bench.settings import BenchSettings
@@ -68,7 +70,7 @@ def bench(
     measurements: list[Measurement] = []
     settings = BenchSettings(model, (), device, rounds)
     try:
-        with _with_photographs(settings, names, photos) as ready:
+        with _with_photographs(settings, names, photos, quiet) as ready:
             for measurement in _measure(names, ready, quiet):
                 measurements.append(measurement)
     finally:  # Ctrl-C keeps what was measured
@@ -80,17 +82,29 @@ def bench(
 
 
 @contextmanager
-def _with_photographs(settings: BenchSettings, names: Sequence[str], photos: str | None) -> Iterator[BenchSettings]:
+def _with_photographs(
+    settings: BenchSettings, names: Sequence[str], photos: str | None, quiet: bool
+) -> Iterator[BenchSettings]:
     """Yield the settings with photographs if a subject needs some: those in `photos`, or temporary ones."""
-    from lookwhere_cli.bench.photographs import example_photographs, make_photographs
     from lookwhere_cli.images.find import find_pictures
 
     with TemporaryDirectory() as folder:
         paths: list[Path] = []
         if NEED_PHOTOGRAPHS & set(names):
             paths = [Path(path) for path in find_pictures([photos])[:PHOTOGRAPHS]] if photos else []
-            paths = paths or make_photographs(example_photographs(), PHOTOGRAPHS, Path(folder))
+            paths = paths or _made_photographs(Path(folder), quiet)
         yield replace(settings, photographs=tuple(paths))
+
+
+def _made_photographs(folder: Path, quiet: bool) -> list[Path]:
+    """Make photographs from the examples, or from drawn pictures where there are no examples, and say so."""
+    from lookwhere_cli.bench.photographs import draw_pictures, example_photographs, make_photographs
+
+    examples = example_photographs()
+    if not examples:
+        console = make_console(stderr=True, quiet=quiet)
+        say(console, "No photographs in examples/, so drawn pictures are read; --photos DIR reads others.")
+    return make_photographs(examples or draw_pictures(folder), PHOTOGRAPHS, folder)
 
 
 def _measure(names: Sequence[str], settings: BenchSettings, quiet: bool) -> Iterator[Measurement]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +13,7 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.output import ProgressBars
+from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.cli.summary import failures, say_done, usage_of
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import MAX_PIXELS, Options
@@ -86,7 +85,7 @@ def calibrate(
     paths, part = pictures_of(data, label_column, split, split_file, pipeline.info.folder)
     console = make_console(stderr=True)
     calibration = find_thresholds(measure_confidences(pipeline, paths, ProgressBars(console, quiet)), allowed)
-    save_calibrated(pipeline, calibration, out, shlex.join(["lookwhere", *sys.argv[1:]]))
+    save_calibrated(pipeline, calibration, out, command_line())
     make_console().print(_table(calibration, "all" if part == "all" else f"the split {part}"))
     pictures = f"{counted(calibration.pictures, 'picture')}{failures(len(calibration.failed))}"
     usage = usage_of(pipeline.config, out) + (" -k auto" if staged_strategy(pipeline).config.looks else "")

@@ -11,19 +11,21 @@ from rich.table import Table
 from rich.text import Text
 
 from lookwhere_cli.output.rows import Row
-from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatMap, Legend, label_bars, share_bars
+from lookwhere_cli.show.geometry import pixels_of
+from lookwhere_cli.show.phrases import Phrases
+from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatLegend, HeatMap, Legend, label_bars, share_bars
 from lookwhere_cli.text import on_one_line
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
 
     from lookwhere_cli.explain import Explanation
-    from lookwhere_cli.images.view import View
     from lookwhere_cli.pipeline import Answer
     from lookwhere_cli.segmenter import Segmented
 
 MAP_SIDE = 192  # pixels, at most, of the picture that a map is drawn from
 WIDE = 90  # columns of text from which on words are beside the map
+WIDE_FOR_MAPS = 120  # columns of text from which on the two maps of an explanation are side by side
 BEST_CELLS = 8
 
 
@@ -35,7 +37,7 @@ def answer_card(answer: Answer, console: Console, with_map: bool) -> RenderableT
     words = Group(label_bars(row.labels), _cost(row))
     if not with_map:
         return Group(_title(row), words, "")
-    cell_map = CellMap(pixels_of(view), row.grid, row.cells, max_height=14, max_width=40)
+    cell_map = CellMap(pixels_of(view, MAP_SIDE), row.grid, row.cells, max_height=14, max_width=40)
     return Group(_title(row), _arranged(cell_map, words, console), "")
 
 
@@ -67,14 +69,6 @@ def explanation_card(explanation: Explanation, console: Console) -> RenderableTy
     return Group(_title(row), *maps, words, "")
 
 
-def pixels_of(view: View, side: int = MAP_SIDE) -> UInt8[np.ndarray, "height width 3"]:
-    """Return the part of a picture that its grid covers, in its shape, with a longer side of `side` pixels."""
-    left, top, right, bottom = view.box
-    scale = side / max(right - left, bottom - top)
-    height, width = (max(1, round(length * scale)) for length in (bottom - top, right - left))
-    return np.clip(view.thumbnail(height, width), 0, 255).astype(np.uint8)
-
-
 def coarse_text(row: Row) -> str:
     """Return what follows the number of cells in a sentence, for a picture that was also read in coarse patches."""
     return "" if row.coarse is None else " and {} x {} coarse patches".format(*row.coarse)
@@ -82,14 +76,11 @@ def coarse_text(row: Row) -> str:
 
 def _explanation_maps(explanation: Explanation, console: Console) -> RenderableType:
     """Return the map of the cells that were read, the selector map and, if cells were dropped, those that were kept."""
-    row, pixels = explanation.row, pixels_of(explanation.view)
-    width = console.width // 2 - 1 if console.width >= WIDE else console.width
+    row, pixels = explanation.row, pixels_of(explanation.view, MAP_SIDE)
+    width = console.width // 2 - 1 if console.width >= WIDE_FOR_MAPS else console.width
     read = Group(CellMap(pixels, row.grid, row.cells, max_width=width), Legend(row.k, row.grid[0] * row.grid[1]))
-    heat = Group(
-        HeatMap(explanation.scores, pixels, max_width=width),
-        Text("selector map: bright cells are read first", "dim"),
-    )
-    maps = _arranged(read, heat, console)
+    heat_map = HeatMap(explanation.scores, pixels, cells=row.cells, max_width=width)
+    maps = _arranged(read, Group(heat_map, HeatLegend(heat_map)), console, WIDE_FOR_MAPS)
     if explanation.survivors is None:
         return maps
     kept = CellMap(pixels, row.grid, _kept_positions(explanation), max_width=width)
@@ -107,19 +98,18 @@ def _title(row: Row) -> Text:
     return title.append(f"  {on_one_line(row.note)}", "dim not bold") if row.note else title
 
 
-def _cost(row: Row) -> Text:
+def _cost(row: Row) -> Phrases:
     cells = row.grid[0] * row.grid[1]
+    read = f"{row.k} of {cells} cells read ({row.k / cells:.0%}){coarse_text(row)}"
     taken = "" if row.exit is None else f"exit {row.exit}: "
-    return Text(
-        f"{taken}{row.k} of {cells} cells read ({row.k / cells:.0%}){coarse_text(row)}, {row.macs / 1e9:.2f} GMACs "
-        f"of the full ViT's {row.macs_full / 1e9:.2f} ({_ratio(row)}), {1000 * row.seconds:.0f} ms",
-        "dim",
-    )
+    return Phrases([read, f"{row.macs / 1e9:.2f} GMACs", f"{1000 * row.seconds:.0f} ms", _ratio(row)], taken)
 
 
 def _ratio(row: Row) -> str:
     fewer = row.macs_full / row.macs
-    return f"{fewer:.1f}x fewer" if fewer >= 1 else f"{1 / fewer:.2f}x as many"
+    if fewer >= 1:
+        return f"{fewer:.1f}x fewer operations than the full ViT"
+    return f"{1 / fewer:.2f}x as many operations as the full ViT"
 
 
 def _mask_file(row: Row) -> list[Text]:
@@ -131,9 +121,8 @@ def _looks(looks: Sequence[int]) -> list[Text]:
     return [Text(f"looks: the best {', then '.join(map(str, looks))} cells", "dim")] if looks else []
 
 
-def _best_cells(row: Row) -> Text:
-    best = ", ".join(f"({line}, {column})" for line, column in row.cells[:BEST_CELLS])
-    return Text(f"best cells (row, column): {best}", "dim")
+def _best_cells(row: Row) -> Phrases:
+    return Phrases([f"({line}, {column})" for line, column in row.cells[:BEST_CELLS]], "best cells (row, column): ")
 
 
 def _kept_positions(explanation: Explanation) -> list[tuple[int, int]]:
@@ -142,22 +131,22 @@ def _kept_positions(explanation: Explanation) -> list[tuple[int, int]]:
     return [divmod(cell, columns) for cell in explanation.survivors or ()]
 
 
-def _kept_cells(explanation: Explanation) -> list[Text]:
+def _kept_cells(explanation: Explanation) -> list[Phrases]:
     """Return a line about the cells kept to the end; none for a model that drops no cells."""
     if explanation.survivors is None:
         return []
     cells = _kept_positions(explanation)
-    best = ", ".join(map(str, cells[:BEST_CELLS]))
-    return [Text(f"{len(cells)} of {explanation.row.k} cells kept to the end: {best}", "dim")]
+    kept = f"{len(cells)} of {explanation.row.k} cells kept to the end: "
+    return [Phrases(list(map(str, cells[:BEST_CELLS])), kept)]
 
 
-def _times(seconds: dict[str, float]) -> Text:
-    return Text("time: " + ", ".join(f"{stage} {1000 * spent:.1f} ms" for stage, spent in seconds.items()), "dim")
+def _times(seconds: dict[str, float]) -> Phrases:
+    return Phrases([f"{stage} {1000 * spent:.1f} ms" for stage, spent in seconds.items()], "time: ")
 
 
-def _arranged(first: RenderableType, second: RenderableType, console: Console) -> RenderableType:
-    """Put the second beside the first on a wide console, below it on others."""
-    if console.width < WIDE:
+def _arranged(first: RenderableType, second: RenderableType, console: Console, wide: int = WIDE) -> RenderableType:
+    """Put the second beside the first on a console of `wide` columns of text, below it on narrower ones."""
+    if console.width < wide:
         return Group(first, second)
     table = Table.grid(padding=(0, 2, 0, 0))
     table.add_row(first, second)

@@ -17,6 +17,7 @@ from lookwhere_cli.cli.results import rows_output, terminal_output, write_result
 from lookwhere_cli.cli.summary import say_done, say_failures, wrote
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
+from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.text import counted
 
 
@@ -46,6 +47,7 @@ def classify(
         ),
     ] = None,
     out: options.RowsFile = None,
+    full_rows: options.FullRows = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
     fail_fast: options.FailFast = False,
@@ -65,17 +67,21 @@ def classify(
     if out is not None:
         check_free(out, overwrite)
 
-    from lookwhere_cli.cli.cards import answer_card
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
-    predictor = load(model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet), settings)
+    name = model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet)
+
+    from lookwhere_cli.cli.cards import answer_card
+    from lookwhere_cli.loading import load
+
+    predictor = load(name, settings)
     answers = predictor.label(pictures)
     if format is None and out is None and sys.stdout.isatty():
         destination = terminal_output(partial(answer_card, with_map=not no_map))
     else:
-        destination = rows_output(out, rows_format)
+        columns = CsvColumns(labels=min(top, len(predictor.config.labels)), full=full_rows)
+        destination = rows_output(out, rows_format, columns)
     with destination as output:
         tally = write_results(answers, output, len(pictures), quiet, fail_fast)
     if out is None or quiet:

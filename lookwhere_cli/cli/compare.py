@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,9 +16,11 @@ from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted, near_names
@@ -115,9 +115,11 @@ def compare(
 
       lookwhere compare pictures/ --use full=my-full-vit --use lookwhere=my-model --out comparison/
     """
+    check_extra("train", "lookwhere compare")
     given = _models_of(use or ())
     selected = _methods(methods or ",".join(given or METHODS))
     shares = [_shares("patches", patches), _shares("prune", prune), _shares("budget", budget)]
+    _fetch(selected, given, model, quiet)
     make_folder(out)
     for name in (RESULTS, TABLE, PLOT, PAGE):
         check_free(out / name, overwrite)
@@ -165,6 +167,12 @@ def _shares(option: str, text: str) -> list[float]:
     return sorted({float(amount.value) for amount in amounts})
 
 
+def _fetch(selected: Sequence[str], given: Mapping[str, str], start: str, quiet: bool) -> None:
+    """Fetch the models given for the selected methods, and the one from which others are trained. Raises ModelError."""
+    for model in dict.fromkeys(given.get(method, start) for method in selected):
+        ensure_downloaded(model, quiet)
+
+
 def _models(
     context: typer.Context, labelled: LabelledSet, selected: Sequence[str], given: Mapping[str, str]
 ) -> dict[str, str]:
@@ -172,9 +180,7 @@ def _models(
     models = {name: given[name] for name in selected if name in given}
     single_labels = all(len(example.classes) == 1 for example in labelled.examples)
     for name in selected:
-        if name in models:
-            ensure_downloaded(models[name], context.params["quiet"])
-        elif single_labels or name not in CASCADES:
+        if name not in models and (single_labels or name not in CASCADES):
             models[name] = _train(context, name)
     return models
 
@@ -206,9 +212,7 @@ def _compare(
     progress = ProgressBars(console, arguments["quiet"])
     candidates = CandidateMaker(settings, labelled, {"device": arguments["device"]}, progress).make(models)
     comparison = measure(candidates, labelled, progress)
-    results = as_dict(
-        comparison, _costs(comparison, arguments["timed"]), split, shlex.join(["lookwhere", *sys.argv[1:]])
-    )
+    results = as_dict(comparison, _costs(comparison, arguments["timed"]), split, command_line())
     _print_table(results)
     _write_all(arguments["out"], results, comparison)
     compared = f"{counted(len(comparison.places), 'picture')}{failures(len(comparison.failed))}"
@@ -245,7 +249,7 @@ def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison)
     from lookwhere_cli.show.comparison_page import comparison_page
     from lookwhere_cli.show.pareto import pareto_plot
 
-    page = comparison_page(results, _pictures(results), _class_maps(results, comparison))
+    page = comparison_page(results, _pictures(results, comparison.labelled.root), _class_maps(results, comparison))
     text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
     for name, content in ((RESULTS, text), (TABLE, markdown(results)), (PAGE, page)):
         with whole_file(folder / name) as stream, writing(folder / name):
@@ -253,13 +257,13 @@ def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison)
     pareto_plot(results, folder / PLOT)
 
 
-def _pictures(results: Mapping[str, Any]) -> dict[str, Image.Image]:
+def _pictures(results: Mapping[str, Any], root: Path) -> dict[str, Image.Image]:
     """Return the pictures that the page shows, small, by path."""
     from lookwhere_cli.images.decode import decode_file
     from lookwhere_cli.images.frame import Reading
 
     small = Reading(patch=1, size=SHOWN)
-    return {one["path"]: decode_file(one["path"], small).image() for one in results["differences"]}
+    return {one["path"]: decode_file(str(root / one["path"]), small).image() for one in results["differences"]}
 
 
 def _class_maps(results: Mapping[str, Any], comparison: Comparison) -> dict[tuple[str, str], NDArray[np.uint8]]:
@@ -268,10 +272,12 @@ def _class_maps(results: Mapping[str, Any], comparison: Comparison) -> dict[tupl
     from lookwhere_cli.evaluation.compare.report import typical_points
     from lookwhere_cli.segmenter import Segmenter
 
+    root = comparison.labelled.root
     masks = {one["path"]: one["mask"] for one in results["differences"] if one["mask"]}
-    class_maps = {(path, "truth"): load_mask(mask) for path, mask in masks.items()}
+    pictures = [str(root / path) for path in masks]
+    class_maps = {(path, "truth"): load_mask(str(root / mask)) for path, mask in masks.items()}
     for point in typical_points(comparison.points) if masks else ():
-        for path, segmented in zip(masks, Segmenter(point.candidate.predictor).segment(masks), strict=True):
+        for path, segmented in zip(masks, Segmenter(point.candidate.predictor).segment(pictures), strict=True):
             if segmented.classes is not None:
                 class_maps[path, point.candidate.method] = segmented.classes
     return class_maps

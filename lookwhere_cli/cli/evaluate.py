@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +14,13 @@ from lookwhere_cli.amounts import ALL_CELLS, Amount
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
-from lookwhere_cli.cli.fetching import ensure_downloaded
+from lookwhere_cli.cli.fetching import check_teacher, ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.cli.usage import as_typed
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
@@ -91,13 +91,15 @@ def evaluate(
 
       lookwhere evaluate labels.csv -k 25%,all --full my-full-vit --json results.json
     """
+    check_extra("train", "lookwhere evaluate")
     chosen = options.options_from(context)
     amounts = _amounts(patches)
+    _fetch(context)
     _check_outputs(json_file, out, overwrite)
 
     from lookwhere_cli.data.read import read_examples
 
-    names = _classes_of(model, quiet)
+    names = _classes_of(model)
     labelled = read_examples(
         data, classes=classes, label_column=label_column, multi_label=multi_label, model_classes=names
     )
@@ -112,13 +114,21 @@ def _amounts(text: str | None) -> Sequence[Amount] | None:
     return options.amounts(text, as_typed(*options.PATCHES)) if text is not None else ()
 
 
-def _classes_of(model: str, quiet: bool) -> Sequence[str]:
+def _classes_of(model: str) -> Sequence[str]:
     """Return the model's labels, from its config. Raises ModelError."""
     from lookwhere_cli.checkpoints.folder import read_config
     from lookwhere_cli.checkpoints.resolve import find
 
-    ensure_downloaded(model, quiet)
     return read_config(find(model).folder).labels
+
+
+def _fetch(context: typer.Context) -> None:
+    """Fetch models that are not here yet. Raises ModelError, also for a timm ViT that can't be fetched later."""
+    arguments = context.params
+    for name in filter(None, (arguments["model"], arguments["full"])):
+        ensure_downloaded(name, arguments["quiet"])
+    if arguments["teacher"]:
+        check_teacher(arguments["teacher"])
 
 
 def _check_outputs(json_file: Path | None, out: Path | None, overwrite: bool) -> None:
@@ -143,8 +153,6 @@ def _plan(context: typer.Context, chosen: Options, amounts: Sequence[Amount] | N
     from lookwhere_cli.training.timm_models import load_vit
 
     arguments = context.params
-    for name in filter(None, (arguments["model"], arguments["full"])):
-        ensure_downloaded(name, arguments["quiet"])
     pipeline = load(arguments["model"], replace(chosen, k=AUTO if amounts is None else None)).pipeline
     for amount in amounts or ():
         check_amount(amount, pipeline.reader.reading.size, pipeline.config.patch)
@@ -167,7 +175,7 @@ def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSe
     arguments, console = context.params, make_console(stderr=True)
     labelled, split = select_split(labelled, arguments["split"], arguments["split_file"], plan.pipeline.info.folder)
     evaluation = measure(plan, labelled, ProgressBars(console, arguments["quiet"]))
-    results = as_dict(evaluation, split, shlex.join(["lookwhere", *sys.argv[1:]]))
+    results = as_dict(evaluation, split, command_line())
     _print_table(results)
     if arguments["json_file"] is not None:
         _write(arguments["json_file"], _as_json(results))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+import webbrowser
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
+from rich.console import Console
 
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, open_writer, track
-from lookwhere_cli.cli.summary import failures, listed, say_done
+from lookwhere_cli.cli.summary import failures, listed, say_done, stopped
 from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.images.names import name_below
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
@@ -27,6 +31,7 @@ PAGE_SIDE = 1600  # pixels; the page shows pictures with at most this longer sid
 
 if TYPE_CHECKING:
     from lookwhere_cli.explain import Explanation
+    from lookwhere_cli.output.rows import Row
     from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.show.page import PagePicture
 
@@ -56,6 +61,13 @@ def explain(
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Interactive page with a slider for k.", rich_help_panel=OUTPUT)
     ] = None,
+    open_page: Annotated[
+        bool, typer.Option("--open", help="Open the page of --html in a browser.", rich_help_panel=OUTPUT)
+    ] = False,
+    format: Annotated[
+        Literal["jsonl"] | None,
+        typer.Option(metavar="jsonl", help="Print all that lies behind, as JSON.", rich_help_panel=OUTPUT),
+    ] = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
@@ -66,24 +78,35 @@ def explain(
 
       lookwhere explain photo.jpg --out overlay.png
 
-      lookwhere explain photos/ -k 10% --html page.html
+      lookwhere explain photos/ -k 10% --html page.html --open
     """
     settings = options.options_from(context, auto=True)
+    if open_page and html is None:
+        raise UsageError("--open opens the page of --html; add for instance --html page.html.")
 
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
     overlays = {} if out is None else _overlay_files(pictures, paths, out, overwrite)
     if html is not None:
         check_free(html, overwrite)
     ensure_downloaded(model, quiet)
+
+    from lookwhere_cli.loading import load
+
     predictor = load(model, settings)
     if out is not None and out not in overlays.values():
         make_folder(out)  # last: wrong use makes none
-    with _page_writer(html, len(pictures)) as add_to_page:
-        failed = _explain_all(predictor, pictures, overlays, add_to_page, quiet)
+    files = [file for file in (out, html) if file is not None]
+    with (
+        _page_writer(html, pictures, paths) as add_to_page,
+        _printer(format) as printer,
+        _reporting_interrupt(len(pictures), files) as count,
+    ):
+        failed = _explain_all(predictor, pictures, overlays, (printer, add_to_page, count), quiet)
     _say_written(len(pictures) - failed, failed, out, html, quiet)
+    if open_page and html is not None and html.exists():
+        webbrowser.open(html.resolve().as_uri())
     if failed:
         raise typer.Exit(1)
 
@@ -96,31 +119,88 @@ def _say_written(explained: int, failed: int, out: Path | None, html: Path | Non
         say_done(f"Wrote {listed(files)}{failures(failed)}.", quiet)
 
 
+class _Printer(NamedTuple):
+    """Prints results on standard output.
+
+    write: an explanation. fail: the row of a picture that failed. bar: the console for the progress bar, which must not
+    break the output.
+    """
+
+    write: Callable[[Explanation], None]
+    fail: Callable[[Row], None]
+    bar: Console
+
+
+@contextmanager
+def _printer(format: str | None) -> Iterator[_Printer]:
+    """Print cards or, with a format, a line of JSON for each picture."""
+    messages = make_console(stderr=True)
+    if format is not None:
+        from lookwhere_cli.output.writers import JsonLinesWriter
+
+        with open_writer(nullcontext(sys.stdout.buffer), JsonLinesWriter, "standard output") as write:
+            yield _Printer(write, write, messages)
+        return
+    from lookwhere_cli.cli.cards import explanation_card
+
+    console = make_console()
+
+    def print_card(explanation: Explanation) -> None:
+        console.print(explanation_card(explanation, console), soft_wrap=not console.is_terminal)
+
+    yield _Printer(print_card, lambda row: None, console if console.is_terminal else messages)
+
+
 def _explain_all(
     predictor: Predictor,
     pictures: Sequence[str],
     overlays: dict[str, Path],
-    add_to_page: Callable[[Predictor, Explanation], None],
+    outputs: tuple[_Printer, Callable[[Predictor, Explanation], None], Callable[[], None]],
     quiet: bool,
 ) -> int:
-    """Print each picture's card, draw its overlay and add it to the page. Return the number of failed pictures."""
-    from lookwhere_cli.cli.cards import explanation_card
+    """Print each explanation, draw its overlay and add it to the page. Return the number of failed pictures."""
+    from lookwhere_cli.output.rows import Row
 
-    console, messages = make_console(), make_console(stderr=True)
-    bar = console if console.is_terminal else messages
+    printer, add_to_page, count = outputs
     failed = 0
-    for picture in track(pictures, len(pictures), bar, bar.is_terminal and not quiet):
+    for picture in track(pictures, len(pictures), printer.bar, printer.bar.is_terminal and not quiet):
         try:
             explanation = predictor.explain(picture)
         except PictureError as error:
-            say(messages, f"Error: {error}")
+            say(make_console(stderr=True), f"Error: {error}")
+            printer.fail(Row(picture, error=str(error)))
             failed += 1
+            count()
             continue
-        console.print(explanation_card(explanation, console), soft_wrap=not console.is_terminal)
+        printer.write(explanation)
         if picture in overlays:
             _draw(predictor, explanation, overlays[picture])
         add_to_page(predictor, explanation)
+        count()
     return failed
+
+
+@contextmanager
+def _reporting_interrupt(total: int, files: Sequence[Path]) -> Iterator[Callable[[], None]]:
+    """Yield a function that counts a finished picture; after Ctrl-C, say how many there are and what is kept.
+
+    files: what is written for the pictures.
+    """
+    done = 0
+
+    def count() -> None:
+        nonlocal done
+        done += 1
+
+    try:
+        yield count
+    except KeyboardInterrupt:
+        kept = "the same command starts again"
+        if files and done:
+            names = " and ".join(map(str, files))
+            kept = f"{names} keep{'s' * (len(files) == 1)} them, and the same command with --overwrite starts again"
+        say(make_console(stderr=True), f"{stopped(done, total).removesuffix('.')}; {kept}.")
+        raise
 
 
 def _overlay_files(pictures: Sequence[str], inputs: Sequence[str], out: Path, overwrite: bool) -> dict[str, Path]:
@@ -165,7 +245,9 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
 
 
 @contextmanager
-def _page_writer(file: Path | None, pictures: int) -> Iterator[Callable[[Predictor, Explanation], None]]:
+def _page_writer(
+    file: Path | None, pictures: Sequence[str], inputs: Sequence[str]
+) -> Iterator[Callable[[Predictor, Explanation], None]]:
     """Yield a function that adds a picture to the page, which begins with the first; Ctrl-C completes the file."""
     with ExitStack() as opened:
         write: list[Callable[[PagePicture], None]] = []
@@ -176,14 +258,15 @@ def _page_writer(file: Path | None, pictures: int) -> Iterator[Callable[[Predict
             if not write:
                 from lookwhere_cli.show.page import PageWriter
 
-                page = open_writer(whole_file(file), lambda stream: PageWriter(stream, TITLE, pictures), file)
+                page = open_writer(whole_file(file), lambda stream: PageWriter(stream, TITLE, len(pictures)), file)
                 write.append(opened.enter_context(page))
-            write[0](_page_picture(predictor, explanation))
+            write[0](_page_picture(predictor, explanation, name_below(explanation.row.path, inputs)))
 
         yield add
 
 
-def _page_picture(predictor: Predictor, explanation: Explanation) -> PagePicture:
+def _page_picture(predictor: Predictor, explanation: Explanation, name: str) -> PagePicture:
+    """Return a picture for the page. name: how the page calls it."""
     from PIL import Image
 
     from lookwhere_cli.show.page import PagePicture
@@ -193,7 +276,7 @@ def _page_picture(predictor: Predictor, explanation: Explanation) -> PagePicture
     height, width = (max(1, round(length * scale)) for length in view.size)
     left, top, right, bottom = (edge * scale for edge in view.box)
     return PagePicture(
-        name=row.path,
+        name=name,
         picture=Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, height, width)),
         grid=row.grid,
         scores=explanation.scores,

@@ -15,6 +15,7 @@ from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import array_output, track
 from lookwhere_cli.cli.summary import Tally, say_done, say_failures, stopped, wrote
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.show.console import make_console, say
@@ -68,13 +69,17 @@ def features(
     settings = options.options_from(context)
     if out.suffix.lower() not in ENDINGS:
         raise UsageError(f"--out {str(out)!r} must end in .safetensors or .parquet, which sets the format.")
+    if out.suffix.lower() == ".parquet":
+        check_extra("parquet", "A .parquet file")
     check_free(out, overwrite)
 
     from lookwhere_cli.images.find import find_pictures
-    from lookwhere_cli.loading import load
 
     pictures = find_pictures(paths)
     ensure_downloaded(model, quiet)
+
+    from lookwhere_cli.loading import load
+
     predictor = load(model, settings)
     tally = _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet)
     if quiet:

@@ -13,7 +13,7 @@ from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.progress import OnProgress
-    from lookwhere_cli.models.config import Task
+    from lookwhere_cli.models.config import Config, Task
 
 
 @contextmanager
@@ -39,10 +39,23 @@ def ensure_downloaded(model: str, quiet: bool) -> None:
 
     resolved = resolve(model)
     if isinstance(resolved, HubName):
-        from lookwhere_cli.card import describe
-
         with download_progress(quiet) as update:
-            obtain(resolved, update, describe)
+            obtain(resolved, update, _describe)
+
+
+def check_teacher(spec: str) -> None:
+    """Raise ModelError, before torch is imported, if timm would have to download a teacher and can't."""
+    from lookwhere_cli.checkpoints.timm_weights import check_obtainable
+
+    if not spec.endswith(".safetensors"):
+        check_obtainable(spec)
+
+
+def _describe(config: Config) -> str:
+    """Return a converted model's card, by a module that is imported only once the model has been downloaded."""
+    from lookwhere_cli.card import describe
+
+    return describe(config)
 
 
 def model_from_option(context: typer.Context, task: Task, default: str, quiet: bool) -> str:

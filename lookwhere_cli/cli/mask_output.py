@@ -167,8 +167,7 @@ class MaskRequest(NamedTuple):
     overwrite: bool
 
     def check(self, paths: Mapping[str, OutputPath]) -> None:
-        """Raise UsageError if a library is missing, or if a file would replace a picture or another file."""
-        self.masks.check_library()
+        """Raise UsageError if a file would replace a picture or another file."""
         endings = [self.masks.ending] if self.masks.ending else []
         check_no_clash(paths, [*endings, *[OVERLAY] * self.overlay])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,12 +12,10 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.help import Command, Group
 from lookwhere_cli.cli.summary import say_done, usage_of
 from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.show.console import SafeConsole, make_console, say
 from lookwhere_cli.text import on_one_line
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from lookwhere_cli.checkpoints.names import HubName
 
 app = typer.Typer(cls=Group, help="Models: bundled, published, on the Hub, your own.", no_args_is_help=True)
@@ -34,37 +33,46 @@ Name = Annotated[
 ]
 
 
+AsJson = Annotated[bool, typer.Option("--json", help="Print all facts as JSON.")]
+
+
 @app.command("list", cls=Command)
-def list_models(debug: options.Debug = False) -> None:
+def list_models(as_json: AsJson = False, debug: options.Debug = False) -> None:
     """Show the models that are bundled, cached, or known by an alias.
+
+    A narrow terminal shows the first columns only.
 
     Examples:
 
       lookwhere models list
 
-      lookwhere classify photos/ --model lookwhere-tiny-in1k
+      lookwhere models list --json
     """
     from lookwhere_cli.cli import inventory
+    from lookwhere_cli.show.model_tables import models_table
 
-    table, problems = inventory.list_models()
-    _print(table)
+    models, problems = inventory.list_models()
+    console = _table_console()
+    _print_json(models) if as_json else console.print(models_table(models, console.width))
     if problems:
         raise ModelError(" ".join(map(str, problems)))
 
 
 @app.command(cls=Command)
-def show(name: Name, debug: options.Debug = False) -> None:
+def show(name: Name, as_json: AsJson = False, debug: options.Debug = False) -> None:
     """Show a model's shape, labels, licence, results, and where it lies.
 
     Examples:
 
       lookwhere models show imagenet-base
 
-      lookwhere models show owner/name@v1
+      lookwhere models show owner/name@v1 --json
     """
     from lookwhere_cli.cli.inventory import model_facts
+    from lookwhere_cli.show.model_tables import facts_table
 
-    _print(model_facts(name))
+    facts = model_facts(name)
+    _print_json(facts) if as_json else _table_console().print(facts_table(facts))
 
 
 @app.command(cls=Command)
@@ -199,10 +207,14 @@ def remove(name: Name, debug: options.Debug = False) -> None:
     say(make_console(stderr=True), f"Removed {name}; freed {freed / 1e6:.1f} MB.")
 
 
-def _print(table: Table) -> None:
-    """Fit the table into a terminal; print it unwrapped to anything else."""
+def _table_console() -> SafeConsole:
+    """Return a console that fits tables into a terminal, and prints them unwrapped to anything else."""
     console = make_console()
-    (console if console.is_terminal else make_console(width=UNWRAPPED)).print(table)
+    return console if console.is_terminal else make_console(width=UNWRAPPED)
+
+
+def _print_json(value: object) -> None:
+    print(json.dumps(value, indent=1, ensure_ascii=False))
 
 
 def _print_fields(*fields: object) -> None:

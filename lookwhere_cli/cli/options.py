@@ -90,7 +90,7 @@ Cells = Annotated[
         "--patches",
         "-k",
         metavar="K",
-        help="Cells to read: 94, 0.25, 25% or all. (default: the model's)",
+        help="Cells: 94, 0.25, 25%, all (default: model's)",
         rich_help_panel=READING,
         show_default=False,
     ),
@@ -101,7 +101,7 @@ CellsOrAuto = Annotated[
         "--patches",
         "-k",
         metavar="K",
-        help="Cells to read: 94, 0.25, 25%, all, or auto (as many as needed). (default: the model's)",
+        help="Cells: 94, 25%, all, auto (default: model's)",
         rich_help_panel=READING,
         show_default=False,
     ),
@@ -201,6 +201,7 @@ RowsFile = Annotated[
     typer.Option(metavar="FILE", help="Rows: .csv, .jsonl, .json, .parquet, .txt.", rich_help_panel=OUTPUT),
 ]
 Top = Annotated[int, typer.Option(metavar="N", help="Labels per picture.", rich_help_panel=OUTPUT)]
+FullRows = Annotated[bool, typer.Option("--full-rows", help="In CSV: also lists, as JSON.", rich_help_panel=OUTPUT)]
 NoMap = Annotated[bool, typer.Option("--no-map", help="Do not draw the map.", rich_help_panel=OUTPUT)]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.", rich_help_panel=OUTPUT)]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.", rich_help_panel=OUTPUT)]

@@ -12,10 +12,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
-from lookwhere_cli.output.writers import ENDINGS, WRITERS
+from lookwhere_cli.output.spreadsheet import CsvColumns
+from lookwhere_cli.output.writers import ENDINGS, RowWriter, make_writer
 from lookwhere_cli.show.console import PlainTextColumn
 
 T = TypeVar("T")
@@ -26,10 +28,19 @@ PROGRESS_AFTER = 1.0  # seconds until a progress bar appears
 def row_format(out: Path | None, format: str | None, option: str = "--out", format_option: str = "--format") -> str:
     """Return the format of rows: `format` if it is given, else that of the file's ending.
 
-    Standard output (None), devices and pipes have no ending: they get text. Raises UsageError for any other ending.
+    Standard output (None), devices and pipes have no ending: they get text. Raises UsageError for any other ending, and
+    if the library of the format is missing, with the extra to install.
     """
-    if format is not None or out is None or is_device(out):
-        return format or "text"
+    if format is None:
+        format = _format_of_ending(out, option, format_option)
+    if format == "parquet":
+        check_extra("parquet", "The format parquet")
+    return format
+
+
+def _format_of_ending(out: Path | None, option: str, format_option: str) -> str:
+    if out is None or is_device(out):
+        return "text"
     if out.suffix.lower() not in ENDINGS:
         raise UsageError(
             f"{option} {str(out)!r} must end in {', '.join(ENDINGS)}, which sets the format of the rows; for a file "
@@ -38,9 +49,13 @@ def row_format(out: Path | None, format: str | None, option: str = "--out", form
     return ENDINGS[out.suffix.lower()]
 
 
-def row_output(out: Path | None, format: str) -> AbstractContextManager[Callable[[Row], None]]:
+def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractContextManager[Callable[[Row], None]]:
     """Return a context manager whose value writes rows to the file `out`, or to standard output; see `open_writer`."""
-    return open_writer(_open_stream(out, format), WRITERS[format], out or "standard output")
+
+    def make(stream: BinaryIO) -> RowWriter:
+        return make_writer(format, stream, columns)
+
+    return open_writer(_open_stream(out, format), make, out or "standard output")
 
 
 def array_output(out: Path) -> AbstractContextManager[Callable[[Row, Arrays], None]]:

@@ -6,12 +6,14 @@ import itertools
 import shlex
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from lookwhere_cli.cli import pretrain_options as options
+from lookwhere_cli.cli.fetching import check_teacher, ensure_downloaded
 from lookwhere_cli.cli.options import Debug, Quiet
 from lookwhere_cli.cli.runs import (
     check_area,
@@ -22,10 +24,12 @@ from lookwhere_cli.cli.runs import (
     mixed_precision,
     resume_run,
     train_with_progress,
+    training_into,
 )
 from lookwhere_cli.cli.summary import duration
 from lookwhere_cli.cli.usage import as_typed
 from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
@@ -88,35 +92,38 @@ def pretrain(
 
       lookwhere pretrain photos/ --teacher vit_tiny_patch16_224=deit.safetensors --out my-model
     """
-    from lookwhere_cli.training.distil.losses import Weights
-    from lookwhere_cli.training.distil.recipe import Pretraining
-    from lookwhere_cli.training.distil.teacher import MapRecipe
-    from lookwhere_cli.training.optim import Rates
+    check_extra("train", "lookwhere pretrain")
+    with training_into(out):
+        _fetch(teacher, init, quiet)
 
-    console = make_console(stderr=True, quiet=quiet or not is_main_process())
-    vits = _load_teachers(teacher)
-    computing_device = device_type(device)
-    draws = {"squares": squares, "colour": colour, "magnitude": augment, "mixed": mixed}
-    recipe = Pretraining(
-        steps=steps,
-        batch=batch_size,
-        views=_views(vits[0], size, patches, area=check_area(area), **draws),
-        thumbnail_size=thumbnail_size,
-        selector_depth=selector_depth,
-        registers=registers,
-        prefix=prefix,
-        map_recipe=MapRecipe(map_queries, map_layers, map_softmax, map_sinks),
-        weights=Weights(cls_weight, patch_weight, map_weight, logits_weight if head else 0.0),
-        patch_loss=patch_loss,
-        rates=Rates(lr, layer_decay),
-        average=average,
-        precision=mixed_precision(dtype, computing_device),
-        seed=seed,
-    )
-    names = _class_names(vits, labels) if head else ()
-    create_run_dir(out)
-    plan = _plan(recipe, vits, names, default_k, _photographs(folders, console), init, save_every)
-    _train(plan, console, out, workers, computing_device)
+        from lookwhere_cli.training.distil.losses import Weights
+        from lookwhere_cli.training.distil.recipe import Pretraining
+        from lookwhere_cli.training.distil.teacher import MapRecipe
+        from lookwhere_cli.training.optim import Rates
+
+        console = make_console(stderr=True, quiet=quiet or not is_main_process())
+        vits = _load_teachers(teacher)
+        used_device = device_type(device)
+        draws = {"area": check_area(area), "squares": squares, "colour": colour, "magnitude": augment, "mixed": mixed}
+        views = _views(vits[0], size, patches, **draws)
+        weights = Weights(cls_weight, patch_weight, map_weight, logits_weight if head else 0.0)
+        map_recipe = MapRecipe(map_queries, map_layers, map_softmax, map_sinks)
+        rates, precision = Rates(lr, layer_decay), mixed_precision(dtype, used_device)
+        recipe = Pretraining(steps, batch_size, views, thumbnail_size, selector_depth, registers, prefix, map_recipe)
+        recipe = replace(recipe, weights=weights, patch_loss=patch_loss, rates=rates, average=average)
+        recipe = replace(recipe, precision=precision, seed=seed)
+        names = _class_names(vits, labels) if head else ()
+        create_run_dir(out)
+        plan = _plan(recipe, vits, names, default_k, _photographs(folders, console), init, save_every)
+        _train(plan, console, out, workers, used_device)
+
+
+def _fetch(teachers: Sequence[str], init: str | None, quiet: bool) -> None:
+    """Fetch the initial model if it is not here yet. Raises ModelError, also for teachers that timm can't fetch."""
+    for teacher in teachers:
+        check_teacher(teacher)
+    if init:
+        ensure_downloaded(init, quiet)
 
 
 def _load_teachers(specs: Sequence[str]) -> list[TimmViT]:

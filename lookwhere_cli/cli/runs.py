@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-from lookwhere_cli.checkpoints.layout import WEIGHTS
+from lookwhere_cli.checkpoints.layout import CHECKPOINT, WEIGHTS
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.show.console import PlainTextColumn, say
-from lookwhere_cli.text import counted
+from lookwhere_cli.show.console import PlainTextColumn, make_console, say
+from lookwhere_cli.text import counted, shared_name
 
 if TYPE_CHECKING:
     from lookwhere_cli.training.loop import Moment, Run
@@ -48,9 +50,7 @@ def check_area(area: tuple[float, float]) -> tuple[float, float]:
 
 def refuse_finished_run(out: Path) -> None:
     """Raise UsageError for an output folder with a model but no checkpoint, which a run would overwrite."""
-    from lookwhere_cli.training import checkpoint
-
-    if (out / WEIGHTS).exists() and not (out / checkpoint.FILE).exists():
+    if (out / WEIGHTS).exists() and not (out / CHECKPOINT).exists():
         raise UsageError(f"--out {out} holds a finished model and no checkpoint to resume; choose another folder.")
 
 
@@ -64,14 +64,44 @@ def create_run_dir(out: Path) -> Path:
     return out
 
 
+class _ReportedInterrupt(KeyboardInterrupt):
+    """Ctrl-C of which it has been said what is kept."""
+
+
+@contextmanager
+def training_into(out: Path) -> Iterator[None]:
+    """Refuse the folder of a finished run; after Ctrl-C in the block, say what the folder keeps, unless that was said.
+
+    Raises UsageError as `refuse_finished_run` does.
+    """
+    refuse_finished_run(out)
+    try:
+        yield
+    except _ReportedInterrupt:
+        raise
+    except KeyboardInterrupt:
+        console = make_console(stderr=True, quiet=not is_main_process())
+        file, kept = out / CHECKPOINT, "Stopped before a step was saved; the same command starts again."
+        if file.exists():
+            kept = f"Stopped; {file} is kept, and the same command continues from there."
+        say(console, kept)
+        raise
+
+
 def is_main_process() -> bool:
     """Return True if this process speaks for the run: the first of those that accelerate or torchrun started."""
     return os.environ.get("RANK", "0") == "0"
 
 
 def command_line() -> str:
-    """Return this process's command line, for records."""
-    return shlex.join(["lookwhere", *sys.argv[1:]])
+    """Return this process's command line for records, which people share: of absolute paths, only the names."""
+    return shlex.join(["lookwhere", *map(_shared_word, sys.argv[1:])])
+
+
+def _shared_word(word: str) -> str:
+    """Shorten the path that a word is or ends with, as in NAME=FILE and @LIST."""
+    beginning, path = re.fullmatch(r"((?:[^/\\]*[=@])?)(.*)", word, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{beginning}{shared_name(path)}"
 
 
 def resume_run(run: Run[Any], console: Console) -> None:
@@ -87,10 +117,10 @@ def train_with_progress(
     """Train the remaining steps of a run, with a progress bar.
 
     describe: text beside the bar after a step. report: a line that stays, or None. Raises KeyboardInterrupt after
-    Ctrl-C, once the number of saved steps has been printed.
+    Ctrl-C, once the number of saved steps has been printed, if there are any.
     """
     columns = (PlainTextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("starting", total=run.total, completed=run.saved)
         try:
             for moment in run.train():
@@ -99,9 +129,8 @@ def train_with_progress(
                 if line:
                     say(progress.console, line)
         except KeyboardInterrupt:
-            say(
-                console,
-                f"Stopped; {run.saved:,} of {counted(run.total, 'step')} are saved, and the same command continues "
-                "from there.",
-            )
-            raise
+            if run.saved == 0:
+                raise
+            kept = f"{run.saved:,} of {counted(run.total, 'step')} are saved"
+            say(console, f"Stopped; {kept}, and the same command continues from there: {run.out / CHECKPOINT}.")
+            raise _ReportedInterrupt from None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console, RenderableType
 
 from lookwhere_cli.checkpoints.layout import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
@@ -16,11 +17,17 @@ from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import make_folder, row_format
-from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
+from lookwhere_cli.cli.results import ResultOutput, rows_output, terminal_output, write_results
 from lookwhere_cli.cli.summary import Tally, listed, say_done, say_failures, wrote
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
+from lookwhere_cli.output.masks.paths import output_paths
+from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.text import counted
+
+Overlay = Annotated[
+    bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
+]
 
 
 def segment(
@@ -49,14 +56,13 @@ def segment(
             show_default=False,
         ),
     ] = "png",
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
-    ] = False,
+    overlay: Overlay = False,
     rows: options.RowsFile = None,
     rows_format: Annotated[
         Format | None,
         typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
     ] = None,
+    full_rows: options.FullRows = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
     fail_fast: options.FailFast = False,
@@ -72,37 +78,53 @@ def segment(
       lookwhere segment photos/ --out masks/ --overlay --rows shares.csv
     """
     settings = options.options_from(context)
+    request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
+    request.masks.check_library()
     format_of_rows = row_format(rows, rows_format, "--rows", "--rows-format")
     if rows is not None:
         check_free(rows, overwrite)
 
-    from lookwhere_cli.cli.cards import segmented_card
     from lookwhere_cli.images.find import find_pictures
+
+    files = output_paths(find_pictures(paths), paths, out)
+    request.check(files)
+    name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
+
+    from lookwhere_cli.cli.cards import segmented_card
     from lookwhere_cli.loading import load
-    from lookwhere_cli.output.masks.paths import output_paths
     from lookwhere_cli.segmenter import Segmenter
     from lookwhere_cli.show.colours import class_colours
 
-    files = output_paths(find_pictures(paths), paths, out)
-    request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
-    request.check(files)
-    segmenter = Segmenter(load(model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet), settings))
+    segmenter = Segmenter(load(name, settings))
     labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
     pending = request.pending(files, labels)
     _say_skipped(len(files) - len(pending), len(files), quiet)
     if not pending:
         return
     make_folder(out)
-    if rows is None and rows_format is None and sys.stdout.isatty():
-        destination = terminal_output(partial(segmented_card, colours=colours, with_map=not no_map))
-    else:
-        destination = rows_output(rows, format_of_rows)
-    with request.masks.open(labels, colours) as write_mask, destination as output:
+    card = (
+        partial(segmented_card, colours=colours, with_map=not no_map) if rows is None and rows_format is None else None
+    )
+    columns = CsvColumns(classes=labels, full=full_rows)
+    with (
+        request.masks.open(labels, colours) as write_mask,
+        _destination(rows, format_of_rows, columns, card) as output,
+    ):
         results = write_files(segmenter, pending, write_mask, colours)
         tally = write_results(results, output, len(pending), quiet, fail_fast)
     _say_written(tally, request.kinds(pending), out, quiet)
     if tally.failed:
         raise typer.Exit(1)
+
+
+def _destination(
+    rows: Path | None,
+    format: str,
+    columns: CsvColumns,
+    card: Callable[[Any, Console], RenderableType] | None,
+) -> AbstractContextManager[ResultOutput]:
+    """Return where results go: to the terminal as cards, or else as rows."""
+    return terminal_output(card) if card else rows_output(rows, format, columns)
 
 
 def _say_written(tally: Tally, kinds: Sequence[str], out: Path, quiet: bool) -> None:

@@ -21,13 +21,14 @@ from lookwhere_cli.cli.runs import (
     device_type,
     is_main_process,
     mixed_precision,
-    refuse_finished_run,
     resume_run,
     train_with_progress,
+    training_into,
 )
 from lookwhere_cli.cli.summary import duration, usage_of
 from lookwhere_cli.cli.train_settings import cell_settings, parse_exits, parse_pruning, steering_for
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.extras import check_extra
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
@@ -96,31 +97,39 @@ def train(
 
       lookwhere train labels.csv --multi-label --look boxes.csv --size 1024 -k 5%-10% --out my-model
     """
+    check_extra("train", "lookwhere train")
     cells = cell_settings(method, patches, default_k, second_look, train_selector and look is None)
     grids, dropped = parse_exits(method, exits), parse_pruning(method, prune)
-    used_device = device_type(device)
-    refuse_finished_run(out)
+    with training_into(out):
+        _fetch(model, teacher, quiet)
 
-    from lookwhere_cli.training.augment import Augmentation
-    from lookwhere_cli.training.finetune.recipe import FineTuning
-    from lookwhere_cli.training.finetune.shape import Shape
-    from lookwhere_cli.training.optim import Rates
+        from lookwhere_cli.training.augment import Augmentation
+        from lookwhere_cli.training.finetune.recipe import FineTuning
+        from lookwhere_cli.training.finetune.shape import Shape
+        from lookwhere_cli.training.optim import Rates
 
-    console = make_console(stderr=True, quiet=quiet or not is_main_process())
-    labelled = _read_set(data, classes, label_column, multi_label, group, split_file)
-    steering = steering_for(method, labelled, look, train_selector, dropped)
-    fusion, precision, rates = prune_fusion or None, mixed_precision(dtype, used_device), Rates(lr, layer_decay)
-    shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, fusion, grids)
-    augmentation = Augmentation(check_area(area), flip=flip, colour=colour, magnitude=augment, erase=erase)
-    recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, patience=patience, seed=seed)
-    recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering)
-    recipe = replace(recipe, augmentation=augmentation, rates=rates, precision=precision)
-    recipe = _going_on(recipe, out)
-    regions = _read_regions(look, labelled) if look and steering == "look" else None
-    start, taught_by = _load(model, quiet), _load(teacher, quiet) if teacher else None
-    labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or ())
-    plan = _plan(recipe, start, labelled, regions, taught_by, cells.own)
-    _train(plan, console, out, workers, used_device)
+        used_device = device_type(device)
+        console = make_console(stderr=True, quiet=quiet or not is_main_process())
+        labelled = _read_set(data, classes, label_column, multi_label, group, split_file)
+        steering = steering_for(method, labelled, look, train_selector, dropped)
+        fusion, precision, rates = prune_fusion or None, mixed_precision(dtype, used_device), Rates(lr, layer_decay)
+        shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, fusion, grids)
+        augmentation = Augmentation(check_area(area), flip=flip, colour=colour, magnitude=augment, erase=erase)
+        recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, seed=seed)
+        recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering)
+        recipe = replace(recipe, augmentation=augmentation, rates=rates, precision=precision, patience=patience)
+        recipe = _going_on(recipe, out)
+        regions = _read_regions(look, labelled) if look and steering == "look" else None
+        start, taught_by = _load(model), _load(teacher) if teacher else None
+        labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or ())
+        plan = _plan(recipe, start, labelled, regions, taught_by, cells.own)
+        _train(plan, console, out, workers, used_device)
+
+
+def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
+    """Fetch the models that are not here yet, before anything heavy is imported. Raises ModelError."""
+    for name in filter(None, (model, teacher)):
+        ensure_downloaded(name, quiet)
 
 
 def _going_on(recipe: FineTuning, out: Path) -> FineTuning:
@@ -147,10 +156,9 @@ def _read_regions(source: Path, labelled: LabelledSet) -> Regions:
     return read_regions(source, labelled.root, [example.path for example in labelled.examples])
 
 
-def _load(name: str, quiet: bool) -> Loaded:
+def _load(name: str) -> Loaded:
     from lookwhere_cli.checkpoints.resolve import load_model
 
-    ensure_downloaded(name, quiet)
     return load_model(name, device="cpu")
 
 

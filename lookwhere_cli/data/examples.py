@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lookwhere_cli.text import printable, shared_name, shared_sentence
+
 Kind = Literal["single", "multi", "masks"]
 """What is known of each picture: one label, any number of labels, or a mask of class indices."""
 Split = Literal["train", "val"]
@@ -50,6 +52,19 @@ class LabelledSet:
         return tuple(example for example in self.examples if example.split == split)
 
     def name(self, example: Example) -> str:
-        r"""Return the example's path relative to `root`, with forward slashes; bytes that are not UTF-8 as `\udcff`."""
-        relative = Path(os.path.relpath(example.path, self.root)).as_posix()
-        return relative.encode("utf-8", "backslashreplace").decode()
+        """Return the name of the example's picture; see `name_of_file`."""
+        return self.name_of_file(example.path)
+
+    def name_of_file(self, file: str) -> str:
+        r"""Return a file's path relative to `root`, with forward slashes; bytes that are not UTF-8 as `\udcff`."""
+        return printable(Path(os.path.relpath(file, self.root)).as_posix())
+
+    @property
+    def shared_root(self) -> str:
+        """The root for what people share: as given or, of an absolute path, its name."""
+        return shared_name(str(self.root))
+
+    def shared_sentence(self, sentence: str) -> str:
+        """Return a sentence about a file for what people share: with its path relative to an absolute root."""
+        root = os.path.join(self.root, "")  # noqa: PTH118 - with a separator at its end
+        return shared_sentence(sentence.replace(root, "") if self.root.is_absolute() else sentence)

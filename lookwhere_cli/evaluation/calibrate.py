@@ -31,7 +31,7 @@ from lookwhere_cli.scoring.splits import Part, select_split
 from lookwhere_cli.scoring.variants import staged_strategy
 from lookwhere_cli.strategies.stages import DISABLED, stages_reached
 from lookwhere_cli.strategies.thresholds import find_thresholds
-from lookwhere_cli.text import counted
+from lookwhere_cli.text import counted, shared_name
 
 COPIED = (WEIGHTS, TRAINING, SPLIT_FILE)
 """Files that calibration does not change. Measured results are not copied: they hold for other thresholds."""
@@ -181,7 +181,7 @@ def _move(folder: Path, out: Path) -> None:
 def _write_card(info: ModelInfo, before: Config, after: Config, section: str, folder: Path) -> None:
     """Write the model's own card with a new description, and the section in place of an earlier calibration's."""
     file = info.folder / CARD
-    text = file.read_text(encoding="utf-8") if file.is_file() else f"# {info.name}\n\n{describe(before)}\n"
+    text = file.read_text(encoding="utf-8") if file.is_file() else f"# {shared_name(info.name)}\n\n{describe(before)}\n"
     text = text.partition(SECTION)[0].replace(describe(before), describe(after))
     with whole_file(folder / CARD) as stream, writing(folder / CARD):
         stream.write(f"{text.rstrip()}\n{SECTION}\n{section}\n".encode())

@@ -12,7 +12,7 @@ from numpy import ndarray
 from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.evaluation.evaluate import Evaluation, EvaluationRow
 from lookwhere_cli.metrics.intervals import Score
-from lookwhere_cli.text import printable
+from lookwhere_cli.text import printable, shared_name
 
 
 def as_dict(evaluation: Evaluation, split: str, command: str) -> dict[str, Any]:
@@ -21,13 +21,13 @@ def as_dict(evaluation: Evaluation, split: str, command: str) -> dict[str, Any]:
     labelled, scores = evaluation.labelled, headline.scores
     return {
         "command": command,
-        "model": printable(pipeline.info.name),
+        "model": printable(shared_name(pipeline.info.name)),
         "revision": pipeline.info.revision,
-        "data": printable(str(labelled.root)),
+        "data": printable(labelled.shared_root),
         "split": split,
         "kind": labelled.kind,
         "pictures": evaluation.pictures,
-        "failed": [printable(sentence) for sentence in evaluation.failed],
+        "failed": [printable(labelled.shared_sentence(sentence)) for sentence in evaluation.failed],
         "metric": next(iter(scores.metrics)),
         "per_class": scores.class_metric,
         "classes": _classes(evaluation),
@@ -58,7 +58,7 @@ def _row(row: EvaluationRow, classes: tuple[str, ...], is_headline: bool) -> dic
         "chosen_by": row.chosen_by,
         "patches": None if row.k is None else str(row.k),
         "headline": is_headline,
-        "model": printable(row.model),
+        "model": printable(shared_name(row.model)),
         "size": row.size,
         "coarse": row.coarse,
         "cells": round(row.costs.cells, 2),

@@ -11,6 +11,7 @@ from typing import IO
 from PIL import Image, ImageFile
 
 from lookwhere_cli.errors import PictureError
+from lookwhere_cli.extras import install_command
 from lookwhere_cli.images.formats import FORMATS, brand_of
 from lookwhere_cli.images.limit import pillow_limit
 from lookwhere_cli.images.names import EncodedPicture, StandardInput, in_message, picture_name
@@ -172,7 +173,7 @@ def _accepts(kind: str, start: bytes) -> bool:
 def _unknown(start: bytes, name: str) -> str:
     brand = brand_of(start)
     if brand == "HEIF" and not _accepts(brand, start):
-        return f"{in_message(name)} is HEIC or HEIF, which needs one more package: pip install 'lookwhere[heif]'."
+        return f"{in_message(name)} is HEIC or HEIF, which needs one more package: {install_command('heif')}."
     if brand == "AVIF" and not _accepts(brand, start):
         return f"{in_message(name)} is AVIF, which needs a newer Pillow: pip install -U pillow."
     return f"{in_message(name)} is not a picture of a known format, or its header is damaged."

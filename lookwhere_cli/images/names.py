@@ -1,6 +1,7 @@
 """Pictures as files, and the names of pictures in rows and messages."""
 
 import os
+from collections.abc import Sequence
 from typing import IO, Self, TypeAlias
 
 
@@ -34,6 +35,18 @@ def picture_name(picture: object) -> str:
         return str(os.fsdecode(picture))
     names = (getattr(picture, attribute, None) for attribute in ("path", "filename", "name"))
     return next((os.fsdecode(name) for name in names if isinstance(name, str | bytes | os.PathLike)), "")
+
+
+def name_below(picture: str, inputs: Sequence[str]) -> str:
+    """Return a picture's path for what people share: as given or, of an absolute path, the part below its input folder.
+
+    inputs: files and folders as the user named them. A file that was named by an absolute path has its name only.
+    """
+    if not os.path.isabs(picture):  # noqa: PTH117
+        return picture
+    folders = (os.path.join(path, "") for path in inputs if os.path.isdir(path))  # noqa: PTH112, PTH118 - as typed
+    below = (picture.removeprefix(folder) for folder in folders if picture.startswith(folder))
+    return next(below, os.path.basename(picture))  # noqa: PTH119
 
 
 def in_message(name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from lookwhere_cli.output.parquet import ParquetGroups, row_types
+from lookwhere_cli.output.parquet import ParquetGroups, row_schema, row_types
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.text import printable
 
@@ -130,7 +130,7 @@ class ParquetArrayWriter(ArrayWriter):
         arrow = self._groups.arrow
         types = row_types(arrow)
         columns = {name: types[name] for name in PARQUET_COLUMNS}
-        return arrow.schema([*(columns | dict.fromkeys(self._names, arrow.list_(arrow.float32()))).items()])
+        return row_schema(arrow, columns | dict.fromkeys(self._names, arrow.list_(arrow.float32())))
 
 
 ARRAY_WRITERS: dict[str, Callable[[BinaryIO], ArrayWriter]] = {

@@ -1,9 +1,10 @@
 """What Parquet files of rows and of features share: the types of a row's columns, and writing by row group."""
 
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from lookwhere_cli.extras import require
-from lookwhere_cli.output.rows import COLUMNS
+from lookwhere_cli.output.rows import COLUMNS, SCHEMA
 
 
 class ParquetGroups:
@@ -43,6 +44,11 @@ class ParquetGroups:
         """Write the last row group and the footer."""
         self.write_group(schema)
         self._file.close()
+
+
+def row_schema(arrow: Any, types: Mapping[str, Any]) -> Any:
+    """Return pyarrow's schema for columns of these types, with the version of the format of rows in its metadata."""
+    return arrow.schema(list(types.items()), metadata={"schema": str(SCHEMA)})
 
 
 def row_types(arrow: Any) -> dict[str, Any]:

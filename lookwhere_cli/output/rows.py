@@ -3,7 +3,11 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from lookwhere_cli.text import printable
+from lookwhere_cli.output.notebook import cells_svg, with_answers
+from lookwhere_cli.text import printable, shared_name, shared_sentence
+
+SCHEMA = 1
+"""The version of the format of rows in JSON and Parquet: higher after a change that old readers could misunderstand."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +92,24 @@ class Row:
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON stores it: keys in the fields' order, from `coarse` on only those with a value."""
+        """Return the row as JSON stores it: `schema`, then the fields; from `coarse` on only those with a value."""
         if self.error is not None:
-            return {"path": printable(self.path), "error": printable(self.error)}
-        return self._always() | {name: value for name, value in self._sometimes().items() if value}
+            return {"schema": SCHEMA, "path": printable(self.path), "error": printable(self.error)}
+        return {"schema": SCHEMA} | self._always() | {name: value for name, value in self._sometimes().items() if value}
+
+    def _repr_html_(self) -> str:
+        """Return the map of the cells that were read and the answers, for a notebook."""
+        title = shared_name(self.path)
+        if self.error is not None:
+            return with_answers(title, "", (), shared_sentence(self.error))
+        answers = [(label.label, label.probability) for label in self.labels]
+        answers += [(share.label, share.share) for share in self.shares]
+        return with_answers(title, cells_svg(self.grid, self.cells, self.width, self.height), answers, self.summary)
+
+    @property
+    def summary(self) -> str:
+        """How many cells were read, in a few words."""
+        return f"{self.k} of {self.grid[0] * self.grid[1]} cells read"
 
     def _always(self) -> dict[str, Any]:
         return {
@@ -120,6 +138,6 @@ class Row:
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
-"""The names of a row's fields: the columns of CSV and Parquet."""
+"""The names of a row's fields: the columns of Parquet."""
 NESTED = ("grid", "cells", "labels", "coarse", "shares")
 """The fields that hold lists."""

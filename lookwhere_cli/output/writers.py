@@ -11,10 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, BinaryIO
 
-from lookwhere_cli.output.parquet import ParquetGroups, row_types
-from lookwhere_cli.output.rows import COLUMNS, NESTED, Row
+from lookwhere_cli.output.parquet import ParquetGroups, row_schema, row_types
+from lookwhere_cli.output.rows import Row
+from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.text import escape_formula, on_one_line
 
+NO_ANSWERS = CsvColumns()
 PARQUET_GROUP = 256  # rows of a row group
 
 
@@ -68,19 +70,17 @@ class JsonLinesWriter(LineWriter):
 
 
 class CsvWriter(LineWriter):
-    """A header, then a record for each picture with all columns; lists are JSON, text can't become a formula."""
+    """A header, then a record for each picture, with the same columns for all; text can't become a formula."""
 
-    def __init__(self, stream: BinaryIO) -> None:
+    def __init__(self, stream: BinaryIO, columns: CsvColumns = NO_ANSWERS) -> None:
         """Write the header."""
         super().__init__(stream)
-        stream.write(_record(COLUMNS).encode() + b"\n")
+        self._columns = columns
+        stream.write(_record(columns.titles()).encode() + b"\n")
 
     def line(self, row: Row) -> str:
         """Return the row's record."""
-        values = row.to_dict()
-        values.update((name, _json(values[name])) for name in NESTED if name in values)
-        cells = (values.get(name, "") for name in COLUMNS)
-        return _record([escape_formula(cell) if isinstance(cell, str) else cell for cell in cells])
+        return _record(self._columns.record(row))
 
 
 class JsonWriter(RowWriter):
@@ -106,7 +106,7 @@ class ParquetWriter(RowWriter):
     def __init__(self, stream: BinaryIO) -> None:
         """Write nothing yet. Raises UsageError if pyarrow is missing."""
         self._groups = ParquetGroups(stream, "The format parquet")
-        self._schema = self._groups.arrow.schema(list(row_types(self._groups.arrow).items()))
+        self._schema = row_schema(self._groups.arrow, row_types(self._groups.arrow))
 
     def write(self, row: Row) -> None:
         """Add a row; each 256th call writes a row group."""
@@ -125,7 +125,8 @@ def _json(value: Any) -> str:
 
 def _record(cells: Sequence[Any]) -> str:
     line = io.StringIO()
-    csv.writer(line, lineterminator="\r\n").writerow(cells)  # it quotes cells that hold \r or \n only with this end
+    safe = [escape_formula(cell) if isinstance(cell, str) else cell for cell in cells]
+    csv.writer(line, lineterminator="\r\n").writerow(safe)  # it quotes cells that hold \r or \n only with this end
     return line.getvalue().removesuffix("\r\n")
 
 
@@ -139,3 +140,8 @@ WRITERS: dict[str, Callable[[BinaryIO], RowWriter]] = {
 """The writers by the name of their format."""
 ENDINGS = {".txt": "text", ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 """The formats by the ending of a file's name."""
+
+
+def make_writer(format: str, stream: BinaryIO, columns: CsvColumns) -> RowWriter:
+    """Return the writer of a format. columns: of CSV; other formats have all fields."""
+    return CsvWriter(stream, columns) if format == "csv" else WRITERS[format](stream)

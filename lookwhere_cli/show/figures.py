@@ -37,12 +37,25 @@ def style_axes(axes: Any, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
+def end_at_hundred(axes: Any) -> None:
+    """End the y axis, in per cent, at 100 and begin it at 0 if it would go beyond."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, 0), min(high, 100))
+
+
+def legend_below(figure: "Figure", axes: Any) -> None:
+    """Explain the curves below the axes, where the legend hides no point."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=3, frameon=False, fontsize=8.5)
+
+
 def label_costs(axes: Any, metric: str) -> None:
-    """Label the axes: multiply-adds (log scale) and the metric in per cent."""
+    """Label the axes: multiply-adds (log scale) and the metric in per cent, which ends at 100."""
     axes.set_xscale("log")
     _plain_ticks(axes)
     axes.set_xlabel("GMACs per picture")
-    axes.set_ylabel(f"{TITLES[metric]} (%)")
+    axes.set_ylabel(f"{TITLES[metric]} (%), with 95 % intervals")
+    end_at_hundred(axes)
 
 
 def _plain_ticks(axes: Any) -> None:

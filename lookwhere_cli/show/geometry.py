@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Int, UInt8
+
+from lookwhere_cli.images.view import View
 
 CellPositions: TypeAlias = Sequence[Sequence[int]]
 """Chosen cells as (row, column) pairs, best first."""
@@ -57,6 +59,21 @@ def chosen_mask(grid: tuple[int, int], cells: CellPositions) -> Bool[np.ndarray,
     for row, column in cells:
         mask[row * grid[1] + column] = True
     return mask
+
+
+def inner_edge(lit: Bool[np.ndarray, "height width"]) -> Bool[np.ndarray, "height width"]:
+    """Return the pixels of a mask that have a neighbour outside it, on one of four sides."""
+    framed = np.pad(lit, 1)
+    inside = framed[:-2, 1:-1] & framed[2:, 1:-1] & framed[1:-1, :-2] & framed[1:-1, 2:]
+    return lit & ~inside
+
+
+def pixels_of(view: View, side: int) -> UInt8[np.ndarray, "height width 3"]:
+    """Return the part of a picture that its grid covers, in its shape, with a longer side of `side` pixels."""
+    left, top, right, bottom = view.box
+    scale = side / max(right - left, bottom - top)
+    height, width = (max(1, round(length * scale)) for length in (bottom - top, right - left))
+    return np.clip(view.thumbnail(height, width), 0, 255).astype(np.uint8)
 
 
 def fit(height: int, width: int, max_height: int, max_width: int) -> tuple[int, int]:

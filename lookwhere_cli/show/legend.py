@@ -27,7 +27,7 @@ def text_size(height: int, width: int) -> int:
 
 
 def legend_strip(width: int, size: int, caption: str) -> Image.Image:
-    """Draw the legend of heat and cells: the colour scale, the mark of a chosen cell, and the caption.
+    """Draw the legend of heat and cells: the colour scale, the outline of a cell that was read, and the caption.
 
     width: of the strip, in pixels. size: of the text, in pixels. The caption is wrapped to at most three lines.
     """
@@ -84,7 +84,7 @@ def _scale(strip: Image.Image, pen: _Pen, left: int) -> int:
 def _swatch(pen: _Pen, left: int) -> None:
     unit, middle = pen.unit, round(1.5 * pen.unit)
     side = (left, middle - unit // 2, left + unit, middle + unit // 2)
-    pen.draw.rectangle(side, fill=MUTED, outline="white", width=max(1, unit // 8))
+    pen.draw.rectangle(side, outline="white", width=max(1, unit // 8))
     _word(pen, left + unit + unit // 2, "read")
 
 

@@ -11,7 +11,7 @@ from lookwhere_cli.show.geometry import OUTSIDE, CellPositions, GridBox, cell_of
 from lookwhere_cli.show.legend import BACKGROUND, MIN_WIDTH, legend_strip, text_size
 from lookwhere_cli.text import on_one_line
 
-MIN_OUTLINED = 6  # pixels of a cell's side; the outline of a smaller one would hide the picture
+MIN_FRAMED = 6  # pixels of a cell's side; smaller ones have a thin white outline, without black beside it
 BAND_PIXELS = 1 << 20  # processed at a time, so that memory besides the two pictures is bounded
 
 _DARKENED = [round(0.7 * value) for value in range(256)] * 3
@@ -32,22 +32,20 @@ class _Painter:
         self.heat = np.concatenate((heat, np.zeros((1, 3), np.uint8)))
 
     def paint(self, band: Image.Image, top: int) -> Image.Image:
-        """Return the band that starts at the picture's row `top`, with heat over all cells that were not read."""
+        """Return the band that starts at the picture's row `top`, under the heat of its cells."""
         cell = cell_of(self.row[top : top + band.height], self.column, self.columns)
         grey = Image.blend(band.convert("L").convert("RGB"), band, 0.25).point(_DARKENED)
-        heated = Image.blend(grey, Image.fromarray(self.heat[cell]), 0.55)
-        return Image.composite(band, heated, Image.fromarray(self.chosen[cell]))
+        return Image.blend(grey, Image.fromarray(self.heat[cell]), 0.55)
 
     def outline(self, canvas: Image.Image) -> None:
         """Outline the cells that were read, in white on black, which is visible on any picture."""
         ys, xs = _edges(self.row, self.rows), _edges(self.column, self.columns)
         side = min((ys[-1] - ys[0]) / self.rows, (xs[-1] - xs[0]) / self.columns)
-        if side < MIN_OUTLINED:
-            return
         thickest = text_size(len(self.row), len(self.column)) / 5
         stroke, draw = max(1, round(min(side / 20, thickest))), ImageDraw.Draw(canvas)
         borders = list(_borders(self.chosen[:OUTSIDE].reshape(self.rows, self.columns), ys.tolist(), xs.tolist()))
-        for colour, width in (("black", stroke + 2 * max(1, stroke // 2)), ("white", stroke)):
+        frame = [("black", stroke + 2 * max(1, stroke // 2))] if side >= MIN_FRAMED else []
+        for colour, width in (*frame, ("white", stroke)):
             before, after = width // 2, (width - 1) // 2
             for left, top, right, bottom in borders:
                 draw.rectangle((left - before, top - before, right + after, bottom + after), colour)
@@ -78,7 +76,7 @@ def overlay(
     """Draw the selector map and the cells that were read on a picture, and a legend below it.
 
     picture: as displayed, at full resolution. scores: the selector map, any range. cells: the (row, column) pairs that
-    were read; they stay clear and are outlined, all others are dimmed under heat. box: left, top, right, bottom of the
+    were read; they are outlined, and all cells lie under their heat. box: left, top, right, bottom of the
     part that the grid covers, in pixels of the picture. caption: a sentence for the legend.
     The result has the picture at its top left, unscaled; if the picture is narrower than the legend, there is a margin
     on its right.

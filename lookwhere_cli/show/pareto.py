@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lookwhere_cli.show.comparison import METHODS
-from lookwhere_cli.show.figures import label_costs, new_figure, save_figure, style_axes
+from lookwhere_cli.show.figures import label_costs, legend_below, new_figure, save_figure, style_axes
+from lookwhere_cli.show.scores import short
 from lookwhere_cli.show.tables import JsonObject
 from lookwhere_cli.text import counted
 
@@ -47,16 +48,18 @@ def _figure(results: JsonObject) -> "Figure":
             _series(axes, points, colour, marker, style, METHODS[method])
     _front(axes, results)
     label_costs(axes, results["metric"])
-    style_axes(axes, f"{counted(results['pictures'], 'picture')}")
-    axes.legend(frameon=False, fontsize=8.5, loc="lower right")
+    style_axes(axes, f"{short(results['data'])}, {counted(results['pictures'], 'picture')}")
+    legend_below(figure, axes)
     return figure
 
 
 def _series(axes: Any, points: list[JsonObject], colour: str, marker: str, style: str, label: str) -> None:
     macs = [point["macs"] / 1e9 for point in points]
     size = 13 if marker == "*" else 6
-    scores = [100 * point["score"]["value"] for point in points]
-    axes.plot(macs, scores, color=colour, marker=marker, linestyle=style, linewidth=1.5, markersize=size, label=label)
+    scores, low, high = ([100 * point["score"][end] for point in points] for end in ("value", "low", "high"))
+    look = {"color": colour, "marker": marker, "linestyle": style, "linewidth": 1.5, "markersize": size}
+    axes.plot(macs, scores, label=label, clip_on=False, **look)
+    axes.vlines(macs, low, high, color=colour, linewidth=1.2, alpha=0.5)
 
 
 def _front(axes: Any, results: JsonObject) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from lookwhere_cli.show.figures import PLAIN, label_costs, new_figure, save_figure, style_axes
+from lookwhere_cli.show.figures import PLAIN, label_costs, legend_below, new_figure, save_figure, style_axes
 from lookwhere_cli.show.scores import ordered, short
 from lookwhere_cli.show.tables import JsonObject
 from lookwhere_cli.text import counted, on_one_line
@@ -62,9 +62,13 @@ def _accuracy(results: JsonObject) -> "Figure":
             _series(axes, results["metric"], rows, colour, marker="*", linestyle="", label=label, markersize=13)
             axes.axhline(100 * rows[0]["scores"][results["metric"]]["value"], color=colour, linewidth=0.6, alpha=0.5)
     label_costs(axes, results["metric"])
-    style_axes(axes, f"{short(results['model'])}, {counted(results['pictures'], 'picture')}")
-    axes.legend(frameon=False, fontsize=9)
+    style_axes(axes, _title(results))
+    legend_below(figure, axes)
     return figure
+
+
+def _title(results: JsonObject) -> str:
+    return f"{short(results['model'])} on {short(results['data'])}, {counted(results['pictures'], 'picture')}"
 
 
 def _series(axes: Any, metric: str, rows: Sequence[JsonObject], colour: str, **style: Any) -> None:
@@ -73,15 +77,15 @@ def _series(axes: Any, metric: str, rows: Sequence[JsonObject], colour: str, **s
     spent = np.array([row["macs"] / 1e9 for row in rows])
     order = np.argsort(spent)
     spent, (middle, low, high) = spent[order], values[order].T
-    axes.plot(spent, middle, color=colour, linewidth=1.6, **({"markersize": 5.5} | style))
-    axes.vlines(spent, low, high, color=colour, linewidth=1.2, alpha=0.35)
+    axes.plot(spent, middle, color=colour, linewidth=1.6, clip_on=False, **({"markersize": 5.5} | style))
+    axes.vlines(spent, low, high, color=colour, linewidth=1.2, alpha=0.5)
 
 
 def _confusion(results: JsonObject) -> "Figure":
     names, shares = _most_confused(results["confusion"])
     side = 2.2 + 0.24 * len(names)
     figure = new_figure(side + 0.8, side)
-    axes = figure.add_subplot()
+    axes: Any = figure.add_subplot()
     image = axes.imshow(100 * shares, cmap="Blues", vmin=0, vmax=100)
     figure.colorbar(image, ax=axes, shrink=0.8, label="% of the true class")
     shown = [on_one_line(name) for name in names]
@@ -90,8 +94,8 @@ def _confusion(results: JsonObject) -> "Figure":
     axes.set_xlabel("answer")
     axes.set_ylabel("truth")
     total = len(results["confusion"]["labels"])
-    if total > len(names):
-        axes.set_title(f"the {len(names)} most confused of {total} classes", fontsize=10, loc="left")
+    part = f"\nthe {len(names)} most confused of {total} classes" if total > len(names) else ""
+    axes.set_title(f"{on_one_line(_title(results))}{part}", fontsize=10, loc="left", **PLAIN)
     if len(names) <= 15:
         _write_shares(axes, shares)
     return figure

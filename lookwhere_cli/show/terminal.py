@@ -17,11 +17,21 @@ from rich.text import Text
 
 from lookwhere_cli.output.rows import Label, Share
 from lookwhere_cli.show.colours import blend, dim, heat_colours, heat_levels
-from lookwhere_cli.show.geometry import OUTSIDE, WHOLE, CellPositions, GridBox, cells_of_pixels, chosen_mask, fit
+from lookwhere_cli.show.geometry import (
+    OUTSIDE,
+    WHOLE,
+    CellPositions,
+    GridBox,
+    cells_of_pixels,
+    chosen_mask,
+    fit,
+    inner_edge,
+)
 from lookwhere_cli.show.halfblocks import colour_lines, has_colour, mask_lines, shade_lines
 from lookwhere_cli.text import on_one_line
 
 MAX_WIDTH, MAX_HEIGHT = 72, 24  # characters, lines
+MIN_OUTLINED = 3  # pixels of a cell's side from which on an outline leaves some of its heat
 BAR_WIDTH = 28  # characters
 
 
@@ -94,6 +104,7 @@ class HeatMap(_Map):
     """The selector map, from dark (low) to bright (high), alone or over the picture.
 
     scores: any range; see `heat_levels`.
+    cells: the (row, column) of each cell that was read; they are outlined where cells are large enough.
     pixels, box_share, max_width, max_height: as for `CellMap`; without pixels, the grid alone is drawn.
     """
 
@@ -102,11 +113,13 @@ class HeatMap(_Map):
         scores: Float[np.ndarray, "rows columns"],
         pixels: UInt8[np.ndarray, "height width 3"] | None = None,
         box_share: GridBox | None = None,
+        cells: CellPositions = (),
         max_width: int | None = None,
         max_height: int | None = None,
     ) -> None:
         super().__init__(scores.shape[:2] if pixels is None else pixels.shape[:2], max_width, max_height)
         self._levels, self._picture = heat_levels(scores), pixels
+        self._read = chosen_mask((scores.shape[0], scores.shape[1]), cells)
         self._share = WHOLE if pixels is None else box_share or WHOLE
 
     def _cells(self, height: int, width: int) -> Int[np.ndarray, "height width"]:
@@ -115,6 +128,24 @@ class HeatMap(_Map):
 
     def _pixels(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
         cells = self._cells(height, width)
+        heat = self._heat(cells, height, width)
+        if not self._shows_outlines(height, width):
+            return heat
+        return np.where(inner_edge(self._read[cells])[..., None], np.uint8(255), heat)
+
+    def outlines(self, options: ConsoleOptions) -> bool:
+        """Return True if the cells that were read are outlined: each has pixels besides its outline."""
+        return self._shows_outlines(*self._size(options))
+
+    def _shows_outlines(self, height: int, width: int) -> bool:
+        left, top, right, bottom = self._share
+        rows, columns = self._levels.shape
+        side = min((bottom - top) * height / rows, (right - left) * width / columns)
+        return bool(self._read.any()) and side >= MIN_OUTLINED
+
+    def _heat(
+        self, cells: Int[np.ndarray, "height width"], height: int, width: int
+    ) -> UInt8[np.ndarray, "height width 3"]:
         heat = heat_colours(self._levels.ravel())[cells]
         if self._picture is None:
             return heat
@@ -124,6 +155,23 @@ class HeatMap(_Map):
     def _characters(self, height: int, width: int, *, ascii_only: bool) -> Iterator[Segment]:
         cells = self._cells(height, width)
         return shade_lines(np.where(cells == OUTSIDE, 0, self._levels.ravel()[cells]), ascii_only=ascii_only)
+
+
+class HeatLegend:
+    """The line below a `HeatMap` that says what its colours and, if it has them, its outlines mean."""
+
+    def __init__(self, heat_map: HeatMap) -> None:
+        self._map = heat_map
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(console, options, self._text(console, options))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self._text(console, options)
+
+    def _text(self, console: Console, options: ConsoleOptions) -> Text:
+        outlined = "; outlined: read" if has_colour(console) and self._map.outlines(options) else ""
+        return Text(f"selector map: bright cells are read first{outlined}", "dim")
 
 
 class Legend:

@@ -9,21 +9,20 @@ from typing import Any
 
 import torch
 
+from lookwhere_cli.checkpoints.layout import CHECKPOINT
 from lookwhere_cli.errors import DataError, OutputError, UsageError
 from lookwhere_cli.models.config import Config
-
-FILE = "checkpoint.pt"
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
     """Write `state`, with the identity of the run that it belongs to. Raises OutputError, as for a full disk."""
-    temporary = folder / f".{FILE}.tmp"
+    temporary = folder / f".{CHECKPOINT}.tmp"
     try:
         torch.save({**state, "identity": dict(identity)}, temporary)
-        temporary.replace(folder / FILE)
+        temporary.replace(folder / CHECKPOINT)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        raise OutputError(f"The checkpoint {str(folder / FILE)!r} can't be written: {error}.") from None
+        raise OutputError(f"The checkpoint {str(folder / CHECKPOINT)!r} can't be written: {error}.") from None
 
 
 def load_checkpoint(
@@ -35,7 +34,7 @@ def load_checkpoint(
 
     Raises UsageError, which names what differs, for a checkpoint of another identity, DataError for a damaged one.
     """
-    state = _read(folder / FILE, mapped=False)
+    state = _read(folder / CHECKPOINT, mapped=False)
     if state is None:
         return None
     stored = state.pop("identity")
@@ -43,7 +42,7 @@ def load_checkpoint(
     different = min((differing_keys(stored, one) for one in accepted), key=len)
     if different:
         raise UsageError(
-            f"{str(folder / FILE)!r} belongs to a run with other settings ({', '.join(different)}); use those to "
+            f"{str(folder / CHECKPOINT)!r} belongs to a run with other settings ({', '.join(different)}); use those to "
             "resume it, or choose another --out."
         )
     return state
@@ -54,7 +53,7 @@ def stored_identity(folder: Path) -> dict[str, Any] | None:
 
     Raises DataError for a damaged checkpoint.
     """
-    state = _read(folder / FILE, mapped=True)
+    state = _read(folder / CHECKPOINT, mapped=True)
     return None if state is None else dict(state["identity"])
 
 

@@ -20,6 +20,7 @@ from lookwhere_cli.data.examples import SPLITS
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.show.plots import epoch_curves, loss_curves
+from lookwhere_cli.text import shared_name
 from lookwhere_cli.training.distil.plan import PretrainingPlan
 from lookwhere_cli.training.finetune.plan import FineTuningPlan
 from lookwhere_cli.training.loop import Run
@@ -45,7 +46,7 @@ def finish_pretraining(run: Run[Any], plan: PretrainingPlan, command: str) -> No
         "last": run.steps[-1],
     }
     _write_record(run.out, record)
-    loss_curves(run.steps, run.out / CURVES)
+    loss_curves(run.steps, run.out / CURVES, f"{run.out.resolve().name} on {record['photographs']:,} photographs")
     model = run.averaged.to(torch.float16)
     save_model(run.out, model, pretraining_card(run.out.resolve().name, model.config, record))
 
@@ -57,8 +58,8 @@ def finish_fine_tuning(run: Run[Any], plan: FineTuningPlan, command: str) -> Non
     """
     record = {
         "command": command,
-        "start": plan.base.name,
-        "teacher": plan.teacher and plan.teacher.name,
+        "start": shared_name(plan.base.name),
+        "teacher": plan.teacher and shared_name(plan.teacher.name),
         "pictures": {split: len(plan.labelled.of(split)) for split in SPLITS},
         "seconds": round(sum(step["seconds"] for step in run.steps)),
         "device": str(run.accelerator.device),
@@ -68,7 +69,9 @@ def finish_fine_tuning(run: Run[Any], plan: FineTuningPlan, command: str) -> Non
     }
     _write_record(run.out, record)
     _write_log(run.out / LOG, run.epochs)
-    epoch_curves(run.epochs, run.out / CURVES)
+    counts = record["pictures"]
+    data = f"{plan.labelled.root.resolve().name}, {counts['train']:,} pictures, {counts['val']:,} to validate"
+    epoch_curves(run.epochs, run.out / CURVES, f"{run.out.resolve().name} on {data}")
     card = full_card(run.out.resolve().name, plan.config, record, {})
     with whole_file(run.out / CARD) as stream, writing(run.out / CARD):
         stream.write(card.encode())

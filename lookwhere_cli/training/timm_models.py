@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lookwhere_cli.checkpoints.timm_package import import_timm
+from lookwhere_cli.checkpoints.timm_weights import cached_weights, check_obtainable
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.config import Config
 
@@ -79,10 +80,21 @@ def _downloaded(timm: ModuleType, name: str, size: int | None) -> Any:
         near = timm.list_models(f"*{name.split('.')[0]}*", module="vision_transformer")[:3]
         offer = f" Similar ones: {', '.join(near)}." if near else ""
         raise ModelError(f"timm has no model {name!r}, and there is no such file.{offer}")
+    arguments = _size_argument(size) | _source_arguments(timm, name)
     try:
-        return _check_plain(timm.create_model(name, pretrained=True, **_size_argument(size)), name)
+        return _check_plain(timm.create_model(name, pretrained=True, **arguments), name)
     except (OSError, RuntimeError) as error:
         raise ModelError(f"The weights of {name!r} can't be downloaded ({error}); give a file: {name}=FILE.") from None
+
+
+def _source_arguments(timm: ModuleType, name: str) -> dict[str, Any]:
+    """Let timm read cached weights without asking the Hub. Raises ModelError if it would have to, and can't."""
+    repository = timm.get_pretrained_cfg(name).hf_hub_id
+    file = cached_weights(repository) if repository else None
+    if file is None:
+        check_obtainable(name)
+        return {}
+    return {"pretrained_cfg_overlay": {"file": file, "custom_load": False}}
 
 
 def _named(timm: ModuleType, name: str, state: dict[str, Tensor], size: int | None) -> Any:

@@ -107,7 +107,7 @@ def test_models_list_shows_size_labels_and_results(lookwhere, model_folder, tmp_
     monkeypatch.setattr(resolve, "_BUNDLES", (shelf,))
     ran = lookwhere("models", "list")
     (line,) = [line for line in ran.out.splitlines() if line.startswith("small-birds")]
-    assert "birds 87.5%" in line and "classify" in line and " 18 of 36 " in line
+    assert "birds top-1 87.5 %" in line and "classify" in line and " 18 of 36 " in line
     monkeypatch.setenv("COLUMNS", "40")
     assert "small-birds" in lookwhere("models", "list").out, "a name must not be truncated: users type it"
     monkeypatch.setattr(resolve, "_BUNDLES", ())
@@ -169,7 +169,7 @@ def test_ctrl_c_leaves_complete_rows_on_stdout(started, format):
     text = (first + rest).decode()
     rows = json.loads(text) if format == "json" else list(csv.DictReader(io.StringIO(text)))
     assert process.returncode == 130
-    assert 0 < len(rows) < MANY and all(row["labels"] for row in rows)
+    assert 0 < len(rows) < MANY and all(row["labels" if format == "json" else "label"] for row in rows)
     assert re.fullmatch(rf"Stopped: \d+ of {MANY:,} pictures are done.\n", err.decode())
 
 
@@ -193,8 +193,33 @@ def test_a_closed_pipe_ends_the_command_silently(started):
     process = started()
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(timeout=60) != 0
+    assert process.wait(timeout=60) == 141
     assert process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["classify", "--help"], ["models", "list"], ["--version"]])
+def test_a_pipe_that_is_closed_from_the_start_is_no_failure(arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run([*LOOKWHERE, *arguments], stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert ran.returncode == 141 and ran.stderr == b""
+
+
+def test_a_closed_pipe_of_messages_is_no_failure(photos):
+    reader, writer = os.pipe()
+    os.close(reader)
+    ran = subprocess.run([*LOOKWHERE, "classify", str(photos), "--model", "nowhere"], stdout=writer, stderr=writer)
+    os.close(writer)
+    assert ran.returncode == 141
+
+
+def test_failed_pictures_still_end_with_1(model_folder, photos, tmp_path):
+    (tmp_path / "broken.png").write_text("no")
+    ran = subprocess.run(
+        [*LOOKWHERE, "classify", str(tmp_path), str(photos), "--model", str(model_folder)], capture_output=True
+    )
+    assert ran.returncode == 1 and b"1 of 13 pictures failed" in ran.stderr
 
 
 def test_a_full_disk_on_stdout_is_reported_in_one_sentence(model_folder, photos):

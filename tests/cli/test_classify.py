@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import save_model
-from lookwhere_cli.output.rows import COLUMNS
 from tests.models.small import ADDING, small
 
 
@@ -70,10 +69,12 @@ def test_the_same_rows_in_every_format(lookwhere, photos, tmp_path):
         rows, lines, records, pyarrow.parquet.read_table(out).to_pylist(), strict=True
     ):
         del row["seconds"], line["seconds"], stored["seconds"]
-        assert row == line == {name: value for name, value in stored.items() if value is not None}
+        assert row == line == {"schema": 1} | {name: value for name, value in stored.items() if value is not None}
         assert [record[name] for name in ("path", "k")] == [row["path"], str(row["k"])]
-        assert json.loads(record["labels"]) == row["labels"]
-    assert tuple(records[0]) == COLUMNS
+        suffixes = ("", "_2", "_3")
+        for suffix, label in zip(suffixes, row["labels"], strict=True):
+            assert record[f"label{suffix}"] == label["label"]
+            assert float(record[f"probability{suffix}"]) == label["probability"]
 
 
 def test_rows_have_the_grid_of_coarse_patches(lookwhere, photos):
@@ -110,7 +111,7 @@ def test_failed_pictures_are_listed_and_the_others_processed(lookwhere, mixed):
     assert ran.code == 1
     assert [row["path"][len(str(mixed)) + 1] for row in rows if "labels" in row] == ["1", "7"]
     failed = [row for row in rows if "error" in row]
-    assert len(failed) == 5 and all(set(row) == {"path", "error"} for row in failed)
+    assert len(failed) == 5 and all(set(row) == {"schema", "path", "error"} for row in failed)
     assert ran.err.count("Error: ") == 5 and "5 of 7 pictures failed." in ran.err
     assert "10,000,000,000 pixels" in ran.err and "--max-pixels" in ran.err
     assert "Traceback" not in ran.err
@@ -322,3 +323,24 @@ def test_memory_accepts_any_size_and_refuses_other_text(lookwhere, photos):
     assert lookwhere("classify", photos, "--memory", "1k") == plain and plain.code == 0
     ran = lookwhere("classify", photos, "--memory", "plenty")
     assert ran.code == 2 and "--memory plenty is not an amount of memory" in ran.err
+
+
+@pytest.mark.parametrize(("top", "labels"), [(1, 1), (2, 2), (5, 3)])
+def test_the_columns_of_csv_follow_from_top_and_the_classes(lookwhere, photos, tmp_path, top, labels):
+    (tmp_path / "broken.png").write_text("no")
+    ran = lookwhere("classify", tmp_path, photos / "0.png", "--top", top, "--format", "csv")
+    broken, good = csv.DictReader(io.StringIO(ran.out))
+    names = [f"label_{number}" for number in range(2, labels + 1)]
+    assert list(good)[: 1 + 2 * labels : 2] == ["path", *[f"probability{name[5:]}" for name in ("label", *names)]]
+    assert [name for name in good if name.startswith("label")] == ["label", *names]
+    assert not set(good) & {"cells", "grid", "labels", "shares", "coarse"} and list(broken) == list(good)
+    assert broken["error"] and not broken["label"] and good["label"]
+
+
+def test_full_rows_adds_the_lists_to_csv_only(lookwhere, photos):
+    ran = lookwhere("classify", photos / "0.png", "--format", "csv", "--full-rows")
+    (record,) = csv.DictReader(io.StringIO(ran.out))
+    row = json.loads(lookwhere("classify", photos / "0.png", "--format", "jsonl").out)
+    assert all(json.loads(record[name]) == row[name] for name in ("grid", "cells", "labels"))
+    ran = lookwhere("classify", photos / "0.png", "--format", "json", "--full-rows")
+    assert ran.code == 2 and "--full-rows" in ran.err

@@ -218,3 +218,18 @@ def test_data_that_do_not_exist(lookwhere, tmp_path):
     ran = lookwhere("evaluate", tmp_path / "none")
     assert ran.code == 2
     assert "none" in ran.err
+
+
+def test_results_hold_no_absolute_paths(model_folder, folders, tmp_path, lookwhere):
+    (folders / "cat" / "broken.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    ran = lookwhere(
+        "evaluate", folders, "--model", model_folder, "-k", "25%", "--split", "all", "--no-time", "--out", out
+    )
+    assert ran.code == 1
+    results = json.loads((out / "results.json").read_text())
+    assert results["data"] == "data" and results["model"] == "tiny" and "'cat/broken.png'" in results["failed"][0]
+    for file in ("results.json", "results.md"):
+        assert (
+            str(tmp_path) not in (out / file).read_text() and str(model_folder.parent) not in (out / file).read_text()
+        )

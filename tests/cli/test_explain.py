@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -6,6 +7,8 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.cli.test_app import in_terminal
 
 
 def test_piped_text_describes_the_prediction(lookwhere, photos):
@@ -22,7 +25,7 @@ def test_the_text_names_the_coarse_patches(lookwhere, photos, tmp_path):
     assert "8 of 35 cells read (23%) and 3 x 4 coarse patches" in ran.out
     assert '"coarse": [3, 4]' in html.read_text()
     all_of_it = lookwhere("explain", photos / "0.png", "--coarse", "16", "-k", "all").out
-    assert "x as many)" in all_of_it and "fewer" not in all_of_it
+    assert "x as many operations as the full ViT" in all_of_it and "fewer" not in all_of_it
 
 
 def test_an_overlay_has_the_full_resolution_of_its_picture(lookwhere, photos, tmp_path):
@@ -149,3 +152,67 @@ def test_only_the_page_takes_a_pass_for_each_k(lookwhere, photos, tmp_path, monk
     passes.clear()
     assert lookwhere("explain", *pictures, "--html", tmp_path / "page.html").code == 0
     assert len(passes) == 3 + 2 * 5
+
+
+def test_the_page_names_pictures_below_what_was_given(lookwhere, photos, tmp_path, monkeypatch):
+    (tmp_path / "photos" / "sub").mkdir(parents=True)
+    for name in ("a.png", "sub/b.png"):
+        shutil.copy(photos / "0.png", tmp_path / "photos" / name)
+    html = tmp_path / "page.html"
+    assert lookwhere("explain", tmp_path / "photos", "--html", html).code == 0
+    content = html.read_text()
+    assert '"name": "a.png"' in content and '"name": "sub/b.png"' in content and str(tmp_path) not in content
+    assert lookwhere("explain", tmp_path / "photos" / "sub" / "b.png", "--html", html, "--overwrite").code == 0
+    assert '"name": "b.png"' in html.read_text()
+    monkeypatch.chdir(tmp_path)
+    assert lookwhere("explain", "photos", "--html", html, "--overwrite").code == 0
+    assert '"name": "photos/sub/b.png"' in html.read_text()
+
+
+def test_json_lines_have_all_that_lies_behind_a_row(lookwhere, photos, tmp_path):
+    (tmp_path / "bad.png").write_text("no")
+    ran = lookwhere("explain", photos / "0.png", tmp_path / "bad.png", "--format", "jsonl")
+    good, bad = map(json.loads, ran.out.splitlines())
+    row = json.loads(lookwhere("classify", photos / "0.png", "--format", "jsonl").out)
+    assert ran.code == 1 and bad.keys() == {"schema", "path", "error"}
+    assert all(good[name] == row[name] for name in row if name not in ("seconds", "labels"))
+    assert np.array(good["map"]).shape == tuple(good["grid"]) and len(good["order"]) == 35
+    assert good["order"][: good["k"]] == good["cells"] and good["steps"].keys() >= {"open", "select", "extract"}
+    assert {one["k"]: one["labels"] for one in good["at"]}[good["k"]] == good["labels"]
+
+
+def test_the_page_opens_on_request(lookwhere, photos, tmp_path, monkeypatch):
+    opened, html = [], tmp_path / "page.html"
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    assert lookwhere("explain", photos / "0.png", "--html", html, "--open").code == 0
+    assert opened == [html.as_uri()]
+    ran = lookwhere("explain", photos / "0.png", "--open")
+    assert ran.code == 2 and "--html" in ran.err
+
+
+@pytest.mark.parametrize(("columns", "beside"), [(100, False), (120, True)])
+def test_maps_are_side_by_side_on_wide_terminals(model_folder, photos, columns, beside):
+    code, shown = in_terminal(columns, ["explain", str(photos / "0.png"), "--model", str(model_folder)])
+    assert code == 0
+    legends = [line for line in shown.splitlines() if "were read" in line]
+    assert ["selector map" in line for line in legends] == [beside]
+    assert "x fewer operations than the full ViT" in shown
+
+
+def test_rows_and_explanations_are_maps_in_a_notebook(model_folder, photos):
+    from lookwhere_cli import load
+
+    predictor = load(str(model_folder))
+    explanation = predictor.explain(photos / "0.png")
+    row = explanation.row._repr_html_()
+    assert str(photos) not in row + explanation._repr_html_()
+    assert row.count("<rect") == 1 + explanation.row.k and "17 of 35 cells read" in row and "<li>" in row
+    assert "data:image/png;base64," in explanation._repr_html_() and "0.png" in explanation._repr_html_()
+
+
+def test_notebooks_show_hostile_names_as_text():
+    from lookwhere_cli.output.rows import Label, Row
+
+    name = "<script>alert(1)</script>"
+    for row in (Row(name, error=name), Row(name, grid=(1, 1), labels=(Label(name, 0, 1.0),))):
+        assert "<script" not in row._repr_html_() and "&lt;script" in row._repr_html_()

@@ -38,8 +38,8 @@ def is_safe(text):
 def test_list_and_show_print_hostile_text_escaped(hostile, lookwhere):
     listed, shown = lookwhere("models", "list"), lookwhere("models", "show", "birds")
     assert listed.code == shown.code == 0
-    assert is_safe(listed.out) and f"{ESCAPED} 87.5%" in listed.out
-    assert is_safe(shown.out) and f"3: {ESCAPED}, dog, bird" in shown.out and f"{ESCAPED} 87.5%" in shown.out
+    assert is_safe(listed.out) and f"{ESCAPED} top-1 87.5 %" in listed.out
+    assert is_safe(shown.out) and f"3: {ESCAPED}, dog, bird" in shown.out and f"{ESCAPED} top-1 87.5 %" in shown.out
     (licence,) = [line for line in shown.out.splitlines() if line.startswith("licence")]
     assert licence.split(maxsplit=1)[1].strip() == ESCAPED
 
@@ -85,7 +85,7 @@ def test_damaged_results_are_one_sentence(hostile, lookwhere, model_folder, cont
         assert ran.code == 3 and ran.err.startswith("Error: '") and ran.err.count("\n") == 1
         assert f"{hostile / 'results.json'}'" in ran.err
     (line,) = [line for line in listed.out.splitlines() if line.startswith("birds")]
-    assert " 18 of 36 " in line and line.rstrip().endswith("damaged")
+    assert " 18 of 36 " in line and " damaged " in line
     assert any(line.startswith("zebras") for line in listed.out.splitlines())
 
 
@@ -143,3 +143,33 @@ def test_a_changed_config_is_noticed(hostile, lookwhere):
     assert lookwhere("models", "verify", "birds").code == 3
     write_sums(hostile)
     assert lookwhere("models", "verify", "birds").code == 0
+
+
+def test_list_and_show_print_json_on_request(hostile, lookwhere):
+    listed, shown = lookwhere("models", "list", "--json"), lookwhere("models", "show", "birds", "--json")
+    assert listed.code == shown.code == 0
+    birds = json.loads(shown.out)
+    assert json.loads(listed.out)[0] == birds
+    assert birds["labels"] == [HOSTILE.replace("\udcff", r"\udcff"), "dog", "bird"]
+    assert birds["where"] == "bundled" and birds["k"] == 18 and birds["results"][0]["value"] == 0.875
+
+
+def test_a_damaged_model_has_an_error_in_json(hostile, lookwhere):
+    (hostile / "config.json").write_text('{"patch": "four"}')
+    ran = lookwhere("models", "list", "--json")
+    assert ran.code == 3 and "patch is 'four'" in json.loads(ran.out)[0]["error"]
+
+
+def test_each_bundled_model_says_its_licence_and_results(lookwhere):
+    models = {model["name"]: model for model in json.loads(lookwhere("models", "list", "--json").out)}
+    bundled = [model for model in models.values() if model["where"] == "bundled"]
+    assert len(bundled) == 3 and all(model["results"] and model["terms"] for model in bundled)
+    streets = models["lookwhere-tiny-streets"]
+    assert streets["license"] == "cc-by-nc-4.0" and "research use only" in streets["terms"]
+    assert "research use only" in lookwhere("models", "show", "lookwhere-tiny-streets").out
+
+
+@pytest.mark.parametrize(("name", "cut"), [("lookwhere-tiny-signs", False), ("lookwhere-tiny-streets", True)])
+def test_labels_end_in_an_ellipsis_only_if_there_are_more(lookwhere, name, cut):
+    (line,) = [line for line in lookwhere("models", "show", name).out.splitlines() if line.startswith("labels")]
+    assert ("..." in line) == cut

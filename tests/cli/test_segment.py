@@ -102,7 +102,9 @@ def test_the_extension_of_the_rows_file_sets_the_format(segment, nested, tmp_pat
     assert ran.code == 0 and ran.out == ""
     text = file.read_text()
     if ending == "csv":
-        assert [bool(json.loads(record["shares"])) for record in csv.DictReader(io.StringIO(text))] == [True] * 3
+        for record in csv.DictReader(io.StringIO(text)):
+            shares = [float(record[f"share_{name}"]) for name in ("cat", "dog", "bird")]
+            assert sum(shares) == pytest.approx(1, abs=1e-5) and "shares" not in record and "label" not in record
     elif ending == "jsonl":
         assert next(json.loads(line)["path"] for line in text.splitlines()) == str(nested / "a.png")
     else:
@@ -238,7 +240,7 @@ def test_a_picture_deleted_during_the_run_has_a_row_with_error(segment, nested, 
 
     monkeypatch.setattr(PictureReader, "displayed", gone)
     ran = segment(nested / "a.png", "--overlay", "--rows-format", "jsonl")
-    assert ran.code == 1 and set(json.loads(ran.out)) == {"path", "error"}
+    assert ran.code == 1 and set(json.loads(ran.out)) == {"schema", "path", "error"}
 
 
 def test_an_output_folder_inside_the_input_is_not_read(segment, nested):

@@ -139,7 +139,7 @@ def test_the_report_has_the_cells_that_were_never_dropped(tmp_path: Path, models
     assert results["differences"]
     for one in results["differences"]:
         full, other = one["answers"]
-        explanation = pruned.explain(one["path"])
+        explanation = pruned.explain(str(labelled.root / one["path"]))
         assert full["left"] is None and explanation.survivors is not None
         survivors = [list(divmod(cell, other["grid"][1])) for cell in sorted(explanation.survivors)]
         assert other["left"] == survivors
@@ -156,7 +156,7 @@ def test_the_report_has_the_pictures_on_which_methods_disagree(tmp_path: Path, m
     results = as_dict(comparison, [MachineCosts()] * 3, "all", "lookwhere compare")
     full, typical = comparison.points[:2]
     apart = [
-        other.path
+        Path(other.path).name
         for one, other in zip(full.rows, typical.rows, strict=True)
         if one.labels[0].label != other.labels[0].label
     ]

@@ -14,6 +14,7 @@ from lookwhere_cli.heads.registry import HEADS, head_of
 from lookwhere_cli.heads.segment import PixelClasses, SegmentHead, classes_at
 from lookwhere_cli.heads.training.segment import class_boundaries, count_values
 from lookwhere_cli.metrics.several_labels import SeveralLabelsScorer
+from lookwhere_cli.metrics.single_label import PairedAccuracy
 from lookwhere_cli.models.config import Config
 from tests.models.small import LABELLED, SEGMENTING, SMALL, noise
 
@@ -116,3 +117,13 @@ def test_scores_do_not_depend_on_the_strips_that_are_resized_together(monkeypatc
     strips = classes_at(scores, 33, 21)
     assert strips.classes.tolist() == whole.classes.tolist()
     assert strips.counts.tolist() == whole.counts.tolist()
+
+
+def test_one_label_is_compared_by_top_1() -> None:
+    assert isinstance(ClassifyHead(LABELLED).paired_metric(np.arange(3)), PairedAccuracy)
+
+
+def test_features_cost_a_pass_without_a_head() -> None:
+    config = replace(LABELLED, labels=())
+    features, labels = (head_of(one).count_macs(one, one.grid, one.thumbnail_grid, 4, 0) for one in (config, LABELLED))
+    assert features == labels - 3 * config.dim

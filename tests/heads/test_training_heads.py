@@ -113,3 +113,12 @@ def test_masks_show_where_classes_meet_and_labels_do_not() -> None:
 def test_the_median_class_weighs_one() -> None:
     assert median_ratios(np.array([10, 40, 20])).tolist() == [2.0, 0.5, 1.0]
     assert median_ratios(np.array([0, 4, 8])).tolist() == [4.0, 1.0, 0.5]
+
+
+def test_only_pictures_of_one_class_have_one_label() -> None:
+    assert {kind for kind, head in TRAINING_HEADS.items() if head.has_one_label} == {"single"}
+
+
+def test_a_label_weighs_the_pictures_without_it_over_those_with_it() -> None:
+    weights = TRAINING_HEADS["multi"].weigh_classes(np.array([2, 5, 8, 10, 0]), 10, 1.0)
+    assert weights.tolist() == pytest.approx([4.0, 1.0, 0.25, 0.1, 9.0])

@@ -63,7 +63,14 @@ def test_the_card_has_a_section_for_each_record(hub, home, lookwhere, licensed, 
     card = ModelCard(repository.commits[repository.refs["main"]]["README.md"].decode())
     assert card.data.license == "apache-2.0" and card.data.library_name == "lookwhere"
     assert card.data.pipeline_tag == "image-classification" and "lookwhere" in card.data.tags
-    for part in ("# someone/birds", "cat, dog, bird", "1,200 photographs", "| birds | 80 | 87.5% |", "--model " + NAME):
+    for part in (
+        "# someone/birds",
+        "cat, dog, bird",
+        "1,200 photographs",
+        "| birds | 80 | 87.5% |",
+        "pip install -c constraints.txt .",
+        "--model " + NAME,
+    ):
         assert part in card.text
     assert "old card" not in card.text
 

@@ -1,10 +1,24 @@
 """The keys and values of a row, as JSON stores it and docs/rows.md describes it."""
 
-from lookwhere_cli.output.rows import Row
+from lookwhere_cli.output.rows import SCHEMA, Row
 from tests.output.rows import CLASSIFIED, COARSE, EARLY_EXIT, FAILED, SEGMENTED
 
 KEYS = [
-    *("path", "width", "height", "model", "revision", "k", "grid", "cells", "labels", "macs", "macs_full", "seconds")
+    *(
+        "schema",
+        "path",
+        "width",
+        "height",
+        "model",
+        "revision",
+        "k",
+        "grid",
+        "cells",
+        "labels",
+        "macs",
+        "macs_full",
+        "seconds",
+    )
 ]
 
 
@@ -34,4 +48,4 @@ def test_only_rows_of_models_with_several_stages_have_an_exit():
 
 
 def test_a_row_of_a_failed_picture_has_path_and_error_only():
-    assert FAILED.to_dict() == {"path": "b.jpg", "error": "'b.jpg' is empty (0 bytes)."}
+    assert FAILED.to_dict() == {"schema": SCHEMA, "path": "b.jpg", "error": "'b.jpg' is empty (0 bytes)."}

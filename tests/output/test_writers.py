@@ -13,15 +13,18 @@ from hypothesis import strategies as st
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.output.arrays import ArrayWriter
-from lookwhere_cli.output.rows import COLUMNS, NESTED, Label, Row
-from lookwhere_cli.output.writers import PARQUET_GROUP, WRITERS, RowWriter
+from lookwhere_cli.output.rows import NESTED, SCHEMA, Label, Row
+from lookwhere_cli.output.spreadsheet import CsvColumns
+from lookwhere_cli.output.writers import PARQUET_GROUP, WRITERS, RowWriter, make_writer
 from lookwhere_cli.text import unescape_formula
 from tests.output.rows import CLASSIFIED, COARSE, EARLY_EXIT, FAILED, SEGMENTED
 
+COLUMNS = CsvColumns(labels=2, classes=("sky", "tree", "car", "road"), full=True)
 
-def written(format, rows):
+
+def written(format, rows, columns=COLUMNS):
     stream = io.BytesIO()
-    writer = WRITERS[format](stream)
+    writer = make_writer(format, stream, columns)
     for row in rows:
         writer.write(row)
     writer.close()
@@ -44,12 +47,29 @@ def test_all_formats_hold_the_same_objects():
     assert json.loads(written("json", rows)) == expected
     assert [json.loads(line) for line in written("jsonl", rows).splitlines()] == expected
     table = pyarrow.parquet.read_table(io.BytesIO(written("parquet", rows))).to_pylist()
-    assert [{name: value for name, value in row.items() if value is not None} for row in table] == expected
-    records = csv_records(rows)
-    assert tuple(records[0]) == COLUMNS
-    for record, row in zip(records, expected, strict=True):
+    version = {"schema": SCHEMA}
+    assert [version | {name: value for name, value in row.items() if value is not None} for row in table] == expected
+    for record, row in zip(csv_records(rows), expected, strict=True):
         values = {name: json.loads(cell) if name in NESTED else cell for name, cell in record.items() if cell}
-        assert values == {name: value if name in NESTED else str(value) for name, value in row.items()}
+        fields = {name: value if name in NESTED else str(value) for name, value in row.items() if name != "schema"}
+        assert {name: value for name, value in values.items() if name in fields} == fields
+
+
+def test_parquet_has_the_version_of_the_format_in_its_metadata():
+    schema = pyarrow.parquet.read_schema(io.BytesIO(written("parquet", [])))
+    assert schema.metadata[b"schema"] == str(SCHEMA).encode()
+
+
+def test_csv_has_one_number_or_one_text_in_a_cell():
+    columns = CsvColumns(labels=2, classes=("sky", "tree", "car", "road"))
+    text = written("csv", [CLASSIFIED, FAILED, SEGMENTED], columns).decode()
+    classified, failed, segmented = csv.DictReader(io.StringIO(text, newline=""))
+    assert list(classified)[:6] == ["path", "label", "probability", "label_2", "probability_2", "share_sky"]
+    assert classified["label"] == "tabby, cat" and float(classified["probability"]) == 0.871235
+    assert (classified["label_2"], classified["probability_2"]) == ("dog", "0.1")
+    assert [segmented[f"share_{name}"] for name in columns.classes] == ["0.25", "0.0", "0.0", "0.75"]
+    assert failed["share_sky"] == failed["label"] == "" and failed["error"]
+    assert "[" not in text
 
 
 def test_text_has_one_line_for_each_picture_with_tabs_between_fields():
@@ -68,7 +88,7 @@ def test_output_without_rows_is_complete(format):
     elif format == "parquet":
         assert pyarrow.parquet.read_table(io.BytesIO(content)).num_rows == 0
     else:
-        assert content == (",".join(COLUMNS).encode() + b"\n" if format == "csv" else b"")
+        assert content == (",".join(COLUMNS.titles()).encode() + b"\n" if format == "csv" else b"")
 
 
 @given(st.text(st.characters(), max_size=20))
@@ -95,6 +115,11 @@ def test_text_in_csv_cannot_become_a_formula(start):
             cell == "" or not cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) for cell in record.values()
         )
         assert record["path"] == f"'{text}"
+
+
+def test_a_class_in_the_header_of_csv_cannot_become_a_formula():
+    header = written("csv", [], CsvColumns(classes=("=1+1",))).decode()
+    assert ",share_=1+1," in header
 
 
 def test_numbers_and_other_text_in_csv_have_no_quote_before_them():

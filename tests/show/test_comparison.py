@@ -13,8 +13,9 @@ from PIL import Image
 
 from lookwhere_cli.show.comparison import columns, markdown
 from lookwhere_cli.show.comparison_page import comparison_page
-from lookwhere_cli.show.pareto import draw_pareto
+from lookwhere_cli.show.pareto import _figure, draw_pareto
 from tests.show.test_page import CHROMIUM, NASTY
+from tests.show.test_scores import legend_overlaps
 
 METHODS = ("full", "lookwhere", "cropr", "dvt")
 RIGHT = {"a.png": METHODS, "b.png": ("lookwhere",), "c.png": ("full", "lookwhere", "cropr")}
@@ -180,3 +181,12 @@ def test_the_filter_shows_pictures_on_which_one_method_alone_is_right_or_wrong(
     tab.close()
     assert overflow <= 0
     assert errors == []
+
+
+def test_the_plot_names_the_data_and_has_intervals_and_a_legend_beside_the_points() -> None:
+    figure = _figure(RESULTS | {"data": "streets"})
+    axes = figure.axes[0]
+    assert axes.get_title(loc="left") == "streets, 600 pictures"
+    intervals = [segment for lines in axes.collections for segment in lines.get_segments()]
+    assert len(intervals) == len(METHODS)
+    assert not legend_overlaps(figure) and axes.get_ylim()[1] <= 100

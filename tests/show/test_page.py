@@ -173,10 +173,10 @@ def test_the_keyboard_moves_the_slider(tab):
 @pytest.mark.parametrize(
     ("k", "expected"),
     [
-        (12, "k = 12 of 48 cells 25 % of the picture 0.20 GMACs 5.0x fewer than the full ViT"),
-        (8, "k = 8 of 48 cells 17 % of the picture about 0.15 GMACs 6.7x fewer than the full ViT"),
-        (1, "k = 1 of 48 cells 2.1 % of the picture about 0.063 GMACs 16x fewer than the full ViT"),
-        (48, "k = 48 of 48 cells 100 % of the picture 1.10 GMACs 1.10x as many as the full ViT"),
+        (12, "k = 12 of 48 cells 25 % of the picture 0.20 GMACs 5.0x fewer operations than the full ViT"),
+        (8, "k = 8 of 48 cells 17 % of the picture about 0.15 GMACs 6.7x fewer operations than the full ViT"),
+        (1, "k = 1 of 48 cells 2.1 % of the picture about 0.063 GMACs 16x fewer operations than the full ViT"),
+        (48, "k = 48 of 48 cells 100 % of the picture 1.10 GMACs 1.10x as many operations as the full ViT"),
     ],
 )
 def test_the_readout_shows_cells_and_costs(tab, k, expected):
@@ -272,3 +272,12 @@ def test_text_has_contrast_in_both_colour_schemes(tab, scheme):
 def test_reduced_motion_disables_transitions(tab):
     tab.emulate_media(reduced_motion="reduce")
     assert tab.eval_on_selector("#picture", "image => getComputedStyle(image).transitionDuration") == "0s"
+
+
+def test_heat_also_covers_the_cells_that_are_read(tab):
+    tab.keyboard.press("h")
+    assert lit_cells(tab, PICTURES[0]) == set()
+    drawn = "document.getElementById('lit').getContext('2d').getImageData(0, 0, 2000, 2000).data.some(value => value)"
+    assert tab.evaluate(drawn) and "outlined" in text(tab, "legend")
+    tab.keyboard.press("h")
+    assert lit_cells(tab, PICTURES[0]) == set(PICTURES[0].order[:12])

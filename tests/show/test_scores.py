@@ -11,7 +11,7 @@ from PIL import Image
 
 pytest.importorskip("matplotlib")
 
-from lookwhere_cli.show.score_plots import MAX_CLASSES, accuracy_plot, confusion_plot
+from lookwhere_cli.show.score_plots import MAX_CLASSES, _accuracy, _confusion, accuracy_plot, confusion_plot
 from lookwhere_cli.show.scores import caption, columns, markdown, ordered, short
 from lookwhere_cli.text import on_one_line
 
@@ -154,3 +154,22 @@ def test_hostile_names_start_no_formula_in_plots(tmp_path: Path) -> None:
     confusion = {"labels": [HOSTILE, "cat"], "counts": [[0, 0, 30], [0, 1, 10]]}
     confusion_plot(results(confusion=confusion), tmp_path / "confusion.png")
     assert drawn(tmp_path / "accuracy.png").std() > 0 and drawn(tmp_path / "confusion.png").std() > 0
+
+
+def legend_overlaps(figure: Any) -> bool:
+    """Return True if the legend hides part of the axes."""
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    return bool(legend.get_window_extent().overlaps(figure.axes[0].get_window_extent()))
+
+
+def test_plots_name_the_data_and_their_legend_hides_no_point() -> None:
+    figure = _accuracy(results(data="/home/me/street signs"))
+    assert figure.axes[0].get_title(loc="left") == "m on street signs, 40 pictures"
+    assert _confusion(results()).axes[0].get_title(loc="left") == "m on d, 40 pictures"
+    assert not legend_overlaps(figure)
+
+
+def test_scores_end_at_100_per_cent() -> None:
+    certain = row("selector", "50%", 4e6, 1.0, headline=True)
+    assert _accuracy(results(rows=[certain])).axes[0].get_ylim()[1] == 100

@@ -10,7 +10,7 @@ from rich.console import Console
 from lookwhere_cli.output.rows import Label, Share
 from lookwhere_cli.show.colours import class_colours, heat_colours, heat_levels
 from lookwhere_cli.show.geometry import OUTSIDE, cells_along, cells_of_pixels, fit
-from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatMap, Legend, label_bars, share_bars
+from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatLegend, HeatMap, Legend, label_bars, share_bars
 
 WHITE = np.full((60, 90, 3), 255, np.uint8)
 
@@ -232,3 +232,17 @@ def test_the_last_line_is_the_sum_of_the_classes_beyond_the_limit():
     assert len(lines) == 12 and "19 more" in lines[-1] and lines[-1].endswith(" 63.3 %")
     spots = np.arange(30, dtype=np.uint8).reshape(2, 15)
     assert "?" in printed(ClassMap(spots, many, class_colours(30), (1, 1), [(0, 0)]), no_color=True)
+
+
+@pytest.mark.parametrize(("width", "outlined"), [(40, True), (8, False)])
+def test_cells_that_were_read_are_outlined_on_heat_where_they_are_large_enough(width, outlined):
+    heat = HeatMap(np.arange(16, dtype=np.float32).reshape(4, 4), cells=[(1, 1)], max_width=width)
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, color_system="truecolor")
+    pixels = heat._pixels(width, width)
+    white = (pixels == 255).all(axis=-1)
+    side = width // 4
+    assert heat.outlines(console.options) == outlined == white.any()
+    if outlined:
+        assert white.sum() == 4 * (side - 1) and not white[side + 1 : 2 * side - 1, side + 1 : 2 * side - 1].any()
+    console.print(HeatLegend(heat))
+    assert ("outlined" in console.file.getvalue()) == outlined

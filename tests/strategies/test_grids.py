@@ -133,6 +133,7 @@ def test_the_exits_keep_their_shares_of_another_grid() -> None:
         assert grids_for(config, config.grid) == tuple(exit_[:2] for exit_ in config.exits)
     assert grids_for(PUBLISHED, (28, 28)) == ((14, 14), (20, 20), (28, 28))
     assert grids_for(PUBLISHED, (11, 17)) == ((5, 8), (8, 12), (11, 17))
+    assert grids_for(PUBLISHED, (2, 30)) == ((1, 14), (1, 15), (2, 30))
     assert grids_for(PUBLISHED, (196, 1)) == ((49, 1), (100, 1), (196, 1))
 
 

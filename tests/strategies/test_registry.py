@@ -81,3 +81,10 @@ def test_a_table_names_the_looks_and_their_thresholds() -> None:
     assert without["looks"] == f"{counts} cells, with -k auto"
     assert without["thresholds"].startswith("none; see lookwhere calibrate")
     assert "0.75" in with_them["thresholds"]
+
+
+def test_the_last_look_has_the_most_tokens() -> None:
+    strategy = looks_strategy(replace(ADDING, coarse_size=16))
+    cells = strategy.stage_cells((6, 6))[-1]
+    assert strategy.tokens((6, 6)) == ADDING.prefix_tokens + cells + strategy.coarse_cells((6, 6))
+    assert strategy.coarse_cells((6, 6)) > 0

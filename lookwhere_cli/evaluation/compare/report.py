@@ -11,7 +11,7 @@ from lookwhere_cli.evaluation.compare.comparison import Comparison, Point, paret
 from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.predictor import Predictor
-from lookwhere_cli.text import printable
+from lookwhere_cli.text import printable, shared_name
 
 MOST = 60  # pictures that are shown one by one
 SHOWN_METHODS = ("full", "tome", "cropr", "lookwhere", "pruned", "auto", "dvt")
@@ -35,15 +35,15 @@ class MachineCosts:
 
 def as_dict(comparison: Comparison, costs: Sequence[MachineCosts], split: str, command: str) -> dict[str, Any]:
     """Return the comparison with plain numbers: shares in 0..1, seconds, multiply-adds; see docs/compare.md."""
-    points = comparison.points
+    points, labelled = comparison.points, comparison.labelled
     return {
         "command": command,
-        "data": printable(str(comparison.labelled.root)),
+        "data": printable(labelled.shared_root),
         "split": split,
-        "kind": comparison.labelled.kind,
+        "kind": labelled.kind,
         "metric": comparison.metric.name,
         "pictures": len(comparison.places),
-        "failed": [printable(sentence) for sentence in comparison.failed],
+        "failed": [printable(labelled.shared_sentence(sentence)) for sentence in comparison.failed],
         "device": points[0].candidate.predictor.pipeline.runtime.device,
         "points": [
             _point(point, cost, on_front)
@@ -89,9 +89,9 @@ def _difference(comparison: Comparison, shown: Sequence[Point], number: int) -> 
     example = comparison.labelled.examples[comparison.places[number]]
     truth = None if example.mask else _label(shown[0], comparison.labelled.classes, example.classes[0])
     return {
-        "path": printable(example.path),
+        "path": comparison.labelled.name(example),
         "truth": truth,
-        "mask": example.mask and printable(example.mask),
+        "mask": example.mask and comparison.labelled.name_of_file(example.mask),
         "answers": [
             {
                 "method": point.candidate.method,
@@ -129,7 +129,7 @@ def _point(point: Point, costs: MachineCosts, on_front: bool) -> dict[str, Any]:
     return {
         "method": candidate.method,
         "setting": candidate.setting,
-        "model": printable(candidate.predictor.info.name),
+        "model": printable(shared_name(candidate.predictor.info.name)),
         "revision": candidate.predictor.info.revision,
         "halves": len(candidate.predictors),
         "score": _score(point.score),
