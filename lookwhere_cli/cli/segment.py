@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
@@ -80,9 +81,7 @@ def segment(
     settings = options.options_from(context)
     request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
     request.masks.check_library()
-    format_of_rows = row_format(rows, rows_format, "--rows", "--rows-format")
-    if rows is not None:
-        check_free(rows, overwrite)
+    _check_rows(rows, rows_format, overwrite)
 
     from lookwhere_cli.images.find import find_pictures
 
@@ -102,14 +101,9 @@ def segment(
     if not pending:
         return
     make_folder(out)
-    card = (
-        partial(segmented_card, colours=colours, with_map=not no_map) if rows is None and rows_format is None else None
-    )
+    card = partial(segmented_card, colours=colours, with_map=not no_map)
     columns = CsvColumns(classes=labels, full=full_rows)
-    with (
-        request.masks.open(labels, colours) as write_mask,
-        _destination(rows, format_of_rows, columns, card) as output,
-    ):
+    with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, columns, card) as output:
         results = write_files(segmenter, pending, write_mask, colours)
         tally = write_results(results, output, len(pending), quiet, fail_fast)
     _say_written(tally, request.kinds(pending), out, quiet)
@@ -117,14 +111,26 @@ def segment(
         raise typer.Exit(1)
 
 
+def _check_rows(rows: Path | None, format: Format | None, overwrite: bool) -> None:
+    """Raise UsageError for rows that can't be written."""
+    _format_of(rows, format)
+    if rows is not None:
+        check_free(rows, overwrite)
+
+
 def _destination(
     rows: Path | None,
-    format: str,
+    format: Format | None,
     columns: CsvColumns,
-    card: Callable[[Any, Console], RenderableType] | None,
+    card: Callable[[Any, Console], RenderableType],
 ) -> AbstractContextManager[ResultOutput]:
-    """Return where results go: to the terminal as cards, or else as rows."""
-    return terminal_output(card) if card else rows_output(rows, format, columns)
+    if rows is None and format is None and sys.stdout.isatty():
+        return terminal_output(card)
+    return rows_output(rows, _format_of(rows, format), columns)
+
+
+def _format_of(rows: Path | None, format: Format | None) -> str:
+    return row_format(rows, format, "--rows", "--rows-format")
 
 
 def _say_written(tally: Tally, kinds: Sequence[str], out: Path, quiet: bool) -> None:

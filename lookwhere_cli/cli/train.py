@@ -122,8 +122,7 @@ def train(
         regions = _read_regions(look, labelled) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or ())
-        plan = _plan(recipe, start, labelled, regions, taught_by, cells.own)
-        _train(plan, console, out, workers, used_device)
+        _train(_plan(recipe, start, labelled, regions, taught_by, cells.own), console, out, workers, used_device)
 
 
 def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
