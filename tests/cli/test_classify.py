@@ -246,7 +246,7 @@ def test_no_file_remains_if_the_disk_fills_up(lookwhere, photos, tmp_path, monke
 
 @pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.JSON", "rows.parquet", "rows.txt"])
 def test_the_ending_of_the_file_sets_the_format(lookwhere, photos, tmp_path, name):
-    formats = {"csv": b"path,", "jsonl": b'{"path"', "json": b"[", "parquet": b"PAR1", "txt": b"/"}
+    formats = {"csv": b"path,", "jsonl": b'{"schema"', "json": b"[", "parquet": b"PAR1", "txt": b"/"}
     assert lookwhere("classify", photos / "0.png", "--out", tmp_path / name).code == 0
     assert (tmp_path / name).read_bytes().startswith(formats[name.lower().rpartition(".")[2]])
     ran = lookwhere("classify", photos / "0.png", "--out", tmp_path / name, "--format", "csv", "--overwrite")
