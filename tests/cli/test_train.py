@@ -223,7 +223,7 @@ def test_a_teacher_replaces_the_labels_and_is_recorded(lookwhere, folders, tmp_p
     assert lookwhere("train", folders, "--out", wise, "--method", "full", *FAST, "--epochs", 1).code == 0
     ran = lookwhere("train", folders, "--out", out, "--method", "cropr", "--teacher", wise, *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
-    assert json.loads((out / "training.json").read_text())["teacher"] == str(wise)
+    assert json.loads((out / "training.json").read_text())["teacher"] == wise.name
     assert f"not the labels, but the answers of `{wise}`" in (out / "README.md").read_text()
     chooses = lookwhere("train", folders, "--out", tmp_path / "no", "--teacher", "lookwhere-tiny-in1k", *FAST)
     assert chooses.code == 2 and "choose a teacher that was trained with --method full" in " ".join(chooses.err.split())
