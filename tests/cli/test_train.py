@@ -224,7 +224,7 @@ def test_a_teacher_replaces_the_labels_and_is_recorded(lookwhere, folders, tmp_p
     ran = lookwhere("train", folders, "--out", out, "--method", "cropr", "--teacher", wise, *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
     assert json.loads((out / "training.json").read_text())["teacher"] == wise.name
-    assert f"not the labels, but the answers of `{wise}`" in (out / "README.md").read_text()
+    assert f"not the labels, but the answers of `{wise.name}`" in (out / "README.md").read_text()
     chooses = lookwhere("train", folders, "--out", tmp_path / "no", "--teacher", "lookwhere-tiny-in1k", *FAST)
     assert chooses.code == 2 and "choose a teacher that was trained with --method full" in " ".join(chooses.err.split())
     assert not (tmp_path / "no").exists()
