@@ -11,6 +11,7 @@ from lookwhere_cli.heads.registry import head_of
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.show.scores import TITLES
 from lookwhere_cli.strategies.registry import default_strategy
+from lookwhere_cli.text import counted
 
 INSTALL = "pip install -c constraints.txt .  # in the source folder of LookWhere"
 LISTED = 20  # labels that a card lists
@@ -40,10 +41,10 @@ def _describe_fine_tuning(record: Mapping[str, Any]) -> str:
     best, pictures, teacher = record["best"], record["pictures"], record.get("teacher")
     targets = f"Its targets are not the labels, but the answers of `{teacher}`. " if teacher else ""
     return (
-        f"Fine-tuned from `{record['start']}` on {pictures['train']:,} pictures in {record['seconds'] / 60:.0f} "
-        f"minutes on {record['device']}. {targets}The weights are the running average after epoch "
-        f"{best['epoch']:.0f}, whose score on the {pictures['val']:,} validation pictures was the highest of all "
-        f"epochs: {best['score']:.1%}.\n\n"
+        f"Fine-tuned from `{record['start']}` on {counted(pictures['train'], 'picture')} in "
+        f"{record['seconds'] / 60:.0f} minutes on {record['device']}. {targets}The weights are the running average "
+        f"after epoch {best['epoch']:.0f}, whose score on the {counted(pictures['val'], 'validation picture')} was the "
+        f"highest of all epochs: {best['score']:.1%}.\n\n"
         f"```\n{record['command']}\n```"
     )
 

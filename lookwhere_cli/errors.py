@@ -3,11 +3,25 @@
 Every message is one sentence or two: what is wrong, with the value and the file, and what to do about it.
 """
 
+from collections.abc import Sequence
+
 
 class LookWhereError(Exception):
-    """Base of all failures that end in a sentence instead of a traceback. Exit code 1."""
+    """Base of all failures that end in a sentence instead of a traceback. Exit code 1.
+
+    Attributes:
+        details: lines below the sentence, such as the files that it is about.
+    """
 
     exit_code = 1
+
+    def __init__(self, sentence: str = "", details: Sequence[str] = ()) -> None:
+        super().__init__(sentence)
+        self.details = tuple(details)
+
+    def __str__(self) -> str:
+        """Return the sentence and the details, each on a line of its own."""
+        return "\n".join([*self.args, *self.details])
 
 
 class UsageError(LookWhereError):

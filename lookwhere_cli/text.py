@@ -1,8 +1,14 @@
-"""Text from outside (file names, labels, model metadata) made safe to write and to print."""
+"""Text from outside (file names, labels, metadata) made safe to write and print; numbers and names in sentences."""
 
+import difflib
 import os
 import re
+from collections.abc import Iterable
 
+NEAR = 0.7
+"""The least similarity, 0..1, of a name that is offered instead of another."""
+TIE = 0.05
+"""How much less similar than the best name another one may be, to be offered beside it."""
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet may take for the beginning of a formula, or skip before one."""
 
@@ -15,6 +21,22 @@ def printable(text: str) -> str:
 def on_one_line(text: str) -> str:
     r"""Return `text` safe for one line of a terminal: control characters and line breaks become escapes like `\n`."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in printable(text))
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return "1 picture", "1,200 pictures": the number with the noun; the plural has an s unless it is given."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def near_names(name: str, known: Iterable[str], most: int = 3) -> list[str]:
+    """Return the known names that are so similar to `name` that it may be a misspelling, most similar first.
+
+    Names that share a long beginning are similar, so only those that are about as similar as the best one count.
+    """
+    similarity = {other: difflib.SequenceMatcher(None, other, name).ratio() for other in known}
+    least = max(NEAR, max(similarity.values(), default=0.0) - TIE)
+    near = [other for other in similarity if similarity[other] >= least]
+    return sorted(near, key=lambda other: -similarity[other])[:most]
 
 
 def shared_name(path: str) -> str:

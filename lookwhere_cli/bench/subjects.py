@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
 from importlib import import_module
 
 from lookwhere_cli.bench.measurement import Measurement
 from lookwhere_cli.bench.settings import BenchSettings
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.text import near_names
 
 SUBJECTS = {
     "start": "start",
@@ -26,7 +26,7 @@ def check_subjects(names: Sequence[str]) -> list[str]:
     """Return the names, each once, in the order of measuring. Raises UsageError for an unknown one, with a hint."""
     for name in names:
         if name not in SUBJECTS:
-            near = difflib.get_close_matches(name, SUBJECTS, n=1)
+            near = near_names(name, SUBJECTS, 1)
             hint = f"did you mean {near[0]!r}?" if near else "choose from these:"
             raise UsageError(f"There is no subject {name!r}; {hint} ({', '.join(SUBJECTS)})")
     return [name for name in SUBJECTS if name in names]

@@ -5,7 +5,6 @@ It imports torch only once something has been fetched, so that a refusal or a mi
 
 from __future__ import annotations
 
-import difflib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -41,6 +40,7 @@ from lookwhere_cli.checkpoints.progress import OnProgress, ignore_progress
 from lookwhere_cli.checkpoints.transfer import TIMEOUT, RemoteFile, fetch
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.text import near_names
 
 if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.published.convert import Card
@@ -220,5 +220,5 @@ def _refusal(failure: HfHubHTTPError, model: HubName) -> str:
 
 
 def _near_names(model: HubName) -> str:
-    near = difflib.get_close_matches(model.name, cached_repositories(), n=1)
+    near = near_names(model.name, cached_repositories(), 1)
     return f" Did you mean {near[0]!r}?" if near else ""

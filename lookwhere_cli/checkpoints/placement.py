@@ -1,11 +1,11 @@
 """Where a model runs and in what numbers, by name."""
 
-import difflib
 from collections.abc import Iterable
 
 import torch
 
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.text import near_names
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -42,6 +42,6 @@ def _devices() -> list[str]:
 
 
 def _unknown(what: str, name: str, known: Iterable[str]) -> UsageError:
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    near = near_names(name, known, 1)
     hint = f"did you mean {near[0]!r}?" if near else "choose one of these:"
     return UsageError(f"There is no {what} {name!r} here; {hint} ({', '.join(known)})")

@@ -5,7 +5,6 @@ A name is, in this order: a bundled model's; an alias of a published model; a fo
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from lookwhere_cli.checkpoints.layout import CONFIG, PUBLISHED_FILES, WEIGHTS
 from lookwhere_cli.checkpoints.names import HubName, ModelLocation, parse_alias, parse_repository
 from lookwhere_cli.checkpoints.progress import OnProgress, ignore_progress
 from lookwhere_cli.errors import ModelError
+from lookwhere_cli.text import near_names
 
 if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.folder import Loaded
@@ -101,7 +101,7 @@ def load_model(name: str, device: str = "auto", dtype: str = "float32", card: Ca
 
 def _unknown(name: str) -> str:
     known = known_names()
-    near = difflib.get_close_matches(name, known, n=3)
+    near = near_names(name, known)
     offer = f"Did you mean {' or '.join(map(repr, near))}?" if near else f"There are: {', '.join(known)}."
     return (
         f"There is no model {name!r}: it is neither bundled, nor an alias, nor a folder, nor owner/name on the Hub. "

@@ -4,6 +4,7 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Annotated, NoReturn, TextIO
 
@@ -17,10 +18,12 @@ from lookwhere_cli.cli.compare import compare
 from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
+from lookwhere_cli.cli.help import Command, Group
 from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.cli.segment import segment
 from lookwhere_cli.cli.train import train
-from lookwhere_cli.errors import LookWhereError, OutputError
+from lookwhere_cli.cli.usage import TyperUsageError, sentence_of
+from lookwhere_cli.errors import LookWhereError, OutputError, UsageError
 from lookwhere_cli.text import on_one_line
 
 INTERRUPTED = 130
@@ -28,20 +31,21 @@ PIPE_CLOSED = 141  # as a shell reports a command that SIGPIPE ended
 
 app = typer.Typer(
     name="lookwhere",
+    cls=Group,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(classify)
-app.command()(segment)
-app.command()(explain)
-app.command()(features)
-app.command()(pretrain)
-app.command()(train)
-app.command()(calibrate)
-app.command()(evaluate)
-app.command()(compare)
-app.command()(bench)
+app.command(cls=Command)(classify)
+app.command(cls=Command)(segment)
+app.command(cls=Command)(explain)
+app.command(cls=Command)(features)
+app.command(cls=Command)(pretrain)
+app.command(cls=Command)(train)
+app.command(cls=Command)(calibrate)
+app.command(cls=Command)(evaluate)
+app.command(cls=Command)(compare)
+app.command(cls=Command)(bench)
 app.add_typer(models.app, name="models")
 
 
@@ -56,7 +60,8 @@ def _print_version(requested: bool) -> None:
 @app.callback()
 def _lookwhere(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Analyse large pictures by reading only the parts that matter.
@@ -90,11 +95,16 @@ def _run_and_report() -> None:
         _run()
     except BrokenPipeError:
         raise
+    except TyperUsageError as failure:
+        sentence = sentence_of(failure)
+        if not sentence:
+            sys.exit(UsageError.exit_code)
+        _end(failure, sentence, UsageError.exit_code)
     except LookWhereError as failure:
         if isinstance(failure, OutputError):
             _drop(sys.stdout)
-        _end(failure, f"{failure}", failure.exit_code)
-    except KeyboardInterrupt:  # while modules are imported, before a command runs
+        _end(failure, f"{failure.args[0]}", failure.exit_code, failure.details)
+    except (KeyboardInterrupt, typer.Abort):  # also while modules are imported, before a command runs
         sys.exit(INTERRUPTED)
     except Exception as failure:
         if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:  # a file raises OutputError
@@ -103,20 +113,20 @@ def _run_and_report() -> None:
         _end(failure, f"unexpected {type(failure).__name__}: {failure}; --debug shows the traceback.", 1)
 
 
-def _run() -> None:
+def _run() -> NoReturn:
     try:
-        app(prog_name="lookwhere")
+        sys.exit(app(prog_name="lookwhere", standalone_mode=False))
     finally:
         if sys.stdout:  # None if the caller closed it
             sys.stdout.flush()  # at exit it would be too late for an exit code of ours
 
 
-def _end(failure: Exception, sentence: str, code: int) -> NoReturn:
-    """Print the sentence, after the traceback if `--debug` was given, and exit."""
+def _end(failure: Exception, sentence: str, code: int, details: Sequence[str] = ()) -> NoReturn:
+    """Print the sentence and the details, one per line, after the traceback if `--debug` was given, and exit."""
     if "--debug" in sys.argv:
         lines = "".join(traceback.format_exception(failure)).rstrip("\n").split("\n")
         print(*map(on_one_line, lines), sep="\n", file=sys.stderr)
-    print(on_one_line(f"Error: {sentence}"), file=sys.stderr)
+    print(on_one_line(f"Error: {sentence}"), *(f"  {on_one_line(line)}" for line in details), sep="\n", file=sys.stderr)
     sys.exit(code)
 
 

@@ -18,8 +18,10 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
+from lookwhere_cli.cli.summary import say_done, wrote
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.bench.measurement import Measurement
@@ -32,11 +34,11 @@ WIDE = 160  # columns of text that hold every line of the table, for pipes and f
 def bench(
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[SUBJECT]...", help=f"{', '.join(SUBJECTS)}. [default: all]", show_default=False),
+        typer.Argument(metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}. (default: all)", show_default=False),
     ] = None,
     photos: Annotated[
         str | None,
-        typer.Option(metavar="DIR", help="Photographs to read. [default: 200 made from examples/]", show_default=False),
+        typer.Option(metavar="DIR", help="Photographs to read. (default: 200 made from examples/)", show_default=False),
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; medians are reported.")] = 5,
     model: options.Model = DEFAULT_CLASSIFIER,
@@ -76,6 +78,7 @@ def bench(
             _print(_table(machine, measurements))
         if measurements and json_file is not None:
             _write(json_file, machine, measurements)
+            say_done(wrote(counted(len(measurements), "measurement"), json_file), quiet)
 
 
 @contextmanager

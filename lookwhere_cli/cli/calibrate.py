@@ -14,9 +14,11 @@ from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.output import ProgressBars
 from lookwhere_cli.cli.runs import command_line
+from lookwhere_cli.cli.summary import failures, say_done, usage_of
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import MAX_PIXELS, Options
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.amounts import Amount
@@ -77,6 +79,7 @@ def calibrate(
 
     from lookwhere_cli.evaluation.calibrate import calibrate as find_thresholds
     from lookwhere_cli.evaluation.calibrate import measure_confidences, pictures_of, save_calibrated
+    from lookwhere_cli.scoring.variants import staged_strategy
 
     pipeline = _load_staged(model, chosen, amounts)
     paths, part = pictures_of(data, label_column, split, split_file, pipeline.info.folder)
@@ -84,6 +87,9 @@ def calibrate(
     calibration = find_thresholds(measure_confidences(pipeline, paths, ProgressBars(console, quiet)), allowed)
     save_calibrated(pipeline, calibration, out, command_line())
     make_console().print(_table(calibration, "all" if part == "all" else f"the split {part}"))
+    pictures = f"{counted(calibration.pictures, 'picture')}{failures(len(calibration.failed))}"
+    usage = usage_of(pipeline.config, out) + (" -k auto" if staged_strategy(pipeline).config.looks else "")
+    say_done(f"Saved {out}, calibrated on {pictures}; next: {usage}", quiet)
     for sentence in calibration.failed:
         say(console, f"Error: {sentence}")
     if calibration.failed:
@@ -135,7 +141,7 @@ def _table(calibration: Calibration, part: str) -> Table:
     """Return a table with a line for each stage, and the mean cost below it."""
     costs = calibration.costs
     spent = f"{calibration.macs / 1e9:.3f} GMACs on average, {calibration.macs / costs[-1]:.1%} of the last"
-    caption = f"{calibration.pictures} pictures ({part}): {spent}."
+    caption = f"{counted(calibration.pictures, 'picture')} ({part}): {spent}."
     table = Table(box=None, pad_edge=False, caption=caption, caption_justify="left")
     for title in ("exit", "answers from", "pictures", "GMACs by then"):
         table.add_column(title, justify="right")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,11 +12,13 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import check_row_format
+from lookwhere_cli.cli.output import row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
+from lookwhere_cli.cli.summary import say_done, say_failures, wrote
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.spreadsheet import CsvColumns
+from lookwhere_cli.text import counted
 
 
 def classify(
@@ -41,11 +42,11 @@ def classify(
     top: options.Top = 5,
     format: Annotated[
         Format | None,
-        typer.Option(metavar="FORMAT", help="text, json, jsonl, csv or parquet.", rich_help_panel=OUTPUT),
+        typer.Option(
+            metavar="FORMAT", help="text, json, jsonl, csv, parquet. (default: by --out)", rich_help_panel=OUTPUT
+        ),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the rows to a file.", rich_help_panel=OUTPUT)
-    ] = None,
+    out: options.RowsFile = None,
     full_rows: options.FullRows = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
@@ -59,10 +60,10 @@ def classify(
 
       lookwhere classify photos/ -k 25%
 
-      lookwhere classify photos/ "more/**/*.jpg" --format csv --out labels.csv
+      lookwhere classify photos/ "more/**/*.jpg" --out labels.csv
     """
     settings = options.options_from(context, auto=True)
-    check_row_format(format)
+    rows_format = row_format(out, format)
     if out is not None:
         check_free(out, overwrite)
 
@@ -80,8 +81,12 @@ def classify(
         destination = terminal_output(partial(answer_card, with_map=not no_map))
     else:
         columns = CsvColumns(labels=min(top, len(predictor.config.labels)), full=full_rows)
-        destination = rows_output(out, format or "text", columns)
+        destination = rows_output(out, rows_format, columns)
     with destination as output:
-        failed = write_results(answers, output, len(pictures), quiet, fail_fast)
-    if failed:
+        tally = write_results(answers, output, len(pictures), quiet, fail_fast)
+    if out is None or quiet:
+        say_failures(tally)
+    else:
+        say_done(wrote(counted(tally.done, "row"), out, tally.failed), quiet)
+    if tally.failed:
         raise typer.Exit(1)

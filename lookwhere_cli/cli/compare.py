@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,11 +17,13 @@ from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
 from lookwhere_cli.cli.runs import command_line
+from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted, near_names
 
 if TYPE_CHECKING:
     import numpy as np
@@ -147,7 +148,7 @@ def _methods(text: str) -> list[str]:
     names = list(dict.fromkeys(name.strip() for name in text.split(",")))
     for name in names:
         if name not in METHODS:
-            near = difflib.get_close_matches(name, METHODS, n=1)
+            near = near_names(name, METHODS, 1)
             hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(METHODS)}."
             raise UsageError(f"--methods {text} has the unknown method {name!r}; {hint}")
     if "full" not in names:
@@ -214,6 +215,8 @@ def _compare(
     results = as_dict(comparison, _costs(comparison, arguments["timed"]), split, command_line())
     _print_table(results)
     _write_all(arguments["out"], results, comparison)
+    compared = f"{counted(len(comparison.places), 'picture')}{failures(len(comparison.failed))}"
+    say_done(f"Wrote {listed((RESULTS, TABLE, PLOT, PAGE))} for {compared} to {arguments['out']}.", arguments["quiet"])
     for sentence in comparison.failed:
         say(console, f"Error: {sentence}")
     if comparison.failed:

@@ -18,10 +18,13 @@ from lookwhere_cli.cli.fetching import check_teacher, ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
 from lookwhere_cli.cli.runs import command_line
+from lookwhere_cli.cli.summary import failures, listed, say_done
+from lookwhere_cli.cli.usage import as_typed
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.data.examples import LabelledSet
@@ -96,7 +99,10 @@ def evaluate(
 
     from lookwhere_cli.data.read import read_examples
 
-    labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label)
+    names = _classes_of(model)
+    labelled = read_examples(
+        data, classes=classes, label_column=label_column, multi_label=multi_label, model_classes=names
+    )
     plan = _plan(context, chosen, amounts)
     _evaluate(context, plan, labelled)
 
@@ -105,7 +111,15 @@ def _amounts(text: str | None) -> Sequence[Amount] | None:
     """Return the amounts of cells to measure; None for `auto`. Raises UsageError."""
     if text is not None and text.strip().lower() == AUTO:
         return None
-    return options.amounts(text) if text is not None else ()
+    return options.amounts(text, as_typed(*options.PATCHES)) if text is not None else ()
+
+
+def _classes_of(model: str) -> Sequence[str]:
+    """Return the model's labels, from its config. Raises ModelError."""
+    from lookwhere_cli.checkpoints.folder import read_config
+    from lookwhere_cli.checkpoints.resolve import find
+
+    return read_config(find(model).folder).labels
 
 
 def _fetch(context: typer.Context) -> None:
@@ -167,6 +181,10 @@ def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSe
         _write(arguments["json_file"], _as_json(results))
     if arguments["out"] is not None:
         _write_all(arguments["out"], results)
+    places = [str(place) for place in (arguments["out"], arguments["json_file"]) if place is not None]
+    if places:
+        measured = f"{counted(evaluation.pictures, 'picture')}{failures(len(evaluation.failed))}"
+        say_done(f"Wrote the figures of {measured} to {listed(places)}.", arguments["quiet"])
     for sentence in evaluation.failed:
         say(console, f"Error: {sentence}")
     if evaluation.failed:

@@ -17,13 +17,16 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, open_writer, track
+from lookwhere_cli.cli.summary import failures, listed, say_done, stopped
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.names import name_below
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 TITLE = "Where the model looked"
+ENDING = ".png"
 PAGE_SIDE = 1600  # pixels; the page shows pictures with at most this longer side
 
 if TYPE_CHECKING:
@@ -52,7 +55,7 @@ def explain(
     out: Annotated[
         Path | None,
         typer.Option(
-            metavar="PNG", help="Draw heat and cells on the picture; a folder for several.", rich_help_panel=OUTPUT
+            metavar="PNG|DIR", help="Draw heat and cells on the picture; a folder for several.", rich_help_panel=OUTPUT
         ),
     ] = None,
     html: Annotated[
@@ -84,6 +87,7 @@ def explain(
     from lookwhere_cli.images.find import find_pictures
 
     pictures = find_pictures(paths)
+    overlays = {} if out is None else _overlay_files(pictures, paths, out, overwrite)
     if html is not None:
         check_free(html, overwrite)
     ensure_downloaded(model, quiet)
@@ -91,7 +95,8 @@ def explain(
     from lookwhere_cli.loading import load
 
     predictor = load(model, settings)
-    overlays = _overlay_files(pictures, out, overwrite)  # last: it may make a folder
+    if out is not None and out not in overlays.values():
+        make_folder(out)  # last: wrong use makes none
     files = [file for file in (out, html) if file is not None]
     with (
         _page_writer(html, pictures, paths) as add_to_page,
@@ -99,10 +104,19 @@ def explain(
         _reporting_interrupt(len(pictures), files) as count,
     ):
         failed = _explain_all(predictor, pictures, overlays, (printer, add_to_page, count), quiet)
+    _say_written(len(pictures) - failed, failed, out, html, quiet)
     if open_page and html is not None and html.exists():
         webbrowser.open(html.resolve().as_uri())
     if failed:
         raise typer.Exit(1)
+
+
+def _say_written(explained: int, failed: int, out: Path | None, html: Path | None, quiet: bool) -> None:
+    """Say which files were written, if any; a page is begun with the first picture that can be read."""
+    files = [f"{counted(explained, 'overlay')} to {out}"] if out is not None else []
+    files += [f"{counted(explained, 'picture')} to {html}"] if html is not None and explained else []
+    if files:
+        say_done(f"Wrote {listed(files)}{failures(failed)}.", quiet)
 
 
 class _Printer(NamedTuple):
@@ -185,36 +199,33 @@ def _reporting_interrupt(total: int, files: Sequence[Path]) -> Iterator[Callable
         if files and done:
             names = " and ".join(map(str, files))
             kept = f"{names} keep{'s' * (len(files) == 1)} them, and the same command with --overwrite starts again"
-        say(make_console(stderr=True), f"Stopped: {done} of {total} pictures are done; {kept}.")
+        say(make_console(stderr=True), f"{stopped(done, total).removesuffix('.')}; {kept}.")
         raise
 
 
-def _overlay_files(pictures: Sequence[str], out: Path | None, overwrite: bool) -> dict[str, Path]:
-    """Return the overlay file of each picture. Raises UsageError if one exists already."""
-    if out is None:
-        return {}
-    if len(pictures) == 1 and not out.is_dir():
-        if out.suffix.lower() != ".png":
-            raise UsageError(f"--out {str(out)!r}: an overlay is a PNG; use a name that ends in .png.")
-        files = {pictures[0]: out}
+def _overlay_files(pictures: Sequence[str], inputs: Sequence[str], out: Path, overwrite: bool) -> dict[str, Path]:
+    """Return the overlay file of each picture: `out` itself if it is a PNG, else a file in that folder.
+
+    The folder mirrors the sub-folders of the inputs, as that of `segment` does. Raises UsageError for a PNG for several
+    pictures, for a picture format that is not written, and if a file exists already.
+    """
+    from lookwhere_cli.images.formats import named_like_picture
+    from lookwhere_cli.output.masks.paths import check_no_clash, output_paths
+
+    if out.is_dir() or not named_like_picture(out.name):
+        paths = output_paths(pictures, inputs, out)
+        check_no_clash(paths, [ENDING])
+        files = {picture: path.file(ENDING) for picture, path in paths.items()}
+    elif out.suffix.lower() != ENDING:
+        raise UsageError(f"--out {str(out)!r}: an overlay is a PNG; use a name that ends in .png.")
+    elif len(pictures) > 1:
+        raise UsageError(f"--out {str(out)!r} is one file, for {len(pictures)} pictures; name a folder.")
     else:
-        files = {path: out / f"{name}.png" for path, name in zip(pictures, _names(pictures), strict=True)}
-        make_folder(out)
+        files = {pictures[0]: out}
     for file in files.values():
-        check_free(file, overwrite)
+        if file == out or file.exists():
+            check_free(file, overwrite)
     return files
-
-
-def _names(pictures: Sequence[str]) -> list[str]:
-    """Return the file names without extensions; repeated names are numbered."""
-    names: list[str] = []
-    taken: set[str] = set()
-    for path in pictures:
-        stem = getattr(path, "stem", None) or Path(path).stem
-        name = next(name for name in (stem, *(f"{stem}-{i}" for i in range(2, len(pictures) + 2))) if name not in taken)
-        taken.add(name)
-        names.append(name)
-    return names
 
 
 def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
@@ -228,6 +239,7 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
     displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *view.size))
     drawn = overlay(displayed, explanation.scores, row.cells, view.box, caption)
+    make_folder(file.parent)
     with whole_file(file) as stream, writing(file):
         drawn.save(stream, format="PNG")
 

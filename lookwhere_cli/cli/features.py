@@ -13,11 +13,13 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import array_output, track
+from lookwhere_cli.cli.summary import Tally, say_done, say_failures, stopped, wrote
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.heads.features import Features
@@ -79,12 +81,16 @@ def features(
     from lookwhere_cli.loading import load
 
     predictor = load(model, settings)
-    if _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet):
+    tally = _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet)
+    if quiet:
+        say_failures(tally)
+    say_done(wrote(f"the features of {counted(tally.done - tally.failed, 'picture')}", out, tally.failed), quiet)
+    if tally.failed:
         raise typer.Exit(1)
 
 
-def _write(features_of: Iterator[Features], out: Path, maps: bool, total: int, quiet: bool) -> int:
-    """Write all features. Return the number of pictures that failed."""
+def _write(features_of: Iterator[Features], out: Path, maps: bool, total: int, quiet: bool) -> Tally:
+    """Write all features. Return how many pictures were read, and how many failed."""
     console = make_console(stderr=True)
     done = failed = 0
     with array_output(out) as write:
@@ -96,11 +102,9 @@ def _write(features_of: Iterator[Features], out: Path, maps: bool, total: int, q
                     failed += 1
                     say(console, f"Error: {one.row.error}")
         except KeyboardInterrupt:
-            say(console, f"Stopped: {done} of {total} pictures are done.")
+            say(console, stopped(done, total))
             raise
-    if failed and total > 1:
-        say(console, f"{failed} of {total} pictures failed.")
-    return failed
+    return Tally(done, failed)
 
 
 def _arrays(one: Features, maps: bool) -> Arrays:

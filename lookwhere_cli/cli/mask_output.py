@@ -180,6 +180,11 @@ class MaskRequest(NamedTuple):
         pending = {picture: self._pending_files(picture, path) for picture, path in paths.items()}
         return {picture: files for picture, files in pending.items() if files.mask or files.overlay}
 
+    def kinds(self, pending: Mapping[str, PendingFiles]) -> list[str]:
+        """Return what is to be written, in words: masks, overlays, or both."""
+        masks = ["masks"] if any(files.mask for files in pending.values()) else []
+        return masks + (["overlays"] if any(files.overlay for files in pending.values()) else [])
+
     def _pending_files(self, picture: str, path: OutputPath) -> PendingFiles:
         mask = self.overwrite or not self.masks.exists(path)
         overlay = self.overlay and (self.overwrite or not path.file(OVERLAY).exists())

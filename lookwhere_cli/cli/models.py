@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli.help import Command, Group
+from lookwhere_cli.cli.summary import say_done, usage_of
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.show.console import SafeConsole, make_console, say
 from lookwhere_cli.text import on_one_line
@@ -16,7 +18,7 @@ from lookwhere_cli.text import on_one_line
 if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.names import HubName
 
-app = typer.Typer(help="Models: bundled, published, on the Hub, your own.", no_args_is_help=True)
+app = typer.Typer(cls=Group, help="Models: bundled, published, on the Hub, your own.", no_args_is_help=True)
 
 UNWRAPPED = 10_000  # columns, more than any line has
 
@@ -24,7 +26,7 @@ Name = Annotated[
     str,
     typer.Argument(
         metavar="NAME",
-        help="Bundled name, alias, folder, or owner/name[@revision].",
+        help="Bundled name, alias, folder, or owner/name@revision.",
         show_default=False,
         autocompletion=options.known_names,
     ),
@@ -34,7 +36,7 @@ Name = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print all facts as JSON.")]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_models(as_json: AsJson = False, debug: options.Debug = False) -> None:
     """Show the models that are bundled, cached, or known by an alias.
 
@@ -56,7 +58,7 @@ def list_models(as_json: AsJson = False, debug: options.Debug = False) -> None:
         raise ModelError(" ".join(map(str, problems)))
 
 
-@app.command()
+@app.command(cls=Command)
 def show(name: Name, as_json: AsJson = False, debug: options.Debug = False) -> None:
     """Show a model's shape, labels, licence, results, and where it lies.
 
@@ -73,7 +75,7 @@ def show(name: Name, as_json: AsJson = False, debug: options.Debug = False) -> N
     _print_json(facts) if as_json else _table_console().print(facts_table(facts))
 
 
-@app.command()
+@app.command(cls=Command)
 def pull(name: Name, quiet: options.Quiet = False, debug: options.Debug = False) -> None:
     """Fetch a model from the Hub into the cache, or bring the cache up to date.
 
@@ -87,15 +89,17 @@ def pull(name: Name, quiet: options.Quiet = False, debug: options.Debug = False)
     """
     from lookwhere_cli.card import describe
     from lookwhere_cli.checkpoints import resolve
+    from lookwhere_cli.checkpoints.folder import read_config
     from lookwhere_cli.cli.fetching import download_progress
 
     model = _hub_name(name, "pulled")
     with download_progress(quiet) as update:
         location = resolve.pull(model, update, describe)
     _print_fields(location.name, location.commit)
+    say_done(f"Pulled {name}; next: {usage_of(read_config(location.folder), name)}", quiet)
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(name: Name, debug: options.Debug = False) -> None:
     """Read a model's files and compare them with their stored hashes.
 
@@ -119,12 +123,13 @@ def verify(name: Name, debug: options.Debug = False) -> None:
         raise ModelError(f"{name!r} is damaged or was edited; {remedy}.")
 
 
-@app.command()
+@app.command(cls=Command)
 def convert(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="One of the authors' files (.pt).", show_default=False)],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The new folder.", show_default=False)],
     half: Annotated[bool, typer.Option("--half", help="Store float16: half the bytes.")] = False,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
     """Convert a file of published weights to a model's folder.
@@ -137,6 +142,7 @@ def convert(
 
       lookwhere models convert lookwhere_dinov2.pt dinov2-half/ --half
     """
+    from lookwhere_cli.checkpoints.folder import read_config
     from lookwhere_cli.checkpoints.layout import CONFIG, WEIGHTS
 
     if not file.is_file():
@@ -148,9 +154,10 @@ def convert(
 
     layout = convert_file(file, out, half, card=describe)
     _print_fields(out, layout)
+    say_done(f"Saved {out}; next: {usage_of(read_config(out), out)}", quiet)
 
 
-@app.command()
+@app.command(cls=Command)
 def push(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A model's folder.", show_default=False)],
     repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository.", show_default=False)],
@@ -184,7 +191,7 @@ def push(
     _print_fields(repository, upload(folder, model, card, head_of(config).hub_pipeline))
 
 
-@app.command()
+@app.command(cls=Command)
 def remove(name: Name, debug: options.Debug = False) -> None:
     """Delete a model from the cache: all of it, or one revision.
 

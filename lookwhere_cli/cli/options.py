@@ -1,10 +1,12 @@
 """Options that several commands share."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from lookwhere_cli.amounts import Amount
+from lookwhere_cli.cli.usage import as_typed
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import (
     MAX_PIXELS,
@@ -18,6 +20,8 @@ from lookwhere_cli.options import (
 )
 
 READING, MODEL, OUTPUT = "How to read", "Model", "Output"
+PATCHES = ("-k", "--patches")
+"""The names of the option for the cells to read."""
 
 
 def options_from(context: typer.Context, auto: bool = False) -> Options:
@@ -27,13 +31,17 @@ def options_from(context: typer.Context, auto: bool = False) -> Options:
     """
     values = {name: value for name, value in context.params.items() if name in OptionChanges.__annotations__}
     if values.get("k") is not None:
-        values["k"] = amount_or_auto(values["k"]) if auto else amount(values["k"])
+        read = amount_or_auto if auto else amount
+        values["k"] = read(values["k"], as_typed(*PATCHES))
     if values.get("prune") is not None:
         values["prune"] = parse_prune(values["prune"], "--prune")
     if values.get("memory") is not None:
         values["memory"] = parse_bytes(values["memory"], "--memory")
     if "background" in values:
         values["background"] = parse_colour(values["background"], "--background")
+    for name in ("top", "batch_size", "workers"):
+        if values.get(name) is not None and values[name] < 1:
+            raise UsageError(f"--{name.replace('_', '-')} is {values[name]}; it must be at least 1.")
     values["mode"] = mode(context.params.get("crop", False), context.params.get("stretch", False))
     return Options(**values)
 
@@ -187,6 +195,10 @@ Memory = Annotated[
         rich_help_panel=MODEL,
         show_default=False,
     ),
+]
+RowsFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Rows: .csv, .jsonl, .json, .parquet, .txt.", rich_help_panel=OUTPUT),
 ]
 Top = Annotated[int, typer.Option(metavar="N", help="Labels per picture.", rich_help_panel=OUTPUT)]
 FullRows = Annotated[bool, typer.Option("--full-rows", help="In CSV: also lists, as JSON.", rich_help_panel=OUTPUT)]

@@ -14,10 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
-from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
-from lookwhere_cli.output.writers import RowWriter, make_writer
+from lookwhere_cli.output.writers import ENDINGS, RowWriter, make_writer
 from lookwhere_cli.show.console import PlainTextColumn
 
 T = TypeVar("T")
@@ -25,10 +25,28 @@ T = TypeVar("T")
 PROGRESS_AFTER = 1.0  # seconds until a progress bar appears
 
 
-def check_row_format(format: str | None) -> None:
-    """Raise UsageError, which names the extra to install, if the library of a format of rows is missing."""
+def row_format(out: Path | None, format: str | None, option: str = "--out", format_option: str = "--format") -> str:
+    """Return the format of rows: `format` if it is given, else that of the file's ending.
+
+    Standard output (None), devices and pipes have no ending: they get text. Raises UsageError for any other ending, and
+    if the library of the format is missing, with the extra to install.
+    """
+    if format is None:
+        format = _format_of_ending(out, option, format_option)
     if format == "parquet":
         check_extra("parquet", "The format parquet")
+    return format
+
+
+def _format_of_ending(out: Path | None, option: str, format_option: str) -> str:
+    if out is None or is_device(out):
+        return "text"
+    if out.suffix.lower() not in ENDINGS:
+        raise UsageError(
+            f"{option} {str(out)!r} must end in {', '.join(ENDINGS)}, which sets the format of the rows; for a file "
+            f"of another name, give {format_option}."
+        )
+    return ENDINGS[out.suffix.lower()]
 
 
 def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractContextManager[Callable[[Row], None]]:

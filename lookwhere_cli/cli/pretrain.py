@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -25,9 +26,12 @@ from lookwhere_cli.cli.runs import (
     train_with_progress,
     training_into,
 )
+from lookwhere_cli.cli.summary import duration
+from lookwhere_cli.cli.usage import as_typed
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.training.distil.plan import PretrainingPlan
@@ -160,12 +164,15 @@ def _train(plan: PretrainingPlan, console: Console, out: Path, workers: int, dev
     from lookwhere_cli.training.loop import Run
     from lookwhere_cli.training.record import finish_pretraining
 
+    started = time.monotonic()
     run = Run(plan, out, workers, device)
     resume_run(run, console)
     train_with_progress(run, console, _describer(plan.recipe.batch), lambda _: None)
     if run.accelerator.is_main_process:
         finish_pretraining(run, plan, command_line())
-        say(console, f"Saved {out}.")
+        spent = duration(time.monotonic() - started)
+        usage = f"lookwhere train DATA --model {shlex.quote(str(out))} --out FOLDER"
+        say(console, f"Saved {out} (after {counted(run.total, 'step')}) in {spent}; next: {usage}")
 
 
 def _describer(batch: int) -> Callable[[Moment], str]:
@@ -184,7 +191,7 @@ def _counts(text: str) -> tuple[int, int]:
     """Read a number of cells, or a range: 64, 16-128. Raises UsageError."""
     low, dash, high = text.partition("-")
     if not (low.isdecimal() and (high.isdecimal() if dash else True)) or not 1 <= int(low) <= int(high or low):
-        raise UsageError(f"--patches {text} is not a range of counts; write one as in 16-128.")
+        raise UsageError(f"{as_typed('--patches', '-k')} {text} is not a range of counts; write one as in 16-128.")
     return int(low), int(high or low)
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from rich.console import Console, RenderableType
 
 from lookwhere_cli.cli.output import row_output, track
+from lookwhere_cli.cli.summary import Tally, stopped
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
@@ -61,8 +62,8 @@ def rows_output(out: Path | None, format: str, columns: CsvColumns) -> Iterator[
         yield ResultOutput(lambda result: write(result.row), console, progress, messages=True)
 
 
-def write_results(results: Iterator[Result], output: ResultOutput, total: int, quiet: bool, fail_fast: bool) -> int:
-    """Write all results, and return the number of pictures that failed.
+def write_results(results: Iterator[Result], output: ResultOutput, total: int, quiet: bool, fail_fast: bool) -> Tally:
+    """Write all results, and return how many there are.
 
     total: the number of pictures. quiet: no progress and no notes. fail_fast: raise PictureError at the first failure.
     """
@@ -77,11 +78,9 @@ def write_results(results: Iterator[Result], output: ResultOutput, total: int, q
             if output.messages:
                 _say_error_or_note(result.row, output.console, quiet)
     except KeyboardInterrupt:
-        say(output.console, f"Stopped: {done} of {total} pictures are done.")
+        say(output.console, stopped(done, total))
         raise
-    if failed and total > 1:
-        say(output.console, f"{failed} of {total} pictures failed.")
-    return failed
+    return Tally(done, failed)
 
 
 def _say_error_or_note(row: Row, console: Console, quiet: bool) -> None:

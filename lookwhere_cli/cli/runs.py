@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 from lookwhere_cli.checkpoints.layout import CHECKPOINT, WEIGHTS
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.show.console import PlainTextColumn, make_console, say
-from lookwhere_cli.text import shared_name
+from lookwhere_cli.text import counted, shared_name
 
 if TYPE_CHECKING:
     from lookwhere_cli.training.loop import Moment, Run
@@ -108,7 +108,7 @@ def resume_run(run: Run[Any], console: Console) -> None:
     """Load the run's checkpoint, if there is one, and say so. Raises UsageError, DataError as `Run.resume`."""
     done = run.resume()
     if done:
-        say(console, f"Resumed after {done:,} of {run.total:,} steps.")
+        say(console, f"Resumed after {done:,} of {counted(run.total, 'step')}.")
 
 
 def train_with_progress(
@@ -131,6 +131,6 @@ def train_with_progress(
         except KeyboardInterrupt:
             if run.saved == 0:
                 raise
-            kept = f"{run.saved:,} of {run.total:,} steps are saved"
+            kept = f"{run.saved:,} of {counted(run.total, 'step')} are saved"
             say(console, f"Stopped; {kept}, and the same command continues from there: {run.out / CHECKPOINT}.")
             raise _ReportedInterrupt from None

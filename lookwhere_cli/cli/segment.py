@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -17,14 +17,14 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import check_row_format, make_folder
+from lookwhere_cli.cli.output import make_folder, row_format
 from lookwhere_cli.cli.results import ResultOutput, rows_output, terminal_output, write_results
+from lookwhere_cli.cli.summary import Tally, listed, say_done, say_failures, wrote
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.masks.paths import output_paths
 from lookwhere_cli.output.spreadsheet import CsvColumns
-from lookwhere_cli.output.writers import WRITERS
-from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 Overlay = Annotated[
     bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
@@ -58,9 +58,7 @@ def segment(
         ),
     ] = "png",
     overlay: Overlay = False,
-    rows: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write a row per picture to a file.", rich_help_panel=OUTPUT)
-    ] = None,
+    rows: options.RowsFile = None,
     rows_format: Annotated[
         Format | None,
         typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
@@ -107,14 +105,15 @@ def segment(
     columns = CsvColumns(classes=labels, full=full_rows)
     with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, columns, card) as output:
         results = write_files(segmenter, pending, write_mask, colours)
-        failed = write_results(results, output, len(pending), quiet, fail_fast)
-    if failed:
+        tally = write_results(results, output, len(pending), quiet, fail_fast)
+    _say_written(tally, request.kinds(pending), out, quiet)
+    if tally.failed:
         raise typer.Exit(1)
 
 
 def _check_rows(rows: Path | None, format: Format | None, overwrite: bool) -> None:
     """Raise UsageError for rows that can't be written."""
-    check_row_format(format or _format_of(rows))
+    _format_of(rows, format)
     if rows is not None:
         check_free(rows, overwrite)
 
@@ -127,16 +126,22 @@ def _destination(
 ) -> AbstractContextManager[ResultOutput]:
     if rows is None and format is None and sys.stdout.isatty():
         return terminal_output(card)
-    return rows_output(rows, format or _format_of(rows), columns)
+    return rows_output(rows, _format_of(rows, format), columns)
 
 
-def _format_of(rows: Path | None) -> str:
-    """Return the format for the file's extension; text for other extensions and for standard output."""
-    ending = "" if rows is None else rows.suffix.lower().removeprefix(".")
-    return ending if ending in WRITERS else "text"
+def _format_of(rows: Path | None, format: Format | None) -> str:
+    return row_format(rows, format, "--rows", "--rows-format")
+
+
+def _say_written(tally: Tally, kinds: Sequence[str], out: Path, quiet: bool) -> None:
+    if quiet:
+        say_failures(tally)
+    say_done(wrote(f"{listed(kinds)} of {counted(tally.done - tally.failed, 'picture')}", out, tally.failed), quiet)
 
 
 def _say_skipped(skipped: int, total: int, quiet: bool) -> None:
-    if skipped and not quiet:
-        sentence = f"Skipped {skipped} of {total} pictures whose masks exist already; --overwrite replaces them."
-        say(make_console(stderr=True), sentence)
+    if skipped:
+        sentence = (
+            f"Skipped {skipped:,} of {counted(total, 'picture')} whose masks exist already; --overwrite replaces them."
+        )
+        say_done(sentence, quiet)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,10 +25,12 @@ from lookwhere_cli.cli.runs import (
     train_with_progress,
     training_into,
 )
+from lookwhere_cli.cli.summary import duration, usage_of
 from lookwhere_cli.cli.train_settings import cell_settings, parse_exits, parse_pruning, steering_for
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.show.console import make_console, say
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from lookwhere_cli.amounts import Amount
@@ -115,17 +118,25 @@ def train(
         recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, seed=seed)
         recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering)
         recipe = replace(recipe, augmentation=augmentation, rates=rates, precision=precision, patience=patience)
+        recipe = _going_on(recipe, out)
         regions = _read_regions(look, labelled) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or ())
-        plan = _plan(recipe, start, labelled, regions, taught_by, cells.own)
-        _train(plan, console, out, workers, used_device)
+        _train(_plan(recipe, start, labelled, regions, taught_by, cells.own), console, out, workers, used_device)
 
 
 def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
     """Fetch the models that are not here yet, before anything heavy is imported. Raises ModelError."""
     for name in filter(None, (model, teacher)):
         ensure_downloaded(name, quiet)
+
+
+def _going_on(recipe: FineTuning, out: Path) -> FineTuning:
+    """Return the recipe, as a continuation of the run in the folder if that has fewer epochs. Raises DataError."""
+    from lookwhere_cli.training.checkpoint import stored_identity
+
+    stored = stored_identity(out)
+    return recipe if stored is None else recipe.going_on_from(stored)
 
 
 def _read_set(
@@ -214,6 +225,8 @@ def _train(plan: FineTuningPlan, console: Console, out: Path, workers: int, devi
     from lookwhere_cli.training.loop import Run
     from lookwhere_cli.training.record import finish_fine_tuning
 
+    started = time.monotonic()
+    _say_found(plan.labelled, console)
     run = Run(plan, out, workers, device)
     is_main = run.accelerator.is_main_process
     create_run_dir(out)
@@ -224,8 +237,19 @@ def _train(plan: FineTuningPlan, console: Console, out: Path, workers: int, devi
     if is_main:
         finish_fine_tuning(run, plan, command_line())
         epoch, score = run.best["epoch"], run.best["score"]
-        pictures = len(plan.labelled.of("val"))
-        say(console, f"Saved {out} (best epoch {epoch:.0f}: {score:.1%} on {pictures:,} validation pictures).")
+        pictures = counted(len(plan.labelled.of("val")), "validation picture")
+        spent = duration(time.monotonic() - started)
+        say(
+            console,
+            f"Saved {out} (best epoch {epoch:.0f}: {score:.1%} on {pictures}) in {spent}; next: "
+            f"{usage_of(plan.config, out)}",
+        )
+
+
+def _say_found(labelled: LabelledSet, console: Console) -> None:
+    classes = counted(len(labelled.classes), "class", "classes")
+    validation = counted(len(labelled.of("val")), "validation picture")
+    say(console, f"{classes}, {len(labelled.of('train')):,} training, {validation}.")
 
 
 def _describe(moment: Moment) -> str:

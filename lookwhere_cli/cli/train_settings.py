@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookwhere_cli.amounts import ALL_CELLS, Amount, PruneAmount
-from lookwhere_cli.cli.options import amount
+from lookwhere_cli.cli.options import PATCHES, amount
+from lookwhere_cli.cli.usage import as_typed
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import parse_prune
 
@@ -46,7 +47,7 @@ def cell_settings(
 
     is_attention_steered: with --train-selector but without --look, which excludes a second look.
     """
-    trained = parse_range(patches)
+    trained = parse_range(patches, as_typed(*PATCHES))
     own = trained[1] if default_k is None else amount(default_k, "--default-k")
     has_selector = method_of(name).has_selector
     added = None
@@ -58,7 +59,7 @@ def cell_settings(
     return CellSettings(trained, own, added) if has_selector else CellSettings((ALL_CELLS, ALL_CELLS), ALL_CELLS, None)
 
 
-def parse_range(text: str, option: str = "--patches") -> tuple[Amount, Amount]:
+def parse_range(text: str, option: str) -> tuple[Amount, Amount]:
     """Read 25%, 94, all, or a range of two counts or shares: 10%-50%. Raises UsageError."""
     low, dash, high = text.partition("-")
     first, last = amount(low, option), amount(high if dash else low, option)
@@ -119,8 +120,10 @@ def _parse_added(text: str, others: Sequence[Amount]) -> tuple[Amount, Amount]:
     """Read the least and the largest amount that a second look adds to any of `others`. Raises UsageError."""
     least, most = parse_range(text, "--second-look")
     if any(one.is_share != most.is_share for one in others):
-        raise UsageError(f"--second-look {text} and -k must both be counts, or both shares.")
+        raise UsageError(f"--second-look {text} and {as_typed(*PATCHES)} must both be counts, or both shares.")
     largest = max(one.value for one in others)
     if most.is_share and largest + most.value > 1:
-        raise UsageError(f"--second-look {text} and the {largest:.0%} of -k together are more than all cells.")
+        raise UsageError(
+            f"--second-look {text} and the {largest:.0%} of {as_typed(*PATCHES)} together are more than all cells."
+        )
     return least, most

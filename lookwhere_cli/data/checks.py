@@ -17,9 +17,12 @@ from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.machine import usable_cpus
+from lookwhere_cli.text import counted
 
 TOLERATED = 0.1
 """The share of unusable examples above which a mistake is more likely than a few broken files."""
+LISTED = 10
+"""Sentences about single pictures in a message."""
 _SMALLEST = Reading(patch=16, size=16)
 T = TypeVar("T")
 R = TypeVar("R")
@@ -35,7 +38,7 @@ def drop_unusable(labelled: LabelledSet) -> tuple[LabelledSet, list[str]]:
     check = partial(_check_example, class_count=len(labelled.classes))
     usable, problems = _partition(labelled.examples, check)
     if len(problems) > TOLERATED * len(labelled.examples):
-        raise DataError(_too_many(problems, len(labelled.examples)))
+        raise _too_many(problems, len(labelled.examples))
     shown = {index for _, classes in usable for index in classes}
     if labelled.kind == "masks" and len(shown) < 2:
         raise DataError(_too_few_classes(labelled, shown))
@@ -92,10 +95,12 @@ def _check_example(example: Example, class_count: int) -> set[int]:
     return set(values)
 
 
-def _too_many(problems: list[str], total: int) -> str:
-    more = [f"... and {len(problems) - 10} more"] if len(problems) > 10 else []
-    first = f"{len(problems)} of {total} pictures can't be used, more than a tenth; repair or remove them:"
-    return "\n".join([first, *problems[:10], *more])
+def _too_many(problems: list[str], total: int) -> DataError:
+    more = [f"... and {len(problems) - LISTED} more"] if len(problems) > LISTED else []
+    sentence = (
+        f"{len(problems)} of {counted(total, 'picture')} can't be used, more than a tenth; repair or remove them:"
+    )
+    return DataError(sentence, [*problems[:LISTED], *more])
 
 
 def _too_few_classes(labelled: LabelledSet, shown: set[int]) -> str:

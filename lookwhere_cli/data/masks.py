@@ -14,6 +14,7 @@ from lookwhere_cli.errors import DataError, PictureError, UsageError
 from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.images.limit import pillow_limit
+from lookwhere_cli.text import counted
 
 IGNORED = 255
 """A mask's value for pixels without a class: they are neither trained on nor counted."""
@@ -81,7 +82,7 @@ def _pair_with_masks(split: Split | None, folder: Path) -> list[Example]:
     unmasked = [path for path, stem in zip(pictures, stems, strict=True) if stem not in masks]
     if unmasked:
         raise DataError(
-            f"{len(unmasked)} of {len(pictures)} pictures have no mask of the same name in "
+            f"{len(unmasked)} of {counted(len(pictures), 'picture')} have no mask of the same name in "
             f"{str(folder / 'masks')!r}: {list_names(unmasked)}."
         )
     return [Example(path, mask=masks[stem], split=split) for path, stem in zip(pictures, stems, strict=True)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy import ndarray
 
 from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.errors import DataError
+from lookwhere_cli.text import near_names
 
 
 def match_classes(classes: Sequence[str], labels: Sequence[str]) -> Int[ndarray, " classes"]:
@@ -34,7 +34,7 @@ def _simplified(name: str) -> str:
 
 
 def _suggest_label(name: str, index_of: dict[str, int], labels: Sequence[str]) -> str:
-    near = [labels[index_of[one]] for one in difflib.get_close_matches(name, index_of, n=3)]
+    near = [labels[index_of[one]] for one in near_names(name, index_of)]
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
     return f"It has {list_names(labels, most=5)}."

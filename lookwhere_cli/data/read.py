@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def read_examples(
     label_column: str | None = None,
     multi_label: bool = False,
     group: str | None = None,
+    model_classes: Sequence[str] = (),
 ) -> LabelledSet:
     """Read a labelled set from a CSV file, or from a folder in one of the LAYOUTS.
 
@@ -42,6 +44,7 @@ def read_examples(
         multi_label: a picture may have several labels; see `read_labels_table`.
         group: a column of the CSV file, or else a regular expression that is searched in each file name; its first
             group, or else the whole match, names the group.
+        model_classes: names for the indices of masks if the data have none: the labels of the model that is measured.
 
     Raises UsageError for a missing file or an option that does not fit the data, DataError for data that can't be used.
     """
@@ -58,7 +61,7 @@ def read_examples(
     elif multi_label or label_column is not None:
         raise UsageError(f"--multi-label and --label-column need a CSV file, but {str(data)!r} has no labels.csv.")
     elif mask_folders:
-        labelled = read_mask_folders(data, mask_folders, class_names)
+        labelled = read_mask_folders(data, mask_folders, class_names or tuple(model_classes) or None)
     else:
         labelled = read_folders(data, class_names)
     if not labelled.examples:

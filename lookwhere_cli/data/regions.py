@@ -20,6 +20,7 @@ from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.images.frame import Box
+from lookwhere_cli.text import counted
 
 EDGES = ("left", "top", "right", "bottom")
 
@@ -73,7 +74,7 @@ def read_regions(source: Path, root: Path, paths: Sequence[str]) -> Regions:
     else:
         raise UsageError(f"{str(source)!r} does not exist; give a CSV file of boxes or a folder of masks.")
     if not (regions._boxes or regions._masks):
-        raise DataError(f"{str(source)!r} says nothing about any of the {len(paths)} pictures; {hint}.")
+        raise DataError(f"{str(source)!r} says nothing about any of {counted(len(paths), 'picture')}; {hint}.")
     return regions
 
 

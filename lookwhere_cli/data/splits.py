@@ -14,7 +14,7 @@ from lookwhere_cli.data.table import read_table
 from lookwhere_cli.data.wording import list_names, suggest
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.output.files import whole_file, writing
-from lookwhere_cli.text import escape_formula, unescape_formula
+from lookwhere_cli.text import counted, escape_formula, unescape_formula
 
 SPLIT_FILE = "split.csv"
 
@@ -70,7 +70,7 @@ def read_split(file: Path, labelled: LabelledSet) -> LabelledSet:
     by_name = {labelled.name(example): example for example in labelled.examples}
     if unknown := [name for name in rows if name not in by_name]:
         raise DataError(
-            f"{str(file)!r} names {len(unknown)} pictures that are not in {str(labelled.root)!r}: "
+            f"{str(file)!r} names {counted(len(unknown), 'picture')} not in {str(labelled.root)!r}: "
             f"{list_names(unknown)}."
         )
     splits: dict[str, Split] = {"train": "train", "val": "val"}

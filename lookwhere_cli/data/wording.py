@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
+
+from lookwhere_cli.text import near_names
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return a sentence that offers the known names most like `name`, or else the first ten of all."""
     known = list(dict.fromkeys(known))
-    near = difflib.get_close_matches(name, known, n=3)
+    near = near_names(name, known)
     if near:
         return f"Did you mean {' or '.join(map(repr, near))}?"
     return f"There {'is' if len(known) == 1 else 'are'}: {list_names(known)}."

@@ -31,7 +31,7 @@ from lookwhere_cli.scoring.splits import Part, select_split
 from lookwhere_cli.scoring.variants import staged_strategy
 from lookwhere_cli.strategies.stages import DISABLED, stages_reached
 from lookwhere_cli.strategies.thresholds import find_thresholds
-from lookwhere_cli.text import shared_name
+from lookwhere_cli.text import counted, shared_name
 
 COPIED = (WEIGHTS, TRAINING, SPLIT_FILE)
 """Files that calibration does not change. Measured results are not copied: they hold for other thresholds."""
@@ -85,7 +85,7 @@ def measure_confidences(pipeline: Pipeline, paths: Sequence[str], progress: Show
     read = [(place, one) for place, one in enumerate(results) if not isinstance(one, str)]
     failed = tuple(one for one in results if isinstance(one, str))
     if not read:
-        raise UsageError(f"None of the {len(paths)} pictures can be read: {failed[0]}")
+        raise UsageError(f"None of the {counted(len(paths), 'picture')} can be read: {failed[0]}")
     return StageConfidences(
         [place for place, _ in read],
         np.array([one.confidences for _, one in read], np.float64).T,
@@ -190,7 +190,8 @@ def _write_card(info: ModelInfo, before: Config, after: Config, section: str, fo
 def _section(calibration: Calibration, command: str) -> str:
     shares = ", ".join(f"{share:.1%}" for share in calibration.shares)
     return (
-        f"On {calibration.pictures:,} pictures, of which {shares} left at each stage: {calibration.macs / 1e9:.3f} "
-        f"GMACs on average, {calibration.macs / calibration.costs[-1]:.1%} of the cost of all stages.\n\n"
+        f"On {counted(calibration.pictures, 'picture')}, of which {shares} left at each stage: "
+        f"{calibration.macs / 1e9:.3f} GMACs on average, {calibration.macs / calibration.costs[-1]:.1%} of the cost "
+        "of all stages.\n\n"
         f"```\n{command}\n```"
     )

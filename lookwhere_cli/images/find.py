@@ -5,13 +5,13 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.formats import is_picture_bytes, looks_like_picture, named_like_picture
 from lookwhere_cli.images.names import StandardInput
+from lookwhere_cli.text import near_names
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STDIN = "standard input"
@@ -175,7 +175,7 @@ def _missing(argument: str) -> str:
         path = path.parent
     similar: list[str] = []
     if os.access(path.parent, os.R_OK) and path.parent.is_dir():
-        similar = get_close_matches(path.name, os.listdir(path.parent), n=3)  # noqa: PTH208 - names only
+        similar = near_names(path.name, os.listdir(path.parent))  # noqa: PTH208 - names only
     offer = f" Did you mean {' or '.join(repr(str(path.with_name(name))) for name in similar)}?" if similar else ""
     folder = "" if str(path) == str(Path(argument)) else f", nor is {str(path)!r}"
     return f"{argument!r} is not there{folder}.{offer}"

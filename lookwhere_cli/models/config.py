@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ import msgspec
 
 from lookwhere_cli.amounts import Amount, PruneAmount
 from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.text import near_names
 
 FeedForward = Literal["gelu", "swiglu"]
 Prefix = Literal["replace", "add", "own"]
@@ -248,7 +248,7 @@ class Config:
         known = [field.name for field in fields(cls)]
         for name in values:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
+                near = near_names(name, known, 1)
                 raise ValueError(f"unknown key {name!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
         try:
             return msgspec.convert(values, cls, dec_hook=_decode)

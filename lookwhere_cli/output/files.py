@@ -5,22 +5,32 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from lookwhere_cli.errors import OutputError, UsageError
+
+STREAMS, DESCRIPTORS = ("/dev/stdout", "/dev/stderr"), Path("/dev/fd")
 
 
 def check_free(path: Path, overwrite: bool) -> None:
     """Check, before any work is done, that a file can be created at `path`, or replaced with `overwrite`.
 
-    Raises UsageError if it can't.
+    Devices and pipes are always free. Raises UsageError if it can't.
     """
+    if is_device(path):
+        return
     if path.is_dir():
         raise UsageError(f"{str(path)!r} is a folder; name a file to write to.")
     if path.is_file() and not overwrite:
         raise UsageError(f"{str(path)!r} exists already; choose another name, or replace it with --overwrite.")
     if not path.parent.is_dir():
         raise UsageError(f"{str(path)!r} can't be written: {os.strerror(errno.ENOENT)}; choose another place.")
+
+
+def is_device(path: Path) -> bool:
+    """Return True for a device or a pipe, and for a stream of this process (/dev/stdout), whatever it leads to."""
+    is_stream = str(path) in STREAMS or path.parent == DESCRIPTORS
+    return path.exists() and (is_stream or not (path.is_file() or path.is_dir()))
 
 
 @contextmanager
@@ -33,11 +43,11 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     Raises UsageError if the file can't be opened, OutputError if completing it fails. Writes in the block itself belong
     under `writing`.
     """
-    target = path.resolve()
-    if target.exists() and not target.is_file():
-        with _open(target, path) as stream:
+    if is_device(path):
+        with _open(path, path, "ab") as stream:  # a log that the shell redirects to is not emptied
             yield stream
         return
+    target = path.resolve()
     partial = target.with_name(f".{target.name[:200]}.{os.getpid()}.partial")
     with _removed_on_failure(partial), _open(partial, path) as stream:
         yield stream
@@ -63,10 +73,10 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 @contextmanager
-def _open(target: Path, path: Path) -> Iterator[BinaryIO]:
+def _open(target: Path, path: Path, mode: Literal["wb", "ab"] = "wb") -> Iterator[BinaryIO]:
     """Open `target` for writing; errors name `path`."""
     try:
-        stream = target.open("wb")
+        stream = target.open(mode)
     except OSError as error:
         raise UsageError(f"{str(path)!r} can't be written: {error.strerror}; choose another place.") from error
     try:

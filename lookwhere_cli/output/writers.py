@@ -138,6 +138,8 @@ WRITERS: dict[str, Callable[[BinaryIO], RowWriter]] = {
     "parquet": ParquetWriter,
 }
 """The writers by the name of their format."""
+ENDINGS = {".txt": "text", ".json": "json", ".jsonl": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+"""The formats by the ending of a file's name."""
 
 
 def make_writer(format: str, stream: BinaryIO, columns: CsvColumns) -> RowWriter:

@@ -20,6 +20,7 @@ from lookwhere_cli.heads.base import ScoredHead
 from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Scores, Truth
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.scoring.passes import CellPolicy, Measured, run_policies
+from lookwhere_cli.text import counted
 
 BATCH = 64  # pictures that are scored together
 CACHED_MASKS = 64  # so that a mask is read once for all policies
@@ -104,7 +105,7 @@ class EvalSet:
         while batch := list(islice(measured, BATCH)):
             self._add(batch, task, scorers)
         if not self.sizes:
-            raise DataError(f"None of the {len(places)} pictures can be read: {self.failed[0]}")
+            raise DataError(f"None of the {counted(len(places), 'picture')} can be read: {self.failed[0]}")
         return [scorer.scores() for scorer in scorers]
 
     def _add(self, batch: Sequence[tuple[int, Measured | str]], task: ScoringTask, scorers: Sequence[Scorer]) -> None:

@@ -13,7 +13,7 @@ from lookwhere_cli.show.tables import (
     percent,
     significant,
 )
-from lookwhere_cli.text import on_one_line
+from lookwhere_cli.text import counted, on_one_line
 
 METHODS = {
     "full": "full ViT",
@@ -55,7 +55,7 @@ def caption(results: JsonObject, shown: Sequence[Column]) -> str:
     titles = {title for title, _ in shown}
     part = "all of the data" if results["split"] == "all" else f"the split {results['split']}"
     sentences = {
-        "method": f"{results['pictures']} pictures, {part}. Scores in per cent.",
+        "method": f"{counted(results['pictures'], 'picture')}, {part}. Scores in per cent.",
         "95 %": "95 %: confidence interval.",
         "to full": "To full: difference to the full ViT, paired by picture.",
         "GMACs": "GMACs: mean per picture, all passes counted.",

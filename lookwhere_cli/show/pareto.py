@@ -7,6 +7,7 @@ from lookwhere_cli.show.comparison import METHODS
 from lookwhere_cli.show.figures import label_costs, legend_below, new_figure, save_figure, style_axes
 from lookwhere_cli.show.scores import short
 from lookwhere_cli.show.tables import JsonObject
+from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,7 +48,7 @@ def _figure(results: JsonObject) -> "Figure":
             _series(axes, points, colour, marker, style, METHODS[method])
     _front(axes, results)
     label_costs(axes, results["metric"])
-    style_axes(axes, f"{short(results['data'])}, {results['pictures']} pictures")
+    style_axes(axes, f"{short(results['data'])}, {counted(results['pictures'], 'picture')}")
     legend_below(figure, axes)
     return figure
 

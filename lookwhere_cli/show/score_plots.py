@@ -10,7 +10,7 @@ from jaxtyping import Float
 from lookwhere_cli.show.figures import PLAIN, label_costs, legend_below, new_figure, save_figure, style_axes
 from lookwhere_cli.show.scores import ordered, short
 from lookwhere_cli.show.tables import JsonObject
-from lookwhere_cli.text import on_one_line
+from lookwhere_cli.text import counted, on_one_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,7 +68,7 @@ def _accuracy(results: JsonObject) -> "Figure":
 
 
 def _title(results: JsonObject) -> str:
-    return f"{short(results['model'])} on {short(results['data'])}, {results['pictures']} pictures"
+    return f"{short(results['model'])} on {short(results['data'])}, {counted(results['pictures'], 'picture')}"
 
 
 def _series(axes: Any, metric: str, rows: Sequence[JsonObject], colour: str, **style: Any) -> None:

@@ -12,7 +12,7 @@ from lookwhere_cli.show.tables import (
     percent,
     significant,
 )
-from lookwhere_cli.text import on_one_line
+from lookwhere_cli.text import counted, on_one_line
 
 TITLES = {
     "top1": "top-1",
@@ -95,7 +95,7 @@ def caption(results: JsonObject) -> str:
     part = "all of the data" if results["split"] == "all" else f"the split {results['split']}"
     method = INTERVALS.get(results["metric"], "bootstrap over pictures")
     sentences = [
-        f"{results['pictures']} pictures, {part}. Scores in per cent, with 95 % intervals ({method}).",
+        f"{counted(results['pictures'], 'picture')}, {part}. Scores in per cent, with 95 % intervals ({method}).",
         *_timing(results["time"]),
     ]
     if coarse := headline_of(results)["coarse"]:

@@ -98,8 +98,8 @@ def _check(confidences: Float[ndarray, "stages pictures"], costs: Sequence[float
         )
     if pictures < LEAST_PICTURES * stages:
         raise ValueError(
-            f"{pictures} calibration pictures are too few for {stages} stages; there must be at least "
-            f"{LEAST_PICTURES * stages}"
+            f"{stages} stages need at least {LEAST_PICTURES * stages} calibration pictures, and there "
+            f"{'is' if pictures == 1 else 'are'} {pictures}"
         )
     if not bool(((confidences >= 0) & (confidences <= 1)).all()):
         raise ValueError("some confidences are not between 0 and 1; the model may have diverged")

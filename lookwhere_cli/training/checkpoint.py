@@ -25,25 +25,50 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], identity: Mapping[st
         raise OutputError(f"The checkpoint {str(folder / CHECKPOINT)!r} can't be written: {error}.") from None
 
 
-def load_checkpoint(folder: Path, identity: Mapping[str, Any]) -> dict[str, Any] | None:
+def load_checkpoint(
+    folder: Path, identity: Mapping[str, Any], extended: Mapping[str, Any] | None = None
+) -> dict[str, Any] | None:
     """Load the folder's checkpoint to the CPU; None if there is none.
+
+    extended: the identity of a run that this one goes on from; its checkpoint is loaded, too.
 
     Raises UsageError, which names what differs, for a checkpoint of another identity, DataError for a damaged one.
     """
-    file = folder / CHECKPOINT
+    state = _read(folder / CHECKPOINT, mapped=False)
+    if state is None:
+        return None
+    stored = state.pop("identity")
+    accepted = [one for one in (identity, extended) if one is not None]
+    different = min((differing_keys(stored, one) for one in accepted), key=len)
+    if different:
+        raise UsageError(
+            f"{str(folder / CHECKPOINT)!r} belongs to a run with other settings ({', '.join(different)}); use those to "
+            "resume it, or choose another --out."
+        )
+    return state
+
+
+def stored_identity(folder: Path) -> dict[str, Any] | None:
+    """Return the identity of the run that the folder's checkpoint belongs to; None if there is none.
+
+    Raises DataError for a damaged checkpoint.
+    """
+    state = _read(folder / CHECKPOINT, mapped=True)
+    return None if state is None else dict(state["identity"])
+
+
+def _read(file: Path, mapped: bool) -> dict[str, Any] | None:
+    """Read a checkpoint. Raises DataError if it is damaged.
+
+    mapped: leave the tensors in the file until they are used.
+    """
     if not file.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
-        stored = state.pop("identity")
+        state: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        state["identity"]
     except (OSError, RuntimeError, EOFError, KeyError, pickle.UnpicklingError) as error:
         raise DataError(f"{str(file)!r} is damaged ({error}); delete it to start again.") from None
-    different = differing_keys(stored, identity)
-    if different:
-        raise UsageError(
-            f"{str(file)!r} belongs to a run with other settings ({', '.join(different)}); use those to resume it, or "
-            "choose another --out."
-        )
     return state
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -121,6 +122,11 @@ class RunPlan(Protocol[B]):
         ...
 
     @property
+    def extended_identity(self) -> Mapping[str, Any] | None:
+        """The identity of a run that this one goes on from; its checkpoint is accepted, too."""
+        ...
+
+    @property
     def history_key(self) -> str:
         """The name of the steps' numbers in the checkpoint."""
         ...
@@ -136,6 +142,10 @@ class RunPlan(Protocol[B]):
 
     def period(self, batches: Dataset[B]) -> int:
         """Return the number of steps in an epoch, or between checkpoints."""
+        ...
+
+    def restarts(self, period: int) -> Sequence[int]:
+        """Return the steps, rising, at which the schedule of the learning rate begins anew."""
         ...
 
     def start_model(self) -> Model:
@@ -213,7 +223,7 @@ class Run(Generic[B]):
 
         Raises UsageError for a checkpoint of another run, DataError for a damaged one.
         """
-        state = load_checkpoint(self.out, self.plan.identity)
+        state = load_checkpoint(self.out, self.plan.identity, self.plan.extended_identity)
         if state:
             for name, part in self.learner.parts.items():
                 part.load_state_dict(state[name])
@@ -284,7 +294,8 @@ class Run(Generic[B]):
     def _step(self, step: int, batch: B) -> dict[str, float]:
         rates = self.plan.recipe.rates
         self._module.train()
-        share = set_rates(self.optimizer, rates, step, self.total)
+        first, last = self._schedule_of(step)
+        share = set_rates(self.optimizer, rates, step - first, last - first)
         on_device = send_to_device(batch, self.accelerator.device)
         with self.accelerator.autocast():
             losses = self._module(on_device)
@@ -300,6 +311,12 @@ class Run(Generic[B]):
         self.learner.after_step()
         self.average.update_parameters(self.model)
         return {"step": step + 1, **means, "rate": share * rates.peak, "k": batch.k}
+
+    def _schedule_of(self, step: int) -> tuple[int, int]:
+        """Return the first step of the schedule that a step belongs to, and the first one after it."""
+        edges = [0, *self.plan.restarts(self.period), self.total]
+        place = bisect_right(edges, step)
+        return edges[place - 1], edges[place]
 
     def _mean_over_processes(self, losses: Mapping[str, Tensor]) -> dict[str, float]:
         """Return the losses of the whole batch, of which each process has a part."""

@@ -152,7 +152,7 @@ def test_a_header_without_a_hash_says_nothing_about_the_weights(copy):
         ("gpu", "float32", "no device 'gpu'"),
         ("cpuu", "float32", "did you mean 'cpu'"),
         ("cuda:99", "float32", "no device 'cuda:99'"),
-        ("cpu", "fp16", "did you mean 'float16'"),
+        ("cpu", "fp16", "choose one of these"),
         ("cpu", "int8", "no dtype 'int8'"),
     ],
 )

@@ -14,10 +14,18 @@ import pyarrow.parquet
 import pytest
 
 from lookwhere_cli.checkpoints import resolve
+from lookwhere_cli.text import near_names
 
 LOOKWHERE = [sys.executable, "-m", "lookwhere_cli"]
 
 
+COMMANDS = [
+    [name]
+    for name in (
+        *("classify", "segment", "explain", "features", "pretrain", "train", "calibrate", "evaluate", "compare"),
+        "bench",
+    )
+]
 MODELS = ("list", "show", "pull", "verify", "convert", "push", "remove")
 
 
@@ -37,10 +45,52 @@ def test_version(lookwhere):
     ran = lookwhere("--version")
     assert ran.code == 0 and ran.out.startswith("lookwhere ")
 
+    assert lookwhere("-V").out == ran.out
 
-def test_similar_commands_and_options_are_suggested(lookwhere):
-    assert "Did you mean 'classify'" in lookwhere("clasify", "x").err
-    assert "--format" in lookwhere("classify", "x", "--formt", "json").err
+
+@pytest.mark.parametrize("command", [*COMMANDS, [], ["models"], *(["models", verb] for verb in MODELS)], ids=" ".join)
+def test_help_names_no_types_of_python(lookwhere, command):
+    ran = lookwhere(*command, "-h")
+    assert ran.code == 0 and ran.out == lookwhere(*command, "--help").out
+    assert not re.search(r"<\w+|\{[A-Z]|\[\[|\]\.\.\.\]", ran.out), ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["clasify", "x"], "There is no command 'clasify'; did you mean classify?"),
+        (["qqq"], "There is no command 'qqq'; choose from classify, segment, explain, features, pretrain, train, "),
+        (["models", "pul"], "There is no command 'pul'; did you mean pull?"),
+        (["classify", "x", "--formt", "json"], "There is no option --formt; did you mean --format?"),
+        (["classify", "x", "--zzz"], "There is no option --zzz; see lookwhere classify --help."),
+        (["classify"], "PATH is missing; see lookwhere classify --help."),
+        (["segment", "x"], "--out is missing; see lookwhere segment --help."),
+        (["segment", "x", "--out"], "--out needs a value; see --help."),
+        (["classify", "x", "--quiet=1"], "--quiet takes no value; see --help."),
+        (["models", "pull", "a", "b"], "There are more arguments than expected: b; see lookwhere models pull --help."),
+        (["classify", "x", "--top", "many"], "--top many is not a whole number."),
+        (["classify", "x", "--max-pixels", "0"], "--max-pixels 0 is too small; it must be at least 1."),
+        (["train", "x", "--out", "y", "--val-share", "2"], "--val-share 2 is too large; it must be at most 1."),
+        (["train", "x", "--out", "y", "--lr", "fast"], "--lr fast is not a number."),
+        (["train", "x", "--out", "y", "--area", "1"], "--area needs 2 values; see --help."),
+        (["classify", "x", "--format", "jsn"], "--format jsn is not known; did you mean json?"),
+        (["classify", "x", "--format", "xml"], "--format xml is not known; choose from text, json, jsonl, csv, parq"),
+        (["classify", "x", "-k", "some"], "-k some is not an amount to read; "),
+        (["classify", "x", "--patches", "some"], "--patches some is not an amount to read; "),
+        (["evaluate", "x", "--patches=some"], "--patches some is not an amount to read; "),
+        (["train", "x", "--out", "y", "-k", "5%-1%"], "-k 5%-1% is not a range; "),
+    ],
+)
+def test_every_usage_error_is_one_sentence_that_names_what_was_typed(lookwhere, arguments, sentence):
+    ran = lookwhere(*arguments)
+    assert ran.code == 2 and ran.out == "" and ran.err.startswith(f"Error: {sentence}"), ran.err
+    assert ran.err.count("\n") == 1
+
+
+def test_names_are_offered_only_if_they_are_near():
+    assert near_names("formt", ["out", "format"]) == ["format"] and near_names("gpu", ["cpu", "auto"]) == []
+    models = ["lookwhere-tiny-streets", "lookwhere-tiny-signs", "lookwhere-tiny-in1k"]
+    assert near_names("lookwhere-tiny-inlk", models) == models[2:] and near_names("a", []) == []
 
 
 def test_shell_completion_works(lookwhere, monkeypatch):
@@ -120,7 +170,7 @@ def test_ctrl_c_leaves_complete_rows_on_stdout(started, format):
     rows = json.loads(text) if format == "json" else list(csv.DictReader(io.StringIO(text)))
     assert process.returncode == 130
     assert 0 < len(rows) < MANY and all(row["labels" if format == "json" else "label"] for row in rows)
-    assert re.fullmatch(rf"Stopped: \d+ of {MANY} pictures are done.\n", err.decode())
+    assert re.fullmatch(rf"Stopped: \d+ of {MANY:,} pictures are done.\n", err.decode())
 
 
 @pytest.mark.parametrize("format", ["json", pytest.param("parquet", marks=pytest.mark.slow)])

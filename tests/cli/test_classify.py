@@ -125,6 +125,13 @@ def test_quiet_hides_notes_but_not_errors(lookwhere, mixed, tmp_path):
     assert "Error: " in lookwhere("classify", mixed, "--quiet").err
 
 
+def test_what_was_written_is_said_in_one_line(lookwhere, mixed, tmp_path):
+    ran = lookwhere("classify", mixed, "--out", tmp_path / "rows.csv")
+    assert ran.code == 1 and ran.err.splitlines()[-1] == f"Wrote 7 rows to {tmp_path / 'rows.csv'} (5 failed)."
+    ran = lookwhere("classify", mixed, "--out", tmp_path / "rows.csv", "--overwrite", "--quiet")
+    assert ran.err.splitlines()[-1] == "5 of 7 pictures failed."
+
+
 def test_fail_fast_stops_at_the_first_failure_and_keeps_finished_rows(lookwhere, mixed, tmp_path):
     out = tmp_path / "rows.json"
     ran = lookwhere("classify", mixed, "--fail-fast", "--format", "json", "--out", out)
@@ -142,15 +149,17 @@ def test_fail_fast_stops_at_the_first_failure_and_keeps_finished_rows(lookwhere,
         (["-k", "1.5"], 2, "-k 1.5 is not an amount"),
         (["--size", "30"], 2, "use 28 or 32"),
         (["--coarse", "18"], 2, "coarse size is 18 pixels, which is not a multiple"),
-        (["--batch-size", "0"], 2, "batch size is 0"),
-        (["--workers", "-1"], 2, "workers is -1"),
-        (["--top", "0"], 2, "top is 0"),
+        (["--batch-size", "0"], 2, "--batch-size is 0; it must be at least 1."),
+        (["--workers", "-1"], 2, "--workers is -1"),
+        (["--top", "0"], 2, "--top is 0"),
         (["--device", "gpu"], 2, "no device 'gpu'"),
-        (["--dtype", "fp16"], 2, "did you mean 'float16'"),
-        (["--format", "xml"], 2, "'xml'"),
+        (["--dtype", "fp16"], 2, "choose one of these: (float32, bfloat16, float16)"),
+        (["--format", "xml"], 2, "--format xml is not known"),
         (["--background", "wite"], 2, "--background wite"),
         (["--crop", "--stretch"], 2, "exclude each other"),
         (["--out", "/nowhere/rows.json"], 2, "can't be written: No such file or directory"),
+        (["--out", "rows.xlsx"], 2, "--out 'rows.xlsx' must end in .txt, .json, .jsonl, .csv, .parquet"),
+        (["--out", "rows"], 2, "--out 'rows' must end in"),
         (["--out", "/proc/rows.json"], 2, "can't be written"),
         (["--model", "lookwhere-tinny-in1k"], 3, "no model 'lookwhere-tinny-in1k'"),
     ],
@@ -209,6 +218,7 @@ def test_an_existing_file_is_replaced_only_with_overwrite(lookwhere, photos, tmp
     assert ran.code == 2 and "--overwrite" in ran.err and out.read_text() == "mine"
     ran = lookwhere("classify", photos, "--format", "jsonl", "--out", out, "--overwrite")
     assert ran.code == 0 and ran.out == "" and len(out.read_text().splitlines()) == 12
+    assert ran.err == f"Wrote 12 rows to {out}.\n"
     assert [file.name for file in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
@@ -232,6 +242,25 @@ def test_no_file_remains_if_the_disk_fills_up(lookwhere, photos, tmp_path, monke
     ran = lookwhere("classify", photos, "--format", "jsonl", "--out", tmp_path / "rows.jsonl")
     assert ran.code == 1 and "No space left" in ran.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["rows.csv", "rows.jsonl", "rows.JSON", "rows.parquet", "rows.txt"])
+def test_the_ending_of_the_file_sets_the_format(lookwhere, photos, tmp_path, name):
+    formats = {"csv": b"path,", "jsonl": b'{"schema"', "json": b"[", "parquet": b"PAR1", "txt": b"/"}
+    assert lookwhere("classify", photos / "0.png", "--out", tmp_path / name).code == 0
+    assert (tmp_path / name).read_bytes().startswith(formats[name.lower().rpartition(".")[2]])
+    ran = lookwhere("classify", photos / "0.png", "--out", tmp_path / name, "--format", "csv", "--overwrite")
+    assert ran.code == 0 and (tmp_path / name).read_bytes().startswith(b"path,")
+
+
+def test_standard_output_by_its_name_gets_text_and_keeps_what_a_log_holds(photos, model_folder, tmp_path):
+    command = [sys.executable, "-m", "lookwhere_cli", "classify", photos / "0.png", "--out", "/dev/stdout", "-q"]
+    log = tmp_path / "log"
+    log.write_text("before\n")
+    with log.open("ab") as stream:
+        subprocess.run([*command, "--model", model_folder], stdout=stream, check=True)
+    before, row = log.read_text().splitlines()
+    assert before == "before" and row.startswith(str(photos / "0.png"))
 
 
 def test_unusual_shapes_and_names_work(lookwhere, tmp_path):

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import save_model
-from tests.models.small import LABELLED, small
+from tests.models.small import LABELLED, SEGMENTING, small
 
 CLASSES = ("cat", "dog", "bird")
 
@@ -43,6 +43,22 @@ def table(photos, tmp_path):
     return file
 
 
+def test_masks_without_a_class_list_have_the_classes_of_the_model(lookwhere, segmenting_folder, photos, tmp_path):
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for index in range(4):
+        picture = Image.open(photos / f"{index}.png")
+        picture.save(tmp_path / "data" / "images" / f"{index}.png")
+        mask = np.arange(picture.width * picture.height, dtype=np.uint8).reshape(picture.height, picture.width) % 2
+        Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"{index}.png")
+    results = tmp_path / "results.json"
+    ran = lookwhere("evaluate", tmp_path / "data", "-m", segmenting_folder, "-k", "50%", "--no-time", "--json", results)
+    assert ran.code == 0, ran.err
+    assert [one["name"] for one in json.loads(results.read_text())["classes"]] == list(SEGMENTING.labels)
+    ran = lookwhere("train", tmp_path / "data", "--out", tmp_path / "out")
+    assert ran.code == 2 and "Masks need a class list" in ran.err
+
+
 def test_the_real_command_prints_a_table_and_writes_all_files(model_folder, folders, tmp_path):
     out, code = tmp_path / "out", "from lookwhere_cli.cli.app import main; main()"
     ran = subprocess.run(
@@ -52,7 +68,7 @@ def test_the_real_command_prints_a_table_and_writes_all_files(model_folder, fold
         env=os.environ | {"COLUMNS": "80"},
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == ""
+    assert ran.stderr == f"Wrote the figures of 12 pictures to {out}.\n"
     lines = ran.stdout.splitlines()
     assert lines[0].split() == ["patches", "chosen", "by", "cells", "px", "top-1", "95", "%", "ECE", "GMACs", "ms"]
     assert [line.split()[0] for line in lines[1:6]] == ["25%", "random", "centre", "downscaled", "all"]

@@ -39,20 +39,34 @@ def test_an_overlay_has_the_full_resolution_of_its_picture(lookwhere, photos, tm
     assert Image.open(out).size != drawn.size or np.any(np.asarray(Image.open(out)) != np.asarray(drawn))
 
 
-def test_overlays_of_pictures_with_equal_names_are_numbered(lookwhere, photos, tmp_path):
-    other = tmp_path / "other"
-    other.mkdir()
-    shutil.copy(photos / "0.png", other)
-    Image.new("RGB", (9, 9)).save(other / "0.jpg")
-    out = tmp_path / "new" / "overlays"
-    assert lookwhere("explain", photos / "0.png", other, "--out", out).code == 0
-    assert sorted(file.name for file in out.iterdir()) == ["0-2.png", "0-3.png", "0.png"]
+def test_overlays_mirror_the_sub_folders_of_the_input(lookwhere, photos, tmp_path):
+    folder, out = tmp_path / "in", tmp_path / "new" / "overlays"
+    (folder / "other").mkdir(parents=True)
+    shutil.copy(photos / "0.png", folder)
+    shutil.copy(photos / "0.png", folder / "other")
+    Image.new("RGB", (9, 9)).save(folder / "other" / "0.jpg")
+    ran = lookwhere("explain", folder, "--out", out)
+    assert ran.code == 0 and ran.err == f"Wrote 3 overlays to {out}.\n"
+    names = sorted(str(file.relative_to(out)) for file in out.rglob("*.png"))
+    assert names == ["0.png", "other/0.jpg.png", "other/0.png.png"]
+    ran = lookwhere("explain", folder, "--out", out)
+    assert ran.code == 2 and "exists already" in ran.err
+    ran = lookwhere("explain", folder, "--out", folder)
+    assert ran.code == 2 and "the folder of the pictures themselves" in ran.err
+
+
+def test_one_picture_goes_into_a_folder_unless_a_png_is_named(lookwhere, photos, tmp_path):
+    assert lookwhere("explain", photos / "0.png", "--out", tmp_path / "overlays").code == 0
+    assert [file.name for file in (tmp_path / "overlays").iterdir()] == ["0.png"]
+    ran = lookwhere("explain", photos, "--out", tmp_path / "one.png")
+    assert ran.code == 2 and "is one file, for 12 pictures; name a folder." in ran.err
+    assert not (tmp_path / "one.png").exists()
 
 
 def test_one_page_contains_all_pictures(lookwhere, photos, tmp_path):
     html = tmp_path / "page.html"
     ran = lookwhere("explain", photos / "0.png", photos / "1.png", "--crop", "--html", html)
-    assert ran.code == 0 and ran.err == ""
+    assert ran.code == 0 and ran.err == f"Wrote 2 pictures to {html}.\n"
     content = html.read_text()
     assert content.startswith("<!") and content.count("data:image/jpeg;base64,") == 4
     assert lookwhere("explain", photos / "0.png", "--html", html).code == 2

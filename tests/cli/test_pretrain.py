@@ -39,7 +39,7 @@ def test_a_finished_model_is_not_overwritten(run, model_folder, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (["-k", "0-5"], 2, "--patches 0-5"),
+        (["-k", "0-5"], 2, "-k 0-5"),
         (["--size", 33], 2, "use 32 or 40"),
         (["--area", 2, 3], 2, "--area 2 3"),
         (["--map-layers", 99], 2, "last 99 blocks"),

@@ -64,8 +64,8 @@ def mask(file):
 
 def test_masks_keep_the_sub_folders_of_the_pictures(segment, nested, tmp_path, expected):
     ran = segment(nested)
-    assert ran.code == 0 and ran.err == ""
     out = tmp_path / "masks"
+    assert ran.code == 0 and ran.err == f"Wrote masks of 3 pictures to {out}.\n"
     assert files(out) == ["a.png", "drive/b.png", "drive/day 2/c.png", "labelmap.txt"]
     for name in ("a.png", "drive/b.png", "drive/day 2/c.png"):
         assert np.array_equal(mask(out / name), expected(nested / name))
@@ -125,7 +125,8 @@ def test_existing_masks_are_skipped_and_counted_unless_overwritten(segment, nest
     assert [line.split("\t")[0] for line in ran.out.splitlines()] == [str(nested / "drive" / "b.png")]
     assert (out / "a.png").read_bytes() == before and (out / "drive" / "b.png").is_file()
     assert segment(nested, "--quiet").err == ""
-    segment(nested, "--overlay")
+    ran = segment(nested, "--overlay")
+    assert ran.err == f"Wrote overlays of 3 pictures to {out}.\n"
     assert (out / "a.png").read_bytes() == before, "only what is missing is written"
     assert (out / "a.overlay.png").is_file() and "3 of 3" in segment(nested, "--overlay").err
     assert segment(nested, "--overwrite").out.count("\n") == 3
@@ -219,7 +220,11 @@ def test_output_with_other_classes_is_refused(segment, nested, tmp_path, format)
 def test_failed_pictures_are_listed_and_the_others_processed(segment, nested, tmp_path):
     (nested / "bad.jpg").write_text("no")
     ran = segment(nested, "--rows-format", "jsonl")
-    assert ran.code == 1 and "1 of 4 pictures failed" in ran.err and "Error: " in ran.err
+    assert (
+        ran.code == 1
+        and f"Wrote masks of 3 pictures to {tmp_path / 'masks'} (1 failed)." in ran.err
+        and "Error: " in ran.err
+    )
     assert ["error" in json.loads(line) for line in ran.out.splitlines()] == [False, True, False, False]
     assert "bad.png" not in files(tmp_path / "masks") and len(files(tmp_path / "masks")) == 4
     ran = segment(nested, "--overwrite", "--fail-fast")
@@ -252,9 +257,10 @@ def test_an_output_folder_inside_the_input_is_not_read(segment, nested):
     [
         (["-k", "0"], 2, "-k 0 is not an amount"),
         (["-k", "37"], 2, "more than the 36 cells"),
-        (["--format", "tiff"], 2, "'tiff'"),
+        (["--format", "tiff"], 2, "--format tiff is not known"),
         (["--crop"], 2, "--crop"),
         (["--rows", "/nowhere/rows.csv"], 2, "can't be written: No such file or directory"),
+        (["--rows", "rows.xml"], 2, "--rows 'rows.xml' must end in"),
         (["--out", "/proc/masks"], 2, "--out '/proc/masks' can't be made"),
         (["--out", "/dev/null"], 2, "can't be made"),
         (["--device", "gpu"], 2, "no device 'gpu'"),
@@ -314,11 +320,11 @@ def test_the_model_of_the_environment_is_used_only_for_its_task(
     assert models_of(*classifying) == ({str(model_folder)}, "")
     assert models_of(*segmenting, "--quiet") == ({DEFAULT_SEGMENTER}, "")
     monkeypatch.setenv("LOOKWHERE_MODEL", str(segmenting_folder))
-    assert models_of(*segmenting) == ({str(segmenting_folder)}, "")
+    assert models_of(*segmenting, "--quiet") == ({str(segmenting_folder)}, "")
     used, notes = models_of(*classifying)
     assert used == {DEFAULT_CLASSIFIER} and "a model for segment" in notes
     monkeypatch.delenv("LOOKWHERE_MODEL")
-    assert models_of(*segmenting) == ({DEFAULT_SEGMENTER}, "")
+    assert models_of(*segmenting, "--quiet") == ({DEFAULT_SEGMENTER}, "")
 
 
 def test_a_full_disk_under_the_rows_is_reported_in_a_sentence(segment, nested):
@@ -359,7 +365,7 @@ def test_after_ctrl_c_finished_masks_are_complete_and_the_next_run_continues(
     finally:
         process.kill()
     done = [json.loads(line)["path"].rpartition("/")[2] for line in rows.read_text().splitlines()]
-    assert process.returncode == 130 and 0 < len(done) < MANY and f"of {MANY} pictures are done" in err
+    assert process.returncode == 130 and 0 < len(done) < MANY and f"of {MANY:,} pictures are done" in err
     assert not [file for file in files(out) if file.endswith(".partial")]
     if format == "rle":
         assert set(done) <= set(coco_masks(out / "annotations.json"))

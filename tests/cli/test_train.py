@@ -82,7 +82,9 @@ def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, model_fol
     assert process.returncode == 0, errors
     assert printed == ""
     assert len(re.findall(r"^epoch [12] +loss \d\.\d{3} +top-1 [\d.]+% .* images/s$", errors, re.MULTILINE)) == 2
-    assert re.search(rf"Saved {out} \(best epoch [12]: [\d.]+% on 5 validation pictures\)\.", errors)
+    assert errors.splitlines()[0] == "3 classes, 19 training, 5 validation pictures."
+    saved = rf"Saved {out} \(best epoch [12]: [\d.]+% on 5 validation pictures\) in \d+ s; next: "
+    assert re.search(saved + f"lookwhere classify photo.jpg --model {out}$", errors)
     assert {file.name for file in out.iterdir()} == MADE
     config = json.loads((out / "config.json").read_text())
     assert (config["labels"], config["multi_label"], config["k"]) == (["blue", "green", "red"], False, {"cells": 12})
@@ -172,6 +174,22 @@ def test_a_run_with_other_settings_is_refused_and_changes_nothing(lookwhere, fol
     )
 
 
+def test_a_finished_run_goes_on_with_more_epochs(lookwhere, folders, tmp_path):
+    arguments = ("train", folders, "--out", tmp_path / "out", *FAST)
+    assert lookwhere(*arguments, "--epochs", 1).code == 0
+    ran = lookwhere(*arguments, "--epochs", 2)
+    assert ran.code == 0 and "Resumed after 3 of 6 steps." in ran.err, ran.err
+    assert "epoch 2 " in ran.err and "epoch 1  " not in ran.err
+    record = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (record["recipe"]["epochs"], record["recipe"]["extended"]) == (2, [1])
+    again = lookwhere(*arguments, "--epochs", 2)
+    assert again.code == 0 and "Resumed after 6 of 6 steps." in again.err
+    other = lookwhere(*arguments, "--epochs", 3, "--seed", 5)
+    assert other.code == 2 and "other settings (data, seed)" in other.err
+    fewer = lookwhere(*arguments, "--epochs", 1)
+    assert fewer.code == 2 and "other settings (epochs)" in fewer.err
+
+
 def test_the_full_vit_has_no_selector(lookwhere, folders, tmp_path):
     ran = lookwhere("train", folders, "--out", tmp_path / "out", "--method", "full", *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
@@ -205,8 +223,8 @@ def test_a_teacher_replaces_the_labels_and_is_recorded(lookwhere, folders, tmp_p
     assert lookwhere("train", folders, "--out", wise, "--method", "full", *FAST, "--epochs", 1).code == 0
     ran = lookwhere("train", folders, "--out", out, "--method", "cropr", "--teacher", wise, *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
-    assert json.loads((out / "training.json").read_text())["teacher"] == str(wise)
-    assert f"not the labels, but the answers of `{wise}`" in (out / "README.md").read_text()
+    assert json.loads((out / "training.json").read_text())["teacher"] == wise.name
+    assert f"not the labels, but the answers of `{wise.name}`" in (out / "README.md").read_text()
     chooses = lookwhere("train", folders, "--out", tmp_path / "no", "--teacher", "lookwhere-tiny-in1k", *FAST)
     assert chooses.code == 2 and "choose a teacher that was trained with --method full" in " ".join(chooses.err.split())
     assert not (tmp_path / "no").exists()
@@ -284,8 +302,25 @@ def test_broken_pictures_are_skipped_unless_they_are_too_many(lookwhere, folders
         (folders / "red" / f"empty{index}.png").write_bytes(b"")
     ran = lookwhere("train", folders, "--out", tmp_path / "more", *FAST)
     assert ran.code == 1 and "13 of 37 pictures can't be used" in ran.err
-    assert "empty0.png" in ran.err and "... and 3 more" in ran.err
+    first, *listed, last = ran.err.splitlines()[-12:]
+    assert first.endswith("repair or remove them:") and last == "  ... and 3 more" and len(listed) == 10
+    assert all(line.startswith("  ") and ".png" in line for line in listed) and "empty0.png" in ran.err
     assert not (tmp_path / "more").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "calibrate", "evaluate", "compare"])
+def test_pictures_beside_the_class_folders_are_refused_by_every_command(
+    lookwhere, cascade_folder, folders, tmp_path, command
+):
+    shutil.copy(folders / "red" / "0.png", folders / "stray.png")
+    required = {
+        "train": ("--out", tmp_path / "out"),
+        "calibrate": ("--out", tmp_path / "out", "--model", cascade_folder, "--budget", "60%"),
+        "evaluate": (),
+        "compare": ("--out", tmp_path / "out"),
+    }
+    ran = lookwhere(command, folders, *required[command])
+    assert ran.code == 1 and "without a label: 1 of 25" in ran.err and "stray.png" in ran.err
 
 
 def change_mask(file, change):
@@ -346,7 +381,7 @@ def test_a_finished_model_is_not_overwritten(lookwhere, model_folder, folders, t
     [
         (["--patches", "50%-10%"], 2, "--patches 50%-10% is not a range"),
         (["--patches", "10%-20"], 2, "--patches 10%-20 is not a range"),
-        (["-k", "some"], 2, "--patches some is not an amount"),
+        (["-k", "some"], 2, "-k some is not an amount"),
         (["--default-k", "400"], 2, "k = 400 is more than the 36 cells of the model's grid of 6 x 6"),
         (["--size", "30"], 2, "use 28 or 32"),
         (["--selector-depth", 9], 2, "at most the extractor's 3 blocks"),

@@ -46,6 +46,14 @@ def pictures(photos, tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def sorted_pictures(pictures, tmp_path_factory):
+    """The same folder, without the picture that lies beside the class folders."""
+    folder = tmp_path_factory.mktemp("sorted") / HOSTILE
+    shutil.copytree(pictures, folder, ignore=shutil.ignore_patterns("*.jpg"))
+    return folder
+
+
 @pytest.fixture
 def terminal(lookwhere, monkeypatch):
     """Run a command as if on a wide terminal; return what it printed, without Rich's own control sequences."""
@@ -93,19 +101,19 @@ def test_features_shows_names_as_text(terminal, models, pictures, tmp_path):
     assert_escaped(shown)
 
 
-def test_evaluate_shows_and_writes_names_as_text(terminal, models, pictures, tmp_path):
+def test_evaluate_shows_and_writes_names_as_text(terminal, models, sorted_pictures, tmp_path):
     arguments = ("--model", models["classify"], "--full", models["full"], "--out", tmp_path, "-k", "50%", "--no-time")
-    code, shown = terminal("evaluate", pictures, *arguments)
+    code, shown = terminal("evaluate", sorted_pictures, *arguments)
     assert code == 0, shown
     assert_escaped(shown)
     assert_printable((tmp_path / "results.md").read_text())
     assert (tmp_path / "accuracy.png").is_file() and (tmp_path / "confusion.png").is_file()
 
 
-def test_compare_shows_and_writes_names_as_text(terminal, models, pictures, tmp_path):
+def test_compare_shows_and_writes_names_as_text(terminal, models, sorted_pictures, tmp_path):
     models = ("--use", f"full={models['full']}", "--use", f"lookwhere={models['classify']}")
     methods = ("--methods", "full,lookwhere", "--no-time", "--device", "cpu", "--patches", "50%", "--prune", "90%")
-    code, shown = terminal("compare", pictures, "--out", tmp_path / "out", *models, *methods)
+    code, shown = terminal("compare", sorted_pictures, "--out", tmp_path / "out", *models, *methods)
     assert code == 0, shown
     assert_printable(shown)
     for name in ("comparison.md", "comparison.html"):

@@ -38,7 +38,8 @@ def sentence(kind: type[LookWhereError], data: Path, **options: object) -> str:
 
 
 def test_a_folder_per_class(tmp_path: Path) -> None:
-    touch(tmp_path, "size 10/a.jpg", "size 2/b10.jpg", "size 2/deep/c.png", "size 2/b9.jpg", "loose.jpg", "a/x.txt")
+    touch(tmp_path, "size 10/a.jpg", "size 2/b10.jpg", "size 2/deep/c.png", "size 2/b9.jpg", "a/x.txt")
+    touch(tmp_path, ".hidden.jpg", "notes.txt")
     labelled = read_examples(tmp_path)
     assert (labelled.kind, labelled.classes, labelled.root) == ("single", ("size 2", "size 10"), tmp_path)
     assert answers(labelled) == {
@@ -58,6 +59,18 @@ def test_folders_inside_train_and_val_are_a_split(tmp_path: Path) -> None:
     assert labelled.classes == ("cat", "dog", "emu")
     assert [labelled.name(one) for one in labelled.of("train")] == ["train/cat/1.jpg", "train/dog/1.jpg"]
     assert [labelled.name(one) for one in labelled.of("val")] == ["val/cat/2.jpg", "val/emu/3.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "beside"),
+    [
+        (["cat/1.jpg", "dog/1.jpg", "loose.jpg", "more.png"], "2 of 4, namely 'DATA/loose.jpg', 'DATA/more.png'."),
+        (["train/cat/1.jpg", "val/cat/2.jpg", "val/3.jpg", "4.jpg"], "2 of 4, namely 'DATA/4.jpg', 'DATA/val/3.jpg'."),
+    ],
+)
+def test_pictures_beside_class_folders_are_refused(tmp_path: Path, names: list[str], beside: str) -> None:
+    message = sentence(DataError, touch(tmp_path, *names))
+    assert beside.replace("DATA", str(tmp_path)) in message and "without a label" in message
 
 
 def test_a_class_may_be_called_train(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_an_impossible_share(share: float) -> None:
             labelled([(0,), (1,)], ["drive 1", "drive 2"]),
             {"hold_out": ["drive 3"]},
             UsageError,
-            "There is no group 'drive 3' to hold out. Did you mean 'drive 2' or 'drive 1'?",
+            "There is no group 'drive 3' to hold out. Did you mean 'drive 1' or 'drive 2'?",
         ),
         (
             with_splits(labelled([(0,), (1,), (0,)], ["a", "b", "a"]), "train", "train", "val"),
@@ -202,7 +202,7 @@ def test_examples_that_a_split_file_does_not_name_are_left_out(tmp_path: Path) -
     data = split_examples(labelled([(0,), (1,)] * 5))
     write_split(tmp_path, replace(data, examples=data.examples[1:]))
     assert read_split(tmp_path / "split.csv", data).examples == data.examples[1:]
-    with pytest.raises(DataError, match=r"names 1 pictures that are not in 'set': '9\.jpg'"):
+    with pytest.raises(DataError, match=r"names 1 picture not in 'set': '9\.jpg'"):
         read_split(tmp_path / "split.csv", replace(data, examples=data.examples[:-1]))
 
 

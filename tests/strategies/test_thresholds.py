@@ -90,7 +90,7 @@ def test_a_budget_outside_of_the_costs_is_refused(budget: float) -> None:
 
 
 def test_what_has_no_thresholds_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"29 calibration pictures are too few for 3 stages; .* at least 30"):
+    with pytest.raises(ValueError, match=r"3 stages need at least 30 calibration pictures, and there are 29"):
         find_thresholds(confidences(29), COSTS, 2)
     with pytest.raises(ValueError, match=r"costs are \[1, 7, 7\]; each must be above"):
         find_thresholds(confidences(30), (1, 7, 7), 2)

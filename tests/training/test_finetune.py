@@ -183,6 +183,40 @@ def test_a_run_that_is_interrupted_twice_ends_with_the_same_weights(kind: str, t
     assert same(*(load_model(str(folder), "cpu").model for folder in (parts, tmp_path / "whole")))
 
 
+@pytest.mark.parametrize("done", [1, 2])
+def test_further_epochs_go_on_with_a_schedule_of_their_own(done: int, tmp_path: Path) -> None:
+    """The result is the same whether the further epochs are asked for after the last planned one, or before."""
+    labelled, out = coloured(tmp_path / "set"), tmp_path / "out"
+    first, more = replace(RECIPE, epochs=2), replace(RECIPE, epochs=4, extended=(2,))
+    short = run_of(first, labelled, tmp_path / "short")
+    list(short.train())
+    run = run_of(first, labelled, out)
+    for moment in run.train():
+        if moment.epoch and moment.epoch["epoch"] == done:
+            break
+    run.save()
+    longer = run_of(more, labelled, out)
+    assert longer.resume() == done * longer.period
+    interrupted_at(longer, 3 * longer.period - 1)
+    last = run_of(more, labelled, out)
+    last.resume()
+    list(last.train())
+    assert without_time(last.steps[: short.total]) == without_time(short.steps)
+    rates = [step["rate"] for step in last.steps]
+    assert rates[: short.total] == rates[short.total :] and len(last.epochs) == 4
+    assert max(rates) == RECIPE.rates.peak
+
+
+def test_the_recipe_of_a_continuation_names_the_earlier_runs() -> None:
+    ten, twenty, thirty = (replace(RECIPE, epochs=epochs) for epochs in (10, 20, 30))
+    second = twenty.going_on_from(ten.as_dict())
+    assert second.extended == (10,) and second.earlier == ten and ten.earlier is None
+    assert twenty.going_on_from(second.as_dict()) == second, "the same command resumes it"
+    third = thirty.going_on_from(second.as_dict())
+    assert third.extended == (10, 20) and third.earlier == second
+    assert ten.going_on_from(ten.as_dict()) == ten and "extended" not in ten.as_dict()
+
+
 def test_ctrl_c_saves_complete_steps(tmp_path: Path) -> None:
     labelled = coloured(tmp_path / "set")
     run = run_of(RECIPE, labelled, tmp_path / "out", workers=1)

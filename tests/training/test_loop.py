@@ -72,6 +72,7 @@ class ToyPlan:
 
     history_key = "log"
     epochs = None
+    extended_identity = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -82,6 +83,9 @@ class ToyPlan:
 
     def period(self, batches: object) -> int:
         return self.save_every
+
+    def restarts(self, period: int) -> tuple[int, ...]:
+        return ()
 
     def start_model(self) -> Any:
         return nn.Linear(2, 1)

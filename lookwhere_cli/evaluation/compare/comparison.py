@@ -19,6 +19,7 @@ from lookwhere_cli.options import OptionChanges
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.scoring.eval_set import ScoringTask, ShowProgress
+from lookwhere_cli.text import counted
 
 HALVES = 2
 
@@ -96,7 +97,7 @@ def compare(candidates: Sequence[Candidate], labelled: LabelledSet, progress: Sh
         places = [place for place, answer in zip(places, answers, strict=True) if not isinstance(answer, str)]
         answered.append([answer for answer in answers if not isinstance(answer, str)])
         if not places:
-            raise DataError(f"None of the {len(labelled.examples)} pictures can be read: {failed[0]}")
+            raise DataError(f"None of the {counted(len(labelled.examples), 'picture')} can be read: {failed[0]}")
     counts = [np.stack([answer.counts for answer in answers]) for answers in answered]
     points = [
         Point(

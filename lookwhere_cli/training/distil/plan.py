@@ -45,6 +45,7 @@ class PretrainingPlan:
 
     history_key = "history"
     epochs = None
+    extended_identity = None
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -69,6 +70,10 @@ class PretrainingPlan:
     def period(self, batches: object) -> int:
         """Return the number of steps between checkpoints."""
         return self.save_every
+
+    def restarts(self, period: int) -> tuple[int, ...]:
+        """Return no step: a distillation has one schedule."""
+        return ()
 
     def start_model(self) -> LookWhere:
         """Return the student with the first teacher's weights, or with those of `init`. Raises ModelError."""

@@ -70,6 +70,8 @@ class BatchRecipe:
     """True if targets such as masks show which cells are worth reading."""
     added: AmountRange | None = None
     """Cells that a second look adds, drawn evenly; None for no second look."""
+    eased_epochs: int | None = None
+    """Epochs in which the training gets from easy to hard; None for all. Later ones are as hard as the last of them."""
 
 
 class Batches(Dataset[TrainingBatch]):
@@ -109,7 +111,7 @@ class Batches(Dataset[TrainingBatch]):
         recipe = self.recipe
         members = self._members(step)
         rng = np.random.default_rng((recipe.seed, 1, step))
-        grid = self._grid(members[0])
+        grid, progress = self._grid(members[0]), self._progress(step)
         cells = grid[0] * grid[1]
         k = _draw_amount(recipe.k, cells, rng)
         seeds = rng.integers(2**62, size=len(members))
@@ -127,10 +129,15 @@ class Batches(Dataset[TrainingBatch]):
             self._coverage(samples, targets, grid),
             torch.from_numpy(np.stack(orders)),
             k,
-            covered_first=bool(rng.random() > step / self.steps),
-            progress=step / self.steps,
+            covered_first=bool(rng.random() > progress),
+            progress=progress,
             added=min(_draw_amount(recipe.added, cells, rng), cells - k) if recipe.added else 0,
         )
+
+    def _progress(self, step: int) -> float:
+        """Return how far the training has come from easy to hard, 0..1."""
+        eased = self.recipe.eased_epochs
+        return min(1.0, step / (self.steps if eased is None else eased * self.per_epoch))
 
     def _members(self, step: int) -> list[int]:
         """Return the indices of a batch's examples."""

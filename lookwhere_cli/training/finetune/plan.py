@@ -75,8 +75,17 @@ class FineTuningPlan:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """All that the result depends on."""
+        return self._identity(self.recipe)
+
+    @property
+    def extended_identity(self) -> dict[str, Any] | None:
+        """The identity of the run that this one goes on from; None for a run of its own."""
+        earlier = self.recipe.earlier
+        return None if earlier is None else self._identity(earlier)
+
+    def _identity(self, recipe: FineTuning) -> dict[str, Any]:
         return {
-            **self.recipe.as_dict(),
+            **recipe.as_dict(),
             "start": self.base.revision,
             "data": fingerprint(self.labelled),
             "look": self.regions and self.regions.fingerprint(),
@@ -108,6 +117,7 @@ class FineTuningPlan:
             recipe.augmentation,
             coverage_from_targets=recipe.steering == "look" and self.head.is_dense,
             added=recipe.added,
+            eased_epochs=recipe.extended[0] if recipe.extended else recipe.epochs,
         )
         classes = len(labelled.classes)
         return Batches(self.head, classes, labelled.of("train"), self.regions, batch_recipe, recipe.epochs, share)
@@ -116,6 +126,10 @@ class FineTuningPlan:
         """Return the number of steps in an epoch."""
         steps: int = batches.per_epoch
         return steps
+
+    def restarts(self, period: int) -> tuple[int, ...]:
+        """Return the steps at which the learning rate rises once more: where each earlier run ended."""
+        return tuple(epochs * period for epochs in self.recipe.extended)
 
     def start_model(self) -> Model:
         """Return the new model with the weights of `base`."""

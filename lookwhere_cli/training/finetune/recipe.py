@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from lookwhere_cli.amounts import plain_number
@@ -38,8 +39,25 @@ class FineTuning:
     precision: str = "no"
     """accelerate's mixed precision: no, bf16."""
     seed: int = 0
+    extended: tuple[int, ...] = ()
+    """Epochs of the earlier runs that this one goes on from, rising; each part of the epochs has its own schedule."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON returns them."""
+        """Return plain values, as JSON returns them; `extended` only if there is an earlier run."""
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=plain_number))
+        if not self.extended:
+            del plain["extended"]
         return plain
+
+    def going_on_from(self, stored: Mapping[str, Any]) -> FineTuning:
+        """Return the recipe that goes on from a run, if that has fewer epochs; `stored` is that run's recipe."""
+        extended = tuple(stored.get("extended", ()))
+        epochs = stored.get("epochs", self.epochs)
+        return replace(self, extended=(*extended, epochs) if epochs < self.epochs else extended)
+
+    @property
+    def earlier(self) -> FineTuning | None:
+        """The recipe of the run that this one goes on from; None for a run of its own."""
+        if not self.extended:
+            return None
+        return replace(self, epochs=self.extended[-1], extended=self.extended[:-1])
