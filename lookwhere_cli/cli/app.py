@@ -18,7 +18,7 @@ from lookwhere_cli.cli.compare import compare
 from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
-from lookwhere_cli.cli.help import Command, Group
+from lookwhere_cli.cli.help import Command, Group, showing
 from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.cli.segment import segment
 from lookwhere_cli.cli.train import train
@@ -40,11 +40,22 @@ app.command(cls=Command)(classify)
 app.command(cls=Command)(segment)
 app.command(cls=Command)(explain)
 app.command(cls=Command)(features)
-app.command(cls=Command)(pretrain)
-app.command(cls=Command)(train)
-app.command(cls=Command)(calibrate)
-app.command(cls=Command)(evaluate)
-app.command(cls=Command)(compare)
+app.command(cls=showing("steps", "batch_size", "size", "patches", "registers", "lr", "device"))(pretrain)
+app.command(cls=showing("epochs", "multi_label", "model", "method", "size", "patches", "look", "batch_size", "lr"))(
+    train
+)
+app.command(cls=showing("looks", "device", "label_column", "split", "overwrite", "quiet"))(calibrate)
+app.command(
+    cls=showing(
+        *("multi_label", "label_column", "split", "patches", "size", "model", "full", "device", "time", "json_file"),
+        *("out", "overwrite"),
+    )
+)(evaluate)
+app.command(
+    cls=showing(
+        "use", "methods", "model", "size", "device", "epochs", "patches", "prune", "budget", "time", "overwrite"
+    )
+)(compare)
 app.command(cls=Command)(bench)
 app.add_typer(models.app, name="models")
 

@@ -1,11 +1,18 @@
-"""Commands whose `--help` shows names and values, and no types of Python."""
+"""Commands whose `--help` shows names and values, and no types of Python; long ones begin with what people use."""
 
 from __future__ import annotations
 
+import copy
 import re
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
 
+import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
+
+_ALL = "lookwhere.help_all"
+"""Set in a context whose help shows every option."""
 
 
 class Command(TyperCommand):
@@ -21,6 +28,62 @@ class Command(TyperCommand):
         super().format_help(ctx, formatter)
 
 
+class LongCommand(Command):
+    """A command with more options than fit a screen: `--help` shows some, `--help-all` all of them."""
+
+    shown: ClassVar[frozenset[str]] = frozenset()
+    """Names of the parameters that `--help` shows; arguments and required options are always shown."""
+    _help_all_option: Any = None
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters, with `--help-all` at the end."""
+        params = super().get_params(ctx)
+        if self._help_all_option is None:  # made once: parsing compares parameters by identity
+            self._help_all_option = copy.copy(self.get_help_option(ctx))
+            self._help_all_option.name, self._help_all_option.opts = "help_all", ["--help-all"]
+            self._help_all_option.help = f"Show all {sum(not _is_argument(one) for one in params)} options and exit."
+            self._help_all_option.callback = _show_all
+        return [*params, self._help_all_option]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help, of all options or of those that people use."""
+        hidden = () if ctx.meta.get(_ALL) else [one for one in self.params if not self._is_shown(one)]
+        with _hidden(hidden):
+            super().format_help(ctx, formatter)
+
+    def _is_shown(self, param: Any) -> bool:
+        return _is_argument(param) or param.required or param.name in self.shown
+
+
+def showing(*names: str) -> type[LongCommand]:
+    """Return the class of a long command whose `--help` shows the parameters with these names."""
+    return type("LongCommand", (LongCommand,), {"shown": frozenset(names)})
+
+
+def _is_argument(param: Any) -> bool:
+    return isinstance(param, TyperArgument)
+
+
+def _show_all(ctx: Any, _param: Any, wanted: bool) -> None:
+    if wanted:
+        ctx.meta[_ALL] = True
+        typer.echo(ctx.get_help())
+        ctx.exit()
+
+
+@contextmanager
+def _hidden(params: Any) -> Iterator[None]:
+    """Hide the parameters within the block."""
+    visible = [param for param in params if not param.hidden]
+    for param in visible:
+        param.hidden = True
+    try:
+        yield
+    finally:
+        for param in visible:
+            param.hidden = False
+
+
 class Group(TyperGroup):
     """A group of commands with such a help."""
 
@@ -32,7 +95,7 @@ class Group(TyperGroup):
 
 def _hide_types(params: list[Any]) -> None:
     for param in params:
-        if isinstance(param, TyperArgument) or param.is_flag:
+        if _is_argument(param) or param.is_flag:
             param.display_type_rich = _no_type
 
 

@@ -16,7 +16,7 @@ Data = Annotated[
     Path,
     typer.Argument(metavar="DATA", help="A folder per class, a CSV, or images/ with masks/.", show_default=False),
 ]
-Out = Annotated[Path, _option(None, "Folder for the model; an interrupted run in it resumes.", metavar="DIR")]
+Out = Annotated[Path, _option(None, "Folder for the model; a run in it resumes.", metavar="DIR")]
 Epochs = Annotated[int, _option(None, "Passes over the training pictures.", metavar="N", min=1)]
 
 Classes = Annotated[Path | None, _option(DATA, "Class names, one per line, in the order of indices.", metavar="FILE")]

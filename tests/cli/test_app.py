@@ -31,7 +31,7 @@ MODELS = ("list", "show", "pull", "verify", "convert", "push", "remove")
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["classify"], ["segment"], ["explain"], ["features"], *(["models", verb] for verb in MODELS)],
+    [[], *COMMANDS, *(["models", verb] for verb in MODELS)],
     ids=" ".join,
 )
 def test_help_fits_a_screen_and_shows_two_examples(lookwhere, command):
@@ -39,6 +39,14 @@ def test_help_fits_a_screen_and_shows_two_examples(lookwhere, command):
     lines = ran.out.splitlines()
     assert ran.code == 0 and len(lines) <= 50 and max(map(len, lines)) <= 80
     assert sum(line.strip().startswith("lookwhere ") for line in lines) == 2
+
+
+@pytest.mark.parametrize("command", ["pretrain", "train", "calibrate", "evaluate", "compare"])
+def test_help_all_shows_the_options_that_help_leaves_out(lookwhere, command):
+    some, every = (
+        set(re.findall(r"--[a-z][a-z-]+", lookwhere(command, f"--{name}").out)) for name in ("help", "help-all")
+    )
+    assert some < every and {"--debug", "--help-all", "--out"} <= every and "--debug" not in some
 
 
 def test_version(lookwhere):
