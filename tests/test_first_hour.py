@@ -31,6 +31,7 @@ def test_the_tutorial_has_a_command_for_each_step():
     ]
 
 
+@pytest.mark.slow
 def test_the_data_set_is_the_same_every_time(tmp_path):
     for name in ("one", "two"):
         command = [sys.executable, ROOT / "examples" / "make_dataset.py", tmp_path / name]

@@ -55,6 +55,7 @@ def test_the_extra_is_named_before_any_work_is_done(tmp_path, extra, arguments):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_the_other_commands_need_no_extra(tmp_path, files, model_folder, cascade_folder):
     many = tmp_path / "many"
     many.mkdir()

@@ -297,6 +297,7 @@ def test_names_resolve_in_the_documented_order(hub, home, files, model_folder, t
     assert not hub.requests
 
 
+@pytest.mark.slow
 def test_a_model_pulled_by_one_process_is_used_by_another_without_a_network(hub, files, start_command, photos):
     commit = hub.publish(NAME, files)
     pulled = start_command("models", "pull", NAME)
@@ -320,6 +321,7 @@ def test_offline_mode_says_what_to_do(hub, start_command, photos):
     )
 
 
+@pytest.mark.slow
 def test_two_processes_that_pull_at_once_download_once(hub, files, start_command):
     commit = hub.publish(NAME, files)
     both = [start_command("models", "pull", NAME) for _ in range(2)]

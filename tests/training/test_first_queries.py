@@ -124,6 +124,7 @@ def interrupted_as_served(run: Run, count: int, monkeypatch: pytest.MonkeyPatch)
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, pytest.param(1, marks=pytest.mark.slow)])  # torch takes seconds to say "singular"
 def test_ctrl_c_before_the_first_step_leaves_no_trace(
     count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
