@@ -14,6 +14,8 @@ from lookwhere_cli.text import on_one_line
 MIN_FRAMED = 6  # pixels of a cell's side; smaller ones have a thin white outline, without black beside it
 BAND_PIXELS = 1 << 20  # processed at a time, so that memory besides the two pictures is bounded
 
+_OPACITY, _READ_OPACITY = 0.55, 0.25
+"""Of the heat: light on cells that were read, so that what the model saw stays visible."""
 _DARKENED = [round(0.7 * value) for value in range(256)] * 3
 
 
@@ -35,7 +37,9 @@ class _Painter:
         """Return the band that starts at the picture's row `top`, under the heat of its cells."""
         cell = cell_of(self.row[top : top + band.height], self.column, self.columns)
         grey = Image.blend(band.convert("L").convert("RGB"), band, 0.25).point(_DARKENED)
-        return Image.blend(grey, Image.fromarray(self.heat[cell]), 0.55)
+        heat = Image.fromarray(self.heat[cell])
+        read, others = Image.blend(band, heat, _READ_OPACITY), Image.blend(grey, heat, _OPACITY)
+        return Image.composite(read, others, Image.fromarray(self.chosen[cell]))
 
     def outline(self, canvas: Image.Image) -> None:
         """Outline the cells that were read, in white on black, which is visible on any picture."""
