@@ -47,13 +47,13 @@ app.command(cls=showing("epochs", "multi_label", "model", "method", "size", "pat
 app.command(cls=showing("looks", "device", "label_column", "split", "overwrite", "quiet"))(calibrate)
 app.command(
     cls=showing(
-        *("multi_label", "label_column", "split", "patches", "size", "model", "full", "device", "time", "json_file"),
+        *("multi_label", "label_column", "split", "patches", "size", "model", "full", "device", "timed", "json_file"),
         *("out", "overwrite"),
     )
 )(evaluate)
 app.command(
     cls=showing(
-        "use", "methods", "model", "size", "device", "epochs", "patches", "prune", "budget", "time", "overwrite"
+        "use", "methods", "model", "size", "device", "epochs", "patches", "prune", "budget", "timed", "overwrite"
     )
 )(compare)
 app.command(cls=Command)(bench)

@@ -12,7 +12,7 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import row_format
+from lookwhere_cli.cli.output import check_full_rows, row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.cli.summary import say_done, say_failures, wrote
 from lookwhere_cli.options import MAX_PIXELS
@@ -64,6 +64,7 @@ def classify(
     """
     settings = options.options_from(context, auto=True)
     rows_format = row_format(out, format)
+    check_full_rows(full_rows, rows_format)
     if out is not None:
         check_free(out, overwrite)
 

@@ -27,6 +27,7 @@ from lookwhere_cli.text import counted
 
 TITLE = "Where the model looked"
 ENDING = ".png"
+LIKELY = 0.5  # probability from which on an overlay names a label; the first one it always names
 PAGE_SIDE = 1600  # pixels; the page shows pictures with at most this longer side
 
 if TYPE_CHECKING:
@@ -235,7 +236,8 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     from lookwhere_cli.show.overlay import overlay
 
     row, view = explanation.row, explanation.view
-    answer = [f"{label.label} {label.probability:.1%}" for label in row.labels[:1]]
+    likely = [label for label in row.labels if label.probability >= LIKELY] or row.labels[:1]
+    answer = [", ".join(f"{label.label} {label.probability:.1%}" for label in likely)] if likely else []
     caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
     displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *view.size))
     drawn = overlay(displayed, explanation.scores, row.cells, view.box, caption)

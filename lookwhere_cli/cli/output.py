@@ -38,6 +38,12 @@ def row_format(out: Path | None, format: str | None, option: str = "--out", form
     return format
 
 
+def check_full_rows(full_rows: bool, format: str) -> None:
+    """Raise UsageError if --full-rows is given for a format that always has all fields."""
+    if full_rows and format != "csv":
+        raise UsageError(f"--full-rows adds columns to CSV, and the format is {format}; leave it out.")
+
+
 def _format_of_ending(out: Path | None, option: str, format_option: str) -> str:
     if out is None or is_device(out):
         return "text"

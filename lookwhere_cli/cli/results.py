@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 
 from lookwhere_cli.cli.output import row_output, track
 from lookwhere_cli.cli.summary import Tally, stopped
-from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.errors import PictureError
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.show.console import make_console, say
@@ -49,12 +49,7 @@ def terminal_output(card: Callable[[Any, Console], RenderableType]) -> Iterator[
 
 @contextmanager
 def rows_output(out: Path | None, format: str, columns: CsvColumns) -> Iterator[ResultOutput]:
-    """Write each result's row to the file `out`, or to standard output.
-
-    columns: of CSV. Raises UsageError if they are full for another format.
-    """
-    if columns.full and format != "csv":
-        raise UsageError(f"--full-rows adds columns to CSV, and the format is {format}; leave it out.")
+    """Write each result's row to the file `out`, or to standard output. columns: of CSV."""
     console = make_console(stderr=True)
     # Rows on the same terminal would break the progress bar.
     progress = console.is_terminal and (out is not None or not sys.stdout.isatty())

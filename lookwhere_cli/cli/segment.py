@@ -17,7 +17,7 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import make_folder, row_format
+from lookwhere_cli.cli.output import check_full_rows, make_folder, row_format
 from lookwhere_cli.cli.results import ResultOutput, rows_output, terminal_output, write_results
 from lookwhere_cli.cli.summary import Tally, listed, say_done, say_failures, wrote
 from lookwhere_cli.options import MAX_PIXELS
@@ -81,7 +81,7 @@ def segment(
     settings = options.options_from(context)
     request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
     request.masks.check_library()
-    _check_rows(rows, rows_format, overwrite)
+    _check_rows(rows, rows_format, full_rows, overwrite)
 
     from lookwhere_cli.images.find import find_pictures
 
@@ -111,9 +111,9 @@ def segment(
         raise typer.Exit(1)
 
 
-def _check_rows(rows: Path | None, format: Format | None, overwrite: bool) -> None:
+def _check_rows(rows: Path | None, format: Format | None, full_rows: bool, overwrite: bool) -> None:
     """Raise UsageError for rows that can't be written."""
-    _format_of(rows, format)
+    check_full_rows(full_rows, _format_of(rows, format))
     if rows is not None:
         check_free(rows, overwrite)
 

@@ -115,7 +115,7 @@ def _for_script(picture: PagePicture, side: int) -> dict[str, Any]:
         "grid": list(picture.grid),
         "order": [int(cell) for cell in picture.order],
         "predictions": [
-            [k, [[on_one_line(label.label), round(label.probability, 4)] for label in labels]]
+            [k, [[on_one_line(label.label), round(label.probability, 6)] for label in labels]]
             for k, labels in sorted(picture.predictions.items())
         ],
         "macs": [[k, macs] for k, macs in sorted(picture.macs.items())],

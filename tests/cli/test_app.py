@@ -12,8 +12,10 @@ import time
 
 import pyarrow.parquet
 import pytest
+import typer
 
 from lookwhere_cli.checkpoints import resolve
+from lookwhere_cli.cli.app import app
 from lookwhere_cli.text import near_names
 
 LOOKWHERE = [sys.executable, "-m", "lookwhere_cli"]
@@ -47,6 +49,20 @@ def test_help_all_shows_the_options_that_help_leaves_out(lookwhere, command):
         set(re.findall(r"--[a-z][a-z-]+", lookwhere(command, f"--{name}").out)) for name in ("help", "help-all")
     )
     assert some < every and {"--debug", "--help-all", "--out"} <= every and "--debug" not in some
+
+
+@pytest.mark.parametrize("command", ["pretrain", "train", "calibrate", "evaluate", "compare"])
+def test_every_option_that_help_names_exists(command):
+    long = typer.main.get_command(app).commands[command]
+    assert long.shown and long.shown <= {param.name for param in long.params}
+
+
+def test_full_rows_are_for_csv_only_and_refused_before_any_work(lookwhere, tmp_path):
+    (tmp_path / "photo.jpg").write_bytes(b"")
+    for command in (["classify"], ["segment", "--out", tmp_path / "masks"]):
+        ran = lookwhere(command[0], tmp_path / "photo.jpg", *command[1:], "--full-rows", "--model", "none-such")
+        assert ran.code == 2 and "--full-rows adds columns to CSV, and the format is text; leave it out." in ran.err
+    assert not (tmp_path / "masks").exists()
 
 
 def test_version(lookwhere):
