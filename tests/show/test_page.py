@@ -55,6 +55,11 @@ def test_the_data_have_the_grid_of_coarse_patches():
     assert [one["coarse"] for one in pictures] == [None, None, [3, 4]]
 
 
+def test_probabilities_are_rounded_as_in_rows_so_that_percentages_are_rounded_once():
+    html = page([replace(picture(), predictions={12: [Label("espresso", 0, 0.864491)]})], "title")
+    assert "0.864491" in html  # as 0.8645 it would show as 86.5 %
+
+
 def test_nothing_is_loaded_from_a_network():
     html = re.sub(r"base64,[\w+/=]+", "", page([picture()], "title"))
     assert not re.search(r"(https?:)?//[a-z]", html)
