@@ -18,7 +18,7 @@ from lookwhere_cli.cli.compare import compare
 from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
-from lookwhere_cli.cli.help import Command, Group, showing
+from lookwhere_cli.cli.help import Command, Group, showing, without
 from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.cli.segment import segment
 from lookwhere_cli.cli.train import train
@@ -36,10 +36,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=Command)(classify)
-app.command(cls=Command)(segment)
-app.command(cls=Command)(explain)
-app.command(cls=Command)(features)
+_RARE = ("thumbnail", "memory", "max_pixels")
+app.command(cls=without(*_RARE))(classify)
+app.command(cls=without(*_RARE))(segment)
+app.command(cls=without(*_RARE))(explain)
+app.command(cls=without(*_RARE))(features)
 app.command(cls=showing("steps", "batch_size", "size", "patches", "registers", "lr", "device"))(pretrain)
 app.command(cls=showing("epochs", "multi_label", "model", "method", "size", "patches", "look", "batch_size", "lr"))(
     train

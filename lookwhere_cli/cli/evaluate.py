@@ -16,7 +16,7 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import check_teacher, ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
-from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.cli.output import ProgressBars, make_folder, stop_at_failure
 from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.cli.usage import as_typed
@@ -80,6 +80,7 @@ def evaluate(
         Path | None, typer.Option(metavar="DIR", help="Write figures, table and plots.", rich_help_panel=OUTPUT)
     ] = None,
     overwrite: options.Overwrite = False,
+    fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -174,7 +175,8 @@ def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSe
 
     arguments, console = context.params, make_console(stderr=True)
     labelled, split = select_split(labelled, arguments["split"], arguments["split_file"], plan.pipeline.info.folder)
-    evaluation = measure(plan, labelled, ProgressBars(console, arguments["quiet"]))
+    progress = ProgressBars(console, arguments["quiet"])
+    evaluation = measure(plan, labelled, stop_at_failure(progress) if arguments["fail_fast"] else progress)
     results = as_dict(evaluation, split, command_line())
     _print_table(results)
     if arguments["json_file"] is not None:

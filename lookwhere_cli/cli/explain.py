@@ -70,6 +70,7 @@ def explain(
         typer.Option(metavar="jsonl", help="Print all that lies behind, as JSON.", rich_help_panel=OUTPUT),
     ] = None,
     overwrite: options.Overwrite = False,
+    fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -104,7 +105,8 @@ def explain(
         _printer(format) as printer,
         _reporting_interrupt(len(pictures), files) as count,
     ):
-        failed = _explain_all(predictor, pictures, overlays, (printer, add_to_page, count), quiet)
+        outputs = _Outputs(printer, overlays, add_to_page, count)
+        failed = _explain_all(predictor, pictures, outputs, quiet, fail_fast)
     _say_written(len(pictures) - failed, failed, out, html, quiet)
     if open_page and html is not None and html.exists():
         webbrowser.open(html.resolve().as_uri())
@@ -132,6 +134,18 @@ class _Printer(NamedTuple):
     bar: Console
 
 
+class _Outputs(NamedTuple):
+    """What is done with each explanation.
+
+    overlays: the file of each picture's overlay, if any are drawn. count: counts a finished picture.
+    """
+
+    printer: _Printer
+    overlays: dict[str, Path]
+    add_to_page: Callable[[Predictor, Explanation], None]
+    count: Callable[[], None]
+
+
 @contextmanager
 def _printer(format: str | None) -> Iterator[_Printer]:
     """Print cards or, with a format, a line of JSON for each picture."""
@@ -155,29 +169,33 @@ def _printer(format: str | None) -> Iterator[_Printer]:
 def _explain_all(
     predictor: Predictor,
     pictures: Sequence[str],
-    overlays: dict[str, Path],
-    outputs: tuple[_Printer, Callable[[Predictor, Explanation], None], Callable[[], None]],
+    outputs: _Outputs,
     quiet: bool,
+    fail_fast: bool,
 ) -> int:
-    """Print each explanation, draw its overlay and add it to the page. Return the number of failed pictures."""
+    """Print each explanation, draw its overlay and add it to the page. Return the number of failed pictures.
+
+    fail_fast: raise PictureError at the first failure.
+    """
     from lookwhere_cli.output.rows import Row
 
-    printer, add_to_page, count = outputs
-    failed = 0
+    printer, failed = outputs.printer, 0
     for picture in track(pictures, len(pictures), printer.bar, printer.bar.is_terminal and not quiet):
         try:
             explanation = predictor.explain(picture)
         except PictureError as error:
-            say(make_console(stderr=True), f"Error: {error}")
             printer.fail(Row(picture, error=str(error)))
+            if fail_fast:
+                raise
+            say(make_console(stderr=True), f"Error: {error}")
             failed += 1
-            count()
+            outputs.count()
             continue
         printer.write(explanation)
-        if picture in overlays:
-            _draw(predictor, explanation, overlays[picture])
-        add_to_page(predictor, explanation)
-        count()
+        if picture in outputs.overlays:
+            _draw(predictor, explanation, outputs.overlays[picture])
+        outputs.add_to_page(predictor, explanation)
+        outputs.count()
     return failed
 
 

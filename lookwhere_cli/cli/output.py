@@ -1,12 +1,14 @@
 """Output that Ctrl-C leaves complete, and progress bars."""
 
+from __future__ import annotations
+
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -19,6 +21,9 @@ from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.output.writers import ENDINGS, RowWriter, make_writer
 from lookwhere_cli.show.console import PlainTextColumn
+
+if TYPE_CHECKING:
+    from lookwhere_cli.scoring.eval_set import ShowProgress
 
 T = TypeVar("T")
 
@@ -139,6 +144,18 @@ class ProgressBars:
     def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]:
         """Yield the items, with a progress bar titled `title`; see `track`."""
         return track(items, total, self._console, self._visible, title)
+
+
+def stop_at_failure(progress: ProgressBars) -> ShowProgress:
+    """Return a `progress` that raises PictureError at the first item that is the sentence of a failed picture."""
+
+    def show(items: Iterable[T], total: int, title: str) -> Iterable[T]:
+        for item in progress(items, total, title):
+            if isinstance(item, str):
+                raise PictureError(item)
+            yield item
+
+    return show
 
 
 def _progress_bar(console: Console, title: str) -> Progress:
