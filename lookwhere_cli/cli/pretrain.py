@@ -56,6 +56,7 @@ def pretrain(
     colour: options.Colour = 0.0,
     augment: options.Augment = 9,
     mixed: options.Mixed = 0.0,
+    coarse: options.Coarse = 0,
     patches: options.Patches = "16-128",
     default_k: options.DefaultK = 0.5,
     thumbnail_size: options.Thumbnail = 112,
@@ -105,7 +106,7 @@ def pretrain(
         vits = _load_teachers(teacher)
         used_device = device_type(device)
         draws = {"area": check_area(area), "squares": squares, "colour": colour, "magnitude": augment, "mixed": mixed}
-        views = _views(vits[0], size, patches, **draws)
+        views = _views(vits[0], size, patches, coarse, **draws)
         weights = Weights(cls_weight, patch_weight, map_weight, logits_weight if head else 0.0)
         map_recipe = MapRecipe(map_queries, map_layers, map_softmax, map_sinks)
         rates, precision = Rates(lr, layer_decay), mixed_precision(dtype, used_device)
@@ -132,14 +133,17 @@ def _load_teachers(specs: Sequence[str]) -> list[TimmViT]:
     return [load_vit(spec) for spec in specs]
 
 
-def _views(vit: TimmViT, sizes: Sequence[int] | None, patches: str, **draws: Any) -> ViewRecipe:
+def _views(vit: TimmViT, sizes: Sequence[int] | None, patches: str, coarse: int, **draws: Any) -> ViewRecipe:
     """Return how views are drawn; by default at the teacher's own size. Raises UsageError."""
+    from lookwhere_cli.sizes import check_multiple_of_patch
     from lookwhere_cli.training.distil.views import ViewRecipe
     from lookwhere_cli.training.timm_models import config_of
 
     config = config_of(vit)
     sizes = tuple(sizes or [config.size])
-    return ViewRecipe(sizes, config.patch, _counts(patches), **draws)
+    if coarse:
+        check_multiple_of_patch("--coarse", coarse, config.patch)
+    return ViewRecipe(sizes, config.patch, _counts(patches), coarse=coarse, **draws)
 
 
 def _plan(

@@ -24,6 +24,7 @@ from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.training.augment import colour_jitter, rand_augment, seeded
 
 ASPECTS = (2 / 3, 3 / 2)
+COARSE_STEPS = 0.5
 JITTER = 4 / 3
 """A crop's aspect differs from the grid's by up to this factor, so the view is squeezed or stretched a little."""
 
@@ -47,6 +48,8 @@ class ViewRecipe:
     """RandAugment's magnitude, 0 to 30; 0 for none."""
     mixed: float = 0.0
     """Share of the steps whose views are mixed in pairs."""
+    coarse: int = 0
+    """Size of a coarse thumbnail that the student also reads in COARSE_STEPS of the steps; 0: in none."""
 
 
 @dataclass(frozen=True)
@@ -54,30 +57,34 @@ class StepDraw:
     """What the views of one step have in common.
 
     mix: the share of a view's own pixels; the rest is another view of the batch. 1 mixes nothing.
+    coarse: size of the coarse thumbnail in pixels; 0: none.
     """
 
     grid: Grid
     k: int
     mix: float
+    coarse: int
 
 
 class ViewBatch(NamedTuple):
-    """A step's views, or one process's part of them; `k` and `mix` as in `StepDraw`."""
+    """A step's views, or one process's part of them; `k`, `mix` and `coarse` as in `StepDraw`."""
 
     pictures: UInt8[Tensor, "batch 3 height width"]
     k: int
     mix: float
+    coarse: int = 0
 
 
 def draw_step(recipe: ViewRecipe, seed: int, step: int) -> StepDraw:
-    """Draw a step's grid, k and mix, from seed and step alone."""
+    """Draw what the views of a step have in common, from seed and step alone."""
     rng = np.random.default_rng((seed, step))
     size = int(rng.choice(recipe.sizes))
     aspect = 1.0 if rng.random() < recipe.squares else math.exp(rng.uniform(math.log(ASPECTS[0]), math.log(ASPECTS[1])))
     grid = grid_for(round(1000 / aspect), 1000, size, recipe.patch)
     k = min(int(rng.integers(recipe.k[0], recipe.k[1] + 1)), grid[0] * grid[1])
     mix = float(rng.uniform(0.5, 1.0)) if rng.random() < recipe.mixed else 1.0
-    return StepDraw(grid, k, mix)
+    coarse = recipe.coarse if recipe.coarse and rng.random() < COARSE_STEPS else 0
+    return StepDraw(grid, k, mix, coarse)
 
 
 class Views(Dataset[ViewBatch]):
@@ -108,7 +115,7 @@ class Views(Dataset[ViewBatch]):
         size = (draw.grid[0] * self.recipe.patch, draw.grid[1] * self.recipe.patch)
         places = range(self.rank, self.batch, self.processes)
         views = [self._view(np.random.default_rng((self.seed, step, place)), size) for place in places]
-        return ViewBatch(torch.stack(views), draw.k, draw.mix)
+        return ViewBatch(torch.stack(views), draw.k, draw.mix, draw.coarse)
 
     def _view(self, rng: np.random.Generator, size: tuple[int, int]) -> UInt8[Tensor, "3 height width"]:
         folder = self.folders[int(rng.integers(len(self.folders)))]
