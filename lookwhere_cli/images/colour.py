@@ -59,7 +59,7 @@ def to_srgb(picture: Image.Image, profile: bytes | None, background: tuple[int, 
 
 
 def _eight_bit_mode(picture: Image.Image) -> str:
-    if picture.has_transparency_data:
+    if picture.has_transparency_data or picture.mode in ("La", "RGBa"):
         return "RGBA"
     if picture.mode in ("1", "L"):
         return "L"
@@ -76,7 +76,7 @@ def _converted(picture: Image.Image, mode: str) -> Image.Image:
         return picture
     if picture.mode == "LAB":
         return _from_lab(picture).convert(mode)
-    return picture.convert(mode)
+    return (picture.convert("LA") if picture.mode == "La" else picture).convert(mode)
 
 
 def _from_lab(picture: Image.Image) -> Image.Image:

@@ -22,6 +22,7 @@ from lookwhere_cli.images.orientation import TURNS, Turn
 from lookwhere_cli.images.png import SIGNATURE
 
 _ORIENTATION = 274  # the EXIF tag
+_WEB = ("http://", "https://", "s3://", "gs://")
 _PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 
@@ -46,13 +47,20 @@ def failures(name: str) -> Iterator[None]:
     except PictureError:
         raise
     except OSError as error:
-        raise PictureError(f"{subject} {_reason(error)}.") from error
+        raise PictureError(f"{subject} {_address(error, name) or _reason(error)}.") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{subject} holds more pixels than are read; raise --max-pixels if you trust it.") from error
     except MemoryError as error:
         raise PictureError(f"{subject} does not fit in memory.") from error
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise PictureError(f"{subject} is damaged or cut short: {error}.") from error
+
+
+def _address(error: OSError, name: str) -> str | None:
+    """Say so if what is not there was never a file."""
+    if isinstance(error, FileNotFoundError) and name.startswith(_WEB):
+        return "is an address on the web, not a file; download it first"
+    return None
 
 
 def _reason(error: OSError) -> str:
@@ -158,6 +166,8 @@ def _content_of(file: IO[bytes] | TextIOBase) -> bytes:
     if isinstance(file, TextIOBase):
         subject = in_message(picture_name(file))
         raise PictureError(f"{subject} is open as text; open it in binary mode: open(path, 'rb').")
+    if file.closed:
+        raise PictureError(f"{in_message(picture_name(file))} is an open file that was closed; open it again.")
     if file.seekable():  # as Pillow does: what was written into a BytesIO is read from its start
         file.seek(0)
     return file.read()
