@@ -104,9 +104,20 @@ def _draft(picture: Image.Image, divisor: int) -> int:
     """Have a JPEG decoded at a fraction of its size; return the divisor, 1 for a format that has no such choice."""
     if divisor == 1 or picture.format not in ("JPEG", "MPO"):
         return 1
+    if divisor == 8 and _uneven_colours(picture):
+        divisor = 4
     width, height = picture.size
     picture.draft(None, (width // divisor, height // divisor))
     return divisor if picture.width == -(-width // divisor) else 1
+
+
+def _uneven_colours(picture: Image.Image) -> bool:
+    """Return True for a JPEG whose colours are sampled less across than down, or the other way round.
+
+    At 1/8 of the size the decoder would repeat them, and not interpolate.
+    """
+    layers: list[tuple[int, int, int, int]] = getattr(picture, "layer", [])
+    return any(across != down for _, across, down, _ in layers)
 
 
 def _decode(
