@@ -42,7 +42,9 @@ def _holds(picture: Image.Image, chunk: bytes) -> bool:
     """Return True if a WebP has such a chunk in its first 64 KiB, walking from chunk to chunk."""
     head, place = _head(picture), 12
     while place + 8 <= len(head):
-        if head[place : place + 4] == chunk or (head[place : place + 4] == b"ANMF" and chunk in head[place : place + 64]):
+        if head[place : place + 4] == chunk or (
+            head[place : place + 4] == b"ANMF" and chunk in head[place : place + 64]
+        ):
             return True
         size = int.from_bytes(head[place + 4 : place + 8], "little")
         place += 8 + size + size % 2

@@ -39,8 +39,8 @@ def load_mask(path: str) -> NDArray[np.uint8]:
         raise PictureError(f"The mask {path!r} can't be read: {error}.") from error
     if lossy is not None:
         raise DataError(
-            f"The mask {path!r} is saved as {lossy}, which changes class indices; save the original as PNG. (A PNG made "
-            "of this file has the same wrong values.)"
+            f"The mask {path!r} is saved as {lossy}, which changes class indices; save the original as PNG. (A PNG "
+            "made of this file has the same wrong values.)"
         )
     if values.ndim != 2 or not (values.dtype == bool or np.issubdtype(values.dtype, np.integer)):
         raise DataError(

@@ -3,7 +3,6 @@
 import errno
 import os
 import struct
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO, TextIOBase
@@ -20,6 +19,7 @@ from lookwhere_cli.images.names import EncodedPicture, StandardInput, in_message
 from lookwhere_cli.images.notes import add_note, notes_of
 from lookwhere_cli.images.orientation import TURNS, Turn
 from lookwhere_cli.images.png import SIGNATURE
+from lookwhere_cli.machine import temporary_folder
 
 _ORIENTATION = 274  # the EXIF tag
 _WEB = ("http://", "https://", "s3://", "gs://")
@@ -64,9 +64,9 @@ def _address(error: OSError, name: str) -> str | None:
 
 
 def _reason(error: OSError) -> str:
-    """Say why a picture can't be read, as the end of a sentence. (Pillow raises OSError without a number for damage.)"""
+    """Say why a picture can't be read, as the end of a sentence. (For damage, Pillow raises OSError without a number.)"""
     if error.errno == errno.ENOSPC or "usable temporary directory" in str(error.strerror or error):
-        return f"needs a temporary file, and {temporary_folder()} takes none; set TMPDIR to a folder that has room"
+        return f"needs a temporary file, and {temporary_folder()!r} is full; set TMPDIR to a folder with room"
     if isinstance(error, FileNotFoundError):
         return "is not there"
     if isinstance(error, IsADirectoryError):
@@ -74,14 +74,6 @@ def _reason(error: OSError) -> str:
     if isinstance(error, PermissionError):
         return "may not be read: permission denied"
     return f"can't be opened: {error.strerror}" if error.errno else f"is damaged or cut short: {error}"
-
-
-def temporary_folder() -> str:
-    """Return where temporary files go, quoted, for a message; what TMPDIR says if there is no usable place."""
-    try:
-        return repr(tempfile.gettempdir())
-    except OSError:
-        return repr(os.environ.get("TMPDIR", "the folder for temporary files"))
 
 
 def check_pixels(picture: Image.Image, name: str, max_pixels: int) -> None:

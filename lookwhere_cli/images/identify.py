@@ -66,8 +66,8 @@ def _raw_preview(stream: IO[bytes], name: str) -> ImageFile.ImageFile:
         return open_raw(stream, name)
     except _NOT_THIS_FORMAT as error:
         raise PictureError(
-            f"{in_message(name)} is a camera RAW file that rawpy can't read ({error}); give the JPEG that the camera saved "
-            "with it."
+            f"{in_message(name)} is a camera RAW file that rawpy can't read ({error}); give the JPEG that the camera "
+            "saved with it."
         ) from error
 
 

@@ -34,7 +34,8 @@ def lacks_scans(stream: IO[bytes]) -> bool:
         return False
     end = content.find(_END, start)
     bits = [
-        _scan_bits(content, found.start()) for found in _SCAN.finditer(content, start, end if end >= 0 else len(content))
+        _scan_bits(content, found.start())
+        for found in _SCAN.finditer(content, start, end if end >= 0 else len(content))
     ]
     finest: dict[int, list[int]] = {}
     for components, first, last, bit in bits:

@@ -1,6 +1,7 @@
 """Files that are not read, named for what they are: camera RAW, JPEG XL, DICOM, documents, films."""
 
 import re
+
 RAW_EXTENSIONS = (
     *(".nef", ".nrw", ".dng", ".arw", ".srf", ".sr2", ".cr2", ".cr3", ".crw", ".raf", ".orf", ".rw2", ".rwl", ".pef"),
     *(".srw", ".3fr", ".fff", ".iiq", ".mef", ".mos", ".mrw", ".x3f", ".erf", ".kdc", ".dcr", ".gpr"),
@@ -49,7 +50,7 @@ def has_raw_start(start: bytes) -> bool:
 
 
 def other_kind(start: bytes) -> str | None:
-    """Return what a file is, as the end of a sentence, that starts with these bytes, `START_BYTES` or more, if known."""
+    """Return what a file is that starts with these bytes, `START_BYTES` or more, as the end of a sentence, if known."""
     return next((sentence for pattern, sentence in _PATTERNS if pattern.match(start)), None)
 
 

@@ -22,8 +22,8 @@ _EXTREME = 3.4e38
 class Samples(NamedTuple):
     """How the values of a picture are to be understood.
 
-    high: the greatest value that a sample may have, if the file declares it. inverted: zero is white, and Pillow did not
-    turn that. nodata: the value of pixels that show nothing. signed: 8-bit values are -128..127. unsigned: 32-bit
+    high: the greatest value that a sample may have, if the file declares it. inverted: zero is white, and Pillow did
+    not turn that. nodata: the value of pixels that show nothing. signed: 8-bit values are -128..127. unsigned: 32-bit
     values are not negative. deep: colour of 16 bits, of which Pillow keeps the upper 8.
     """
 
@@ -90,7 +90,7 @@ def is_extreme(values: Shaped[ndarray, "..."]) -> Bool[ndarray, "..."]:
 def bits_in_use(greatest: float) -> int | None:
     """Return how many bits 16-bit values use, 8 to 14, if they are so few that the rest can't be meant; else None."""
     bits = max(_FEWEST_BITS, int(greatest).bit_length())
-    return bits if 0 < greatest and bits <= _MOST_BITS else None
+    return bits if greatest > 0 and bits <= _MOST_BITS else None
 
 
 def bits_note(bits: int) -> str:
@@ -123,7 +123,7 @@ def declared_high(maximum: object, bits: int) -> float | None:
 
 
 def _stored_nodata(nodata: float | None, mode: str, bits: int, white_is_zero: bool) -> float | None:
-    """Return the value for "no data" as Pillow gives it: it spreads few bits over 8, and turns grey that is inverted."""
+    """Return the value for "no data" as Pillow gives it, which spreads few bits over 8, and turns inverted grey."""
     if nodata is None or mode != "L":
         return nodata
     spread = nodata * 255 / (2 ** min(bits, 8) - 1)

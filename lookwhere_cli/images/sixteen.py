@@ -28,7 +28,7 @@ def uses_few_bits(picture: Image.Image) -> bool:
 
 
 def all_bits(picture: Image.Image, stream: IO[bytes], tiles: list[Any]) -> Image.Image:
-    """Return a picture whose values of few bits are scaled to 8; `tiles` are those that it had before it was decoded."""
+    """Return a picture whose values of few bits are scaled to 8; `tiles` are those that it had before decoding."""
     values = _values(picture, stream, tiles)
     span = sixteen_bits(float(values.max()))
     levels = [Image.fromarray(band) for band in np.moveaxis(to_levels(values, span), -1, 0)]
@@ -76,7 +76,7 @@ def _raw_mode(tile: Any) -> str:
 
 
 def _swapped(tile: Any) -> Any:
-    """Return a tile whose values are read with their bytes in the other order: the lower ones take the upper's place."""
+    """Return a tile whose values are read with their bytes in the other order, so that the lower ones are kept."""
     mode = _raw_mode(tile)
     swapped = mode[:-1] + _OTHER_ORDER[mode[-1]]
     return tile._replace(args=(swapped, *tile.args[1:]) if isinstance(tile.args, tuple) else swapped)

@@ -23,7 +23,9 @@ class TorchTensor(Protocol):
 
 def is_tensor(value: object) -> TypeGuard[TorchTensor]:
     """Return True for a torch tensor, on any device."""
-    return type(value).__module__ != "numpy" and all(hasattr(value, name) for name in ("detach", "cpu", "dtype", "ndim"))
+    return type(value).__module__ != "numpy" and all(
+        hasattr(value, name) for name in ("detach", "cpu", "dtype", "ndim")
+    )
 
 
 def array_of(tensor: TorchTensor, name: str) -> Shaped[ndarray, "..."]:
