@@ -105,7 +105,7 @@ def _colour_count(page: tifffile.TiffPage) -> int:
 
 
 def _alpha_count(page: tifffile.TiffPage) -> int:
-    return sum(int(kind) in (_ASSOCIATED, _UNASSOCIATED) for kind in page.extrasamples)
+    return sum(int(extra) in (_ASSOCIATED, _UNASSOCIATED) for extra in page.extrasamples)
 
 
 def _picture_of(page: tifffile.TiffPage, upright: Any, file_bytes: int) -> tuple[Image.Image, tuple[str, ...]]:
@@ -128,9 +128,9 @@ def _channels(page: tifffile.TiffPage, upright: Any) -> Channels:
     """Decode a page into its colours and its alpha channel, upright."""
     values = page.asarray(squeeze=False, maxworkers=1)[:, 0]  # (planes, height, width, samples)
     values = upright(np.moveaxis(values, 0, -1).reshape(*values.shape[1:3], -1))
-    kinds = [int(kind) for kind in page.extrasamples]
-    first = values.shape[-1] - len(kinds)
-    alphas = [first + place for place, kind in enumerate(kinds) if kind in (_ASSOCIATED, _UNASSOCIATED)]
+    extras = [int(extra) for extra in page.extrasamples]
+    first = values.shape[-1] - len(extras)
+    alphas = [first + place for place, extra in enumerate(extras) if extra in (_ASSOCIATED, _UNASSOCIATED)]
     return Channels(values[..., : _colour_count(page)], values[..., alphas[0]] if alphas else None)
 
 
@@ -179,13 +179,13 @@ def _assembled(
     if hidden is not None:
         opacity = np.where(hidden, np.uint8(0), opacity)
     rgba = np.dstack([levels.repeat(3, -1) if levels.shape[-1] == 1 else levels, opacity])
-    associated = alpha is not None and any(int(kind) == _ASSOCIATED for kind in page.extrasamples)
+    associated = alpha is not None and any(int(extra) == _ASSOCIATED for extra in page.extrasamples)
     raw_mode = "RGBa" if associated else "RGBA"
     return Image.frombytes("RGBA", rgba.shape[1::-1], rgba.tobytes(), "raw", raw_mode)
 
 
 def _alpha_range(alpha: Shaped[ndarray, "h w"]) -> Range:
-    if alpha.dtype.kind == "f":
+    if np.issubdtype(alpha.dtype, np.floating):
         return Range(0.0, 1.0)
     return Range(0.0, 1.0 if alpha.dtype == np.bool_ else float(np.iinfo(alpha.dtype).max))
 

@@ -69,13 +69,13 @@ def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = No
 def _counts(entries: Sequence[_Entry]) -> str:
     """Return "2 camera RAW files (named one by one, their previews are read), 1 folder that may not be read: 'x'"."""
     parts = []
-    for kind in dict.fromkeys(entry.passed_over for entry in entries):
-        paths = [entry.path for entry in entries if entry.passed_over == kind]
-        if kind == _UNREADABLE:
+    for name in dict.fromkeys(entry.passed_over for entry in entries):
+        paths = [entry.path for entry in entries if entry.passed_over == name]
+        if name == _UNREADABLE:
             parts.append(f"{counted(len(paths), 'folder')} that may not be read ({_examples(paths)})")
         else:
-            hint = " (name them to have their previews read)" if kind == CAMERA_RAW else ""
-            parts.append(f"{counted(len(paths), f'{kind} file')}{hint}")
+            hint = " (name them to have their previews read)" if name == CAMERA_RAW else ""
+            parts.append(f"{counted(len(paths), f'{name} file')}{hint}")
     return ", ".join(parts)
 
 

@@ -64,7 +64,7 @@ def _address(error: OSError, name: str) -> str | None:
 
 
 def _reason(error: OSError) -> str:
-    """Say why a picture can't be read, as the end of a sentence. (For damage, Pillow raises OSError without a number.)"""
+    """Say why a picture can't be read, as the end of a sentence. (Pillow raises one without a number for damage.)"""
     if error.errno == errno.ENOSPC or "usable temporary directory" in str(error.strerror or error):
         return f"needs a temporary file, and {temporary_folder()!r} is full; set TMPDIR to a folder with room"
     if isinstance(error, FileNotFoundError):

@@ -114,14 +114,14 @@ def _by_pillow(stream: IO[bytes], start: bytes, name: str) -> ImageFile.ImageFil
     return None
 
 
-def _try(kind: str, stream: IO[bytes], name: str) -> ImageFile.ImageFile | None:
-    if kind not in Image.OPEN:
+def _try(format_name: str, stream: IO[bytes], name: str) -> ImageFile.ImageFile | None:
+    if format_name not in Image.OPEN:
         Image.init()
     stream.seek(0)
-    if kind == "PNG":
+    if format_name == "PNG":
         return _png(stream, name)
     try:
-        return Image.OPEN[kind][0](stream, name)
+        return Image.OPEN[format_name][0](stream, name)
     except _NOT_THIS_FORMAT:
         return None
 

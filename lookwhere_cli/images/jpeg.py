@@ -59,10 +59,10 @@ def _first_scan(content: bytes) -> int | None:
     """Return where the first scan of a JPEG begins; None if its segments are damaged."""
     place = 2
     while content[place : place + 1] == b"\xff" and place + 4 <= len(content):
-        kind, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4])
-        if kind == 0xDA:
+        marker, length = content[place + 1], int.from_bytes(content[place + 2 : place + 4])
+        if marker == 0xDA:
             return place
-        place += 1 if kind == 0xFF else 2 + length
+        place += 1 if marker == 0xFF else 2 + length
     return None
 
 

@@ -28,8 +28,8 @@ def range_of(strips: Iterable[Shaped[ndarray, "..."]], samples: Samples, dtype: 
         return Range(0.0, 255.0 if dtype == np.uint8 else 1.0)
     if dtype != np.uint16:
         low, high = _own_range(strips, samples)
-        kind = "float" if dtype.kind == "f" else "integer"
-        return Range(low, high, (f"{8 * dtype.itemsize}-bit {kind}, scaled from {low:g}..{high:g}",))
+        name = "float" if np.issubdtype(dtype, np.floating) else "integer"
+        return Range(low, high, (f"{8 * dtype.itemsize}-bit {name}, scaled from {low:g}..{high:g}",))
     if samples.high is not None:
         return Range(0.0, samples.high)
     return sixteen_bits(_own_range(strips, samples)[1])

@@ -22,19 +22,19 @@ _SAME_GAMMA = 0.03
 class Chunk(NamedTuple):
     """A chunk of a PNG. whole: its type, its data and its checksum, with the length before them."""
 
-    kind: bytes
+    name: bytes
     data: bytes
     whole: bytes
 
     @property
     def is_ancillary(self) -> bool:
         """True if the pixels can be decoded without it."""
-        return self.kind[:1].islower()
+        return self.name[:1].islower()
 
     @property
     def has_its_checksum(self) -> bool:
         """True if the checksum is that of the type and the data."""
-        return struct.pack(">I", zlib.crc32(self.kind + self.data)) == self.whole[-4:]
+        return struct.pack(">I", zlib.crc32(self.name + self.data)) == self.whole[-4:]
 
 
 def open_leniently(stream: IO[bytes], name: str) -> PngImagePlugin.PngImageFile:
@@ -48,10 +48,10 @@ def open_leniently(stream: IO[bytes], name: str) -> PngImagePlugin.PngImageFile:
         if not chunk.is_ancillary:
             kept.append(chunk.whole)
         elif not chunk.has_its_checksum:
-            notes.append(f"{chunk.kind.decode('latin-1')} chunk with a bad checksum left out")
-        elif chunk.kind in _TEXTS and _unpacked_size(chunk) > _MANY_BYTES:
+            notes.append(f"{chunk.name.decode('latin-1')} chunk with a bad checksum left out")
+        elif chunk.name in _TEXTS and _unpacked_size(chunk) > _MANY_BYTES:
             notes.append("text of over 1 MB left out")
-        elif chunk.kind == b"iCCP" and _unpacked_size(chunk) > _MANY_BYTES:
+        elif chunk.name == b"iCCP" and _unpacked_size(chunk) > _MANY_BYTES:
             profile = _profile(chunk)
             notes.append("colour profile of over 1 MB" + ("" if profile else " left out"))
         else:
@@ -76,10 +76,10 @@ def note_gamma(picture: Image.Image) -> None:
 def _chunks(stream: IO[bytes]) -> Iterator[Chunk]:
     """Yield the chunks of a PNG up to its end."""
     while len(start := stream.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", start)
+        length, name = struct.unpack(">I4s", start)
         rest = stream.read(length + 4)
-        yield Chunk(kind, rest[:length], start + rest)
-        if kind == b"IEND" or len(rest) < length + 4:
+        yield Chunk(name, rest[:length], start + rest)
+        if name == b"IEND" or len(rest) < length + 4:
             return
 
 
@@ -96,9 +96,9 @@ def _unpacked_size(chunk: Chunk) -> int:
 def _packed(chunk: Chunk) -> bytes | None:
     """Return the compressed part of a chunk; None if nothing in it is compressed."""
     _, _, rest = chunk.data.partition(b"\0")
-    if chunk.kind in (b"zTXt", b"iCCP"):
+    if chunk.name in (b"zTXt", b"iCCP"):
         return rest[1:]
-    if chunk.kind == b"iTXt" and rest[:1] == b"\1":
+    if chunk.name == b"iTXt" and rest[:1] == b"\1":
         return rest[2:].partition(b"\0")[2].partition(b"\0")[2]
     return None
 

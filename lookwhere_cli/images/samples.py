@@ -73,8 +73,8 @@ def equals(values: Shaped[ndarray, "..."], nodata: float | None) -> Bool[ndarray
     if nodata is None:
         return np.zeros(values.shape, bool)
     if math.isnan(nodata):
-        return np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool)
-    if values.dtype.kind == "f":
+        return np.isnan(values) if np.issubdtype(values.dtype, np.floating) else np.zeros(values.shape, bool)
+    if np.issubdtype(values.dtype, np.floating):
         with np.errstate(over="ignore"):
             return values == values.dtype.type(nodata)
     return values == nodata
@@ -82,7 +82,7 @@ def equals(values: Shaped[ndarray, "..."], nodata: float | None) -> Bool[ndarray
 
 def is_extreme(values: Shaped[ndarray, "..."]) -> Bool[ndarray, "..."]:
     """Return where floats are not finite, or so large that they stand for "no data"."""
-    if values.dtype.kind != "f":
+    if not np.issubdtype(values.dtype, np.floating):
         return np.zeros(values.shape, bool)
     return ~np.isfinite(values) | (np.abs(values.astype(np.float64)) >= _EXTREME)
 
@@ -100,15 +100,15 @@ def bits_note(bits: int) -> str:
 
 def _of_tiff(mode: str, tags: Any) -> Samples:
     bits = max(tags.get(_BITS, (1,)))
-    kind = tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0]
+    number_type = tags.get(_SAMPLE_FORMAT, (_UNSIGNED,))[0]
     white_is_zero = tags.get(_PHOTOMETRIC, _WHITE_IS_ZERO) == _WHITE_IS_ZERO
-    high = None if kind != _UNSIGNED else declared_high(tags.get(_MAX_VALUE), bits)
+    high = None if number_type != _UNSIGNED else declared_high(tags.get(_MAX_VALUE), bits)
     return Samples(
         high if mode in SIXTEEN_BITS else None,
         white_is_zero and (mode in SIXTEEN_BITS or mode in ("I", "F")),
         _stored_nodata(number_of(tags.get(_NODATA)), mode, bits, white_is_zero),
-        kind == _SIGNED and mode == "L",
-        kind == _UNSIGNED and mode == "I" and bits == 32,
+        number_type == _SIGNED and mode == "L",
+        number_type == _UNSIGNED and mode == "I" and bits == 32,
         bits == 16 and mode not in SIXTEEN_BITS and mode not in ("I", "F"),
     )
 
