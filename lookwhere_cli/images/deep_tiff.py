@@ -12,7 +12,10 @@ from jaxtyping import Bool, Shaped, UInt8
 from numpy import ndarray
 from PIL import Image, ImageFile
 
+from lookwhere_cli.errors import PictureError
+from lookwhere_cli.extras import install_command
 from lookwhere_cli.images.levels import Range, range_of, to_levels
+from lookwhere_cli.images.names import in_message
 from lookwhere_cli.images.notes import add_note
 from lookwhere_cli.images.orientation import TURNS
 from lookwhere_cli.images.samples import Samples, declared_high, number_of
@@ -69,11 +72,22 @@ class DeepTiffFile(ImageFile.ImageFile):
     def load(self) -> Image.core.PixelAccess | None:
         """Decode the page, once."""
         if self._im is None:
-            picture, notes = _picture_of(self._page, self._turn.displayed, self._file.filehandle.size)
+            picture, notes = self._decoded()
             self.im, self._mode = picture.im, picture.mode
             for note in notes:
                 add_note(self, note)
         return Image.Image.load(self)
+
+    def _decoded(self) -> tuple[Image.Image, tuple[str, ...]]:
+        try:
+            return _picture_of(self._page, self._turn.displayed, self._file.filehandle.size)
+        except ValueError as error:
+            if "imagecodecs" not in str(error):
+                raise
+            raise PictureError(
+                f"{in_message(str(self.filename))} is a TIFF compressed with {self._page.compression.name}, which needs "
+                f"one more package: {install_command('tiff')}."
+            ) from error
 
 
 def _picture_page(file: tifffile.TiffFile) -> tifffile.TiffPage:

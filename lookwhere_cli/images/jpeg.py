@@ -47,7 +47,9 @@ def lacks_scans(stream: IO[bytes]) -> bool:
 
 def _decoded(content: bytes, drafted: Image.Image) -> ImageFile.ImageFile | None:
     picture = JpegImagePlugin.JpegImageFile(BytesIO(content))
-    picture.draft(None, drafted.size)
+    width, height = picture.size
+    divisor = next((one for one in (1, 2, 4, 8) if -(-width // one) == drafted.width), 1)
+    picture.draft(None, (max(1, width // divisor), max(1, height // divisor)))
     try:
         picture.load()
     except OSError:

@@ -76,15 +76,16 @@ def mend(picture: Image.Image) -> None:
         picture.palette = ImagePalette.raw("RGB;L", bytes(colours))
 
 
-def seek_picture(picture: Image.Image) -> int:
-    """Go to the first page that is no thumbnail of another one; return its number from 0."""
-    pages = min(getattr(picture, "n_frames", 1), _MOST_DIRECTORIES)
-    for page in range(pages):
-        picture.seek(page)
-        if not is_thumbnail(getattr(picture, "tag_v2", {})):
-            return page
+def seek_picture(picture: Image.Image) -> None:
+    """Go to the first page that is no thumbnail of another one; stay at the first if there is none."""
+    if not is_thumbnail(getattr(picture, "tag_v2", {})):
+        return
+    with suppress(EOFError, SyntaxError, OSError, ValueError):
+        for page in range(1, min(getattr(picture, "n_frames", 1), _MOST_DIRECTORIES)):
+            picture.seek(page)
+            if not is_thumbnail(getattr(picture, "tag_v2", {})):
+                return
     picture.seek(0)
-    return 0
 
 
 def is_thumbnail(tags: Tags) -> bool:

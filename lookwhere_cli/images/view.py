@@ -105,9 +105,8 @@ def one_or_several(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
         return [pictures]
     if isinstance(pictures, Iterable) and not isinstance(pictures, Mapping):
         return cast("Iterable[Picture]", pictures)
-    raise UsageError(
-        f"A value of type {type(pictures).__name__} is no picture, and not several; give {TAKEN}, or a list."
-    )
+    name = type(pictures).__name__
+    raise UsageError(f"A value of type {name} is no picture, and not several; give {TAKEN}, or a list of them.")
 
 
 def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reserve = unlimited) -> View:

@@ -316,6 +316,17 @@ def test_a_deep_tiff_cut_short_is_an_error(share, options):
         read(content[: int(share * len(content))])
 
 
+def test_a_compression_without_its_package_is_named(monkeypatch):
+    content = encoded(spread(RGB, "f8"), photometric="rgb", compression="lzw")
+
+    def lacking(self, **options):
+        raise ValueError("<COMPRESSION.LZW: 5> requires the 'imagecodecs' package")
+
+    monkeypatch.setattr(tifffile.TiffPage, "asarray", lacking)
+    with pytest.raises(PictureError, match=r"is a TIFF compressed with LZW, which needs one more package: pip install"):
+        read(content)
+
+
 def test_what_is_not_read_is_named():
     with pytest.raises(PictureError, match=r"is a TIFF of a kind that is not read \(64-bit complex grey\)"):
         read(encoded(GREY.astype(np.complex64)))
