@@ -117,7 +117,7 @@ def _without_nodata(picture: Image.Image, samples: Samples, conversion: Conversi
     if values.ndim == 3:
         values = values[..., :3] if picture.mode in ("RGBA", "RGBX") else values
     is_nodata = samples.is_nodata(values)
-    hidden = is_nodata.all(-1) if is_nodata.ndim == 3 else is_nodata
+    hidden = np.asarray(is_nodata.all(-1)) if is_nodata.ndim == 3 else is_nodata
     converted = conversion(picture).convert("RGBA")
     converted.putalpha(ImageChops.darker(converted.getchannel("A"), _opacity(hidden)))
     return converted
@@ -125,9 +125,8 @@ def _without_nodata(picture: Image.Image, samples: Samples, conversion: Conversi
 
 def _stretched(picture: Image.Image, conversion: Conversion) -> tuple[Conversion, tuple[str, ...]]:
     """Brighten colour of 16 bits, of which Pillow kept the upper 8, if 14 or fewer are used."""
-    bands = [band for band in picture.getbands() if band != "A"]
-    extrema = picture.getextrema()[: len(bands)] if len(picture.getbands()) > 1 else (picture.getextrema(),)
-    greatest = max(high for _, high in extrema)  # type: ignore[misc] # pairs, whatever the number of bands
+    colours = [picture.getchannel(band) for band in picture.getbands() if band != "A"]
+    greatest = max(int(np.asarray(colour).max()) for colour in colours)
     bits = bits_in_use(256 * greatest + 255)
     if bits is None or greatest == 0:
         return conversion, ()

@@ -69,7 +69,7 @@ class DeepTiffFile(ImageFile.ImageFile):
         """The bytes per pixel that decoding takes beside the pixels returned: the values in their own type."""
         return float(self._page.samplesperpixel * (np.dtype(self._page.dtype or np.uint8).itemsize + 1))
 
-    def load(self) -> Image.core.PixelAccess | None:
+    def load(self) -> Any:
         """Decode the page, once."""
         if self._im is None:
             picture, notes = self._decoded()
@@ -85,8 +85,8 @@ class DeepTiffFile(ImageFile.ImageFile):
             if "imagecodecs" not in str(error):
                 raise
             raise PictureError(
-                f"{in_message(str(self.filename))} is a TIFF compressed with {self._page.compression.name}, which needs "
-                f"one more package: {install_command('tiff')}."
+                f"{in_message(str(self.filename))} is a TIFF compressed with {self._page.compression.name}, which "
+                f"needs one more package: {install_command('tiff')}."
             ) from error
 
 
@@ -129,12 +129,13 @@ def _picture_of(page: tifffile.TiffPage, upright: Any, file_bytes: int) -> tuple
         raise OSError("image file is truncated")
     channels = _channels(page, upright)
     samples = _samples(page)
+    notes: tuple[str, ...]
     if page.photometric == _PALETTE:
         levels, notes = _looked_up(channels.colour[..., 0], page.colormap), ()
     else:
         span = range_of((part for _, part in _strips(channels.colour)), samples, channels.colour.dtype)
         levels, notes = _scaled(channels.colour, span, samples), span.notes
-    hidden = samples.is_nodata(channels.colour).all(-1) if samples.nodata is not None else None
+    hidden = np.asarray(samples.is_nodata(channels.colour).all(-1)) if samples.nodata is not None else None
     return _assembled(page, levels, channels.alpha, hidden), notes + _channel_notes(page)
 
 

@@ -210,7 +210,7 @@ def _resolved(path: str) -> _Entry:
 
 def _at_least_one(entries: Iterator[_Entry], message: str) -> Iterator[_Entry]:
     """Yield the entries. Raises UsageError with the message if there is no picture among them."""
-    passed_over = []
+    passed_over: list[_Entry] = []
     for entry in entries:
         if entry.passed_over is None:
             yield from passed_over

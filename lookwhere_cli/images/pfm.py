@@ -2,6 +2,7 @@
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -35,7 +36,7 @@ class ColourPfmFile(ImageFile.ImageFile):
         self._start, self._order = header.end(), "<" if scale < 0 else ">"
         self._size, self._mode = (int(header[1]), int(header[2])), "RGB"
 
-    def load(self) -> "Image.core.PixelAccess | None":
+    def load(self) -> Any:
         """Decode the pixels, once; they are stored from the bottom row up."""
         if self._im is None:
             picture, notes = self._decoded()

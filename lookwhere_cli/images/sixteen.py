@@ -3,7 +3,7 @@
 from typing import IO, Any
 
 import numpy as np
-from jaxtyping import UInt16
+from jaxtyping import UInt8, UInt16
 from numpy import ndarray
 from PIL import Image
 
@@ -24,7 +24,7 @@ def is_16_bit_colour(tiles: list[Any], mode: str) -> bool:
 
 def uses_few_bits(picture: Image.Image) -> bool:
     """Return True if the upper bytes of a picture's colours are so small that its values have 14 bits or fewer."""
-    return max(band.getextrema()[1] for band in _colours(picture)) < _FEW  # type: ignore[type-var]
+    return max(int(np.asarray(band).max()) for band in _colours(picture)) < _FEW
 
 
 def all_bits(picture: Image.Image, stream: IO[bytes], tiles: list[Any]) -> Image.Image:
@@ -34,7 +34,7 @@ def all_bits(picture: Image.Image, stream: IO[bytes], tiles: list[Any]) -> Image
     levels = [Image.fromarray(band) for band in np.moveaxis(to_levels(values, span), -1, 0)]
     alpha = [picture.getchannel("A")] if "A" in picture.getbands() else []
     whole = Image.merge(picture.mode, levels + alpha)
-    whole.info, whole.format = picture.info, picture.format  # type: ignore[misc] # a picture in memory has none
+    whole.info, whole.format = picture.info, picture.format
     for note in span.notes:
         add_note(whole, note)
     return whole
@@ -51,7 +51,7 @@ def _values(picture: Image.Image, stream: IO[bytes], tiles: list[Any]) -> UInt16
         grey = np.asarray(upper).astype(np.uint16) * 256 + np.asarray(lower)
         return grey[..., None].repeat(len(_colours(picture)), axis=-1)
     lower_bytes = _reopened(picture, stream, [_swapped(tile) for tile in tiles], picture.mode)
-    return np.dstack(_colours(picture)).astype(np.uint16) * 256 + np.dstack(_colours(lower_bytes))
+    return _stacked(picture).astype(np.uint16) * 256 + _stacked(lower_bytes)
 
 
 def _reopened(picture: Image.Image, stream: IO[bytes], tiles: list[Any], mode: str) -> Image.Image:
@@ -65,6 +65,10 @@ def _reopened(picture: Image.Image, stream: IO[bytes], tiles: list[Any], mode: s
 
 def _colours(picture: Image.Image) -> list[Image.Image]:
     return [picture.getchannel(band) for band in picture.getbands() if band != "A"]
+
+
+def _stacked(picture: Image.Image) -> UInt8[ndarray, "h w c"]:
+    return np.dstack([np.asarray(band) for band in _colours(picture)])
 
 
 def _is_ppm(tiles: list[Any]) -> bool:
