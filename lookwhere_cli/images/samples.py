@@ -72,12 +72,13 @@ def equals(values: Shaped[ndarray, "..."], nodata: float | None) -> Bool[ndarray
     """Return where values equal the one for "no data", in their own precision; nowhere if there is none."""
     if nodata is None:
         return np.zeros(values.shape, bool)
+    if not np.issubdtype(values.dtype, np.floating):
+        return values == nodata
     if math.isnan(nodata):
-        return np.isnan(values) if np.issubdtype(values.dtype, np.floating) else np.zeros(values.shape, bool)
-    if np.issubdtype(values.dtype, np.floating):
-        with np.errstate(over="ignore"):
-            return values == values.dtype.type(nodata)
-    return values == nodata
+        return np.isnan(values)
+    if abs(nodata) >= _EXTREME:  # written with fewer digits than the value has
+        return is_extreme(values) & (np.sign(values) == np.sign(nodata))
+    return values == values.dtype.type(nodata)
 
 
 def is_extreme(values: Shaped[ndarray, "..."]) -> Bool[ndarray, "..."]:

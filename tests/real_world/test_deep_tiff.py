@@ -184,6 +184,8 @@ def test_palettes_of_either_depth(bits, depth):
         ("f4", np.nan, "nan"),
         ("f8", -9999, " -9999 "),
         ("f8", -1.7976931348623157e308, "-1.7976931348623157e+308"),
+        ("f8", -1.7976931348623157e308, "-1.79769313486e+308"),
+        ("f4", np.float32(-3.4028235e38), "-3.40282347e+38"),
     ],
 )
 def test_no_data_is_background_and_no_part_of_the_range(kind, value, text, compression):
@@ -195,6 +197,14 @@ def test_no_data_is_background_and_no_part_of_the_range(kind, value, text, compr
     assert (pixels[:9] == 255).all()
     assert np.corrcoef(pixels[9:].ravel(), GREY3[9:].ravel())[0, 1] > 0.999
     assert pixels[9:].max() - pixels[9:].min() > 150  # the range is not that of the value for "no data"
+
+
+def test_extreme_floats_are_no_part_of_the_range_even_if_nothing_says_so():
+    array = spread(GREY, "f4")
+    array[:9] = -3.4028235e38
+    pixels, notes = read(encoded(array))
+    assert notes == (f"32-bit float, scaled from {array[9:].min():g}..{array[9:].max():g}",)
+    assert (pixels[:9] == 0).all()
 
 
 def test_no_data_by_pillow_alone(monkeypatch):
