@@ -1,8 +1,6 @@
 """Finding the decoder of a picture file by its content, among the formats that are read here."""
 
-import logging
 import struct
-import warnings
 from importlib.util import find_spec
 from typing import IO
 
@@ -19,14 +17,13 @@ from lookwhere_cli.images.names import in_message
 from lookwhere_cli.images.notes import add_note
 from lookwhere_cli.images.pfm import ColourPfmFile, is_colour_pfm
 from lookwhere_cli.images.png import note_gamma, open_leniently
+from lookwhere_cli.images.quiet import silence_pillow
 from lookwhere_cli.images.raw import has_rawpy, open_raw
 
 _NOT_THIS_FORMAT = (SyntaxError, IndexError, TypeError, struct.error)
 _DAMAGED_EXTRAS = (SyntaxError, ValueError, EOFError)
 
-# Pillow tells of damaged tags and EXIF data on stderr; rows say so in their notes.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-logging.getLogger("PIL").addHandler(logging.NullHandler())
+silence_pillow()
 
 
 def identify(stream: IO[bytes], name: str) -> ImageFile.ImageFile:

@@ -7,6 +7,8 @@ from typing import IO, Any
 
 from PIL import Image, ImagePalette, TiffImagePlugin
 
+from lookwhere_cli.images.quiet import silence_libtiff
+
 _SUBFILE, _WIDTH, _BITS, _COMPRESSION, _PHOTOMETRIC, _MAKE = 254, 256, 258, 259, 262, 271
 _PLANAR, _COLOUR_MAP, _SUB_DIRECTORIES, _SAMPLE_FORMAT, _DNG_VERSION = 284, 320, 330, 339, 50706
 _SENSOR_DATA = (32803, 34892)  # a colour filter array, and DNG's linear values
@@ -69,6 +71,7 @@ def mend(picture: Image.Image) -> None:
     """Correct what Pillow would get wrong, before it decodes: byte order of compressed values, 8-bit colour maps."""
     tiles = getattr(picture, "tile", [])
     if len(tiles) == 1 and tiles[0].codec_name == "libtiff":  # it returns values in the machine's own byte order
+        silence_libtiff()
         mode, *others = tiles[0].args
         picture.tile = [tiles[0]._replace(args=(_NATIVE.get(mode, mode), *others))]  # type: ignore[attr-defined]
     colours = getattr(picture, "tag_v2", {}).get(_COLOUR_MAP)

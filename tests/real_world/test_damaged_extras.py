@@ -217,16 +217,22 @@ def test_nothing_raw_reaches_stderr(tmp_path):
     data = b"Exif\0\0" + BROKEN_EXIF["a value beyond the end"]
     (tmp_path / "b.jpg").write_bytes(content[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(data)) + data + content[2:])
     Image.fromarray(RGB).save(tmp_path / "c.tif", compression="tiff_lzw", exif=Image.Exif())
-    paths += [tmp_path / "b.jpg", tmp_path / "c.tif"]
+    cut = (tmp_path / "c.tif").read_bytes()
+    (tmp_path / "d.tif").write_bytes(cut[: len(cut) // 2] + cut[-400:])
+    paths += [tmp_path / "b.jpg", tmp_path / "c.tif", tmp_path / "d.tif"]
     code = (
         "import sys\n"
         "from lookwhere_cli.images.decode import decode_file\n"
         "from lookwhere_cli.images.frame import Reading\n"
-        "for path in sys.argv[1:]: print(decode_file(path, Reading(16, 224)).notes)"
+        "from lookwhere_cli.errors import PictureError\n"
+        "for path in sys.argv[1:]:\n"
+        "    try: print(decode_file(path, Reading(16, 224)).notes)\n"
+        "    except PictureError as error: print(error)\n"
     )
     ran = subprocess.run([sys.executable, "-c", code, *map(str, paths)], capture_output=True, text=True, check=True)
     assert ran.stderr == ""
     assert ran.stdout.count("damaged EXIF data ignored") == 2
+    assert ran.stdout.count("damaged or cut short") + ran.stdout.count("header is damaged") == 1
 
 
 def test_pillows_switch_for_truncated_pictures_is_left_alone(tmp_path):
