@@ -158,8 +158,13 @@ def _content_of(file: IO[bytes] | TextIOBase) -> bytes:
     if isinstance(file, TextIOBase):
         subject = in_message(picture_name(file))
         raise PictureError(f"{subject} is open as text; open it in binary mode: open(path, 'rb').")
-    if file.closed:
+    if getattr(file, "closed", False):
         raise PictureError(f"{in_message(picture_name(file))} is an open file that was closed; open it again.")
-    if file.seekable():  # as Pillow does: what was written into a BytesIO is read from its start
+    if hasattr(file, "seekable") and file.seekable():  # as Pillow does: read from its start
         file.seek(0)
-    return file.read()
+    content: object = file.read()
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise PictureError(
+            f"{in_message(picture_name(file))} can't be read: its read() returned {type(content).__name__}, not bytes."
+        )
+    return bytes(content)

@@ -23,7 +23,7 @@ Picture: TypeAlias = EncodedPicture | bytearray | memoryview | Image.Image | NDA
 """A path, the content of a picture file, a file open in binary mode, a PIL image, an array or a torch tensor, or any
 other source."""
 TAKEN = "a path, a file's content, a file open in binary mode, a PIL image, an array, a torch tensor, or a source"
-_BATCH_DIMENSIONS = 4
+_COLUMN_DIMENSIONS, _BATCH_DIMENSIONS = 1, 4
 
 
 class View:
@@ -90,12 +90,12 @@ class View:
 def is_picture(value: object) -> TypeGuard[Picture]:
     """Return True if a value is of a kind that `open_view` takes; False for several pictures and everything else.
 
-    An array or a tensor of four dimensions is several pictures.
+    An array, a tensor or a column of a table with one dimension (of paths) or four (a batch) is several pictures.
     """
     if isinstance(value, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or is_source(value):
         return True
     if hasattr(value, "__array__"):
-        return getattr(value, "ndim", 0) != _BATCH_DIMENSIONS
+        return len(getattr(value, "shape", ())) not in (_COLUMN_DIMENSIONS, _BATCH_DIMENSIONS)
     return callable(getattr(value, "read", None))
 
 
@@ -120,7 +120,7 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
         return View(picture, reading)
     if isinstance(picture, bytearray | memoryview):
         picture = bytes(picture)
-    if isinstance(picture, Image.Image) or hasattr(picture, "__array__"):
+    if isinstance(picture, Image.Image) or (hasattr(picture, "__array__") and not isinstance(picture, str | bytes)):
         return view_of(cast("Image.Image | NDArray[Any]", picture), reading, name)
     if not is_picture(picture):
         raise PictureError(f"A value of type {type(picture).__name__} is not a picture; give {TAKEN}.")

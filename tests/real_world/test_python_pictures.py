@@ -97,7 +97,7 @@ def test_a_batch_is_several_pictures(predictor, batch):
 
 
 def test_a_tensor_of_another_shape_or_type_is_refused(predictor):
-    for tensor in (torch.zeros(2, 40, 60), torch.zeros(40), torch.zeros(3, 0, 9)):
+    for tensor in (torch.zeros(2, 40, 60), torch.zeros(()), torch.zeros(3, 0, 9), torch.zeros(1, 1, 3, 4, 5)):
         assert "a picture is (height, width)" in predictor.classify(tensor).error
     assert "holds int64" in predictor.classify(torch.zeros(3, 40, 60, dtype=torch.int64)).error
     assert predictor.classify(torch.randn(3, 40, 60)).note.startswith("float, scaled from -")
@@ -144,6 +144,40 @@ def test_one_picture_is_enough_wherever_several_are_taken(predictor, file):
         True,
         False,
     ]
+
+
+class Column(list):
+    """A column of a table, as pandas has it: iterable, with a shape, and an array if asked."""
+
+    @property
+    def shape(self):
+        return (len(self),)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(list(self), dtype)
+
+
+def test_a_column_of_paths_is_several_pictures(predictor, file):
+    for column in (Column([str(file)] * 3), np.array([str(file)] * 3), np.array([file] * 3, dtype=object)):
+        assert [row.error for row in predictor.classify(column)] == [None] * 3
+
+
+class Response:
+    """Something with a method `read` and nothing else."""
+
+    def __init__(self, content):
+        self.content = content
+
+    def read(self):
+        return self.content
+
+
+def test_whatever_can_be_read(predictor, file):
+    assert predictor.classify(Response(file.read_bytes())).error is None
+    assert (
+        predictor.classify(Response(None)).error
+        == "The picture can't be read: its read() returned NoneType, not bytes."
+    )
 
 
 def test_something_else_in_a_list_is_an_error_row_and_the_others_go_on(predictor, file):
