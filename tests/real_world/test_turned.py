@@ -52,7 +52,7 @@ def cells_of(content, reading):
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-@settings(max_examples=16)
+@settings(max_examples=8)
 @given(
     orientation=st.integers(2, 8),
     height=st.integers(70, 1300),
@@ -89,7 +89,7 @@ def test_photographs_are_not_shifted(format_name, height, width):
     upright = np.asarray(source.resize((width, height), Image.Resampling.BICUBIC))
     reading = Reading(16, 256)
     errors = []
-    for orientation in (1, 2, 3, 6, 8):
+    for orientation in (1, 3, 6):
         view = open_view(encoded(upright, orientation, format_name), reading)
         size = (view.grid[1] * 16, view.grid[0] * 16)
         exact = np.asarray(Image.fromarray(upright).resize(size, Image.Resampling.BICUBIC)).astype(int)
