@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, cast, overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from lookwhere_cli.explain import Explanation, explain
 from lookwhere_cli.features import compute_features
 from lookwhere_cli.heads.features import Features
 from lookwhere_cli.images.names import picture_name
-from lookwhere_cli.images.view import Picture, is_picture
+from lookwhere_cli.images.view import Picture, is_picture, one_or_several
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.pipeline import Answer, Pipeline
 from lookwhere_cli.strategies.base import Batch, Selected
@@ -48,16 +48,17 @@ class Predictor:
     def classify(self, pictures: Picture | Iterable[Picture]) -> Row | Iterator[Row]:
         """Return a row for one picture; for several, an iterator of rows in their order.
 
-        A picture that can't be read gives a row with `error`. Raises ModelError for a model that does not classify.
+        A picture that can't be read gives a row with `error`. Raises ModelError for a model that does not classify,
+        UsageError for a value that is neither a picture nor several.
         """
         if is_picture(pictures):
             return next(self.label([pictures])).row
-        return (answer.row for answer in self.label(cast("Iterable[Picture]", pictures)))
+        return (answer.row for answer in self.label(pictures))
 
-    def label(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
+    def label(self, pictures: Picture | Iterable[Picture]) -> Iterator[Answer]:
         """Return an iterator of the rows of `classify`, each with its view. Raises as `classify` does, at once."""
         self.pipeline.head.check("classify", self.info.name)
-        return self.answers(pictures)
+        return self.answers(one_or_several(pictures))
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """Yield each picture's row, view and result, in order."""
@@ -66,12 +67,12 @@ class Predictor:
             with closing(self.pipeline.run(pictures, begin, finish, _failed)) as answers:
                 yield from map(self._decode, answers)
 
-    def features(self, pictures: Iterable[Picture], dense: bool = False) -> Iterator[Features]:
+    def features(self, pictures: Picture | Iterable[Picture], dense: bool = False) -> Iterator[Features]:
         """Yield the features of each picture, in order: one token for all of it or, dense, one for each cell.
 
         Raises UsageError or ModelError for a model whose features can't be compared.
         """
-        return compute_features(self.pipeline, pictures, dense)
+        return compute_features(self.pipeline, one_or_several(pictures), dense)
 
     def explain(self, picture: Picture) -> Explanation:
         """Answer one picture, and keep what lies behind its row.

@@ -86,9 +86,9 @@ def explain(
     if open_page and html is None:
         raise UsageError("--open opens the page of --html; add for instance --html page.html.")
 
-    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = find_pictures(paths)
+    pictures = pictures_of(paths, quiet)
     overlays = {} if out is None else _overlay_files(pictures, paths, out, overwrite)
     if html is not None:
         check_free(html, overwrite)

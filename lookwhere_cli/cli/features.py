@@ -74,9 +74,9 @@ def features(
         check_extra("parquet", "A .parquet file")
     check_free(out, overwrite)
 
-    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = find_pictures(paths)
+    pictures = pictures_of(paths, quiet)
     ensure_downloaded(model, quiet)
 
     from lookwhere_cli.loading import load

@@ -198,7 +198,7 @@ def write_files(
     colours: UInt8[np.ndarray, "classes 3"],
 ) -> Iterator[Segmented]:
     """Segment the pictures and write their files; yield each result, its row with the path of its mask, once done."""
-    for result in segmenter.segment(pending):
+    for result in segmenter.segment(list(pending)):
         if result.classes is None:
             yield result
             continue

@@ -220,7 +220,10 @@ def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
     photographs = []
     with console.status("Checking the photographs"):
         for folder in folders:
-            readable, problems = drop_unreadable(find_pictures([folder]))
+            found = find_pictures([folder])
+            for note in found.notes:
+                say(console, note)
+            readable, problems = drop_unreadable(found)
             for sentence in problems:
                 say(console, f"Skipped: {sentence}")
             if not readable:

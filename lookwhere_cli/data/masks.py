@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lookwhere_cli.data.examples import SPLITS, Example, LabelledSet, Split
+from lookwhere_cli.data.lossy import lossy_format
 from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.errors import DataError, PictureError, UsageError
 from lookwhere_cli.images.find import find_pictures
@@ -25,15 +26,22 @@ def load_mask(path: str) -> NDArray[np.uint8]:
 
     The file may hold palette indices, or grey of any depth with values below 256. The pixels are taken as they are
     stored: a mask has the orientation in which its picture is displayed, and its own EXIF orientation is not applied.
-    Raises PictureError if it can't be read, DataError if it holds colours or larger values instead of indices.
+    Raises PictureError if it can't be read, DataError if it holds colours or larger values instead of indices, or was
+    saved in a lossy format, which changes them.
     """
     try:
         with pillow_limit(Reading.max_pixels), Image.open(path) as picture:
+            lossy = lossy_format(picture)
             mode, values = picture.mode, np.asarray(picture)
     except FileNotFoundError as error:
         raise PictureError(f"The mask {path!r} does not exist.") from error
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise PictureError(f"The mask {path!r} can't be read: {error}.") from error
+    if lossy is not None:
+        raise DataError(
+            f"The mask {path!r} is saved as {lossy}, which changes class indices; save the original as PNG. (A PNG "
+            "made of this file has the same wrong values.)"
+        )
     if values.ndim != 2 or not (values.dtype == bool or np.issubdtype(values.dtype, np.integer)):
         raise DataError(
             f"The mask {path!r} holds colours ({mode}), not class indices; save it as a PNG of one channel, grey or "

@@ -10,23 +10,37 @@ from typing import BinaryIO, NamedTuple, TextIO
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.formats import is_picture_bytes, looks_like_picture, named_like_picture
+from lookwhere_cli.images.kinds import CAMERA_RAW, passed_over_kind
 from lookwhere_cli.images.names import StandardInput
-from lookwhere_cli.text import near_names
+from lookwhere_cli.text import counted, near_names
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STDIN = "standard input"
+_UNREADABLE = "folder that may not be read"
 
 
 class _Entry(NamedTuple):
-    """A file or folder: its path as a user would write it, and its path with all links resolved."""
+    """A file or folder: its path as a user would write it, and its path with all links resolved.
+
+    passed_over: what it is, if it is not read.
+    """
 
     path: str
     real_path: str
     is_folder: bool = False
+    passed_over: str | None = None
 
 
-def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = None) -> list[str]:
+class FoundPictures(list[str]):
+    """The paths of pictures. notes: sentences about what was passed over."""
+
+    notes: tuple[str, ...] = ()
+
+
+def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = None) -> FoundPictures:
     """Return the paths of all pictures that the arguments name, in order, each real file once.
+
+    Its notes count the folders in folders that may not be read, and the pictures that are not read from folders.
 
     An argument is one of:
     - a file, always taken;
@@ -39,10 +53,35 @@ def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = No
     folder, a pattern or a list without pictures.
     """
     paths: dict[str, str] = {}
+    passed_over: dict[str, _Entry] = {}
     for argument in arguments:
-        for picture in _expand(argument, stdin):
-            paths.setdefault(picture.real_path, picture.path)
-    return list(paths.values())
+        for entry in _expand(argument, stdin):
+            if entry.passed_over is None:
+                paths.setdefault(entry.real_path, entry.path)
+            else:
+                passed_over.setdefault(entry.real_path, entry)
+    found = FoundPictures(paths.values())
+    left_out = [entry for real_path, entry in passed_over.items() if real_path not in paths]
+    found.notes = (f"Passed over: {_counts(left_out)}.",) if left_out else ()
+    return found
+
+
+def _counts(entries: Sequence[_Entry]) -> str:
+    """Return "2 camera RAW files (named one by one, their previews are read), 1 folder that may not be read: 'x'"."""
+    parts = []
+    for name in dict.fromkeys(entry.passed_over for entry in entries):
+        paths = [entry.path for entry in entries if entry.passed_over == name]
+        if name == _UNREADABLE:
+            parts.append(f"{counted(len(paths), 'folder')} that may not be read ({_examples(paths)})")
+        else:
+            hint = " (name them to have their previews read)" if name == CAMERA_RAW else ""
+            parts.append(f"{counted(len(paths), f'{name} file')}{hint}")
+    return ", ".join(parts)
+
+
+def _examples(paths: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, paths[:3]))
+    return f"{shown}, ..." if len(paths) > 3 else shown
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -92,11 +131,16 @@ def _in_folder(folder: str) -> Iterator[_Entry]:
 
 
 def _matching(pattern: str) -> Iterator[_Entry]:
+    names_kind = passed_over_kind(pattern) is not None
     matches = sorted(glob.glob(pattern, recursive=True), key=natural_path_key)  # noqa: PTH207 - keeps what was typed
     if not matches:
         raise UsageError(f"Nothing matches the pattern {pattern!r}.")
-    pictures = (picture for match in matches for picture in _walk(match))
-    yield from _at_least_one(pictures, f"Nothing that matches the pattern {pattern!r} is a picture.")
+    entries = (
+        entry._replace(passed_over=None) if names_kind and entry.path == match else entry
+        for match in matches
+        for entry in _walk(match)
+    )
+    yield from _at_least_one(entries, f"Nothing that matches the pattern {pattern!r} is a picture.")
 
 
 def _listed(content: bytes, source: str) -> Iterator[_Entry]:
@@ -114,31 +158,36 @@ def _listed(content: bytes, source: str) -> Iterator[_Entry]:
 
 
 def _walk(start: str) -> Iterator[_Entry]:
-    """Yield the pictures in a folder, or a single picture; each folder is searched once, whatever its links."""
+    """Yield the pictures in a folder, or a single one, and what is passed over; each folder is searched once."""
     visited = set()
     pending = [_resolved(start)]
     while pending:
         entry = pending.pop()
         if not entry.is_folder:
-            if looks_like_picture(entry.path):
+            if (kind := passed_over_kind(entry.path)) is not None:
+                yield entry._replace(passed_over=kind)
+            elif looks_like_picture(entry.path):
                 yield entry
         elif entry.real_path not in visited:
             visited.add(entry.real_path)
             entries = _entries(entry)
+            if entries is None:
+                yield entry._replace(passed_over=_UNREADABLE)
+                continue
             if not entries and named_like_picture(entry.path):
                 yield entry  # opening it fails with a message that says that it is a folder
             pending.extend(reversed(entries))
 
 
-def _entries(folder: _Entry) -> list[_Entry]:
-    """List the files and folders in a folder in natural order; none if it may not be read."""
+def _entries(folder: _Entry) -> list[_Entry] | None:
+    """List the files and folders in a folder in natural order; None if it may not be read."""
     try:
         with os.scandir(folder.path) as entries:
             visible = sorted(
                 (entry for entry in entries if entry.name[0] != "."), key=lambda entry: natural_key(entry.name)
             )
     except OSError:
-        return []
+        return None
     return [resolved for entry in visible if (resolved := _entry(entry, folder.real_path)) is not None]
 
 
@@ -159,13 +208,17 @@ def _resolved(path: str) -> _Entry:
     return _Entry(path, os.path.realpath(path), os.path.isdir(path))  # noqa: PTH112
 
 
-def _at_least_one(pictures: Iterator[_Entry], message: str) -> Iterator[_Entry]:
-    """Yield the pictures. Raises UsageError with the message if there is none."""
-    first = next(pictures, None)
-    if first is None:
-        raise UsageError(message)
-    yield first
-    yield from pictures
+def _at_least_one(entries: Iterator[_Entry], message: str) -> Iterator[_Entry]:
+    """Yield the entries. Raises UsageError with the message if there is no picture among them."""
+    passed_over: list[_Entry] = []
+    for entry in entries:
+        if entry.passed_over is None:
+            yield from passed_over
+            yield entry
+            yield from entries
+            return
+        passed_over.append(entry)
+    raise UsageError(f"{message} Passed over: {_counts(passed_over)}." if passed_over else message)
 
 
 def _missing(argument: str) -> str:

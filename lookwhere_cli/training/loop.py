@@ -18,7 +18,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, send_to_device, set_seed
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset
 
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import DataError, LookWhereError
@@ -27,6 +27,7 @@ from lookwhere_cli.training.average import AverageRule
 from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
 from lookwhere_cli.training.interrupt import deferred_interrupt
 from lookwhere_cli.training.optim import Rates, set_rates
+from lookwhere_cli.training.transfer import SHARED_MEMORY, TransferableBatches, unpacked
 
 Numbers = Mapping[str, float]
 IsInterrupted = Callable[[], bool]
@@ -282,14 +283,21 @@ class Run(Generic[B]):
 
     def _load(self, steps: range, interrupted: IsInterrupted) -> Iterator[B]:
         """Yield the batches of these steps; none after Ctrl-C, which may have ended the processes that prepare them."""
-        loader = DataLoader(Subset(self._batches, steps), batch_size=None, num_workers=self.workers)
+        loader = DataLoader(TransferableBatches(self._batches, steps), batch_size=None, num_workers=self.workers)
         try:
-            yield from itertools.takewhile(lambda _: not interrupted(), loader)
+            arriving = iter(loader)
+        except OSError as failure:  # there is no room even for the locks between the processes
+            raise DataError(_no_shared_memory(self.workers, failure.strerror or str(failure))) from failure
+        try:
+            yield from map(unpacked, itertools.takewhile(lambda _: not interrupted(), arriving))
         except LookWhereError as failure:
             raise DataError(_without_traceback(failure)) from failure
-        except RuntimeError:
-            if not interrupted():
-                raise
+        except RuntimeError as failure:
+            if interrupted():
+                return
+            if "shared memory" in str(failure):
+                raise DataError(_no_shared_memory(self.workers, "it is full")) from failure
+            raise
 
     def _step(self, step: int, batch: B) -> dict[str, float]:
         rates = self.plan.recipe.rates
@@ -369,6 +377,13 @@ def _dropping_broken_steps(interrupted: IsInterrupted) -> Iterator[None]:
         if interrupted():
             raise KeyboardInterrupt from failure
         raise
+
+
+def _no_shared_memory(workers: int, reason: str) -> str:
+    return (
+        f"The {workers} processes that prepare batches need shared memory in {SHARED_MEMORY} ({reason}); add --workers "
+        "0, or give the container more (docker run --shm-size 1g)."
+    )
 
 
 def _without_traceback(failure: LookWhereError) -> str:

@@ -38,7 +38,7 @@ def finish_pretraining(run: Run[Any], plan: PretrainingPlan, command: str) -> No
     record = {
         "command": command,
         "teachers": [teacher.name for teacher in plan.teachers],
-        "photographs": sum(map(len, plan.folders)),
+        "photographs": len({path for folder in plan.folders for path in folder}),
         "views": recipe.steps * recipe.batch,
         "seconds": round(sum(step["seconds"] for step in run.steps)),
         "device": str(run.accelerator.device),

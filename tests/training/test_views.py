@@ -99,8 +99,6 @@ def test_coarse_patches_are_read_in_some_steps_and_change_no_other_draw() -> Non
     plain, coarse = (
         [draw_step(ViewRecipe(mixed=0.5, coarse=size), 0, step) for step in range(60)] for size in (0, 128)
     )
-    assert [(one.grid, one.k, one.mix) for one in plain] == [
-        (one.grid, one.k, one.mix) for one in coarse
-    ]
+    assert [(one.grid, one.k, one.mix) for one in plain] == [(one.grid, one.k, one.mix) for one in coarse]
     assert {one.coarse for one in plain} == {0}
     assert 15 < sum(one.coarse == 128 for one in coarse) < 45
