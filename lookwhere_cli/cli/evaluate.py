@@ -15,6 +15,7 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import check_teacher, ensure_downloaded
+from lookwhere_cli.cli.found import say_found
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder
 from lookwhere_cli.cli.runs import command_line
@@ -173,6 +174,7 @@ def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSe
     from lookwhere_cli.scoring.splits import select_split
 
     arguments, console = context.params, make_console(stderr=True)
+    say_found(labelled, make_console(stderr=True, quiet=arguments["quiet"]))
     labelled, split = select_split(labelled, arguments["split"], arguments["split_file"], plan.pipeline.info.folder)
     evaluation = measure(plan, labelled, ProgressBars(console, arguments["quiet"]))
     results = as_dict(evaluation, split, command_line())
