@@ -5,6 +5,7 @@ Names keep one form: Unicode's composed one (NFC), so that the same name from a 
 
 import codecs
 import unicodedata
+from pathlib import Path
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -15,8 +16,6 @@ _MARKS = (
 )
 MARK = "\ufeff"
 _POINTER = b"version https://git-lfs.github.com/spec/"
-POINTER_BYTES = 1024
-"""A pointer file is smaller than this."""
 
 
 def decode_text(content: bytes) -> str:
@@ -38,6 +37,15 @@ def is_marked(content: bytes) -> bool:
 def is_pointer(content: bytes) -> bool:
     """Return True for the small text that Git LFS leaves in place of a file which it has not fetched."""
     return content.startswith(_POINTER)
+
+
+def starts_as_pointer(file: Path) -> bool:
+    """Return True if a file is such a pointer; False also if it can't be read."""
+    try:
+        with file.open("rb") as stream:
+            return is_pointer(stream.read(len(_POINTER)))
+    except OSError:
+        return False
 
 
 def pointer_sentence(name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from lookwhere_cli.cli.usage import as_typed
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.output.numbers import to_json
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
@@ -214,7 +214,7 @@ def _write_all(folder: Path, results: dict[str, Any]) -> None:
 
 
 def _as_json(results: dict[str, Any]) -> str:
-    return json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    return to_json(results, indent=1) + "\n"
 
 
 def _write(file: Path, text: str) -> None:
