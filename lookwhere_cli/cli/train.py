@@ -117,9 +117,8 @@ def train(
         shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, fusion, grids)
         augmentation = Augmentation(check_area(area), flip=flip, colour=colour, magnitude=augment, erase=erase)
         recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, seed=seed)
-        recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering)
-        recipe = replace(recipe, augmentation=augmentation, rates=rates, precision=precision, patience=patience)
-        recipe = _going_on(recipe, out)
+        recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering, patience=patience)
+        recipe = _going_on(replace(recipe, augmentation=augmentation, rates=rates, precision=precision), out)
         regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or (), stored)
