@@ -28,7 +28,7 @@ def prepare_streams() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # the lowest free number: this one
     if sys.stdout is None:
-        sys.stdout = io.TextIOWrapper(ClosedStream(), encoding="utf-8", write_through=True)  # type: ignore[type-var]
+        sys.stdout = io.TextIOWrapper(ClosedStream(), encoding="utf-8", write_through=True)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - until the process ends
     for stream in (sys.stdout, sys.stderr):

@@ -107,12 +107,12 @@ def _matching(pattern: str) -> Iterator[_Entry]:
 
 
 def _glob(pattern: str) -> list[str]:
-    """Return what a pattern matches, in natural order; a folder in it that exists is taken by its name, brackets too."""
-    matches = glob.glob(pattern, recursive=True)  # noqa: PTH207 - keeps what was typed
-    if not matches:
-        folder, name = os.path.split(pattern)
-        if glob.has_magic(folder) and (spelled := spelled_on_disk(folder)) is not None:
-            matches = glob.glob(os.path.join(glob.escape(spelled), name), recursive=True)  # noqa: PTH118, PTH207
+    """Return what a pattern matches, in natural order. A folder before its last part is taken by name if it exists."""
+    folder, name = os.path.split(pattern)
+    matches: list[str] = []
+    if glob.has_magic(folder) and (spelled := spelled_on_disk(folder)) is not None:
+        matches = glob.glob(os.path.join(glob.escape(spelled), name), recursive=True)  # noqa: PTH118, PTH207
+    matches = matches or glob.glob(pattern, recursive=True)  # noqa: PTH207 - keeps what was typed
     return sorted(matches, key=natural_path_key)
 
 

@@ -127,7 +127,7 @@ def test_results_in_a_file_need_no_standard_output(lookwhere, photos, monkeypatc
 
 
 def test_a_closed_stream_fails_at_the_first_write():
-    stream = io.TextIOWrapper(ClosedStream(), write_through=True)  # type: ignore[type-var]
+    stream = io.TextIOWrapper(ClosedStream(), write_through=True)
     with pytest.raises(OSError, match="it is closed"):
         stream.write("x")
     with pytest.raises(OSError, match="it is closed"):
@@ -263,9 +263,7 @@ def commands(tmp_path_factory, model_folder, segmenting_folder, cascade_folder, 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_no_command_is_surprised(commands, name, tmp_path):
     if name in WRONG:  # settings of the network: the commands that may use it
-        commands = [
-            command for command in commands if command[0] == "models" or "birds" in str(command) or LOADED in command
-        ]
+        commands = [one for one in commands if one[0] == "models" or "birds" in str(one) or LOADED in one]
     arguments = [[str(one).replace("OUT", f"OUT{abs(hash(name))}") for one in command] for command in commands]
     for command in arguments:
         if "--html" in command:
