@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,13 +12,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from lookwhere_cli.cli.streams import is_unicode
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
+from lookwhere_cli.interrupts import delayed
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
-from lookwhere_cli.output.writers import ENDINGS, RowWriter, make_writer
+from lookwhere_cli.output.writers import ENDINGS, RowWriter, TextWriter, make_writer
 from lookwhere_cli.show.console import PlainTextColumn
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractCo
     """Return a context manager whose value writes rows to the file `out`, or to standard output; see `open_writer`."""
 
     def make(stream: BinaryIO) -> RowWriter:
+        if format == "text" and out is None and not is_unicode(sys.stdout):
+            return TextWriter(stream, sys.stdout.encoding)
         return make_writer(format, stream, columns)
 
     return open_writer(_open_stream(out, format), make, out or "standard output")
@@ -95,7 +98,7 @@ def open_writer(
             writer = make_writer(stream)
 
         def write(*values: Any) -> None:
-            with _delayed_interrupt(), writing(name):
+            with delayed(), writing(name):
                 writer.write(*values)
                 stream.flush()
 
@@ -103,7 +106,7 @@ def open_writer(
             yield write
         except (KeyboardInterrupt, PictureError) as error:
             interruption = error
-        with _delayed_interrupt(), writing(name):
+        with delayed(), writing(name):
             writer.close()
             stream.flush()
     if interruption is not None:
@@ -178,16 +181,3 @@ def _open_stream(out: Path | None, format: str) -> Iterator[BinaryIO]:
     if format == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is binary and would garble the terminal; name a file with --out.")
     yield sys.stdout.buffer
-
-
-@contextmanager
-def _delayed_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the block ends, so that what it writes is complete."""
-    interrupts: list[bool] = []
-    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt

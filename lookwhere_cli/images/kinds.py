@@ -20,7 +20,7 @@ _ARRAY = "save it as PNG, or give the array in Python"
 _KINDS = (
     (rb"\xff\x0a|\0\0\0\x0cJXL ", f"is JPEG XL, which is not read; {_CONVERT}"),
     (rb".{128}DICM", f"is DICOM, which is not read; {_ARRAY}, scaled to the window of values that matters"),
-    (rb"version https://git-lfs", "is a pointer of Git LFS, not the picture itself; run: git lfs pull"),
+    (rb"version https://git-lfs", "is a Git LFS pointer, not the file itself; run git lfs pull"),
     (rb"%PDF-", "is a PDF document; save its pages as pictures"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", f"is PostScript, which is never run; {_CONVERT}"),
     (rb"(?i)\s*(?:<\?xml.{0,120})?(?:<!DOCTYPE )?<?svg\b", "is SVG, a drawing; render it as PNG"),

@@ -21,7 +21,7 @@ KINDS = {
     "a.dcm": (bytes(128) + b"DICM" + b"x" * 50, "is DICOM, which is not read; save it as PNG"),
     "lfs.jpg": (
         b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
-        "is a pointer of Git LFS, not the picture",
+        "is a Git LFS pointer, not the file itself",
     ),
     "a.pdf": (b"%PDF-1.7\n" + b"x" * 100, "is a PDF document; save its pages"),
     "a.eps": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "is PostScript, which is never run"),
