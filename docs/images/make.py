@@ -2,8 +2,8 @@
 
 pip install -c constraints.txt '.[test]' && python docs/images/make.py [--tutorial]
 
-Needs Chromium on the path. LOOKWHERE_MODEL=FOLDER selects another model than the bundled one. --tutorial also trains the
-tutorial's model, which takes ten minutes on two cores, and draws what `evaluate` says about it.
+Needs Chromium on the path. LOOKWHERE_MODEL=FOLDER selects another model than the bundled one. --tutorial also
+trains the tutorial's model, which takes ten minutes on two cores, and draws what `evaluate` says about it.
 """
 
 import io
