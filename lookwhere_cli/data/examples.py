@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
+
+from jaxtyping import Bool, Float32, Int64
+from numpy import ndarray
 
 from lookwhere_cli.text import printable, shared_name, shared_sentence
 
-Kind = Literal["single", "multi", "masks"]
-"""What is known of each picture: one label, any number of labels, or a mask of class indices."""
+Kind = Literal["single", "multi", "masks", "boxes"]
+"""What is known of each picture: one label, any number of labels, a mask of class indices, or boxes with a class."""
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, Split] = ("train", "val")
+
+
+class TrueBoxes(NamedTuple):
+    """The objects in a picture.
+
+    boxes: left, top, right, bottom in pixels of the picture as displayed. classes: the class index of each. crowd: True
+    for a box around several objects that are not told apart; it is neither trained on nor counted.
+    """
+
+    boxes: Float32[ndarray, "objects 4"]
+    classes: Int64[ndarray, " objects"]
+    crowd: Bool[ndarray, " objects"]
 
 
 @dataclass(frozen=True)
@@ -22,18 +37,20 @@ class Example:
     path: str
     """The picture's file."""
     classes: tuple[int, ...] = ()
-    """Class indices, rising: one for the kind "single", any number for "multi", none for "masks"."""
+    """Class indices, rising: one for the kind "single", any number for "multi" and "boxes", none for "masks"."""
     mask: str | None = None
     """The file of its index mask; only for the kind "masks"."""
     split: Split | None = None
     """As the data say; None if they don't, until `split_examples` assigns one."""
     group: str | None = None
     """Examples of one group always go to the same split."""
+    objects: TrueBoxes | None = field(default=None, repr=False, compare=False)
+    """Its boxes; only for the kind "boxes"."""
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Pictures with labels or masks.
+    """Pictures with labels, masks or boxes.
 
     Attributes:
         kind: what is known of each picture.

@@ -37,7 +37,7 @@ from lookwhere_cli.training.optim import FRESH, optimizer_of
 
 MEASURED = 200  # pictures whose sizes give the typical one
 _MAP_HEAD = "selector.head."
-_FRESH = (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.")
+_FRESH = (*FRESH[1:], "head.", "decoder.", "detector.", "reuse.", "second_look.")
 """Beginnings of the names of weights that fine-tuning starts anew."""
 
 
