@@ -49,6 +49,28 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Detection:
+    """A box that was found.
+
+    Attributes:
+        label: the class's name.
+        index: its index in the model's list of labels.
+        score: 0..1.
+        box: left, top, right, bottom in full-resolution pixels of the picture as displayed.
+    """
+
+    label: str
+    index: int
+    score: float
+    box: tuple[float, float, float, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the box as JSON stores it: the score rounded to six decimals, pixels to hundredths."""
+        box = [round(edge, 2) for edge in self.box]
+        return {"label": printable(self.label), "index": self.index, "score": round(self.score, 6), "box": box}
+
+
+@dataclass(frozen=True)
 class Row:
     """The result for one picture. A picture that failed has `path` and `error`, and defaults for all other fields.
 
@@ -67,6 +89,7 @@ class Row:
         coarse: (rows, columns) of the coarse patches; None for a model without them.
         exit: the stage that answered, from 1; None for a model with one stage.
         shares: the classes that occur in a segmented picture, largest share first.
+        boxes: what a detection model found, best first; None from other models.
         mask: path of the file with the picture's mask.
         note: how the picture was decoded, for instance "first of 12 frames".
         error: why there is no result, in one sentence.
@@ -87,15 +110,21 @@ class Row:
     coarse: tuple[int, int] | None = None
     exit: int | None = None
     shares: tuple[Share, ...] = ()
+    boxes: tuple[Detection, ...] | None = None
     mask: str | None = None
     note: str | None = None
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON stores it: `schema`, then the fields; from `coarse` on only those with a value."""
+        """Return the row as JSON stores it: `schema`, then the fields; from `coarse` on only those with a value.
+
+        `boxes` is there, if empty, for every picture of a detection model.
+        """
         if self.error is not None:
             return {"schema": SCHEMA, "path": printable(self.path), "error": printable(self.error)}
-        return {"schema": SCHEMA} | self._always() | {name: value for name, value in self._sometimes().items() if value}
+        boxes = {} if self.boxes is None else {"boxes": [found.to_dict() for found in self.boxes]}
+        sometimes = {name: value for name, value in self._sometimes().items() if value}
+        return {"schema": SCHEMA} | self._always() | boxes | sometimes
 
     def _repr_html_(self) -> str:
         """Return the map of the cells that were read and the answers, for a notebook."""
@@ -104,6 +133,7 @@ class Row:
             return with_answers(title, "", (), shared_sentence(self.error))
         answers = [(label.label, label.probability) for label in self.labels]
         answers += [(share.label, share.share) for share in self.shares]
+        answers += [(found.label, found.score) for found in self.boxes or ()]
         return with_answers(title, cells_svg(self.grid, self.cells, self.width, self.height), answers, self.summary)
 
     @property
@@ -139,5 +169,5 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 """The names of a row's fields: the columns of Parquet."""
-NESTED = ("grid", "cells", "labels", "coarse", "shares")
+NESTED = ("grid", "cells", "labels", "coarse", "shares", "boxes")
 """The fields that hold lists."""

@@ -51,12 +51,13 @@ class LineWriter(RowWriter):
 
 
 class TextWriter(LineWriter):
-    """A line for each picture: path, then labels and shares with their percentage, or the error; between tabs."""
+    """A line for each picture: path, then labels, shares and boxes in per cent, or the error; between tabs."""
 
     def line(self, row: Row) -> str:
         """Return the line, control characters escaped."""
         results = [f"{label.label} {label.probability:.1%}" for label in row.labels]
         results += [f"{share.label} {share.share:.1%}" for share in row.shares]
+        results += [f"{found.label} {found.score:.1%} at {_pixels(found.box)}" for found in row.boxes or ()]
         parts = results if row.error is None else [f"error: {row.error}"]
         return "\t".join(map(on_one_line, (row.path, *parts)))
 
@@ -121,6 +122,10 @@ class ParquetWriter(RowWriter):
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+def _pixels(box: Sequence[float]) -> str:
+    return " ".join(f"{edge:.0f}" for edge in box)
 
 
 def _record(cells: Sequence[Any]) -> str:
