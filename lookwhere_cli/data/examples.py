@@ -57,12 +57,14 @@ class LabelledSet:
         classes: the classes' names; a class's index is its place here.
         examples: sorted by path in natural order (2 before 10).
         root: the folder that names in a split file are relative to.
+        notes: what was changed or left out while reading, a sentence each.
     """
 
     kind: Kind
     classes: tuple[str, ...]
     examples: tuple[Example, ...]
     root: Path
+    notes: tuple[str, ...] = ()
 
     def of(self, split: Split) -> tuple[Example, ...]:
         """Return the examples of one split."""

@@ -166,9 +166,7 @@ class Config:
         if self.task in ("segment", "detect") and not self.labels:
             raise ValueError(f"task is {self.task!r} and labels is empty; it must name the classes")
         if self.detect_points not in POINTS:
-            raise ValueError(
-                f"detect_points is {self.detect_points}; it must be one of {', '.join(map(str, POINTS))}"
-            )
+            raise ValueError(f"detect_points is {self.detect_points}; it must be one of {', '.join(map(str, POINTS))}")
 
     def _check_exits(self) -> None:
         """Check everything but that the grids grow, which the cascade itself checks."""

@@ -80,7 +80,9 @@ def _factor(name: str, model: Model, rates: Rates, fresh: tuple[str, ...]) -> fl
         depth, name = model.config.extractor_depth, name.removeprefix("extractor.")
     if name.startswith("blocks."):
         return rates.layer_decay ** (depth - 1 - int(name.split(".")[1]))
-    return 1.0 if name.startswith(("norm.", "head.", "decoder.", "detector.", "handover.")) else rates.layer_decay**depth
+    return (
+        1.0 if name.startswith(("norm.", "head.", "decoder.", "detector.", "handover.")) else rates.layer_decay**depth
+    )
 
 
 def set_rates(optimizer: Any, rates: Rates, step: int, steps: int) -> float:

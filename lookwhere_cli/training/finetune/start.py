@@ -29,7 +29,9 @@ def start_of(base: LookWhere, config: Config) -> LookWhere:
     usable = {
         name: tensor
         for name, tensor in state.items()
-        if name in own and own[name].shape == tensor.shape and (same_head or not name.startswith(("head.", "decoder.", "detector.")))
+        if name in own
+        and own[name].shape == tensor.shape
+        and (same_head or not name.startswith(("head.", "decoder.", "detector.")))
     }
     model.load_state_dict(usable, strict=False)
     _freeze_replaced_tokens(model)
