@@ -166,9 +166,7 @@ class Config:
         if self.task in ("segment", "detect") and not self.labels:
             raise ValueError(f"task is {self.task!r} and labels is empty; it must name the classes")
         if self.detect_points not in POINTS:
-            raise ValueError(
-                f"detect_points is {self.detect_points}; it must be one of {', '.join(map(str, POINTS))}"
-            )
+            raise ValueError(f"detect_points is {self.detect_points}; it must be one of {', '.join(map(str, POINTS))}")
 
     def _check_exits(self) -> None:
         """Check everything but that the grids grow, which the cascade itself checks."""
@@ -254,8 +252,12 @@ class Config:
         return self.patch * _side(self.thumbnail_grid)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit.
+
+        Fields of detection are left out for other tasks, as files of older versions do.
+        """
+        names = [field.name for field in fields(self) if self.has_boxes or not field.name.startswith("detect_")]
+        return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
