@@ -56,8 +56,10 @@ class Predictor:
 
     def label(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """Return an iterator of the rows of `classify`, each with its view. Raises as `classify` does, at once."""
-        self.pipeline.head.check("classify", self.info.name)
-        return self.answers(pictures)
+        head = self.pipeline.head
+        head.check("classify", self.info.name)
+        labelling = self if head.labeller is head else Predictor(replace(self.pipeline, head=head.labeller))
+        return labelling.answers(pictures)
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """Yield each picture's row, view and result, in order."""
@@ -111,7 +113,13 @@ class Predictor:
         started = time.perf_counter()
         result = self.pipeline.head.decode(answer.result, answer.view)
         fields, seconds = self.pipeline.head.row_fields(result), time.perf_counter() - started
-        return Answer(replace(answer.row, **fields, seconds=answer.row.seconds + seconds), answer.view, result)
+        row = _noted(replace(answer.row, seconds=answer.row.seconds + seconds), fields.pop("note", None))
+        return Answer(replace(row, **fields), answer.view, result)
+
+
+def _noted(row: Row, note: str | None) -> Row:
+    """Add a note to those that the row has."""
+    return row if note is None else replace(row, note="; ".join(filter(None, (row.note, note))))
 
 
 def _failed(picture: Picture, sentence: str) -> Answer:

@@ -16,6 +16,7 @@ from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import Debug, Quiet
 from lookwhere_cli.cli.runs import (
     check_area,
+    check_points,
     command_line,
     create_run_dir,
     device_type,
@@ -66,13 +67,15 @@ def train(
     prune_fusion: options.PruneFusion = False,
     pool: options.Pool = "cls",
     decoder: options.Decoder = 64,
+    points: options.Points = 2,
     patches: options.Patches = "25%-50%",
     default_k: options.DefaultK = None,
     second_look: options.SecondLook = None,
     look: options.Look = None,
-    train_selector: options.TrainSelector = False,
+    train_selector: options.TrainSelector = None,
     area: options.Area = (0.3, 1.0),
     flip: options.Flip = True,
+    turn: options.Turn = False,
     colour: options.Colour = 0.3,
     augment: options.Augment = 0,
     erase: options.Erase = 0.0,
@@ -98,7 +101,7 @@ def train(
       lookwhere train labels.csv --multi-label --look boxes.csv --size 1024 -k 5%-10% --out my-model
     """
     check_extra("train", "lookwhere train")
-    cells = cell_settings(method, patches, default_k, second_look, train_selector and look is None)
+    cells = cell_settings(method, patches, default_k, second_look, bool(train_selector) and look is None)
     grids, dropped = parse_exits(method, exits), parse_pruning(method, prune)
     with training_into(out):
         _fetch(model, teacher, quiet)
@@ -113,8 +116,10 @@ def train(
         labelled = _read_set(data, classes, label_column, multi_label, group, split_file)
         steering = steering_for(method, labelled, look, train_selector, dropped)
         fusion, precision, rates = prune_fusion or None, mixed_precision(dtype, used_device), Rates(lr, layer_decay)
-        shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, fusion, grids)
-        augmentation = Augmentation(check_area(area), flip=flip, colour=colour, magnitude=augment, erase=erase)
+        shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder)
+        shape = replace(shape, points=check_points(points), prune=dropped, prune_fusion=fusion, exits=grids)
+        augmentation = Augmentation(check_area(area), flip=flip, turn=turn, colour=colour)
+        augmentation = replace(augmentation, magnitude=augment, erase=erase)
         recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, seed=seed)
         recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering)
         recipe = replace(recipe, augmentation=augmentation, rates=rates, precision=precision, patience=patience)

@@ -77,6 +77,9 @@ PruneFusion = Annotated[
 Pool = Annotated[
     Literal["cls", "max"], _option(MODEL, "What a head of labels reads: cls, or max (over the cells).", metavar="WHAT")
 ]
+Points = Annotated[
+    int, _option(MODEL, "Points with boxes along each side of a cell: 1, 2 or 4.", metavar="N", min=1, max=4)
+]
 Decoder = Annotated[int, _option(MODEL, "Channels of the decoder of masks; 0: a linear decoder.", metavar="N", min=0)]
 
 Patches = Annotated[
@@ -96,11 +99,18 @@ Look = Annotated[
     Path | None, _option(LOOK, "Regions that train the selector: a CSV of boxes, or a folder of masks.", metavar="PATH")
 ]
 TrainSelector = Annotated[
-    bool, _option(LOOK, "Train the selector without --look: on class boundaries or attention.", "--train-selector")
+    bool | None,
+    _option(
+        LOOK,
+        "Train the selector without --look: on boxes, class boundaries or attention. (default: on boxes)",
+        "--train-selector/--keep-selector",
+        show_default=False,
+    ),
 ]
 
 Area = Annotated[tuple[float, float], _option(AUGMENT, "Share of the picture in a crop.", metavar="LOW HIGH")]
 Flip = Annotated[bool, _option(AUGMENT, "Mirror half of the pictures.", "--flip/--no-flip")]
+Turn = Annotated[bool, _option(AUGMENT, "Also mirror upside down and, square grids, transpose.", "--turn")]
 Colour = Annotated[float, _option(AUGMENT, "Change of brightness, contrast, saturation.", metavar="P", min=0, max=1)]
 Augment = Annotated[int, _option(AUGMENT, "Magnitude of RandAugment, 0-30.", metavar="N", min=0, max=30)]
 Erase = Annotated[float, _option(AUGMENT, "Share of pictures with an erased part.", metavar="P", min=0, max=1)]

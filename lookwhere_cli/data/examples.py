@@ -5,29 +5,15 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-from jaxtyping import Bool, Float32, Int64
-from numpy import ndarray
-
+from lookwhere_cli.metrics.scores import TrueBoxes
 from lookwhere_cli.text import printable, shared_name, shared_sentence
 
 Kind = Literal["single", "multi", "masks", "boxes"]
 """What is known of each picture: one label, any number of labels, a mask of class indices, or boxes with a class."""
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, Split] = ("train", "val")
-
-
-class TrueBoxes(NamedTuple):
-    """The objects in a picture.
-
-    boxes: left, top, right, bottom in pixels of the picture as displayed. classes: the class index of each. crowd: True
-    for a box around several objects that are not told apart; it is neither trained on nor counted.
-    """
-
-    boxes: Float32[ndarray, "objects 4"]
-    classes: Int64[ndarray, " objects"]
-    crowd: Bool[ndarray, " objects"]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Float32, Int, Int64
 from numpy import ndarray
 from numpy.typing import NDArray
 
@@ -18,15 +18,28 @@ NO_LABEL = 255
 """A mask's value for pixels that are not scored."""
 
 
+class TrueBoxes(NamedTuple):
+    """The objects in a picture.
+
+    boxes: left, top, right, bottom in pixels of the picture as displayed. classes: the class index of each. crowd: True
+    for a box around several objects that are not told apart; it is neither trained on nor counted.
+    """
+
+    boxes: Float32[ndarray, "objects 4"]
+    classes: Int64[ndarray, " objects"]
+    crowd: Bool[ndarray, " objects"]
+
+
 class Truth(NamedTuple):
     """What is known of a labelled picture, in the model's labels.
 
     labels: rising indices; empty for a picture with a mask. mask: reads (height, width) labels, 255 for pixels that are
-    not scored; may raise PictureError.
+    not scored; may raise PictureError. objects: its boxes, with labels as classes; None for a set without boxes.
     """
 
     labels: tuple[int, ...]
     mask: Callable[[], Int[ndarray, "height width"]]
+    objects: TrueBoxes | None = None
 
 
 @dataclass(frozen=True)

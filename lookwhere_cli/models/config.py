@@ -252,8 +252,12 @@ class Config:
         return self.patch * _side(self.thumbnail_grid)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit.
+
+        Fields of detection are left out for other tasks, as files of older versions do.
+        """
+        names = [field.name for field in fields(self) if self.has_boxes or not field.name.startswith("detect_")]
+        return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:

@@ -74,7 +74,7 @@ class LookWhere(nn.Module):
         first = self.config.prefix_tokens
         return self.extractor(chosen, slice(first, first + chosen.cells.shape[1]))
 
-    def answer(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch *output"]:
+    def answer(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch first *others"]:
         """Return the output of the model's head: logits, scores on a finer grid for a segmentation model, or
         candidates (batch, points, numbers) for a detection model.
         """

@@ -22,8 +22,9 @@ class TrainingHead(Protocol):
     """How one kind of labels is learnt.
 
     Shapes: `logits` are what the model's head returns, (batch, classes) or, for masks, (batch, classes, fine_rows,
-    fine_columns) or, for boxes, (batch, points, numbers). `targets` are a batch of what `target` returns. `probabilities` are a teacher's, from `soften`, in
-    the shape of its logits. `class_weights` (classes,) are from `weigh_classes`. Losses are means over the batch.
+    fine_columns) or, for boxes, (batch, points, numbers). `targets` are a batch of what `target` returns.
+    `probabilities` are a teacher's, from `soften`, in the shape of its logits. `class_weights` (classes,) are from
+    `weigh_classes`. Losses are means over the batch.
     """
 
     @property
@@ -36,8 +37,18 @@ class TrainingHead(Protocol):
         """True if every cell is answered, so that pruning must return cells and begins gently."""
         ...
 
-    def configure(self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int) -> Config:
-        """Return the config of a model for these classes. Options that the task has no use for are ignored."""
+    @property
+    def teaches_selector(self) -> bool:
+        """True if the labels train the selector unless a user wants it frozen."""
+        ...
+
+    def configure(
+        self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int, points: int
+    ) -> Config:
+        """Return the config of a model for these classes. Options that the task has no use for are ignored.
+
+        points: along each side of a cell, for boxes.
+        """
         ...
 
     def target(self, classes: Sequence[int], annotation: Tensor | None, class_count: int) -> Tensor:
@@ -104,6 +115,8 @@ class TrainingHead(Protocol):
 
 class StackedTargets:
     """What all tasks have in common whose targets have one shape, whatever the picture's grid."""
+
+    teaches_selector = False
 
     def stack(self, targets: Sequence[Tensor]) -> Tensor:
         """Stack the targets of the pictures of a batch."""

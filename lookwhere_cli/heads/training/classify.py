@@ -68,7 +68,9 @@ class SingleLabelTraining(PictureTraining):
 
     has_one_label = True
 
-    def configure(self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int) -> Config:
+    def configure(
+        self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int, points: int
+    ) -> Config:
         """Return the config of a classifier."""
         return _configure_classifier(config, classes, pool, multi_label=False)
 
@@ -107,7 +109,9 @@ class MultiLabelTraining(PictureTraining):
 
     has_one_label = False
 
-    def configure(self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int) -> Config:
+    def configure(
+        self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int, points: int
+    ) -> Config:
         """Return the config of a classifier with several labels per picture."""
         return _configure_classifier(config, classes, pool, multi_label=True)
 

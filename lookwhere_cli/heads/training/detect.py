@@ -39,10 +39,14 @@ class BoxesTraining:
 
     has_one_label = False
     is_dense = True
+    teaches_selector = True
 
-    def configure(self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int) -> Config:
+    def configure(
+        self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int, points: int
+    ) -> Config:
         """Return the config of a detection model."""
-        return replace(config, task="detect", multi_label=False, labels=classes, pool="cls", decoder_channels=0)
+        config = replace(config, multi_label=False, pool="cls", decoder_channels=0)
+        return replace(config, task="detect", labels=classes, detect_points=points)
 
     def target(
         self, classes: Sequence[int], annotation: Float[Tensor, "objects 6"] | None, class_count: int

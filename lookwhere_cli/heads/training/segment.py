@@ -26,7 +26,9 @@ class MasksTraining(StackedTargets):
     has_one_label = False
     is_dense = True
 
-    def configure(self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int) -> Config:
+    def configure(
+        self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int, points: int
+    ) -> Config:
         """Return the config of a segmentation model."""
         return replace(
             config,

@@ -43,10 +43,17 @@ class FineTuning:
     """Epochs of the earlier runs that this one goes on from, rising; each part of the epochs has its own schedule."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON returns them; `extended` only if there is an earlier run."""
+        """Return plain values, as JSON returns them; `extended` only if there is an earlier run.
+
+        What older versions did not know is left out where it has no effect, so that their runs can be resumed.
+        """
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=plain_number))
         if not self.extended:
             del plain["extended"]
+        if not self.augmentation.turn:
+            del plain["augmentation"]["turn"]
+        if self.shape.points == Shape.points:
+            del plain["shape"]["points"]
         return plain
 
     def going_on_from(self, stored: Mapping[str, Any]) -> FineTuning:

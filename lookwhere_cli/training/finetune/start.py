@@ -9,7 +9,7 @@ from torch import Tensor
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 
-
+_HEADS = ("head.", "decoder.", "detector.")
 _HEAD_FIELDS = ("labels", "task", "multi_label", "pool", "detect_points", "detect_channels")
 
 
@@ -29,9 +29,7 @@ def start_of(base: LookWhere, config: Config) -> LookWhere:
     usable = {
         name: tensor
         for name, tensor in state.items()
-        if name in own
-        and own[name].shape == tensor.shape
-        and (same_head or not name.startswith(("head.", "decoder.", "detector.")))
+        if name in own and own[name].shape == tensor.shape and (same_head or not name.startswith(_HEADS))
     }
     model.load_state_dict(usable, strict=False)
     _freeze_replaced_tokens(model)
