@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.console import Console, ConsoleOptions, OverflowMethod, RenderableType, RenderResult
 from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
@@ -21,7 +21,12 @@ from lookwhere_cli.text import on_one_line
 
 MAX_LINES = 12
 """Of the table; the last one counts the other boxes."""
+NAMED = 6
+"""Classes that are named there."""
 WIDE = 60  # columns from which on the table has the sizes of boxes, too
+SCORE = 7  # columns of "100.0 %"
+MARK_AND_SCORE = 2 + 1 + SCORE + 1
+MIN_NAME = 6  # columns of a class's name, without which the places of boxes are left out
 
 
 class BoxMap(TerminalMap):
@@ -109,21 +114,26 @@ class _BoxTable:
         if not self._boxes:
             yield Text("Nothing was found.", "dim")
             return
+        wide, letters = options.max_width >= WIDE, letters_of(self._boxes)
+        places = [_place(found, wide=wide) for found in self._shown]
+        name_width = options.max_width - MARK_AND_SCORE - max(map(len, places))
+        shows_place = name_width >= MIN_NAME
         table = Table.grid(padding=(0, 1, 0, 0), pad_edge=False)
         table.add_column(width=1)
-        table.add_column(no_wrap=True, overflow="crop" if options.ascii_only else "ellipsis")
-        table.add_column(justify="right", no_wrap=True)
-        table.add_column(no_wrap=True, overflow="crop" if options.ascii_only else "ellipsis")
-        letters = letters_of(self._boxes)
-        for found in self._shown:
+        overflow: OverflowMethod = "crop" if options.ascii_only else "ellipsis"
+        widest = name_width if shows_place else max(MIN_NAME, options.max_width - MARK_AND_SCORE)
+        table.add_column(no_wrap=True, overflow=overflow, max_width=widest)
+        table.add_column(justify="right", no_wrap=True, min_width=SCORE)
+        for found, place in zip(self._shown, places, strict=True):
             mark = Text("█", _style(found)) if has_colour(console) else Text(letters[found.index])
             name = on_one_line(found.label).encode(options.encoding, "replace").decode(options.encoding)
-            place = Text(_place(found, wide=options.max_width >= WIDE), "dim")
-            table.add_row(mark, Text(name), Text(f"{100 * found.score:.1f} %"), place)
+            place_cell = [Text(place, "dim")] if shows_place else []
+            table.add_row(mark, Text(name), Text(f"{100 * found.score:.1f} %"), *place_cell)
         yield table
         if rest := self._boxes[len(self._shown) :]:
-            counts = Counter(on_one_line(found.label) for found in rest)
-            text = f"{len(rest)} more: {', '.join(f'{count} {name}' for name, count in counts.most_common())}"
+            counts = Counter(on_one_line(found.label) for found in rest).most_common()
+            named = ", ".join(f"{name} ({count})" for name, count in counts[:NAMED])
+            text = f"{len(rest)} more: {named}{', ...' if len(counts) > NAMED else ''}"
             yield Text(text.encode(options.encoding, "replace").decode(options.encoding), "dim")
 
 

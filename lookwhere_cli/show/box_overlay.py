@@ -63,7 +63,7 @@ def _entries(boxes: Sequence[Detection]) -> list[tuple[str, tuple[int, int, int]
     """Return a text and a colour for each class in the legend, the most frequent first."""
     counts = Counter((found.index, found.label) for found in boxes)
     entries = [
-        (f"{on_one_line(label)} {count}", colour_of_class(index)) for (index, label), count in counts.most_common()
+        (f"{on_one_line(label)} ({count})", colour_of_class(index)) for (index, label), count in counts.most_common()
     ]
     return entries or [("nothing found", BACKGROUND)]
 
@@ -84,11 +84,11 @@ def _paint(
 
 
 def _outline(canvas: Image.Image, boxes: Sequence[Detection], stroke: int) -> None:
-    """Outline the boxes in their colours between two thin black lines; the best one is drawn last."""
+    """Outline the boxes in their colours between two thin black lines, around their pixels; the best one comes last."""
     draw = ImageDraw.Draw(canvas)
     for found in reversed(boxes):
         left, top, right, bottom = (round(edge) for edge in found.box)
-        for grown, width, colour in ((1, stroke + 2, (0, 0, 0)), (0, stroke, colour_of_class(found.index))):
+        for grown, width, colour in ((2, stroke + 2, (0, 0, 0)), (1, stroke, colour_of_class(found.index))):
             corners = (
                 left - stroke - grown,
                 top - stroke - grown,
@@ -113,7 +113,7 @@ def place_tags(boxes: Sequence[Detection], font: Font, size: tuple[int, int], st
         width = round(font.getlength(text)) + ascent // 2
         free = [
             area
-            for area in _places(found.box, width, ascent, stroke + 1)
+            for area in _places(found.box, width, ascent, stroke + 2)
             if area[0] >= 0 and area[1] >= 0 and area[2] <= size[0] and area[3] <= size[1] and not _shared(area, taken)
         ]
         if free:
