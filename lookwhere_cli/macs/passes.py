@@ -106,16 +106,8 @@ def count_full(config: Config, grid: Grid) -> int:
     """Count the extractor's ViT as timm runs it: all cells of `grid`, all tokens in all blocks, and the head."""
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
-<<<<<<< HEAD
-    return (
-        _embedding(config, cells)
-        + config.extractor_depth * count_block(config, tokens, tokens)
-        + _full_head(config, cells)
-    )
-=======
     blocks = config.extractor_depth * count_block(config, tokens, tokens)
     return _embedding(config, cells) + blocks + _full_head(config, cells)
->>>>>>> wt-det
 
 
 def _full_head(config: Config, cells: int) -> int:
