@@ -38,6 +38,8 @@ def evaluate(
     data: asked.Data,
     classes: asked.Classes = None,
     label_column: asked.LabelColumn = None,
+    label_map: asked.LabelMap = None,
+    pictures: asked.Pictures = None,
     multi_label: asked.MultiLabel = False,
     split: asked.Part = None,
     split_file: asked.SplitFile = None,
@@ -96,15 +98,21 @@ def evaluate(
     amounts = _amounts(patches)
     _fetch(context)
     _check_outputs(json_file, out, overwrite)
-
-    from lookwhere_cli.data.read import read_examples
-
-    names = _classes_of(model)
-    labelled = read_examples(
-        data, classes=classes, label_column=label_column, multi_label=multi_label, model_classes=names
-    )
+    labelled = _read_set(context.params)
     plan = _plan(context, chosen, amounts)
     _evaluate(context, plan, labelled)
+
+
+def _read_set(arguments: dict[str, Any]) -> LabelledSet:
+    """Read the labelled set; say what was changed or left out. Raises UsageError, DataError, ModelError."""
+    from lookwhere_cli.data.read import read_examples
+
+    names = ("classes", "label_column", "label_map", "pictures", "multi_label")
+    given = {name: arguments[name] for name in names}
+    labelled = read_examples(arguments["data"], model_classes=_classes_of(arguments["model"]), **given)
+    for note in labelled.notes:
+        say(make_console(stderr=True, quiet=arguments["quiet"]), note)
+    return labelled
 
 
 def _amounts(text: str | None) -> Sequence[Amount] | None:

@@ -50,6 +50,8 @@ def train(
     epochs: options.Epochs = 30,
     classes: options.Classes = None,
     label_column: options.LabelColumn = None,
+    label_map: options.LabelMap = None,
+    pictures: options.Pictures = None,
     multi_label: options.MultiLabel = False,
     val_share: options.ValShare = 0.2,
     group: options.Group = None,
@@ -113,7 +115,7 @@ def train(
 
         used_device = device_type(device)
         console = make_console(stderr=True, quiet=quiet or not is_main_process())
-        labelled = _read_set(data, classes, label_column, multi_label, group, split_file)
+        labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file)
         steering = steering_for(method, labelled, look, train_selector, dropped)
         fusion, precision, rates = prune_fusion or None, mixed_precision(dtype, used_device), Rates(lr, layer_decay)
         shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder)
@@ -145,12 +147,27 @@ def _going_on(recipe: FineTuning, out: Path) -> FineTuning:
 
 
 def _read_set(
-    data: Path, classes: Path | None, label_column: str | None, multi_label: bool, group: str | None, split: Path | None
+    data: Path,
+    classes: Path | None,
+    label_column: str | None,
+    label_map: Path | None,
+    pictures: Path | None,
+    multi_label: bool,
+    group: str | None,
+    split: Path | None,
 ) -> LabelledSet:
     from lookwhere_cli.data.read import read_examples
     from lookwhere_cli.data.splits import read_split
 
-    labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label, group=group)
+    labelled = read_examples(
+        data,
+        classes=classes,
+        label_column=label_column,
+        label_map=label_map,
+        pictures=pictures,
+        multi_label=multi_label,
+        group=group,
+    )
     return read_split(split, labelled) if split else labelled
 
 
@@ -171,6 +188,8 @@ def _drop_unusable(labelled: LabelledSet, console: Console) -> LabelledSet:
 
     with console.status("Checking the pictures"):
         usable, problems = drop_unusable(labelled)
+    for sentence in labelled.notes:
+        say(console, sentence)
     for sentence in problems:
         say(console, f"Skipped: {sentence}")
     return usable

@@ -14,13 +14,22 @@ def _option(panel: str | None, help_text: str, *names: str, **more: Any) -> Any:
 
 Data = Annotated[
     Path,
-    typer.Argument(metavar="DATA", help="A folder per class, a CSV, or images/ with masks/.", show_default=False),
+    typer.Argument(metavar="DATA", help="A folder per class, a CSV, images/ with masks/, or boxes.", show_default=False),
 ]
 Out = Annotated[Path, _option(None, "Folder for the model; a run in it resumes.", metavar="DIR")]
 Epochs = Annotated[int, _option(None, "Passes over the training pictures.", metavar="N", min=1)]
 
 Classes = Annotated[Path | None, _option(DATA, "Class names, one per line, in the order of indices.", metavar="FILE")]
 LabelColumn = Annotated[str | None, _option(DATA, "CSV column of the labels.", metavar="NAME")]
+LabelMap = Annotated[
+    Path | None, _option(DATA, "Names of boxes' classes: a CSV of value and name; *: all others.", metavar="FILE")
+]
+Pictures = Annotated[
+    Path | None,
+    _option(
+        DATA, "All pictures of a CSV of boxes. (default: pictures.csv beside it)", metavar="FILE", show_default=False
+    ),
+]
 MultiLabel = Annotated[bool, _option(DATA, "Pictures may have several labels.", "--multi-label")]
 ValShare = Annotated[
     float, _option(DATA, "Share of validation pictures, if the data have no split.", metavar="P", min=0, max=1)

@@ -122,9 +122,8 @@ class Row:
         """
         if self.error is not None:
             return {"schema": SCHEMA, "path": printable(self.path), "error": printable(self.error)}
-        boxes = {} if self.boxes is None else {"boxes": [found.to_dict() for found in self.boxes]}
-        sometimes = {name: value for name, value in self._sometimes().items() if value}
-        return {"schema": SCHEMA} | self._always() | boxes | sometimes
+        sometimes = {name: value for name, value in self._sometimes().items() if value is not None}
+        return {"schema": SCHEMA} | self._always() | sometimes
 
     def _repr_html_(self) -> str:
         """Return the map of the cells that were read and the answers, for a notebook."""
@@ -159,9 +158,10 @@ class Row:
 
     def _sometimes(self) -> dict[str, Any]:
         return {
-            "coarse": self.coarse and list(self.coarse),
+            "coarse": None if self.coarse is None else list(self.coarse),
             "exit": self.exit,
-            "shares": [share.to_dict() for share in self.shares],
+            "shares": [share.to_dict() for share in self.shares] or None,
+            "boxes": None if self.boxes is None else [found.to_dict() for found in self.boxes],
             "mask": None if self.mask is None else printable(self.mask),
             "note": self.note,
         }
