@@ -1,4 +1,4 @@
-"""Learning boxes: losses against hand-computed ones, classes that cover cells, crowds, and gradients that lead there."""
+"""Learning boxes: losses against hand-computed ones, classes that cover cells, crowds, gradients that lead there."""
 
 from __future__ import annotations
 
