@@ -10,6 +10,7 @@ EXTRAS = {
     "train": ("accelerate", "matplotlib", "torchmetrics", "torchvision"),
     "parquet": ("pyarrow",),
     "segment": ("pycocotools", "shapely"),
+    "detect": ("pycocotools",),
     "heif": ("pillow_heif",),
 }
 """The packages of each extra that users need, by the name under which they are imported."""

@@ -23,12 +23,19 @@ TITLES = {
     "miou": "mIoU",
     "pixel_accuracy": "pixels",
     "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap33": "AP33",
+    "ap_small": "AP small",
+    "ap_medium": "AP medium",
+    "ap_large": "AP large",
+    "ar": "AR",
     "iou": "IoU",
 }
 """The titles of metrics."""
 INTERVALS = {"top1": "Wilson's method"}
 """The method of a metric's interval; of all others, the bootstrap over pictures."""
-SUPPORTS = {"iou": "pixels"}
+SUPPORTS = {"iou": "pixels", "ap50": "boxes"}
 """The unit that a class's support is counted in, by its metric; of all others, pictures."""
 NARROW = 76  # columns of text below which only the main metric and the costs are shown
 ORDER = ("selector", "all", "random", "centre", "downscaled", "confidence", "exit", "tiles", "full", "teacher")

@@ -66,6 +66,7 @@ def assemble(
     an area, and a set without a box.
     """
     _check_boxes(pictures)
+    _check_splits(pictures)
     pictures = pictures if label_map is None else _renamed(pictures, label_map)
     indices, notes = _class_indices(pictures, class_names)
     tally = _Tally(len(pictures.pictures), sum(len(picture.boxes) for picture in pictures.pictures))
@@ -107,6 +108,16 @@ def _check_boxes(pictures: BoxedPictures) -> None:
                 raise DataError(f"{box.place} has a box without a class; name it or remove the box.")
             if not np.isfinite(box.edges).all():
                 raise DataError(f"{box.place} is not a box: its sides are {_sides(box)}; write finite numbers.")
+
+
+def _check_splits(pictures: BoxedPictures) -> None:
+    """Raise DataError if some pictures have a split and others none, which would be used for nothing."""
+    without = [picture.path for picture in pictures.pictures if picture.split is None]
+    if without and any(picture.split == "val" for picture in pictures.pictures):
+        raise DataError(
+            f"{str(pictures.source)!r} puts some pictures in a split and {len(without):,} in none: "
+            f"{list_names(without, 3)}; put all in train or val."
+        )
 
 
 def _class_indices(
