@@ -77,11 +77,14 @@ class CsvWriter(LineWriter):
         """Write the header."""
         super().__init__(stream)
         self._columns = columns
-        stream.write(_record(columns.titles()).encode() + b"\n")
+        self._write(columns.titles())
 
     def line(self, row: Row) -> str:
         """Return the row's record."""
         return _record(self._columns.record(row))
+
+    def _write(self, cells: Sequence[Any]) -> None:
+        self._stream.write(_record(cells).encode() + b"\n")
 
 
 class JsonWriter(RowWriter):
