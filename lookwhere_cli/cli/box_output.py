@@ -138,7 +138,7 @@ def write_overlay(predictor: Predictor, answer: Answer, file: Path) -> None:
     """Draw the boxes and the cells that were read on the picture as displayed. Raises PictureError."""
     from PIL import Image
 
-    from lookwhere_cli.show.boxes import box_overlay
+    from lookwhere_cli.show.box_overlay import box_overlay
 
     row, view = answer.row, answer.view
     assert view is not None and row.boxes is not None

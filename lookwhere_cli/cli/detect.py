@@ -97,7 +97,7 @@ def detect(
         return
     answers, labels = predictor.answers(pictures), predictor.config.labels
     if format is None and out is None and sys.stdout.isatty():
-        from lookwhere_cli.cli.box_cards import box_card
+        from lookwhere_cli.cli.cards import box_card
 
         destination = terminal_output(partial(box_card, with_map=not no_map))
     else:
