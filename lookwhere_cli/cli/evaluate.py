@@ -29,6 +29,8 @@ from lookwhere_cli.text import counted
 if TYPE_CHECKING:
     from lookwhere_cli.data.examples import LabelledSet
     from lookwhere_cli.evaluation.evaluate import EvaluationPlan
+    from lookwhere_cli.evaluation.tiles import TiledPipeline
+    from lookwhere_cli.pipeline import Pipeline
 
 RESULTS, TABLE, CURVE, CONFUSION = "results.json", "results.md", "accuracy.png", "confusion.png"
 
@@ -67,6 +69,13 @@ def evaluate(
     teacher: Annotated[
         str | None, typer.Option(metavar="NAME", help="A timm ViT, FILE or NAME=FILE.", rich_help_panel=MODEL)
     ] = None,
+    tiles: Annotated[
+        int | None,
+        typer.Option(metavar="PX", help="Boxes: the full ViT on tiles of PX px.", rich_help_panel=MODEL),
+    ] = None,
+    overlap: Annotated[
+        float, typer.Option(metavar="P", help="Share of a tile in the next one.", rich_help_panel=MODEL)
+    ] = 0.2,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
@@ -171,7 +180,19 @@ def _plan(context: typer.Context, chosen: Options, amounts: Sequence[Amount] | N
         full and load(full, replace(chosen, k=ALL_CELLS, size=None, coarse=None, prune=None)).pipeline,
         teacher and TimmClassifier(load_vit(teacher), device=pipeline.runtime.device),
         TIMED if arguments["timed"] else 0,
+        arguments["tiles"] and _tiles(context, pipeline, chosen),
     )
+
+
+def _tiles(context: typer.Context, pipeline: Pipeline, chosen: Options) -> TiledPipeline:
+    """Return the full ViT, or else the model itself, reading all cells of tiles. Raises UsageError."""
+    from lookwhere_cli.evaluation.tiles import tiled
+    from lookwhere_cli.loading import load
+
+    arguments = context.params
+    if arguments["full"]:
+        pipeline = load(arguments["full"], replace(chosen, k=ALL_CELLS, size=None, coarse=None, prune=None)).pipeline
+    return tiled(pipeline, arguments["tiles"], arguments["overlap"])
 
 
 def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSet) -> None:

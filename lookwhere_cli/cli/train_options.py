@@ -14,7 +14,9 @@ def _option(panel: str | None, help_text: str, *names: str, **more: Any) -> Any:
 
 Data = Annotated[
     Path,
-    typer.Argument(metavar="DATA", help="A folder per class, a CSV, images/ with masks/, or boxes.", show_default=False),
+    typer.Argument(
+        metavar="DATA", help="A folder per class, a CSV, images/ with masks/, or boxes.", show_default=False
+    ),
 ]
 Out = Annotated[Path, _option(None, "Folder for the model; a run in it resumes.", metavar="DIR")]
 Epochs = Annotated[int, _option(None, "Passes over the training pictures.", metavar="N", min=1)]

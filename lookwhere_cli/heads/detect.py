@@ -98,7 +98,15 @@ class DetectHead:
 
     def decode(self, output: Float32[ndarray, "candidates numbers"], view: View) -> Found:
         """Return the boxes, best first, in full-resolution pixels of the picture as displayed."""
-        return self._find(output, view, self.conf, self.limit)
+        scores = sigmoid(output[:, CLASSES])
+        points, classes = np.nonzero((scores >= self.conf) & self._wanted)
+        boxes = in_pixels(output[points, BOX], view)
+        visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        boxes, classes, scores = boxes[visible], classes[visible], scores[points, classes][visible]
+        merged = merge_boxes(boxes, scores, classes, self.iou, self.limit, join_iou=max(JOIN_IOU, self.iou))
+        kept = merged.indices
+        found = Detections(merged.boxes, scores[kept], classes[kept].astype(np.int64), self.labels)
+        return Found(found, merged.is_cut)
 
     def picture_labels(self, output: Float32[ndarray, "candidates numbers"]) -> tuple[Label, ...]:
         """Return the labels of the picture, that of the best box first."""
@@ -140,6 +148,10 @@ class DetectHead:
         """Return the head that answers labelled data of a kind: labels of pictures are those of their boxes."""
         return self.labeller if kind == "multi" else self
 
+    def for_scoring(self) -> DetectHead:
+        """Return the head that finds all boxes that are scored, also those of low scores."""
+        return replace(self, conf=SCORED_FROM, limit=SCORED_BOXES)
+
     def check_data(self, kind: str, mode: str, model: str) -> None:
         """Raise ModelError for data without boxes, UsageError for pictures that are cropped."""
         if kind != "boxes":
@@ -150,7 +162,7 @@ class DetectHead:
         self, output: Float32[ndarray, "candidates numbers"], truth: Truth, view: View
     ) -> Float32[ndarray, "boxes 6"]:
         """Return all boxes that are scored: left, top, right, bottom in pixels, score, class."""
-        found = self._find(output, view, SCORED_FROM, SCORED_BOXES).detections
+        found = self.for_scoring().decode(output, view).detections
         return np.column_stack([found.boxes, found.scores, found.classes]).astype(np.float32)
 
     def scorer(self, classes: Int[ndarray, " classes"]) -> Scorer:
@@ -164,17 +176,6 @@ class DetectHead:
         from lookwhere_cli.metrics.boxes import PairedBoxes
 
         return PairedBoxes(classes)
-
-    def _find(self, output: Float32[ndarray, "candidates numbers"], view: View, conf: float, limit: int) -> Found:
-        scores = sigmoid(output[:, CLASSES])
-        points, classes = np.nonzero((scores >= conf) & self._wanted)
-        boxes = in_pixels(output[points, BOX], view)
-        visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        boxes, classes, scores = boxes[visible], classes[visible], scores[points, classes][visible]
-        merged = merge_boxes(boxes, scores, classes, self.iou, limit, join_iou=max(JOIN_IOU, self.iou))
-        kept = merged.indices
-        found = Detections(merged.boxes, scores[kept], classes[kept].astype(np.int64), self.labels)
-        return Found(found, merged.is_cut)
 
     @cached_property
     def _wanted(self) -> Bool[ndarray, " classes"]:

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
-from lookwhere_cli.models.candidates import BOX, CLASSES
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.layers import Linear, gelu
@@ -68,13 +67,3 @@ def boxes_around(
 ) -> Float[Tensor, "batch points 4"]:
     """Return left, top, right, bottom of the boxes whose sides are at these distances from their points."""
     return torch.cat([points - distances[..., :2], points + distances[..., 2:]], dim=-1)
-
-
-def boxes_of(candidates: Float[Tensor, "batch points numbers"]) -> Float[Tensor, "batch points 4"]:
-    """Return the candidates' boxes."""
-    return candidates[..., BOX]
-
-
-def class_logits(candidates: Float[Tensor, "batch points numbers"]) -> Float[Tensor, "batch points classes"]:
-    """Return the candidates' class scores before the sigmoid."""
-    return candidates[..., CLASSES]

@@ -38,7 +38,7 @@ INTERVALS = {"top1": "Wilson's method"}
 SUPPORTS = {"iou": "pixels", "ap50": "boxes"}
 """The unit that a class's support is counted in, by its metric; of all others, pictures."""
 NARROW = 76  # columns of text below which only the main metric and the costs are shown
-ORDER = ("selector", "all", "random", "centre", "downscaled", "confidence", "exit", "full", "teacher")
+ORDER = ("selector", "all", "random", "centre", "downscaled", "confidence", "exit", "tiles", "full", "teacher")
 
 
 def ordered(results: JsonObject) -> list[JsonObject]:
@@ -109,6 +109,10 @@ def caption(results: JsonObject) -> str:
         sentences.append(f"Besides the cells, the whole picture is read at about {coarse} px.")
     if smaller := [row["model"] for row in results["rows"] if row["chosen_by"] == "downscaled"]:
         sentences.append(f"Downscaled: all cells of a smaller picture at equal MACs, by {short(smaller[0])}.")
+    if tiles := [row for row in results["rows"] if row["chosen_by"] == "tiles"]:
+        sentences.append(
+            f"Tiles: all cells of overlapping tiles of {tiles[0]['size']} px, by {short(tiles[0]['model'])}."
+        )
     return " ".join([*sentences, _gain(results)])
 
 

@@ -22,16 +22,24 @@ def assign(
     """Return the number of each point's box, or -1. Lengths in cells; `real` marks the boxes that are there.
 
     Of several boxes the smallest counts. A box at whose centre no cell was read gets the nearest point, if the point's
-    cell touches the box.
+    cell touches the box. A box that lost all of its points to smaller ones gets the nearest of the points in it that
+    lie in no smaller box or belong to a larger one.
     """
     if boxes.shape[1] == 0:
         return torch.full(points.shape[:2], NONE, device=points.device)
-    belongs = _near_centres(points, boxes) & real[:, None]
+    within = inside(points, boxes) & real[:, None]
+    centres, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+    away, area = points[:, :, None] - centres[:, None], sides.prod(-1)
+    belongs = within & (away.abs() <= (SHARE * sides).clamp(min=RADIUS)[:, None]).all(-1)
     orphaned = real & ~belongs.any(1)
-    belongs |= _nearest_that_touch(points, boxes) & orphaned[:, None]
-    area = (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
-    smallest = torch.where(belongs, area[:, None], math.inf).min(dim=2)
-    return torch.where(smallest.values.isfinite(), smallest.indices, NONE)
+    distances = away.square().sum(-1)
+    belongs |= _nearest_that_touch(points, boxes, distances) & orphaned[:, None]
+    while True:
+        numbers, areas = _smallest(belongs, area)
+        could = within & (area[:, None] < areas[..., None]) & _is_lost(numbers, real)[:, None]
+        if not could.any():
+            return numbers
+        belongs |= _nearest(distances, could)
 
 
 def inside(
@@ -42,22 +50,34 @@ def inside(
     return ((points[:, :, None] > left_top) & (points[:, :, None] < right_bottom)).all(-1)
 
 
-def _near_centres(
-    points: Float[Tensor, "batch points 2"], boxes: Float[Tensor, "batch boxes 4"]
+def _smallest(
+    belongs: Bool[Tensor, "batch points boxes"], area: Float[Tensor, "batch boxes"]
+) -> tuple[Int64[Tensor, "batch points"], Float[Tensor, "batch points"]]:
+    """Return the number of the smallest box of each point, and its area; -1 and infinity for a point of no box."""
+    areas, numbers = torch.where(belongs, area[:, None], math.inf).min(dim=2)
+    return torch.where(areas.isfinite(), numbers, NONE), areas
+
+
+def _is_lost(numbers: Int64[Tensor, "batch points"], real: Bool[Tensor, "batch boxes"]) -> Bool[Tensor, "batch boxes"]:
+    """Return which boxes have no point."""
+    own = numbers[..., None] == torch.arange(real.shape[1], device=real.device)
+    return real & ~own.any(1)
+
+
+def _nearest(
+    distances: Float[Tensor, "batch points boxes"], allowed: Bool[Tensor, "batch points boxes"]
 ) -> Bool[Tensor, "batch points boxes"]:
-    centres, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-    near = (points[:, :, None] - centres[:, None]).abs() <= (SHARE * sides).clamp(min=RADIUS)[:, None]
-    return inside(points, boxes) & near.all(-1)
+    """Return for each box the nearest of the points that are allowed; none if there are none."""
+    nearest = torch.where(allowed, distances, math.inf).argmin(dim=1, keepdim=True)
+    return torch.zeros_like(allowed).scatter(1, nearest, True) & allowed
 
 
 def _nearest_that_touch(
-    points: Float[Tensor, "batch points 2"], boxes: Float[Tensor, "batch boxes 4"]
+    points: Float[Tensor, "batch points 2"],
+    boxes: Float[Tensor, "batch boxes 4"],
+    distances: Float[Tensor, "batch points boxes"],
 ) -> Bool[Tensor, "batch points boxes"]:
     """Return for each box the point nearest to its centre, if the point's cell and the box have an area in common."""
-    centres = (boxes[..., :2] + boxes[..., 2:]) / 2
-    nearest = (points[:, :, None] - centres[:, None]).square().sum(-1).argmin(dim=1)  # (batch, boxes)
-    cells = torch.take_along_dim(points, nearest[..., None], 1).floor()
-    touches = ((cells < boxes[..., 2:]) & (cells + 1 > boxes[..., :2])).all(-1)
-    return torch.zeros(*points.shape[:2], boxes.shape[1], dtype=torch.bool, device=points.device).scatter(
-        1, nearest[:, None], touches[:, None]
-    )
+    cells = points.floor()[:, :, None]
+    touches = ((cells < boxes[:, None, :, 2:]) & (cells + 1 > boxes[:, None, :, :2])).all(-1)
+    return _nearest(distances, torch.ones_like(touches)) & touches

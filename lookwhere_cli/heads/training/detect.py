@@ -56,8 +56,9 @@ class BoxesTraining:
         return annotation
 
     def stack(self, targets: Sequence[Float[Tensor, "_ 6"]]) -> Float32[Tensor, "batch boxes 6"]:
-        """Stack the boxes of pictures, however many each has."""
-        return pad_sequence(list(targets), batch_first=True, padding_value=NO_OBJECT)
+        """Stack the boxes of pictures, however many each has, and a row of none."""
+        stacked = pad_sequence(list(targets), batch_first=True, padding_value=NO_OBJECT)
+        return F.pad(stacked, (0, 0, 0, 1), value=NO_OBJECT)
 
     def weigh_classes(
         self, counts: Int[ndarray, " classes"], examples: int, balance: float
