@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float32, Int, Int64
 from numpy import ndarray
 
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.output.masks.run_lengths import decode
 from lookwhere_cli.output.rows import Detection
 
 
@@ -25,12 +26,15 @@ class Detections:
         scores: 0..1, falling.
         classes: indices in `labels`.
         labels: the names of all of the model's classes.
+        masks: the pixels of each object, as COCO's run lengths {"size": [height, width], "counts": text} of the whole
+            picture; None if only boxes are known.
     """
 
     boxes: Float32[ndarray, "n 4"]
     scores: Float32[ndarray, " n"]
     classes: Int64[ndarray, " n"]
     labels: tuple[str, ...]
+    masks: tuple[dict[str, Any], ...] | None = None
 
     def __post_init__(self) -> None:
         """Raises ValueError for arrays of different lengths, rising scores and classes without a name."""
@@ -40,6 +44,8 @@ class Detections:
                 f"boxes, scores and classes have the shapes {self.boxes.shape}, {self.scores.shape} and "
                 f"{self.classes.shape}; they must be (n, 4), (n,) and (n,)"
             )
+        if self.masks is not None and len(self.masks) != count:
+            raise ValueError(f"there are {len(self.masks)} masks of {count} boxes")
         if not np.all(self.scores[1:] <= self.scores[:-1]):
             raise ValueError("scores must not rise; use Detections.best_first")
         if count and not 0 <= self.classes.min() <= self.classes.max() < len(self.labels):
@@ -67,18 +73,21 @@ class Detections:
 
     def __iter__(self) -> Iterator[Detection]:
         """Yield the boxes as a row holds them, best first."""
-        for box, score, index in zip(self.boxes.tolist(), self.scores.tolist(), self.classes.tolist(), strict=True):
-            left, top, right, bottom = box
-            yield Detection(self.labels[index], index, score, (left, top, right, bottom))
+        masks = self.masks or (None,) * len(self)
+        columns = (self.boxes.tolist(), self.scores.tolist(), self.classes.tolist())
+        for (left, top, right, bottom), score, index, mask in zip(*columns, masks, strict=True):
+            yield Detection(self.labels[index], index, score, (left, top, right, bottom), mask)
 
     def select(self, which: Int[ndarray, " m"] | Bool[ndarray, " n"] | slice) -> Detections:
         """Return the boxes at rising indices, where a mask is true, or in a slice."""
-        return Detections(self.boxes[which], self.scores[which], self.classes[which], self.labels)
+        places = np.arange(len(self))[which].tolist()
+        masks = None if self.masks is None else tuple(self.masks[place] for place in places)
+        return Detections(self.boxes[which], self.scores[which], self.classes[which], self.labels, masks)
 
     def to_supervision(self) -> Any:
         """Return a `supervision.Detections` with `xyxy`, `confidence`, `class_id` and `data["class_name"]`.
 
-        Raises UsageError if the package `supervision` is not installed.
+        With masks, `mask` is (n, height, width) bool. Raises UsageError if the package `supervision` is not installed.
         """
         try:
             supervision = import_module("supervision")
@@ -87,6 +96,7 @@ class Detections:
                 "to_supervision needs supervision, which is not installed; install it with: pip install supervision."
             ) from error
         names = np.array([self.labels[index] for index in self.classes.tolist()], dtype=np.str_)
+        masks = None if not self.masks else np.stack([decode(mask) for mask in self.masks])
         return supervision.Detections(
-            xyxy=self.boxes, confidence=self.scores, class_id=self.classes, data={"class_name": names}
+            xyxy=self.boxes, mask=masks, confidence=self.scores, class_id=self.classes, data={"class_name": names}
         )

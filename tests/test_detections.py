@@ -1,6 +1,7 @@
 """The boxes that were found in a picture."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 
 from lookwhere_cli.detections import Detections
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.output.masks.run_lengths import encode_part
 
 LABELS = ("ship", "buoy")
 
@@ -37,6 +39,17 @@ def test_select_keeps_all_arrays_together(which):
     assert chosen.boxes[:, 0].tolist() == [0, 8]
     assert chosen.classes.tolist() == [1, 1]
     assert chosen.scores.tolist() == [np.float32(0.9), 0.25]
+
+
+def test_masks_go_with_their_boxes(monkeypatch):
+    masks = tuple(encode_part(np.ones((1, place + 1), np.bool_), 0, 0, (4, 5)) for place in range(3))
+    with_masks = replace(found(), masks=masks)
+    assert [one.mask for one in with_masks.select(np.array([False, True, True]))] == list(masks[1:])
+    assert "mask" in next(iter(with_masks)).to_dict() and "mask" not in next(iter(found())).to_dict()
+    with pytest.raises(ValueError, match="2 masks of 3 boxes"):
+        replace(found(), masks=masks[:2])
+    monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(Detections=lambda **arrays: arrays))
+    assert with_masks.to_supervision()["mask"].sum(axis=(1, 2)).tolist() == [1, 2, 3]
 
 
 def test_none_is_empty():
@@ -69,10 +82,11 @@ def test_supervision_gets_arrays_and_names(monkeypatch):
     """With a stand-in that has the constructor of the package."""
 
     def detections(xyxy, mask=None, confidence=None, class_id=None, tracker_id=None, data=None, metadata=None):
-        return SimpleNamespace(xyxy=xyxy, confidence=confidence, class_id=class_id, data=data)
+        return SimpleNamespace(xyxy=xyxy, mask=mask, confidence=confidence, class_id=class_id, data=data)
 
     monkeypatch.setitem(sys.modules, "supervision", SimpleNamespace(Detections=detections))
     converted = found().to_supervision()
     assert converted.xyxy.tolist() == found().boxes.tolist()
     assert converted.class_id.tolist() == [1, 0, 1]
+    assert converted.mask is None
     assert converted.data["class_name"].tolist() == ["buoy", "ship", "buoy"]

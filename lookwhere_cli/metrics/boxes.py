@@ -21,6 +21,7 @@ from lookwhere_cli.metrics.matches import (
     resampled_precisions,
 )
 from lookwhere_cli.metrics.scores import Scores, TrueBoxes, Truth, mean_defined
+from lookwhere_cli.output.masks.run_lengths import RunLengths, encode_box, encode_outline
 
 CONFIDENT = 0.25
 """The least score of a box that counts as an answer, where precision and recall are not weighed against each other."""
@@ -76,6 +77,49 @@ class BoxesScorer:
         pairs = zip(self._truths, self._found, strict=True)
         confusion = np.sum([confuse(*pair, self._labels) for pair in pairs], axis=0)
         return replace(score_objects(self._truths, self._found, self._classes.tolist()), confusion=confusion)
+
+
+class InstancesScorer(BoxesScorer):
+    """Scores of boxes, then AP, AP50 and AP75 of masks: "mask_ap", "mask_ap50", "mask_ap75".
+
+    An object whose outline is not known counts as filling its box.
+    """
+
+    def __init__(self, classes: Int[ndarray, " classes"], labels: int) -> None:
+        """Take the same arguments as `BoxesScorer`."""
+        super().__init__(classes, labels)
+        self._masks: list[tuple[list[RunLengths], list[RunLengths]]] = []
+
+    def add_instances(
+        self,
+        boxes: Sequence[Float32[ndarray, "boxes 6"]],
+        masks: Sequence[Sequence[RunLengths]],
+        truths: Sequence[Truth],
+        sizes: Sequence[tuple[int, int]],
+    ) -> None:
+        """Add pictures. boxes: as for `add`. masks: of each box. sizes: height and width of each picture."""
+        self.add(boxes, truths)
+        for found, truth, size in zip(masks, truths, sizes, strict=True):
+            assert truth.objects is not None
+            self._masks.append((true_masks(truth.objects, size), list(found)))
+
+    def scores(self) -> Scores:
+        """Score all pictures that were added."""
+        scores = super().scores()
+        truths = [one._replace(masks=true) for one, (true, _) in zip(self._truths, self._masks, strict=True)]
+        found = [one._replace(masks=masks) for one, (_, masks) in zip(self._found, self._masks, strict=True)]
+        by_masks = score_objects(truths, found, self._classes.tolist()).metrics
+        masks = {f"mask_{name}": by_masks[name] for name in ("ap", "ap50", "ap75")}
+        return replace(scores, metrics=scores.metrics | masks)
+
+
+def true_masks(objects: TrueBoxes, size: tuple[int, int]) -> list[RunLengths]:
+    """Return the run lengths of true objects; one without an outline fills its box. size: height and width."""
+    shapes = (None,) * len(objects.boxes) if objects.outlines is None else objects.outlines.shapes
+    return [
+        encode_box(box, size) if shape is None else encode_outline(shape, size)
+        for box, shape in zip(objects.boxes.tolist(), shapes, strict=True)
+    ]
 
 
 def score_objects(truths: Sequence[PictureObjects], found: Sequence[PictureObjects], classes: Sequence[int]) -> Scores:

@@ -14,6 +14,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from lookwhere_cli.extras import require
+from lookwhere_cli.output.masks.run_lengths import RunLengths, area_of
 
 OVERLAPS: tuple[float, ...] = (0.33, *np.linspace(0.5, 0.95, 10).tolist())
 """The least overlaps (IoU) that count as found: a loose one, then COCO's ten."""
@@ -34,15 +35,15 @@ class PictureObjects(NamedTuple):
     """Objects in one picture: true ones or found ones.
 
     boxes: left, top, right, bottom. classes: labels. scores: 0..1; of true objects, 0. crowd: True for a true box
-    around several objects, which is not counted, and neither is what is found in it. masks: run lengths {"size":
-    [height, width], "counts": bytes} of each; None where only boxes are compared.
+    around several objects, which is not counted, and neither is what is found in it. masks: run lengths of
+    each, of the size of the picture; None where only boxes are compared.
     """
 
     boxes: Float32[ndarray, "n 4"]
     classes: Int64[ndarray, " n"]
     scores: Float[ndarray, " n"]
     crowd: Bool[ndarray, " n"]
-    masks: Sequence[dict[str, Any]] | None = None
+    masks: Sequence[RunLengths] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,12 @@ class CocoEvaluation:
         overlaps: Sequence[float] = OVERLAPS,
         sizes: Sequence[str] = tuple(SIZES),
     ) -> None:
-        """Compare. truths, found: by picture. classes: the labels that count. Raises UsageError without pycocotools."""
+        """Compare masks if true objects have them, else boxes. Raises UsageError without pycocotools.
+
+        truths, found: by picture; classes: the labels that count.
+        """
         evaluation = require("pycocotools.cocoeval", "detect", "Scores of boxes")
-        has_masks = any(picture.masks is not None for picture in found)
+        has_masks = any(picture.masks is not None for picture in truths)
         self._classes, self._pictures, self._sizes = list(classes), len(truths), list(sizes)
         with redirect_stdout(io.StringIO()):  # it reports its progress there, where results go
             true_set, found_set = _coco(truths, len(truths), classes), _coco(found, len(truths), classes)
@@ -147,9 +151,8 @@ def _annotation(box: Sequence[float], label: int, score: float, is_crowd: bool) 
     return shape | {"category_id": label + 1, "score": score, "iscrowd": int(is_crowd)}
 
 
-def _outline(mask: dict[str, Any]) -> dict[str, Any]:
-    area = require("pycocotools.mask", "detect", "Scores of masks").area(mask)
-    return {"segmentation": mask, "area": int(area)}
+def _outline(mask: RunLengths) -> dict[str, Any]:
+    return {"segmentation": mask, "area": area_of(mask)}
 
 
 def resampled_precisions(

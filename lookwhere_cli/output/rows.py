@@ -57,17 +57,21 @@ class Detection:
         index: its index in the model's list of labels.
         score: 0..1.
         box: left, top, right, bottom in full-resolution pixels of the picture as displayed.
+        mask: its pixels, as COCO's run lengths {"size": [height, width], "counts": text} of the whole picture; None if
+            only the box is known.
     """
 
     label: str
     index: int
     score: float
     box: tuple[float, float, float, float]
+    mask: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the box as JSON stores it: the score rounded to six decimals, pixels to hundredths."""
         box = [round(edge, 2) for edge in self.box]
-        return {"label": printable(self.label), "index": self.index, "score": round(self.score, 6), "box": box}
+        values = {"label": printable(self.label), "index": self.index, "score": round(self.score, 6), "box": box}
+        return values if self.mask is None else values | {"mask": self.mask}
 
 
 @dataclass(frozen=True)

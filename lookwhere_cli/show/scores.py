@@ -30,6 +30,9 @@ TITLES = {
     "ap_medium": "AP medium",
     "ap_large": "AP large",
     "ar": "AR",
+    "mask_ap": "mask AP",
+    "mask_ap50": "mask AP50",
+    "mask_ap75": "mask AP75",
     "iou": "IoU",
 }
 """The titles of metrics."""

@@ -11,10 +11,11 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from lookwhere_cli.metrics.boxes import BoxesScorer, PairedBoxes, as_objects, confuse
+from lookwhere_cli.metrics.boxes import BoxesScorer, InstancesScorer, PairedBoxes, as_objects, confuse, true_masks
 from lookwhere_cli.metrics.intervals import draw_resamples
 from lookwhere_cli.metrics.matches import CocoEvaluation, PictureObjects, resampled_precisions
-from lookwhere_cli.metrics.scores import Scores, TrueBoxes, Truth
+from lookwhere_cli.metrics.scores import Outlines, Scores, TrueBoxes, Truth
+from lookwhere_cli.output.masks.run_lengths import area_of, encode_box, encode_outline
 
 
 def truth(*objects):
@@ -211,3 +212,57 @@ def test_how_much_of_a_picture_is_right():
     nothing = SimpleNamespace(boxes=boxes[:0], scores=found.scores[:0], classes=found.classes[:0])
     (empty,) = truths(truth())
     assert metric.correct_share(metric.counts(SimpleNamespace(detections=nothing), empty)) == 1
+
+
+def shapes(seed, pictures=12, size=(80, 100)):
+    """Ellipses as polygons, as run lengths or as boxes only; found ones are shifted or missing."""
+    rng = np.random.default_rng(seed)
+    for _ in range(pictures):
+        count = int(rng.integers(0, 4))
+        centres, radii = rng.uniform(20, 60, (count, 2)), rng.uniform(5, 20, (count, 2))
+        turn = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        rings = centres[:, None] + radii[:, None] * np.stack((np.cos(turn), np.sin(turn)), axis=-1)
+        polygons = [[ring.ravel().tolist()] for ring in rings]
+        outlines = [encode_outline(one, size) if place % 2 else one for place, one in enumerate(polygons)]
+        boxes = np.concatenate((rings.min(axis=1), rings.max(axis=1)), axis=1).astype(np.float32).reshape(-1, 4)
+        classes = rng.integers(0, 2, count)
+        true = TrueBoxes(boxes, classes, np.zeros(count, bool), Outlines(size, tuple(outlines)))
+        moved = [[(np.array(one[0]) + rng.normal(0, 2)).tolist()] for one in polygons]
+        found = np.column_stack([boxes, rng.random(count), classes]).astype(np.float32)
+        yield true, found, [encode_outline(one, size) for one in moved]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_masks_are_scored_as_pycocotools_does(seed):
+    size, made_set = (80, 100), list(shapes(seed))
+    scorer = InstancesScorer(np.arange(2), 2)
+    for true, found, masks in made_set:
+        scorer.add_instances([found], [masks], truths(true), [size])
+    metrics = scorer.scores().metrics
+    annotations, results = [], []
+    for image, (true, found, masks) in enumerate(made_set, start=1):
+        for label, shape in zip(true.classes, true_masks(true, size), strict=True):
+            annotations.append({"id": len(annotations) + 1, "image_id": image, "category_id": int(label) + 1})
+            annotations[-1] |= {"segmentation": shape, "area": area_of(shape), "iscrowd": 0, "bbox": [0, 0, 1, 1]}
+        for row, shape in zip(found.astype(float), masks, strict=True):
+            results.append({"image_id": image, "category_id": int(row[5]) + 1, "segmentation": shape, "score": row[4]})
+    with redirect_stdout(io.StringIO()):
+        coco = COCO()
+        images = [{"id": one + 1, "height": 80, "width": 100} for one in range(len(made_set))]
+        coco.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1}, {"id": 2}]}
+        coco.createIndex()
+        evaluation = COCOeval(coco, coco.loadRes(results), "segm")
+        for step in (evaluation.evaluate, evaluation.accumulate, evaluation.summarize):
+            step()
+    values = [metrics[name].value for name in ("mask_ap", "mask_ap50", "mask_ap75")]
+    assert values == pytest.approx(evaluation.stats[:3].tolist())
+    assert metrics["ap"].value == pytest.approx(1)  # the boxes are exact
+    assert values[0] < 0.95
+
+
+def test_an_object_without_an_outline_fills_its_box():
+    true = truth((0, 10, 10, 20, 30))._replace(outlines=Outlines((80, 100), (None,)))
+    found = answer((0.9, 0, 10, 10, 20, 30))
+    scorer = InstancesScorer(np.arange(1), 1)
+    scorer.add_instances([found], [[encode_box((10, 10, 20, 30), (80, 100))]], truths(true), [(80, 100)])
+    assert scorer.scores().metrics["mask_ap"].value == pytest.approx(1)

@@ -15,9 +15,11 @@ from PIL import Image
 
 from lookwhere_cli.data.read import read_examples
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.metrics.boxes import true_masks
 from lookwhere_cli.output.boxes.folders import BOX_FOLDERS, YoloFolder
 from lookwhere_cli.output.boxes.writers import BOX_FORMATS, make_box_writer
 from lookwhere_cli.output.masks.paths import output_paths
+from lookwhere_cli.output.masks.run_lengths import area_of, decode, encode_part
 from lookwhere_cli.output.rows import Detection, Row
 
 WIDTH, HEIGHT = 640, 481
@@ -133,8 +135,54 @@ def test_rows_hold_boxes_in_every_format(folder, format, boxes):
     else:
         found_rows = json.loads(content) if format == "json" else [json.loads(line) for line in content.splitlines()]
     for row, detections in zip(found_rows, boxes, strict=False):
-        assert row["boxes"] == [one.to_dict() for one in detections]
+        boxes_of_row = [{key: value for key, value in one.items() if value is not None} for one in row["boxes"]]
+        assert boxes_of_row == [one.to_dict() for one in detections]
     assert found_rows[-1]["error"] == "It is broken."
+
+
+RING = np.hypot(*(np.indices((40, 60)) - np.array([[[19.5]], [[29.5]]]))) < 18
+RING[15:25, 25:35] = False
+
+
+def ring():
+    """An object with a hole, in a picture without others."""
+    mask = encode_part(RING, 100, 200, (HEIGHT, WIDTH))
+    found = Detection("ship", 0, 0.5, (112.0, 202.0, 148.0, 238.0), mask)
+    return [(found,), (), ()]
+
+
+def test_masks_in_coco_are_read_back(folder):
+    (folder / "masks.json").write_bytes(written("coco", rows(folder, ring())))
+    labelled = read_examples(folder / "masks.json")
+    check(labelled, ring())
+    (example,) = (one for one in labelled.examples if one.classes)
+    (mask,) = true_masks(example.objects, (HEIGHT, WIDTH))
+    assert (decode(mask)[200:240, 100:160] == RING).all() and area_of(mask) == RING.sum()
+
+
+def test_masks_in_geojson_are_polygons_with_holes(folder):
+    (feature,) = json.loads(written("geojson", rows(folder, ring())))["features"]
+    shape = pytest.importorskip("shapely.geometry").shape(feature["geometry"])
+    assert shape.area == RING.sum() and len(shape.geoms[0].interiors) == 1
+
+
+def test_masks_in_parquet_and_json_are_the_same(folder):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = parquet.read_table(io.BytesIO(written("parquet", rows(folder, ring())))).to_pylist()
+    assert table[0]["boxes"] == json.loads(written("json", rows(folder, ring())))[0]["boxes"]
+
+
+def test_masks_in_yolo_are_outlines_without_holes(folder, tmp_path):
+    (tmp_path / "images").symlink_to(folder / "images")
+    paths = output_paths([str(folder / name) for name in NAMES], [str(folder)], tmp_path)
+    writer = YoloFolder(tmp_path, LABELS, overwrite=False)
+    for row, name in zip(rows(folder, ring()), NAMES, strict=False):
+        writer.write(row, paths[str(folder / name)])
+    (example,) = (one for one in read_examples(tmp_path).examples if one.classes)
+    (mask,) = true_masks(example.objects, (HEIGHT, WIDTH))
+    filled = RING.copy()
+    filled[15:25, 25:35] = True
+    assert (decode(mask)[200:240, 100:160] == filled).mean() > 0.98
 
 
 def test_text_and_csv_to_the_letter():

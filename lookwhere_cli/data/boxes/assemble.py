@@ -5,20 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float64
 from numpy import ndarray
 
 from lookwhere_cli.data.boxes.label_map import LabelMap
-from lookwhere_cli.data.boxes.records import BoxedPictures, BoxRecord, PictureRecord
+from lookwhere_cli.data.boxes.records import BoxedPictures, BoxRecord, PictureRecord, number
 from lookwhere_cli.data.class_list import index_classes, index_of
-from lookwhere_cli.data.examples import Example, LabelledSet, TrueBoxes
+from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.errors import DataError, PictureError
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.peek import displayed_size
 from lookwhere_cli.machine import usable_cpus
+from lookwhere_cli.metrics.scores import Outlines, TrueBoxes
 from lookwhere_cli.text import counted
 
 TOLERATED = 0.1
@@ -156,7 +158,8 @@ def _objects(picture: PictureRecord, size: tuple[int, int] | None, indices: dict
     is_moved = (np.abs(clipped - edges) > SLACK).any(axis=1)
     tally.dropped += [_why(box, picture, size) for box in _chosen(boxes, ~has_area)]
     tally.clipped += [f"{box.place} ({_sides(box)})." for box in _chosen(boxes, has_area & is_moved)]
-    return _true_boxes(_chosen(boxes, has_area), clipped[has_area], indices)
+    kept = _chosen(boxes, has_area)
+    return _true_boxes(kept, clipped[has_area], indices)._replace(outlines=_outlines(kept, picture.unit, size))
 
 
 def _chosen(boxes: Sequence[BoxRecord], which: Iterable[bool]) -> list[BoxRecord]:
@@ -167,6 +170,34 @@ def _true_boxes(boxes: Sequence[BoxRecord], edges: Float64[ndarray, "n 4"], indi
     classes = [index_of(indices, box.name, box.place) for box in boxes]
     crowd = [box.is_crowd for box in boxes]
     return TrueBoxes(edges.astype(np.float32), np.array(classes, np.int64), np.array(crowd, np.bool_))
+
+
+def _outlines(boxes: Sequence[BoxRecord], unit: str, size: tuple[int, int]) -> Outlines | None:
+    """Return the outlines of boxes in pixels; None if none has one."""
+    scale = (size[1], size[0]) if unit == "share" else (1, 1)
+    shapes = tuple(None if box.outline is None else _outline(box, scale, size) for box in boxes)
+    return Outlines(size, shapes) if any(shape is not None for shape in shapes) else None
+
+
+def _outline(box: BoxRecord, scale: tuple[int, int], size: tuple[int, int]) -> Any:
+    """Return an outline in pixels. Raises DataError for one that is neither polygons nor run lengths of the picture."""
+    outline = box.outline
+    if isinstance(outline, dict):
+        if list(outline.get("size", ())) != list(size) or not isinstance(outline.get("counts"), str | list):
+            raise DataError(
+                f"{box.place} has run lengths of the size {outline.get('size')!r}, but its picture is displayed at "
+                f"{size[0]} x {size[1]} (height x width)."
+            )
+        return outline
+    polygons = outline if isinstance(outline, list) else []
+    if not polygons or not all(isinstance(one, list) and len(one) >= 6 and len(one) % 2 == 0 for one in polygons):
+        raise DataError(
+            f"{box.place} has an outline that is neither run lengths nor polygons of three corners or more."
+        )
+    corners = [[number(side, box.place, "segmentation") for side in one] for one in polygons]
+    if not all(np.isfinite(one).all() for one in corners):
+        raise DataError(f"{box.place} has an outline that is not finite.")
+    return [[side * scale[place % 2] for place, side in enumerate(one)] for one in corners]
 
 
 def _why(box: BoxRecord, picture: PictureRecord, size: tuple[int, int]) -> str:

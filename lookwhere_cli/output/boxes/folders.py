@@ -6,6 +6,7 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 from lookwhere_cli.errors import UsageError
@@ -56,7 +57,8 @@ class BoxFolder(ABC):
 class YoloFolder(BoxFolder):
     """labels/NAME.txt, with a line for each box: class index, centre x and y, width and height in shares; data.yaml.
 
-    Scores have no place in it. With the pictures in `images`, the folder is one to train on.
+    A box with a mask has the corners of the outline of its largest part instead. Scores have no place in the format.
+    With the pictures in `images`, the folder is one to train on.
     """
 
     inner, ending = "labels", ".txt"
@@ -71,12 +73,21 @@ class YoloFolder(BoxFolder):
 
 
 def _shares(found: Detection, width: int, height: int) -> str:
-    left, top, right, bottom = found.box
-    centre, size = (
-        ((left + right) / 2 / width, (top + bottom) / 2 / height),
-        ((right - left) / width, (bottom - top) / height),
-    )
-    return " ".join([str(found.index), *(f"{share:.8f}" for share in (*centre, *size))])
+    if found.mask is not None and (corners := _corners(found.mask)):
+        values = [side / length for corner in corners for side, length in zip(corner, (width, height), strict=True)]
+    else:
+        left, top, right, bottom = found.box
+        values = [(left + right) / 2 / width, (top + bottom) / 2 / height]
+        values += [(right - left) / width, (bottom - top) / height]
+    return " ".join([str(found.index), *(f"{share:.8f}" for share in values)])
+
+
+def _corners(mask: dict[str, Any]) -> list[tuple[float, float]]:
+    """Return the corners of the outline of the largest part of a mask, each once; none of an empty mask."""
+    from lookwhere_cli.output.masks.run_lengths import polygons_of
+
+    parts = sorted(polygons_of(mask).geoms, key=lambda part: -part.area)
+    return list(parts[0].exterior.coords)[:-1] if parts else []
 
 
 class VocFolder(BoxFolder):

@@ -78,12 +78,16 @@ def _annotation(found: Detection) -> dict[str, Any]:
     values = found.to_dict()
     left, top, right, bottom = values["box"]
     width, height = round(right - left, 2), round(bottom - top, 2)
-    box = {"bbox": [left, top, width, height], "area": round(width * height, 2)}
-    return {"category_id": found.index + 1, **box, "iscrowd": 0, "score": values["score"]}
+    shape: dict[str, Any] = {"bbox": [left, top, width, height], "area": round(width * height, 2)}
+    if found.mask is not None:
+        from lookwhere_cli.output.masks.run_lengths import area_of
+
+        shape |= {"segmentation": found.mask, "area": area_of(found.mask)}
+    return {"category_id": found.index + 1, **shape, "iscrowd": 0, "score": values["score"]}
 
 
 class GeoJsonBoxWriter(RowWriter):
-    """A FeatureCollection with a polygon for each box, in pixels of its picture, x to the right and y down.
+    """A FeatureCollection with a polygon for each box, or the outlines of its mask, in pixels, x to the right, y down.
 
     `pictures` has the name and the size of each picture, also of those without boxes.
     """
@@ -103,14 +107,23 @@ class GeoJsonBoxWriter(RowWriter):
         for found in row.boxes or ():
             values = found.to_dict()
             properties = {"file_name": name} | {key: values[key] for key in ("label", "index", "score")}
-            geometry = {"type": "Polygon", "coordinates": [list(_ring(values["box"]))]}
-            feature = {"type": "Feature", "properties": properties, "geometry": geometry}
+            feature = {"type": "Feature", "properties": properties, "geometry": _geometry(found)}
             self._stream.write(self._separator + _json(feature).encode())
             self._separator = b",\n"
 
     def close(self) -> None:
         """Write the pictures."""
         self._stream.write(b"\n], " + _json({"pictures": self._pictures}).encode()[1:] + b"\n")
+
+
+def _geometry(found: Detection) -> dict[str, Any]:
+    if found.mask is None:
+        return {"type": "Polygon", "coordinates": [list(_ring(found.to_dict()["box"]))]}
+    from lookwhere_cli.output.masks.polygons import require_shapely
+    from lookwhere_cli.output.masks.run_lengths import polygons_of
+
+    geometry: dict[str, Any] = json.loads(require_shapely().to_geojson(polygons_of(found.mask)))
+    return geometry
 
 
 def _ring(box: Sequence[float]) -> Iterator[list[float]]:
