@@ -178,9 +178,13 @@ def class_weights(labelled: LabelledSet, balance: float) -> Tensor:
 
 
 def fingerprint(labelled: LabelledSet) -> str:
-    """Return a hash of all paths, labels and splits; checkpoints store it, so it must never change."""
+    """Return a hash of all paths, labels, boxes and splits; checkpoints store it, so it must never change."""
     examples = "\0".join(str(replace(example, group=None)) for example in labelled.examples)
-    return hashlib.sha256(f"{labelled.classes} {examples}".encode(errors="surrogateescape")).hexdigest()
+    digest = hashlib.sha256(f"{labelled.classes} {examples}".encode(errors="surrogateescape"))
+    for example in labelled.examples:
+        for part in example.objects or ():
+            digest.update(part.tobytes())
+    return digest.hexdigest()
 
 
 def typical_size(labelled: LabelledSet) -> tuple[int, int]:
