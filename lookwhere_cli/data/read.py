@@ -87,7 +87,8 @@ def _assemble_boxes(boxes: BoxedPictures, classes: Path | None, label_map: Path 
     """Return the set. `classes.txt` beside the data is a format's own list: classes without boxes are left out."""
     names = _class_names(boxes.root, None) if boxes.classes is None else boxes.classes
     class_names = None if classes is None else read_class_list(classes)
-    return assemble(replace(boxes, classes=names), class_names, label_map and read_label_map(label_map))
+    names_of_values = None if label_map is None else read_label_map(label_map)
+    return assemble(replace(boxes, classes=names), class_names, names_of_values)
 
 
 def _finish(labelled: LabelledSet, group: str | None) -> LabelledSet:

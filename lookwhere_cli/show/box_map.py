@@ -86,7 +86,7 @@ class BoxMap(TerminalMap):
             yield found, (first_column, first_row, max(first_column, last_column), max(first_row, last_row))
 
 
-def _draw(canvas: np.ndarray, edges: tuple[int, int, int, int], value: np.ndarray) -> None:  # type: ignore[type-arg]
+def _draw(canvas: np.ndarray, edges: tuple[int, int, int, int], value: np.ndarray) -> None:
     """Draw an outline. Rows and columns beyond the canvas are those at its edge."""
     left, top, right, bottom = edges
     right, bottom = min(right, canvas.shape[1] - 1), min(bottom, canvas.shape[0] - 1)

@@ -134,7 +134,7 @@ def _places(box: Area, width: int, height: int, gap: int) -> Iterator[tuple[int,
     yield from ((x, y, x + width, y + height) for x, y in corners)
 
 
-def _shared(area: Area, others: np.ndarray) -> float:  # type: ignore[type-arg]
+def _shared(area: Area, others: np.ndarray) -> float:
     """Return the area that one shares with all others (n, 4), in pixels."""
     if not len(others):
         return 0.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float64
+from jaxtyping import Bool, Float64
 from numpy import ndarray
 
 from lookwhere_cli.data.boxes.label_map import LabelMap
@@ -154,16 +154,16 @@ def _objects(picture: PictureRecord, size: tuple[int, int] | None, indices: dict
     edges = np.array([box.edges for box in boxes], np.float64).reshape(-1, 4)
     edges *= limits if picture.unit == "share" else 1
     clipped = np.clip(edges, 0, limits).astype(np.float32)
-    has_area = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
-    is_moved = (np.abs(clipped - edges) > SLACK).any(axis=1)
+    has_area: Bool[ndarray, " n"] = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
+    is_moved: Bool[ndarray, " n"] = (np.abs(clipped - edges) > SLACK).any(axis=1)
     tally.dropped += [_why(box, picture, size) for box in _chosen(boxes, ~has_area)]
     tally.clipped += [f"{box.place} ({_sides(box)})." for box in _chosen(boxes, has_area & is_moved)]
     kept = _chosen(boxes, has_area)
     return _true_boxes(kept, clipped[has_area], indices)._replace(outlines=_outlines(kept, picture.unit, size))
 
 
-def _chosen(boxes: Sequence[BoxRecord], which: Iterable[bool]) -> list[BoxRecord]:
-    return [box for box, chosen in zip(boxes, which, strict=True) if chosen]
+def _chosen(boxes: Sequence[BoxRecord], which: Bool[ndarray, " n"]) -> list[BoxRecord]:
+    return [box for box, chosen in zip(boxes, which.tolist(), strict=True) if chosen]
 
 
 def _true_boxes(boxes: Sequence[BoxRecord], edges: Float64[ndarray, "n 4"], indices: dict[str, int]) -> TrueBoxes:

@@ -182,8 +182,11 @@ def fingerprint(labelled: LabelledSet) -> str:
     examples = "\0".join(str(replace(example, group=None)) for example in labelled.examples)
     digest = hashlib.sha256(f"{labelled.classes} {examples}".encode(errors="surrogateescape"))
     for example in labelled.examples:
-        for part in example.objects or ():
-            digest.update(part.tobytes())
+        if example.objects is not None:
+            boxes, classes, crowd, outlines = example.objects
+            for part in (boxes, classes, crowd):
+                digest.update(part.tobytes())
+            digest.update(b"" if outlines is None else repr(outlines).encode())
     return digest.hexdigest()
 
 
