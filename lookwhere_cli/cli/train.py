@@ -168,6 +168,8 @@ def _read_set(
         multi_label=multi_label,
         group=group,
     )
+    if any(example.objects is not None for example in labelled.examples):
+        check_extra("detect", "The score of boxes")
     return read_split(split, labelled) if split else labelled
 
 
