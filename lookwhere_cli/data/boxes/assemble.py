@@ -194,10 +194,17 @@ def _outline(box: BoxRecord, scale: tuple[int, int], size: tuple[int, int]) -> A
         raise DataError(
             f"{box.place} has an outline that is neither run lengths nor polygons of three corners or more."
         )
-    corners = [[number(side, box.place, "segmentation") for side in one] for one in polygons]
+    corners = [_numbers(one, box.place) for one in polygons]
     if not all(np.isfinite(one).all() for one in corners):
         raise DataError(f"{box.place} has an outline that is not finite.")
-    return [[side * scale[place % 2] for place, side in enumerate(one)] for one in corners]
+    return [(one.reshape(-1, 2) * scale).ravel().tolist() for one in corners]
+
+
+def _numbers(values: Sequence[Any], place: str) -> Float64[ndarray, " n"]:
+    try:
+        return np.array(values, np.float64)  # value by value it takes much longer for a large set
+    except (TypeError, ValueError):
+        return np.array([number(value, place, "segmentation") for value in values])
 
 
 def _why(box: BoxRecord, picture: PictureRecord, size: tuple[int, int]) -> str:
