@@ -38,9 +38,11 @@ if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.folder import Loaded
     from lookwhere_cli.data.examples import LabelledSet
     from lookwhere_cli.data.regions import Regions
-    from lookwhere_cli.models.config import Config
+    from lookwhere_cli.models.config import Config, Pool
+    from lookwhere_cli.training.augment import Augmentation
     from lookwhere_cli.training.finetune.plan import FineTuningPlan
     from lookwhere_cli.training.finetune.recipe import FineTuning
+    from lookwhere_cli.training.finetune.shape import Method, Shape
     from lookwhere_cli.training.loop import Moment
 
 
@@ -107,10 +109,7 @@ def train(
     grids, dropped = parse_exits(method, exits), parse_pruning(method, prune)
     with training_into(out):
         _fetch(model, teacher, quiet)
-
-        from lookwhere_cli.training.augment import Augmentation
         from lookwhere_cli.training.finetune.recipe import FineTuning
-        from lookwhere_cli.training.finetune.shape import Shape
         from lookwhere_cli.training.optim import Rates
 
         used_device = device_type(device)
@@ -118,14 +117,14 @@ def train(
         labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file)
         steering = steering_for(method, labelled, look, train_selector, dropped)
         fusion, precision, rates = prune_fusion or None, mixed_precision(dtype, used_device), Rates(lr, layer_decay)
-        shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder)
-        shape = replace(shape, points=check_points(points), prune=dropped, prune_fusion=fusion, exits=grids)
-        augmentation = Augmentation(check_area(area), flip=flip, turn=turn, colour=colour)
-        augmentation = replace(augmentation, magnitude=augment, erase=erase)
+        shape = replace(_shape(method, (size, thumbnail_size, coarse), selector_depth, pool), exits=grids)
+        shape = replace(
+            shape, decoder_channels=decoder, points=check_points(points), prune=dropped, prune_fusion=fusion
+        )
+        augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
         recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, seed=seed)
-        recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering)
-        recipe = replace(recipe, augmentation=augmentation, rates=rates, precision=precision, patience=patience)
-        recipe = _going_on(recipe, out)
+        recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering, patience=patience)
+        recipe = _going_on(replace(recipe, augmentation=augmentation, rates=rates, precision=precision), out)
         regions = _read_regions(look, labelled) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or ())
@@ -136,6 +135,21 @@ def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
     """Fetch the models that are not here yet, before anything heavy is imported. Raises ModelError."""
     for name in filter(None, (model, teacher)):
         ensure_downloaded(name, quiet)
+
+
+def _shape(method: Method, sizes: tuple[int | None, int | None, int], selector_depth: int | None, pool: Pool) -> Shape:
+    """Return the new model's shape. sizes: of picture, thumbnail and coarse thumbnail."""
+    from lookwhere_cli.training.finetune.shape import Shape
+
+    size, thumbnail_size, coarse = sizes
+    return Shape(method, size, thumbnail_size, coarse, selector_depth, pool)
+
+
+def _augmentation(area: tuple[float, float], flip: bool, turn: bool) -> Augmentation:
+    """Return crops and turns. Raises UsageError."""
+    from lookwhere_cli.training.augment import Augmentation
+
+    return Augmentation(check_area(area), flip=flip, turn=turn)
 
 
 def _going_on(recipe: FineTuning, out: Path) -> FineTuning:
