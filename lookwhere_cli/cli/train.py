@@ -106,7 +106,7 @@ def train(
     """
     check_extra("train", "lookwhere train")
     cells = cell_settings(method, patches, default_k, second_look, bool(train_selector) and look is None)
-    grids, dropped = parse_exits(method, exits), parse_pruning(method, prune)
+    grids, dropped, points = parse_exits(method, exits), parse_pruning(method, prune), check_points(points)
     with training_into(out):
         _fetch(model, teacher, quiet)
         from lookwhere_cli.training.finetune.recipe import FineTuning
@@ -118,9 +118,7 @@ def train(
         steering = steering_for(method, labelled, look, train_selector, dropped)
         fusion, precision, rates = prune_fusion or None, mixed_precision(dtype, used_device), Rates(lr, layer_decay)
         shape = replace(_shape(method, (size, thumbnail_size, coarse), selector_depth, pool), exits=grids)
-        shape = replace(
-            shape, decoder_channels=decoder, points=check_points(points), prune=dropped, prune_fusion=fusion
-        )
+        shape = replace(shape, decoder_channels=decoder, points=points, prune=dropped, prune_fusion=fusion)
         augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
         recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, seed=seed)
         recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering, patience=patience)
