@@ -34,7 +34,7 @@ from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
-    from lookwhere_cli.amounts import Amount
+    from lookwhere_cli.amounts import Amount, PruneAmount
     from lookwhere_cli.checkpoints.folder import Loaded
     from lookwhere_cli.data.examples import LabelledSet
     from lookwhere_cli.data.regions import Regions
@@ -116,13 +116,12 @@ def train(
         console = make_console(stderr=True, quiet=quiet or not is_main_process())
         labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file)
         steering = steering_for(method, labelled, look, train_selector, dropped)
-        fusion, precision, rates = prune_fusion or None, mixed_precision(dtype, used_device), Rates(lr, layer_decay)
-        shape = replace(_shape(method, (size, thumbnail_size, coarse), selector_depth, pool), exits=grids)
-        shape = replace(shape, decoder_channels=decoder, points=points, prune=dropped, prune_fusion=fusion)
+        shape = _shape(method, (size, thumbnail_size, coarse), selector_depth, pool, (dropped, prune_fusion or None))
+        shape = replace(shape, decoder_channels=decoder, points=points, exits=grids)
         augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
-        recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, seed=seed)
-        recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering, patience=patience)
-        recipe = _going_on(replace(recipe, augmentation=augmentation, rates=rates, precision=precision), out)
+        recipe = FineTuning(epochs, batch_size, cells.trained, cells.added, shape, steering, augmentation)
+        recipe = replace(recipe, rates=Rates(lr, layer_decay), balance=balance, average=average, patience=patience)
+        recipe = _going_on(replace(recipe, precision=mixed_precision(dtype, used_device), seed=seed), out)
         regions = _read_regions(look, labelled) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or ())
@@ -135,12 +134,19 @@ def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
         ensure_downloaded(name, quiet)
 
 
-def _shape(method: Method, sizes: tuple[int | None, int | None, int], selector_depth: int | None, pool: Pool) -> Shape:
-    """Return the new model's shape. sizes: of picture, thumbnail and coarse thumbnail."""
+def _shape(
+    method: Method,
+    sizes: tuple[int | None, int | None, int],
+    selector_depth: int | None,
+    pool: Pool,
+    pruning: tuple[PruneAmount | None, bool | None],
+) -> Shape:
+    """Return the new model's shape. sizes: of picture, thumbnail and coarse thumbnail. pruning: amount, fusion."""
     from lookwhere_cli.training.finetune.shape import Shape
 
     size, thumbnail_size, coarse = sizes
-    return Shape(method, size, thumbnail_size, coarse, selector_depth, pool)
+    shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool)
+    return replace(shape, prune=pruning[0], prune_fusion=pruning[1])
 
 
 def _augmentation(area: tuple[float, float], flip: bool, turn: bool) -> Augmentation:
