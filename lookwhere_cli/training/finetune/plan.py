@@ -182,8 +182,9 @@ def fingerprint(labelled: LabelledSet) -> str:
     examples = "\0".join(str(replace(example, group=None)) for example in labelled.examples)
     digest = hashlib.sha256(f"{labelled.classes} {examples}".encode(errors="surrogateescape"))
     for example in labelled.examples:
-        for part in example.objects or ():
-            digest.update(part.tobytes())
+        if example.objects is not None:
+            for part in (example.objects.boxes, example.objects.classes, example.objects.crowd):
+                digest.update(part.tobytes())
     return digest.hexdigest()
 
 
