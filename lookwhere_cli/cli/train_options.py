@@ -138,6 +138,7 @@ Average = Annotated[float, _option(OPTIMISE, "Decay of the weights' average.", m
 Patience = Annotated[
     int, _option(OPTIMISE, "Epochs without a better score that end the run; 0: none do.", metavar="N", min=0)
 ]
+ValidateEvery = Annotated[int, _option(OPTIMISE, "Epochs from one validation to the next.", metavar="N", min=1)]
 Seed = Annotated[int, _option(OPTIMISE, "Seed of everything random.", metavar="N", min=0)]
 Device = Annotated[str, _option(OPTIMISE, "auto, cpu, cuda, mps.", metavar="NAME", envvar="LOOKWHERE_DEVICE")]
 Dtype = Annotated[

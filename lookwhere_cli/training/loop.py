@@ -73,11 +73,13 @@ class Epochs(NamedTuple):
     """How a run with epochs is judged.
 
     score: returns the figures of the averaged model by name, the one that counts first. patience: epochs without a
-    better score after which the run ends; 0 for never.
+    better score after which the run ends; 0 for never. every: every how many epochs there is a score; the last epoch
+    always has one.
     """
 
     score: Callable[[Model], dict[str, float]]
     patience: int
+    every: int = 1
 
 
 def _sum(losses: Mapping[str, Tensor]) -> Tensor:
@@ -324,7 +326,9 @@ class Run(Generic[B]):
         return dict(zip(losses, means.tolist(), strict=True))
 
     def _end_period(self) -> Numbers | None:
-        epoch = None if self.plan.epochs is None else self._end_epoch(self.plan.epochs)
+        epochs, done = self.plan.epochs, len(self.steps)
+        is_scored = epochs is not None and (done // self.period % epochs.every == 0 or done >= self.total)
+        epoch = self._end_epoch(epochs) if epochs is not None and is_scored else None
         self.save()
         return epoch
 
@@ -341,12 +345,14 @@ class Run(Generic[B]):
         return numbers
 
     def _epoch_numbers(self, scores: Mapping[str, float]) -> dict[str, float]:
-        recent = self.steps[-self.period :]
+        epochs = len(self.steps) // self.period
+        scored = self.epochs[-1]["epoch"] if self.epochs else 0
+        recent = self.steps[-self.period * int(epochs - scored) :]
         losses = {
             name: float(np.mean([step[name] for step in recent])) for name in recent[0] if name not in _NOT_LOSSES
         }
         return {
-            "epoch": len(self.epochs) + 1,
+            "epoch": epochs,
             "step": len(self.steps),
             **losses,
             "images_per_second": self.plan.recipe.batch * len(recent) / sum(step["seconds"] for step in recent),
@@ -357,7 +363,7 @@ class Run(Generic[B]):
     def _is_out_of_patience(self) -> bool:
         if self.plan.epochs is None or not self.epochs:
             return False
-        return len(self.epochs) - self.best["epoch"] >= self.plan.epochs.patience > 0
+        return self.epochs[-1]["epoch"] - self.best["epoch"] >= self.plan.epochs.patience > 0
 
 
 @contextmanager

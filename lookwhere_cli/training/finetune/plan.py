@@ -96,7 +96,7 @@ class FineTuningPlan:
     @property
     def epochs(self) -> Epochs:
         """Epochs are scored on the validation pictures."""
-        return Epochs(partial(validate, labelled=self.labelled), self.recipe.patience)
+        return Epochs(partial(validate, labelled=self.labelled), self.recipe.patience, self.recipe.validate_every)
 
     def batches(self, share: tuple[int, int]) -> Batches:
         """Return the batches of all epochs. Raises UsageError if processes can't share a batch evenly."""

@@ -36,6 +36,8 @@ class FineTuning:
     """Decay of the weights' moving average, which is scored and saved."""
     patience: int = 0
     """Epochs without a better score after which the run ends; 0 for never."""
+    validate_every: int = 1
+    """Every how many epochs the model is scored on the validation pictures; the last epoch is always scored."""
     precision: str = "no"
     """accelerate's mixed precision: no, bf16."""
     seed: int = 0
@@ -52,6 +54,8 @@ class FineTuning:
             del plain["extended"]
         if not self.augmentation.turn:
             del plain["augmentation"]["turn"]
+        if self.validate_every == 1:
+            del plain["validate_every"]
         if self.shape.points == Shape.points:
             del plain["shape"]["points"]
         return plain
