@@ -80,11 +80,16 @@ def explanation_card(explanation: Explanation, console: Console) -> RenderableTy
     """Return maps (on a terminal only), labels, costs, best cells and times of a picture."""
     row = explanation.row
     words = Group(
-        *(label_bars(row.labels), _cost(row), *_looks(explanation.looks)),
+        *(_found(row), _cost(row), *_looks(explanation.looks)),
         *(_best_cells(row), *_kept_cells(explanation), _times(explanation.seconds)),
     )
     maps = [_explanation_maps(explanation, console)] if console.is_terminal else []
     return Group(_title(row), *maps, words, "")
+
+
+def _found(row: Row) -> RenderableType:
+    """Return labels with bars or, of a detection model, a table of boxes."""
+    return label_bars(row.labels) if row.boxes is None else box_table(row.boxes)
 
 
 def coarse_text(row: Row) -> str:

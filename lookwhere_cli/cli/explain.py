@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -32,7 +33,7 @@ PAGE_SIDE = 1600  # pixels; the page shows pictures with at most this longer sid
 
 if TYPE_CHECKING:
     from lookwhere_cli.explain import Explanation
-    from lookwhere_cli.output.rows import Row
+    from lookwhere_cli.output.rows import Detection, Row
     from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.show.page import PagePicture
 
@@ -233,6 +234,7 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     from PIL import Image
 
     from lookwhere_cli.cli.cards import coarse_text
+    from lookwhere_cli.show.box_overlay import draw_boxes
     from lookwhere_cli.show.overlay import overlay
 
     row, view = explanation.row, explanation.view
@@ -241,6 +243,7 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
     displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *view.size))
     drawn = overlay(displayed, explanation.scores, row.cells, view.box, caption)
+    draw_boxes(drawn, row.boxes or (), displayed.size)
     make_folder(file.parent)
     with whole_file(file) as stream, writing(file):
         drawn.save(stream, format="PNG")
@@ -289,4 +292,10 @@ def _page_picture(predictor: Predictor, explanation: Explanation, name: str) -> 
         macs_full=row.macs_full,
         k=row.k,
         coarse=row.coarse,
+        boxes={k: [_scaled(one, scale) for one in boxes] for k, boxes in explanation.boxes.items()},
     )
+
+
+def _scaled(found: Detection, scale: float) -> Detection:
+    left, top, right, bottom = (edge * scale for edge in found.box)
+    return replace(found, box=(left, top, right, bottom))

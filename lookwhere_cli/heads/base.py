@@ -14,7 +14,7 @@ from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Truth
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.options import Options
-from lookwhere_cli.output.rows import Label
+from lookwhere_cli.output.rows import Detection, Label
 
 
 class Head(Protocol):
@@ -50,6 +50,10 @@ class Head(Protocol):
 
     def with_options(self, options: Options, model: str) -> Head:
         """Return the head as a user wants it. Raises UsageError for options that do not fit the model."""
+        ...
+
+    def boxes(self, output: Float32[ndarray, "*output"], view: View) -> tuple[Detection, ...] | None:
+        """Return the boxes in a picture, best first; None for any other task."""
         ...
 
     def check(self, command: str, model: str) -> None:
@@ -135,6 +139,10 @@ class OneAnswer:
     def with_options(self, options: Options, model: str) -> Self:
         """Return the head as a user wants it."""
         return self
+
+    def boxes(self, output: Float32[ndarray, "*output"], view: View) -> tuple[Detection, ...] | None:
+        """No boxes."""
+        return None
 
     def scored_by(self, kind: str) -> Self:
         """Return the head that answers labelled data of a kind."""

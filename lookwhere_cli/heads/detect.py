@@ -24,7 +24,7 @@ from lookwhere_cli.models.candidates import BOX, CLASSES
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.options import Options
-from lookwhere_cli.output.rows import Label
+from lookwhere_cli.output.rows import Detection, Label
 from lookwhere_cli.probabilities import sigmoid
 from lookwhere_cli.text import near_names
 
@@ -111,6 +111,10 @@ class DetectHead:
     def picture_labels(self, output: Float32[ndarray, "candidates numbers"]) -> tuple[Label, ...]:
         """Return the labels of the picture, that of the best box first."""
         return self.labeller.picture_labels(output)
+
+    def boxes(self, output: Float32[ndarray, "candidates numbers"], view: View) -> tuple[Detection, ...]:
+        """Return the boxes, best first."""
+        return tuple(self.decode(output, view).detections)
 
     def row_fields(self, result: Found) -> dict[str, Any]:
         """The boxes, and a note if there were too many."""

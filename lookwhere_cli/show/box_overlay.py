@@ -52,11 +52,17 @@ def box_overlay(
     strip = class_strip(max(picture.width, MIN_WIDTH), size, _entries(boxes), on_one_line(caption))
     canvas = Image.new("RGB", (strip.width, picture.height + strip.height), BACKGROUND)
     _paint(canvas, picture, grid, cells, grid_box)
-    _outline(canvas, boxes, max(2, size // 7))
-    font = ImageFont.load_default(max(11, round(0.8 * size)))
-    _write(canvas, place_tags(boxes, font, picture.size, max(2, size // 7)), font)
+    draw_boxes(canvas, boxes, picture.size)
     canvas.paste(strip, (0, picture.height))
     return canvas
+
+
+def draw_boxes(canvas: Image.Image, boxes: Sequence[Detection], size: tuple[int, int]) -> None:
+    """Draw boxes and their labels on a picture of `size` (width, height) at the top left of the canvas."""
+    unit = text_size(size[1], size[0])
+    stroke, font = max(2, unit // 7), ImageFont.load_default(max(11, round(0.8 * unit)))
+    _outline(canvas, boxes, stroke)
+    _write(canvas, place_tags(boxes, font, size, stroke), font)
 
 
 def _entries(boxes: Sequence[Detection]) -> list[tuple[str, tuple[int, int, int]]]:
