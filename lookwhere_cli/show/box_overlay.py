@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from lookwhere_cli.output.masks.run_lengths import decode_part
 from lookwhere_cli.output.rows import Detection
 from lookwhere_cli.show.colours import colour_of_class
 from lookwhere_cli.show.geometry import CellPositions, GridBox, cell_of, cells_along, chosen_mask
@@ -20,6 +21,8 @@ Area = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels."""
 _DIMMED = [round(0.62 * value) for value in range(256)] * 3
 """The brightness of cells that were not read."""
+TINT = 0.5
+"""Opacity of the colour on the pixels of an object with a mask."""
 MAX_LABEL = 40  # characters of a class's name beside its box
 
 
@@ -43,7 +46,7 @@ def box_overlay(
 
     picture: as displayed, at full resolution. boxes: best first. grid: (rows, columns); cells: the (row, column) pairs
     that were read; grid_box: left, top, right, bottom of the part that the grid covers, in pixels of the picture.
-    caption: a sentence for the legend.
+    caption: a sentence for the legend. The pixels of masks are tinted.
     Labels do not cover each other: one for which there is no room is left out, that of a better box is drawn. The
     result has the picture at its top left, unscaled; if the picture is narrower than the legend, there is a margin on
     its right.
@@ -52,6 +55,7 @@ def box_overlay(
     strip = class_strip(max(picture.width, MIN_WIDTH), size, _entries(boxes), on_one_line(caption))
     canvas = Image.new("RGB", (strip.width, picture.height + strip.height), BACKGROUND)
     _paint(canvas, picture, grid, cells, grid_box)
+    _tint(canvas, boxes)
     draw_boxes(canvas, boxes, picture.size)
     canvas.paste(strip, (0, picture.height))
     return canvas
@@ -87,6 +91,18 @@ def _paint(
         grey = Image.blend(band.convert("L").convert("RGB"), band, 0.4).point(_DIMMED)
         read = chosen[cell_of(row[start : start + band.height], column, grid[1])]
         canvas.paste(Image.composite(band, grey, Image.fromarray(read)), (0, start))
+
+
+def _tint(canvas: Image.Image, boxes: Sequence[Detection]) -> None:
+    """Tint the pixels of masks in the colours of their classes; of the best object last."""
+    for found in reversed(boxes):
+        if found.mask is not None:
+            part, left, top = decode_part(found.mask)
+            if part.size:
+                area = (left, top, left + part.shape[1], top + part.shape[0])
+                pixels = canvas.crop(area)
+                tinted = Image.blend(pixels, Image.new("RGB", pixels.size, colour_of_class(found.index)), TINT)
+                canvas.paste(tinted, area, Image.fromarray(part))
 
 
 def _outline(canvas: Image.Image, boxes: Sequence[Detection], stroke: int) -> None:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFont
 
+from lookwhere_cli.output.masks.run_lengths import encode_part
 from lookwhere_cli.output.rows import Detection
 from lookwhere_cli.show.box_overlay import box_overlay, place_tags
 from lookwhere_cli.show.colours import colour_of_class
@@ -26,6 +27,16 @@ def test_pixels_of_a_box_stay_and_cells_that_were_not_read_are_dimmed():
     assert (canvas[250, 350] < (130, 80, 60)).all()
     rows, columns = np.nonzero(is_class(canvas[97:300], 2)[:, :160])
     assert rows.max() + 97 == 142 and columns.min() == 97
+
+
+def test_pixels_of_masks_are_tinted():
+    picture, part = Image.new("RGB", (400, 300), (200, 100, 50)), np.zeros((40, 50), bool)
+    part[10:20, 10:30] = True
+    found = [Detection("ship", 2, 0.87, (100.0, 100.0, 150.0, 140.0), encode_part(part, 100, 100, (300, 400)))]
+    canvas = np.asarray(box_overlay(picture, found, (1, 1), [(0, 0)], (0, 0, 400, 300), ""))
+    inside = canvas[100:140, 100:150]
+    assert (np.abs(inside[part] - np.mean([colour_of_class(2), (200, 100, 50)], axis=0)) <= 1).all()
+    assert (inside[~part] == (200, 100, 50)).all()
 
 
 @st.composite

@@ -154,8 +154,8 @@ def _objects(picture: PictureRecord, size: tuple[int, int] | None, indices: dict
     edges = np.array([box.edges for box in boxes], np.float64).reshape(-1, 4)
     edges *= limits if picture.unit == "share" else 1
     clipped = np.clip(edges, 0, limits).astype(np.float32)
-    has_area: Bool[ndarray, " n"] = (clipped[:, 2:] > clipped[:, :2]).all(axis=1)
-    is_moved: Bool[ndarray, " n"] = (np.abs(clipped - edges) > SLACK).any(axis=1)
+    has_area = np.asarray((clipped[:, 2:] > clipped[:, :2]).all(axis=1))
+    is_moved = np.asarray((np.abs(clipped - edges) > SLACK).any(axis=1))
     tally.dropped += [_why(box, picture, size) for box in _chosen(boxes, ~has_area)]
     tally.clipped += [f"{box.place} ({_sides(box)})." for box in _chosen(boxes, has_area & is_moved)]
     kept = _chosen(boxes, has_area)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -84,12 +85,7 @@ def _in_json(file: Path, content: Any, split: Split | None) -> BoxedPictures | N
 def _in_folder(data: Path) -> BoxedPictures | None:
     if find_mask_folders(data) or (data / "labels.csv").is_file():
         return None
-    lists = [
-        file
-        for ending in YAML
-        for file in sorted(data.glob(f"*{ending}"))
-        if "names:" in file.read_text("utf-8", "replace")
-    ]
+    lists = [file for ending in YAML for file in sorted(data.glob(f"*{ending}")) if _describes_yolo(file)]
     if lists:
         return read_yolo_yaml(_only(lists, data))
     if (data / "obj.data").is_file():
@@ -103,6 +99,12 @@ def _in_folder(data: Path) -> BoxedPictures | None:
         return read_cvat(data / CVAT)
     folders = find_voc(data)
     return read_voc(data, folders) if folders else None
+
+
+def _describes_yolo(file: Path) -> bool:
+    """Return True for YAML with class names and pictures of a split; other YAML may lie in any folder."""
+    text = file.read_text("utf-8", "replace")
+    return all(re.search(pattern, text, re.MULTILINE) for pattern in (r"^names\s*:", r"^(train|val|valid|test)\s*:"))
 
 
 def _only(files: list[Path], data: Path) -> Path:
@@ -145,7 +147,17 @@ def _json_files(data: Path) -> Iterator[tuple[Path, Any]]:
         for file in sorted(folder.glob("*.json")):
             if file.resolve() not in seen:
                 seen.add(file.resolve())
-                yield file, load_json(file)
+                yield file, _content(file)
+
+
+def _content(file: Path) -> Any:
+    """Return what a JSON file holds; None for a damaged one whose name does not promise boxes."""
+    try:
+        return load_json(file)
+    except DataError:
+        if re.search(r"annotation|instances|coco", file.name.casefold()):
+            raise
+        return None
 
 
 def _split_of(file: Path, data: Path) -> str | None:

@@ -13,7 +13,6 @@ from urllib.parse import unquote
 from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.errors import DataError
 from lookwhere_cli.images.formats import named_like_picture
-from lookwhere_cli.text import counted
 
 SPLIT_NAMES: dict[str, Literal["train", "val", "test"]] = {
     "train": "train",
@@ -98,7 +97,7 @@ def locate(names: Iterable[str], folders: Sequence[Path], source: Path) -> dict[
     if paths and len(missing) == len(paths):
         places = " or ".join(repr(str(folder)) for folder in dict.fromkeys(folders))
         raise DataError(
-            f"None of the {counted(len(paths), 'picture')} of {str(source)!r} is there: {missing[0]!r} is not below "
+            f"No picture of {str(source)!r} is there: {missing[0]!r}, the first of {len(paths):,}, is not below "
             f"{places}; put the pictures there, or the file beside them."
         )
     return paths

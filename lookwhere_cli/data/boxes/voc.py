@@ -30,15 +30,15 @@ def find_voc(data: Path) -> dict[Path, Split | None]:
     folders = {}
     for place, split in places:
         for folder in (place / "Annotations", place / "annotations", place):
-            if folder.is_dir() and any(map(_is_annotation, _xml_files(folder, data))):
+            if folder.is_dir() and any(map(_is_annotation, _xml_files(folder))):
                 folders[folder] = split
                 break
     return folders
 
 
-def _xml_files(folder: Path, data: Path) -> Iterator[Path]:
-    """Return the XML files in a folder: beside the pictures of `data` itself, at any depth below other folders."""
-    return folder.glob("*.xml") if folder == data else folder.rglob("*.xml")
+def _xml_files(folder: Path) -> Iterator[Path]:
+    """Return the XML files in a folder: at any depth if it is one of annotations, else beside its pictures only."""
+    return folder.rglob("*.xml") if folder.name.casefold() == "annotations" else folder.glob("*.xml")
 
 
 def _is_annotation(file: Path) -> bool:
@@ -56,7 +56,7 @@ def read_voc(data: Path, folders: dict[Path, Split | None]) -> BoxedPictures:
     """
     pictures: list[PictureRecord] = []
     for folder, split in folders.items():
-        files = sorted(_xml_files(folder, data), key=lambda file: natural_path_key(str(file)))
+        files = sorted(_xml_files(folder), key=lambda file: natural_path_key(str(file)))
         pictures += [_read_picture(file, folder, split) for file in files if _is_annotation(file)]
     _check_distinct(pictures)
     without = _without_xml(pictures)

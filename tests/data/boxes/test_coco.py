@@ -136,7 +136,7 @@ def test_crowds_and_outlines(tmp_path):
         ({"images": [{"id": 1}]}, "Image 1 of '.*x.json' has file_name None"),
         (
             {"images": [{"id": 1, "file_name": "elsewhere/z.png"}]},
-            "None of the 1 picture .* 'elsewhere/z.png' is not below",
+            "No picture of .* 'elsewhere/z.png', the first of 1, is not below",
         ),
         (
             {"images": [{"id": 1, "file_name": "a.png", "width": 50, "height": 40}]},

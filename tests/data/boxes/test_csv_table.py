@@ -157,7 +157,7 @@ def test_boxes_are_clipped_and_left_out_with_a_word(tmp_path):
         ([",1,2,3,12,ship"], "Line 2 of '.*boxes.csv' names no picture"),
         (["a.png,,,,,"], "has 1 picture, but no boxes"),
         (["a.png,0.1,0.2,0.3,0.4,ship"], "lie between 0 and 1, as shares"),
-        (["x.png,1,2,3,4,ship"], "None of the 1 picture of '.*boxes.csv' is there: 'x.png' is not below"),
+        (["x.png,1,2,3,4,ship"], "No picture of '.*boxes.csv' is there: 'x.png', the first of 1, is not below"),
     ],
 )
 def test_lines_that_can_not_be_used(tmp_path, lines, sentence):
