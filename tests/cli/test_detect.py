@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.errors import ModelError
 from tests.models.small import DETECTING, small
 
 
@@ -196,7 +197,12 @@ def test_python_has_arrays(detecting_folder: Path, files: list[str]) -> None:
     from lookwhere_cli import load
 
     predictor = load(str(detecting_folder), conf=0.2)
-    answers = list(predictor.answers(files[:2]))
-    for answer in answers:
-        found = answer.result.detections
-        assert found.boxes.dtype == np.float32 and len(found) == len(answer.row.boxes)
+    rows = [answer.row for answer in predictor.answers(files[:2])]
+    for row, found in zip(rows, predictor.detect(files[:2]), strict=True):
+        assert found is not None and found.boxes.dtype == np.float32
+        assert tuple(found) == row.boxes
+    one = predictor.detect(files[0])
+    assert one is not None and len(one) == len(rows[0].boxes)
+    assert predictor.detect("missing.png") is None
+    with pytest.raises(ModelError, match="can't detect"):
+        load("lookwhere-tiny-in1k").detect(files[0])
