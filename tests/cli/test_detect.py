@@ -206,3 +206,18 @@ def test_python_has_arrays(detecting_folder: Path, files: list[str]) -> None:
     assert predictor.detect("missing.png") is None
     with pytest.raises(ModelError, match="can't detect"):
         load("lookwhere-tiny-in1k").detect(files[0])
+
+
+def test_a_detection_model_has_no_looks(lookwhere: Any, photos: Path, detecting_folder: Path) -> None:
+    for command in ("classify", "explain"):
+        ran = lookwhere(command, photos / "0.png", "--model", detecting_folder, "-k", "auto")
+        assert ran.code == 3 and "finds boxes; -k auto stops when a model is confident of one label" in ran.err
+    ran = lookwhere(
+        "calibrate", photos, "--model", detecting_folder, "--looks", "25%,50%", "--budget", "50%", "--out", "x"
+    )
+    assert ran.code in (2, 3) and len(ran.err.splitlines()) == 1, ran.err
+
+
+def test_segmenting_needs_another_model(lookwhere: Any, photos: Path, detecting_folder: Path, tmp_path: Path) -> None:
+    ran = lookwhere("segment", photos, "--model", detecting_folder, "--out", tmp_path / "masks")
+    assert ran.code == 3 and "finds boxes and can't segment pictures" in ran.err
