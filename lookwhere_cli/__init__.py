@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lookwhere_cli.amounts import Amount
+    from lookwhere_cli.detections import Detections
     from lookwhere_cli.explain import Explanation
     from lookwhere_cli.loading import load
     from lookwhere_cli.options import Options
-    from lookwhere_cli.output.rows import Label, Row, Share
+    from lookwhere_cli.output.rows import Detection, Label, Row, Share
     from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.segmenter import Segmented, Segmenter
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Amount",
+    "Detection",
+    "Detections",
     "Explanation",
     "Label",
     "Options",
@@ -37,6 +40,8 @@ __all__ = [
 
 _MODULES = {
     "Amount": "amounts",
+    "Detection": "output.rows",
+    "Detections": "detections",
     "Explanation": "explain",
     "Label": "output.rows",
     "Options": "options",

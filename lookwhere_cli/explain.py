@@ -15,7 +15,7 @@ from numpy import ndarray
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.images.view import Picture, View
 from lookwhere_cli.output.notebook import with_answers
-from lookwhere_cli.output.rows import Label, Row
+from lookwhere_cli.output.rows import Detection, Label, Row
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.reader import OpenedPicture
 from lookwhere_cli.runtimes.base import Runtime
@@ -53,9 +53,19 @@ class Explanation:
     @cached_property
     def predictions(self) -> dict[int, tuple[Label, ...]]:
         """Labels by number of cells read, for several of them, the row's k among them: a pass of the extractor each."""
-        patches = self.view.patches(self._selected.order[0])[None]
-        found = {k: self._labels(patches, k) for k in self._counts if k != self.row.k}
+        head = self._pipeline.head
+        if not head.labels_pictures:
+            return dict.fromkeys(sorted(self._counts), ())
+        found = {k: head.picture_labels(output) for k, output in self._outputs.items()}
         return dict(sorted((found | {self.row.k: self.row.labels}).items()))
+
+    @cached_property
+    def boxes(self) -> dict[int, tuple[Detection, ...]]:
+        """Boxes by number of cells read, for the same numbers and from the same passes; empty without boxes."""
+        if self.row.boxes is None:
+            return {}
+        found = {k: self._pipeline.head.boxes(output, self.view) or () for k, output in self._outputs.items()}
+        return dict(sorted((found | {self.row.k: self.row.boxes}).items()))
 
     @cached_property
     def macs(self) -> dict[int, int]:
@@ -75,7 +85,7 @@ class Explanation:
             "looks": list(self.looks),
             "survivors": self.survivors and [list(divmod(cell, columns)) for cell in self.survivors],
             "at": [
-                {"k": k, "macs": self.macs[k], "labels": [label.to_dict() for label in labels]}
+                {"k": k, "macs": self.macs[k], "labels": [label.to_dict() for label in labels]} | self._boxes_at(k)
                 for k, labels in self.predictions.items()
             ],
         }
@@ -98,10 +108,19 @@ class Explanation:
     def _counts(self) -> set[int]:
         return {share.resolve(len(self.order)) for share in SHARES} | {self.row.k}
 
-    def _labels(self, patches: np.ndarray, k: int) -> tuple[Label, ...]:
-        head = self._pipeline.head
+    @cached_property
+    def _outputs(self) -> dict[int, Float32[ndarray, "*output"]]:
+        """The head's output by number of cells, for all but the row's k."""
+        patches = self.view.patches(self._selected.order[0])[None]
+        return {k: self._output(patches, k) for k in self._counts if k != self.row.k}
+
+    def _output(self, patches: np.ndarray, k: int) -> Float32[ndarray, "*output"]:
         chosen = self._selected.choose(patches[:, :k], self._pipeline.config.patch, k)
-        return head.picture_labels(self._pipeline.runtime.answer(chosen)[0]) if head.labels_pictures else ()
+        output: Float32[ndarray, "*output"] = self._pipeline.runtime.answer(chosen)[0]
+        return output
+
+    def _boxes_at(self, k: int) -> dict[str, Any]:
+        return {"boxes": [one.to_dict() for one in self.boxes[k]]} if self.boxes else {}
 
 
 def explain(pipeline: Pipeline, picture: Picture) -> Explanation:
@@ -162,10 +181,12 @@ def _explanation(
     survivors: tuple[int, ...] | None = None,
 ) -> Explanation:
     pipeline.check_numbers(opened.view, outcome.output[0], selected.maps[0])
-    row = pipeline.row(opened, outcome, 0, sum(laps.seconds.values()))
+    row, head = pipeline.row(opened, outcome, 0, sum(laps.seconds.values())), pipeline.head
     return Explanation(
         picture=opened.view.path,
-        row=replace(row, labels=pipeline.head.picture_labels(outcome.output[0])),
+        row=replace(
+            row, labels=head.picture_labels(outcome.output[0]), boxes=head.boxes(outcome.output[0], opened.view)
+        ),
         view=opened.view,
         scores=selected.maps[0],
         order=tuple(selected.order[0].tolist()),

@@ -10,6 +10,7 @@ EXTRAS = {
     "train": ("accelerate", "matplotlib", "torchmetrics", "torchvision"),
     "parquet": ("pyarrow",),
     "segment": ("pycocotools", "shapely"),
+    "detect": ("pycocotools",),
     "heif": ("pillow_heif",),
     "tiff": ("imagecodecs", "tifffile"),
     "raw": ("rawpy",),

@@ -10,7 +10,6 @@ from lookwhere_cli.card import describe
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.heads.classify import ClassifyHead
 from lookwhere_cli.heads.registry import head_of
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.machine import usable_cpus
@@ -54,9 +53,7 @@ def predictor_of(loaded: Loaded, options: Options) -> Predictor:
         loaded = _with_pruning(loaded, options.prune, options)
     reading = reading_for(loaded.config, options)
     strategy = strategy_for(loaded.name, loaded.config, options.k, reading)
-    head = head_of(loaded.config)
-    if isinstance(head, ClassifyHead):
-        head = replace(head, top=options.top)
+    head = head_of(loaded.config).with_options(options, loaded.name)
     pipeline = Pipeline(
         runtime_of(loaded.model, loaded.device, loaded.dtype),
         strategy,

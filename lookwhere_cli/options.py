@@ -42,6 +42,14 @@ class Options:
     """How the thumbnail is resized: "antialias", or "alias" as for the published models."""
     top: int = 5
     """Labels to keep of each answer."""
+    conf: float = 0.25
+    """Least score of a box, 0..1."""
+    iou: float = 0.5
+    """Boxes of one class that overlap by more than this share of their union are one thing, 0..1."""
+    max_boxes: int = 300
+    """Boxes to keep of each picture."""
+    only: tuple[str, ...] = ()
+    """Names of the classes to look for; empty for all."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps", ..."""
     dtype: str = "float32"
@@ -68,8 +76,10 @@ class Options:
             object.__setattr__(self, name, value)
         _check_one_of("mode", self.mode, get_args(Mode))
         _check_one_of("thumbnail", self.thumbnail, (None, *get_args(Thumbnail)))
-        for name in ("top", "batch_size", "workers", "max_pixels"):
+        for name in ("top", "batch_size", "workers", "max_pixels", "max_boxes"):
             _check_positive(name, getattr(self, name))
+        for name in ("conf", "iou"):
+            _check_share(name, getattr(self, name))
 
 
 class OptionChanges(TypedDict, total=False):
@@ -82,6 +92,10 @@ class OptionChanges(TypedDict, total=False):
     mode: Mode
     thumbnail: Thumbnail | None
     top: int
+    conf: float
+    iou: float
+    max_boxes: int
+    only: tuple[str, ...]
     device: str
     dtype: str
     batch_size: int
@@ -143,3 +157,8 @@ def _check_one_of(name: str, value: Any, known: tuple[Any, ...]) -> None:
 def _check_positive(name: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise UsageError(f"{name.replace('_', ' ')} is {value}; it must be at least 1.")
+
+
+def _check_share(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise UsageError(f"{name} is {value:g}; it must be between 0 and 1.")

@@ -12,6 +12,7 @@ from typing import NamedTuple, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from lookwhere_cli.detections import Detections
 from lookwhere_cli.explain import Explanation, explain
 from lookwhere_cli.features import compute_features
 from lookwhere_cli.heads.features import Features
@@ -55,10 +56,27 @@ class Predictor:
             return next(self.label([pictures])).row
         return (answer.row for answer in self.label(pictures))
 
+    @overload
+    def detect(self, pictures: Picture) -> Detections | None: ...  # type: ignore[overload-overlap] # as above
+    @overload
+    def detect(self, pictures: Iterable[Picture]) -> Iterator[Detections | None]: ...
+    def detect(self, pictures: Picture | Iterable[Picture]) -> Detections | Iterator[Detections | None] | None:
+        """Return the boxes in one picture; for several, an iterator in their order. None for one that can't be read.
+
+        Raises ModelError for a model that finds no boxes. `answers` also tells why a picture failed.
+        """
+        self.pipeline.head.check("detect", self.info.name)
+        if is_picture(pictures):
+            return next(self.detect(iter([pictures])))
+        answers = self.answers(one_or_several(pictures))
+        return (None if answer.result is None else answer.result.detections for answer in answers)
+
     def label(self, pictures: Picture | Iterable[Picture]) -> Iterator[Answer]:
         """Return an iterator of the rows of `classify`, each with its view. Raises as `classify` does, at once."""
-        self.pipeline.head.check("classify", self.info.name)
-        return self.answers(one_or_several(pictures))
+        head = self.pipeline.head
+        head.check("classify", self.info.name)
+        labelling = self if head.labeller is head else Predictor(replace(self.pipeline, head=head.labeller))
+        return labelling.answers(one_or_several(pictures))
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """Yield each picture's row, view and result, in order."""
@@ -114,7 +132,13 @@ class Predictor:
         started = time.perf_counter()
         result = self.pipeline.head.decode(answer.result, answer.view)
         fields, seconds = self.pipeline.head.row_fields(result), time.perf_counter() - started
-        return Answer(replace(answer.row, **fields, seconds=answer.row.seconds + seconds), answer.view, result)
+        row = _noted(replace(answer.row, seconds=answer.row.seconds + seconds), fields.pop("note", None))
+        return Answer(replace(row, **fields), answer.view, result)
+
+
+def _noted(row: Row, note: str | None) -> Row:
+    """Add a note to those that the row has."""
+    return row if note is None else replace(row, note="; ".join(filter(None, (row.note, note))))
 
 
 def _failed(picture: Picture, sentence: str) -> Answer:

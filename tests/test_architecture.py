@@ -17,7 +17,7 @@ LEVELS = (
     {"amounts", "encodings", "errors", "interrupts", "machine", "probabilities", "text"},
     {"budget", "extras", "options", "sizes", "torchvision_stub"},
     {"images", "output"},
-    {"macs", "metrics", "models"},
+    {"detections", "macs", "metrics", "models"},
     {"checkpoints", "reader", "runtimes", "show"},
     {"heads"},
     {"strategies"},
@@ -108,8 +108,8 @@ def test_no_two_public_classes_share_a_name():
 
 
 WITHOUT_TORCH = (
-    *("budget", "data", "explain", "features", "macs", "output", "pipeline", "predictor", "probabilities", "reader"),
-    *("segmenter", "show", "strategies", "stream"),
+    *("budget", "data", "detections", "explain", "features", "macs", "output", "pipeline", "predictor"),
+    *("probabilities", "reader", "segmenter", "show", "strategies", "stream"),
 )
 FORBIDDEN = {
     "images": {"torch", "timm", "rich", "typer"},

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from lookwhere_cli import load
+from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.runtimes.torch import TorchRuntime
+from tests.models.small import DETECTING, small
 
 
 @pytest.fixture
@@ -85,3 +87,25 @@ def test_a_model_that_segments_has_a_map_but_no_labels(segmenting_folder, files)
 def test_explaining_what_can_not_be_read(predictor):
     with pytest.raises(PictureError, match=r"'nowhere\.jpg' is not there"):
         predictor.explain("nowhere.jpg")
+
+
+def test_boxes_are_those_of_each_number_of_cells(tmp_path, files):
+    folder = tmp_path / "detecting"
+    save_model(folder, small(DETECTING), "")
+    explanation = load(str(folder), conf=0.1).explain(files[0])
+    (row,) = (answer.row for answer in load(str(folder), conf=0.1).answers(files[:1]))
+    assert explanation.row.boxes == row.boxes and explanation.row.labels
+    assert list(explanation.boxes) == list(explanation.predictions) and any(explanation.boxes.values())
+    for k, boxes in explanation.boxes.items():
+        (alone,) = (answer.row for answer in load(str(folder), conf=0.1, k=k).answers(files[:1]))
+        assert [one.label for one in boxes] == [one.label for one in alone.boxes]
+        for one, other in zip(boxes, alone.boxes, strict=True):
+            assert one.box == pytest.approx(other.box, abs=0.01)
+    told = explanation.to_dict()
+    assert [len(at["boxes"]) for at in told["at"]] == [len(boxes) for boxes in explanation.boxes.values()]
+
+
+def test_other_models_have_no_boxes(predictor, files):
+    explanation = predictor.explain(files[0])
+    assert explanation.boxes == {} and explanation.row.boxes is None
+    assert not any("boxes" in at for at in explanation.to_dict()["at"])

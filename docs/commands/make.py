@@ -24,6 +24,7 @@ GUIDES = {
     "pretrain": ("How the bundled model was trained", "training.md"),
     "train": ("Train on your own labels", "train.md"),
     "calibrate": ("Calibrate", "calibrate.md"),
+    "detect": ("Boxes", "detect.md"),
     "evaluate": ("Evaluate", "evaluate.md"),
     "compare": ("Compare", "compare.md"),
     "bench": ("Speed and memory", "speed.md"),

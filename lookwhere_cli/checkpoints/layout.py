@@ -11,6 +11,7 @@ ORIGIN = "origin.json"
 
 DEFAULT_CLASSIFIER = "lookwhere-tiny-in1k"
 DEFAULT_SEGMENTER = "lookwhere-tiny-streets"
+DEFAULT_DETECTOR = "lookwhere-tiny-signs"
 
 PUBLISHED_REPOSITORY = "antofuller/lookwhere"
 PUBLISHED_FILES = {

@@ -14,6 +14,7 @@ from lookwhere_cli.cli.bench import bench
 from lookwhere_cli.cli.calibrate import calibrate
 from lookwhere_cli.cli.classify import classify
 from lookwhere_cli.cli.compare import compare
+from lookwhere_cli.cli.detect import detect
 from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.features import features
@@ -46,6 +47,9 @@ app = typer.Typer(
 _RARE = ("thumbnail", "memory", "max_pixels")
 app.command(cls=without(*_RARE))(classify)
 app.command(cls=without(*_RARE))(segment)
+app.command(
+    cls=showing("conf", "iou", "max_boxes", "only", "k", "size", "model", "device", "format", "out", "overlay", "quiet")
+)(detect)
 app.command(cls=without(*_RARE))(explain)
 app.command(cls=without(*_RARE))(features)
 app.command(cls=showing("steps", "batch_size", "size", "patches", "registers", "lr", "device"))(pretrain)

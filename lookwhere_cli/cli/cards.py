@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lookwhere_cli.output.rows import Row
+from lookwhere_cli.show.box_map import BoxMap, box_table
 from lookwhere_cli.show.geometry import pixels_of
 from lookwhere_cli.show.phrases import Phrases
 from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatLegend, HeatMap, Legend, label_bars, share_bars
@@ -41,6 +43,22 @@ def answer_card(answer: Answer, console: Console, with_map: bool) -> RenderableT
     return Group(_title(row), _arranged(cell_map, words, console), "")
 
 
+def box_card(answer: Answer, console: Console, with_map: bool) -> RenderableType:
+    """Return the title, a table of the boxes and the costs of a picture, and the map with the boxes."""
+    row, view, _ = answer
+    if view is None:
+        return _error_card(row)
+    boxes = row.boxes or ()
+    words = Group(box_table(boxes), "", _cost(row))
+    if not with_map:
+        return Group(_title(row), words, "")
+    left, top, right, bottom = view.box  # of what was read, which is what the map shows
+    size = (round(bottom - top), round(right - left))
+    moved = [replace(found, box=_moved(found.box, -left, -top)) for found in boxes]
+    box_map = BoxMap(pixels_of(view, MAP_SIDE), size, moved, row.grid, row.cells, max_height=16, max_width=56)
+    return Group(_title(row), _arranged(box_map, words, console), "")
+
+
 def segmented_card(
     segmented: Segmented, console: Console, colours: UInt8[np.ndarray, "classes 3"], with_map: bool
 ) -> RenderableType:
@@ -62,11 +80,16 @@ def explanation_card(explanation: Explanation, console: Console) -> RenderableTy
     """Return maps (on a terminal only), labels, costs, best cells and times of a picture."""
     row = explanation.row
     words = Group(
-        *(label_bars(row.labels), _cost(row), *_looks(explanation.looks)),
+        *(_found(row), _cost(row), *_looks(explanation.looks)),
         *(_best_cells(row), *_kept_cells(explanation), _times(explanation.seconds)),
     )
     maps = [_explanation_maps(explanation, console)] if console.is_terminal else []
     return Group(_title(row), *maps, words, "")
+
+
+def _found(row: Row) -> RenderableType:
+    """Return labels with bars or, of a detection model, a table of boxes."""
+    return label_bars(row.labels) if row.boxes is None else box_table(row.boxes)
 
 
 def coarse_text(row: Row) -> str:
@@ -85,6 +108,10 @@ def _explanation_maps(explanation: Explanation, console: Console) -> RenderableT
         return maps
     kept = CellMap(pixels, row.grid, _kept_positions(explanation), max_width=width)
     return Group(maps, kept, Text("cells kept to the end", "dim"))
+
+
+def _moved(box: tuple[float, float, float, float], right: float, down: float) -> tuple[float, float, float, float]:
+    return box[0] + right, box[1] + down, box[2] + right, box[3] + down
 
 
 def _error_card(row: Row) -> RenderableType:

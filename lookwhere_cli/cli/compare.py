@@ -77,6 +77,8 @@ def compare(
     ] = None,
     classes: asked.Classes = None,
     label_column: asked.LabelColumn = None,
+    label_map: asked.LabelMap = None,
+    pictures: asked.Pictures = None,
     val_share: asked.ValShare = 0.2,
     split_file: asked.SplitFile = None,
     model: asked.Start = DEFAULT_CLASSIFIER,
@@ -123,13 +125,22 @@ def compare(
     make_folder(out)
     for name in (RESULTS, TABLE, PLOT, PAGE):
         check_free(out / name, overwrite)
-
-    from lookwhere_cli.data.read import read_examples
     from lookwhere_cli.evaluation.compare.candidates import ComparisonSettings
 
-    labelled = read_examples(data, classes=classes, label_column=label_column)
+    labelled = _read_set(context.params)
     models = _models(context, labelled, selected, given)
     _compare(context, labelled, models, ComparisonSettings(*shares))
+
+
+def _read_set(arguments: dict[str, Any]) -> LabelledSet:
+    """Read the labelled set; say what was changed or left out. Raises UsageError, DataError."""
+    from lookwhere_cli.data.read import read_examples
+
+    given = {name: arguments[name] for name in ("classes", "label_column", "label_map", "pictures")}
+    labelled = read_examples(arguments["data"], **given)
+    for note in labelled.notes:
+        say(make_console(stderr=True, quiet=arguments["quiet"]), note)
+    return labelled
 
 
 def _models_of(pairs: Sequence[str]) -> dict[str, str]:
@@ -178,7 +189,10 @@ def _models(
 ) -> dict[str, str]:
     """Return a model for each method: the given one, or one that is trained now."""
     models = {name: given[name] for name in selected if name in given}
-    single_labels = all(len(example.classes) == 1 for example in labelled.examples)
+    from lookwhere_cli.heads.training.registry import TRAINING_HEADS
+
+    has_one_label = TRAINING_HEADS[labelled.kind].has_one_label
+    single_labels = has_one_label and all(len(example.classes) == 1 for example in labelled.examples)
     for name in selected:
         if name not in models and (single_labels or name not in CASCADES):
             models[name] = _train(context, name)

@@ -30,6 +30,8 @@ from lookwhere_cli.text import counted
 if TYPE_CHECKING:
     from lookwhere_cli.data.examples import LabelledSet
     from lookwhere_cli.evaluation.evaluate import EvaluationPlan
+    from lookwhere_cli.evaluation.tiles import TiledPipeline
+    from lookwhere_cli.pipeline import Pipeline
 
 RESULTS, TABLE, CURVE, CONFUSION = "results.json", "results.md", "accuracy.png", "confusion.png"
 
@@ -39,6 +41,8 @@ def evaluate(
     data: asked.Data,
     classes: asked.Classes = None,
     label_column: asked.LabelColumn = None,
+    label_map: asked.LabelMap = None,
+    pictures: asked.Pictures = None,
     multi_label: asked.MultiLabel = False,
     split: asked.Part = None,
     split_file: asked.SplitFile = None,
@@ -66,6 +70,13 @@ def evaluate(
     teacher: Annotated[
         str | None, typer.Option(metavar="NAME", help="A timm ViT, FILE or NAME=FILE.", rich_help_panel=MODEL)
     ] = None,
+    tiles: Annotated[
+        int | None,
+        typer.Option(metavar="PX", help="Boxes: the full ViT on tiles of PX px.", rich_help_panel=MODEL),
+    ] = None,
+    overlap: Annotated[
+        float, typer.Option(metavar="P", help="Share of a tile in the next one.", rich_help_panel=MODEL)
+    ] = 0.2,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
@@ -98,15 +109,21 @@ def evaluate(
     amounts = _amounts(patches)
     _fetch(context)
     _check_outputs(json_file, out, overwrite)
-
-    from lookwhere_cli.data.read import read_examples
-
-    names = _classes_of(model)
-    labelled = read_examples(
-        data, classes=classes, label_column=label_column, multi_label=multi_label, model_classes=names
-    )
+    labelled = _read_set(context.params)
     plan = _plan(context, chosen, amounts)
     _evaluate(context, plan, labelled)
+
+
+def _read_set(arguments: dict[str, Any]) -> LabelledSet:
+    """Read the labelled set; say what was changed or left out. Raises UsageError, DataError, ModelError."""
+    from lookwhere_cli.data.read import read_examples
+
+    names = ("classes", "label_column", "label_map", "pictures", "multi_label")
+    given = {name: arguments[name] for name in names}
+    labelled = read_examples(arguments["data"], model_classes=_classes_of(arguments["model"]), **given)
+    for note in labelled.notes:
+        say(make_console(stderr=True, quiet=arguments["quiet"]), note)
+    return labelled
 
 
 def _amounts(text: str | None) -> Sequence[Amount] | None:
@@ -165,7 +182,19 @@ def _plan(context: typer.Context, chosen: Options, amounts: Sequence[Amount] | N
         full and load(full, replace(chosen, k=ALL_CELLS, size=None, coarse=None, prune=None)).pipeline,
         teacher and TimmClassifier(load_vit(teacher), device=pipeline.runtime.device),
         TIMED if arguments["timed"] else 0,
+        arguments["tiles"] and _tiles(context, pipeline, chosen),
     )
+
+
+def _tiles(context: typer.Context, pipeline: Pipeline, chosen: Options) -> TiledPipeline:
+    """Return the full ViT, or else the model itself, reading all cells of tiles. Raises UsageError."""
+    from lookwhere_cli.evaluation.tiles import tiled
+    from lookwhere_cli.loading import load
+
+    arguments = context.params
+    if arguments["full"]:
+        pipeline = load(arguments["full"], replace(chosen, k=ALL_CELLS, size=None, coarse=None, prune=None)).pipeline
+    return tiled(pipeline, arguments["tiles"], arguments["overlap"])
 
 
 def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSet) -> None:

@@ -6,6 +6,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -32,7 +33,7 @@ PAGE_SIDE = 1600  # pixels; the page shows pictures with at most this longer sid
 
 if TYPE_CHECKING:
     from lookwhere_cli.explain import Explanation
-    from lookwhere_cli.output.rows import Row
+    from lookwhere_cli.output.rows import Detection, Row
     from lookwhere_cli.predictor import Predictor
     from lookwhere_cli.show.page import PagePicture
 
@@ -137,13 +138,13 @@ class _Printer(NamedTuple):
 class _Outputs(NamedTuple):
     """What is done with each explanation.
 
-    overlays: the file of each picture's overlay, if any are drawn. count: counts a finished picture.
+    overlays: the file of each picture's overlay, if any are drawn. tally: counts a finished picture.
     """
 
     printer: _Printer
     overlays: dict[str, Path]
     add_to_page: Callable[[Predictor, Explanation], None]
-    count: Callable[[], None]
+    tally: Callable[[], None]
 
 
 @contextmanager
@@ -191,11 +192,11 @@ def _explain_all(
                 raise
             say(make_console(stderr=True), f"Error: {error}")
             failed += 1
-            outputs.count()
+            outputs.tally()
             continue
         printer.write(explanation)
         outputs.add_to_page(predictor, explanation)
-        outputs.count()
+        outputs.tally()
     return failed
 
 
@@ -251,6 +252,7 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     from PIL import Image
 
     from lookwhere_cli.cli.cards import coarse_text
+    from lookwhere_cli.show.box_overlay import draw_boxes
     from lookwhere_cli.show.overlay import overlay
 
     row, view = explanation.row, explanation.view
@@ -259,6 +261,7 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
     displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *view.size))
     drawn = overlay(displayed, explanation.scores, row.cells, view.box, caption)
+    draw_boxes(drawn, row.boxes or (), displayed.size)
     with output_of_one_picture():
         make_folder(file.parent)
         with whole_file(file) as stream, writing(file):
@@ -308,4 +311,10 @@ def _page_picture(predictor: Predictor, explanation: Explanation, name: str) -> 
         macs_full=row.macs_full,
         k=row.k,
         coarse=row.coarse,
+        boxes={k: [_scaled(one, scale) for one in boxes] for k, boxes in explanation.boxes.items()},
     )
+
+
+def _scaled(found: Detection, scale: float) -> Detection:
+    left, top, right, bottom = (edge * scale for edge in found.box)
+    return replace(found, box=(left, top, right, bottom))

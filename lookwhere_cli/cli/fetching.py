@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from lookwhere_cli.models.config import Config, Task
 
 
+ALSO: dict[str, tuple[str, ...]] = {"classify": ("detect",)}
+"""Models of other tasks that serve a task, too: a detection model labels pictures by their boxes."""
+
+
 @contextmanager
 def download_progress(quiet: bool) -> Iterator[OnProgress]:
     """Show a bar for each file on stderr, with rate and time left; show nothing if stderr is not a terminal."""
@@ -73,7 +77,7 @@ def model_from_option(context: typer.Context, task: Task, default: str, quiet: b
     from lookwhere_cli.checkpoints.resolve import find
 
     other = read_config(find(model).folder).task
-    if other == task:
+    if other in (task, *ALSO.get(task, ())):
         return model
     if not quiet:
         message = f"LOOKWHERE_MODEL is {model!r}, a model for {other}; using {default} instead."

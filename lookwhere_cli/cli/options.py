@@ -42,6 +42,13 @@ def options_from(context: typer.Context, auto: bool = False) -> Options:
     for name in ("top", "batch_size", "workers"):
         if values.get(name) is not None and values[name] < 1:
             raise UsageError(f"--{name.replace('_', '-')} is {values[name]}; it must be at least 1.")
+    if "max_boxes" in values and values["max_boxes"] < 1:
+        raise UsageError(f"--max-boxes is {values['max_boxes']}; it must be at least 1.")
+    for name in ("conf", "iou"):
+        if name in values and not 0 <= values[name] <= 1:
+            raise UsageError(f"--{name} is {values[name]:g}; it must be between 0 and 1.")
+    if "only" in values:
+        values["only"] = tuple(filter(None, map(str.strip, (values["only"] or "").split(","))))
     values["mode"] = mode(context.params.get("crop", False), context.params.get("stretch", False))
     return Options(**values)
 

@@ -39,9 +39,14 @@ def row_format(out: Path | None, format: str | None, option: str = "--out", form
     """
     if format is None:
         format = _format_of_ending(out, option, format_option)
+    check_parquet(format)
+    return format
+
+
+def check_parquet(format: str) -> None:
+    """Raise UsageError, with the extra to install, if the format is Parquet and its library is missing."""
     if format == "parquet":
         check_extra("parquet", "The format parquet")
-    return format
 
 
 def check_full_rows(full_rows: bool, format: str) -> None:
@@ -69,7 +74,7 @@ def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractCo
             return TextWriter(stream, sys.stdout.encoding)
         return make_writer(format, stream, columns)
 
-    return open_writer(_open_stream(out, format), make, out or "standard output")
+    return open_writer(open_rows(out, format), make, out or "standard output")
 
 
 def array_output(out: Path) -> AbstractContextManager[Callable[[Row, Arrays], None]]:
@@ -173,7 +178,8 @@ def _progress_bar(console: Console, title: str) -> Progress:
 
 
 @contextmanager
-def _open_stream(out: Path | None, format: str) -> Iterator[BinaryIO]:
+def open_rows(out: Path | None, format: str) -> Iterator[BinaryIO]:
+    """Open the file of rows, or standard output (None). Raises UsageError for Parquet on a terminal."""
     if out is not None:
         with whole_file(out) as stream:
             yield stream

@@ -49,6 +49,15 @@ def check_area(area: tuple[float, float]) -> tuple[float, float]:
     return area
 
 
+def check_points(points: int) -> int:
+    """Return the points along a side of a cell. Raises UsageError for a number that models do not have."""
+    from lookwhere_cli.models.config import POINTS
+
+    if points not in POINTS:
+        raise UsageError(f"--points is {points}; it must be one of {', '.join(map(str, POINTS))}.")
+    return points
+
+
 def refuse_finished_run(out: Path) -> None:
     """Raise UsageError for an output folder with a model but no checkpoint, which a run would overwrite."""
     if (out / WEIGHTS).exists() and not (out / CHECKPOINT).exists():

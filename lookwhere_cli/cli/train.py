@@ -17,6 +17,7 @@ from lookwhere_cli.cli.found import say_found
 from lookwhere_cli.cli.options import Debug, Quiet
 from lookwhere_cli.cli.runs import (
     check_area,
+    check_points,
     command_line,
     create_run_dir,
     device_type,
@@ -27,20 +28,23 @@ from lookwhere_cli.cli.runs import (
     training_into,
 )
 from lookwhere_cli.cli.summary import duration, usage_of
-from lookwhere_cli.cli.train_settings import cell_settings, parse_exits, parse_pruning, steering_for
+from lookwhere_cli.cli.train_settings import CellSettings, cell_settings, parse_exits, parse_pruning, steering_for
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
-    from lookwhere_cli.amounts import Amount
+    from lookwhere_cli.amounts import Amount, PruneAmount
     from lookwhere_cli.checkpoints.folder import Loaded
     from lookwhere_cli.data.examples import LabelledSet
     from lookwhere_cli.data.regions import Regions
-    from lookwhere_cli.models.config import Config
+    from lookwhere_cli.models.config import Config, Pool
+    from lookwhere_cli.training.augment import Augmentation
     from lookwhere_cli.training.finetune.plan import FineTuningPlan
     from lookwhere_cli.training.finetune.recipe import FineTuning
+    from lookwhere_cli.training.finetune.shape import Method, Shape
+    from lookwhere_cli.training.finetune.steering import Steering
     from lookwhere_cli.training.loop import Moment
 
 
@@ -50,6 +54,8 @@ def train(
     epochs: options.Epochs = 30,
     classes: options.Classes = None,
     label_column: options.LabelColumn = None,
+    label_map: options.LabelMap = None,
+    pictures: options.Pictures = None,
     multi_label: options.MultiLabel = False,
     val_share: options.ValShare = 0.2,
     group: options.Group = None,
@@ -67,13 +73,15 @@ def train(
     prune_fusion: options.PruneFusion = False,
     pool: options.Pool = "cls",
     decoder: options.Decoder = 64,
+    points: options.Points = 2,
     patches: options.Patches = "25%-50%",
     default_k: options.DefaultK = None,
     second_look: options.SecondLook = None,
     look: options.Look = None,
-    train_selector: options.TrainSelector = False,
+    train_selector: options.TrainSelector = None,
     area: options.Area = (0.3, 1.0),
     flip: options.Flip = True,
+    turn: options.Turn = False,
     colour: options.Colour = 0.3,
     augment: options.Augment = 0,
     erase: options.Erase = 0.0,
@@ -83,6 +91,7 @@ def train(
     balance: options.Balance = 0.5,
     average: options.Average = 0.99,
     patience: options.Patience = 0,
+    validate_every: options.ValidateEvery = 1,
     seed: options.Seed = 0,
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
@@ -99,26 +108,21 @@ def train(
       lookwhere train labels.csv --multi-label --look boxes.csv --size 1024 -k 5%-10% --out my-model
     """
     check_extra("train", "lookwhere train")
-    cells = cell_settings(method, patches, default_k, second_look, train_selector and look is None)
-    grids, dropped = parse_exits(method, exits), parse_pruning(method, prune)
+    cells = cell_settings(method, patches, default_k, second_look, bool(train_selector) and look is None)
+    grids, dropped, points = parse_exits(method, exits), parse_pruning(method, prune), check_points(points)
     with training_into(out):
         _fetch(model, teacher, quiet)
-
-        from lookwhere_cli.training.augment import Augmentation
-        from lookwhere_cli.training.finetune.recipe import FineTuning
-        from lookwhere_cli.training.finetune.shape import Shape
-        from lookwhere_cli.training.optim import Rates
-
         used_device = device_type(device)
         console = make_console(stderr=True, quiet=quiet or not is_main_process())
-        labelled, stored = _read_set(data, classes, label_column, multi_label, group, split_file), _stored(out)
-        steering = steering_for(method, labelled, look, train_selector, dropped)
-        fusion, precision, rates = prune_fusion or None, mixed_precision(dtype, used_device), Rates(lr, layer_decay)
-        shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, fusion, grids)
-        augmentation = Augmentation(check_area(area), flip=flip, colour=colour, magnitude=augment, erase=erase)
-        recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, seed=seed)
-        recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering, patience=patience)
-        recipe = _going_on(replace(recipe, augmentation=augmentation, rates=rates, precision=precision), out)
+        labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file)
+        stored, steering = _stored(out), steering_for(method, labelled, look, train_selector, dropped)
+        shape = _shape(method, (size, thumbnail_size, coarse), selector_depth, pool, (dropped, prune_fusion or None))
+        shape = replace(shape, decoder_channels=decoder, points=points, exits=grids)
+        augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
+        recipe = _recipe(cells, shape, steering, augmentation, (lr, layer_decay))
+        recipe = replace(recipe, epochs=epochs, batch=batch_size, balance=balance, average=average, patience=patience)
+        recipe = replace(recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every)
+        recipe = _going_on(replace(recipe, seed=seed), out)
         regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or (), stored)
@@ -132,6 +136,39 @@ def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
         ensure_downloaded(name, quiet)
 
 
+def _shape(
+    method: Method,
+    sizes: tuple[int | None, int | None, int],
+    selector_depth: int | None,
+    pool: Pool,
+    pruning: tuple[PruneAmount | None, bool | None],
+) -> Shape:
+    """Return the new model's shape. sizes: of picture, thumbnail and coarse thumbnail. pruning: amount, fusion."""
+    from lookwhere_cli.training.finetune.shape import Shape
+
+    size, thumbnail_size, coarse = sizes
+    shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool)
+    return replace(shape, prune=pruning[0], prune_fusion=pruning[1])
+
+
+def _recipe(
+    cells: CellSettings, shape: Shape, steering: Steering, augmentation: Augmentation, rates: tuple[float, float]
+) -> FineTuning:
+    """Return a recipe. rates: the peak of the learning rate, and its decay by block."""
+    from lookwhere_cli.training.finetune.recipe import FineTuning
+    from lookwhere_cli.training.optim import Rates
+
+    recipe = FineTuning(k=cells.trained, added=cells.added, shape=shape, steering=steering, augmentation=augmentation)
+    return replace(recipe, rates=Rates(*rates))
+
+
+def _augmentation(area: tuple[float, float], flip: bool, turn: bool) -> Augmentation:
+    """Return crops and turns. Raises UsageError."""
+    from lookwhere_cli.training.augment import Augmentation
+
+    return Augmentation(check_area(area), flip=flip, turn=turn)
+
+
 def _going_on(recipe: FineTuning, out: Path) -> FineTuning:
     """Return the recipe, as a continuation of the run in the folder if that has fewer epochs. Raises DataError."""
     from lookwhere_cli.training.checkpoint import stored_identity
@@ -141,12 +178,29 @@ def _going_on(recipe: FineTuning, out: Path) -> FineTuning:
 
 
 def _read_set(
-    data: Path, classes: Path | None, label_column: str | None, multi_label: bool, group: str | None, split: Path | None
+    data: Path,
+    classes: Path | None,
+    label_column: str | None,
+    label_map: Path | None,
+    pictures: Path | None,
+    multi_label: bool,
+    group: str | None,
+    split: Path | None,
 ) -> LabelledSet:
     from lookwhere_cli.data.read import read_examples
     from lookwhere_cli.data.splits import read_split
 
-    labelled = read_examples(data, classes=classes, label_column=label_column, multi_label=multi_label, group=group)
+    labelled = read_examples(
+        data,
+        classes=classes,
+        label_column=label_column,
+        label_map=label_map,
+        pictures=pictures,
+        multi_label=multi_label,
+        group=group,
+    )
+    if any(example.objects is not None for example in labelled.examples):
+        check_extra("detect", "The score of boxes")
     return read_split(split, labelled) if split else labelled
 
 
@@ -180,6 +234,8 @@ def _drop_unusable(labelled: LabelledSet, console: Console) -> LabelledSet:
     labelled = without_test(labelled)
     with console.status("Checking the pictures"):
         usable, problems = drop_unusable(labelled)
+    for sentence in labelled.notes:
+        say(console, sentence)
     for sentence in problems:
         say(console, f"Skipped: {sentence}")
     return usable

@@ -14,13 +14,24 @@ def _option(panel: str | None, help_text: str, *names: str, **more: Any) -> Any:
 
 Data = Annotated[
     Path,
-    typer.Argument(metavar="DATA", help="A folder per class, a CSV, or images/ with masks/.", show_default=False),
+    typer.Argument(
+        metavar="DATA", help="A folder per class, a CSV, images/ with masks/, or boxes.", show_default=False
+    ),
 ]
 Out = Annotated[Path, _option(None, "Folder for the model; a run in it resumes.", metavar="DIR")]
 Epochs = Annotated[int, _option(None, "Passes over the training pictures.", metavar="N", min=1)]
 
 Classes = Annotated[Path | None, _option(DATA, "Class names, one per line, in the order of indices.", metavar="FILE")]
 LabelColumn = Annotated[str | None, _option(DATA, "CSV column of the labels.", metavar="NAME")]
+LabelMap = Annotated[
+    Path | None, _option(DATA, "Names of boxes' classes: a CSV of value and name; *: all others.", metavar="FILE")
+]
+Pictures = Annotated[
+    Path | None,
+    _option(
+        DATA, "All pictures of a CSV of boxes. (default: pictures.csv beside it)", metavar="FILE", show_default=False
+    ),
+]
 MultiLabel = Annotated[bool, _option(DATA, "Pictures may have several labels.", "--multi-label")]
 ValShare = Annotated[
     float, _option(DATA, "Share of validation pictures, if the data have no split.", metavar="P", min=0, max=1)
@@ -77,6 +88,9 @@ PruneFusion = Annotated[
 Pool = Annotated[
     Literal["cls", "max"], _option(MODEL, "What a head of labels reads: cls, or max (over the cells).", metavar="WHAT")
 ]
+Points = Annotated[
+    int, _option(MODEL, "Points with boxes along each side of a cell: 1, 2 or 4.", metavar="N", min=1, max=4)
+]
 Decoder = Annotated[int, _option(MODEL, "Channels of the decoder of masks; 0: a linear decoder.", metavar="N", min=0)]
 
 Patches = Annotated[
@@ -96,11 +110,18 @@ Look = Annotated[
     Path | None, _option(LOOK, "Regions that train the selector: a CSV of boxes, or a folder of masks.", metavar="PATH")
 ]
 TrainSelector = Annotated[
-    bool, _option(LOOK, "Train the selector without --look: on class boundaries or attention.", "--train-selector")
+    bool | None,
+    _option(
+        LOOK,
+        "Train the selector without --look: on boxes, class boundaries or attention. (default: on boxes)",
+        "--train-selector/--keep-selector",
+        show_default=False,
+    ),
 ]
 
 Area = Annotated[tuple[float, float], _option(AUGMENT, "Share of the picture in a crop.", metavar="LOW HIGH")]
 Flip = Annotated[bool, _option(AUGMENT, "Mirror half of the pictures.", "--flip/--no-flip")]
+Turn = Annotated[bool, _option(AUGMENT, "Also mirror upside down and, square grids, transpose.", "--turn")]
 Colour = Annotated[float, _option(AUGMENT, "Change of brightness, contrast, saturation.", metavar="P", min=0, max=1)]
 Augment = Annotated[int, _option(AUGMENT, "Magnitude of RandAugment, 0-30.", metavar="N", min=0, max=30)]
 Erase = Annotated[float, _option(AUGMENT, "Share of pictures with an erased part.", metavar="P", min=0, max=1)]
@@ -117,6 +138,7 @@ Average = Annotated[float, _option(OPTIMISE, "Decay of the weights' average.", m
 Patience = Annotated[
     int, _option(OPTIMISE, "Epochs without a better score that end the run; 0: none do.", metavar="N", min=0)
 ]
+ValidateEvery = Annotated[int, _option(OPTIMISE, "Epochs from one validation to the next.", metavar="N", min=1)]
 Seed = Annotated[int, _option(OPTIMISE, "Seed of everything random.", metavar="N", min=0)]
 Device = Annotated[str, _option(OPTIMISE, "auto, cpu, cuda, mps.", metavar="NAME", envvar="LOOKWHERE_DEVICE")]
 Dtype = Annotated[

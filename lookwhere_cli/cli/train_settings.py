@@ -96,17 +96,20 @@ def parse_pruning(name: Method, text: str | None) -> PruneAmount | None:
 
 
 def steering_for(
-    name: Method, labelled: LabelledSet, look: Path | None, train_selector: bool, prune: PruneAmount | None
+    name: Method, labelled: LabelledSet, look: Path | None, train_selector: bool | None, prune: PruneAmount | None
 ) -> Steering:
-    """Return what trains the selector: regions, or class boundaries of masks, or else attention; or nothing.
+    """Return what trains the selector: regions, class boundaries of masks, boxes, or else attention; or nothing.
 
-    Raises UsageError for attention with pruning.
+    train_selector: None for what is usual for the labels. Raises UsageError for attention with pruning.
     """
     from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 
     if not method_of(name).has_selector:
         return "frozen"
-    if look or (train_selector and TRAINING_HEADS[labelled.kind].is_dense):
+    head = TRAINING_HEADS[labelled.kind]
+    if train_selector is None:
+        train_selector = head.teaches_selector
+    if look or (train_selector and head.is_dense):
         return "look"
     if train_selector and prune is not None:
         raise UsageError(

@@ -15,14 +15,22 @@ from lookwhere_cli.errors import PictureError
 
 
 def count_classes(labelled: LabelledSet, split: Split) -> Int64[ndarray, " classes"]:
-    """Return the number of the split's pictures that show each class; for masks, the number of pixels."""
-    count = _count_pixels if labelled.kind == "masks" else _count_labels
+    """Return the number of the split's pictures that show each class; for masks, of pixels; for boxes, of boxes."""
+    count = {"masks": _count_pixels, "boxes": _count_boxes}.get(labelled.kind, _count_labels)
     return count(labelled.of(split), len(labelled.classes))
 
 
 def _count_labels(examples: Sequence[Example], class_count: int) -> Int64[ndarray, " classes"]:
     labels = [label for example in examples for label in example.classes]
     return np.bincount(np.array(labels, dtype=np.int64), minlength=class_count)
+
+
+def _count_boxes(examples: Sequence[Example], class_count: int) -> Int64[ndarray, " classes"]:
+    counts = np.zeros(class_count, dtype=np.int64)
+    for example in examples:
+        assert example.objects is not None
+        counts += np.bincount(example.objects.classes[~example.objects.crowd], minlength=class_count)
+    return counts
 
 
 def _count_pixels(examples: Sequence[Example], class_count: int) -> Int64[ndarray, " classes"]:

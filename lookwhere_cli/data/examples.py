@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from lookwhere_cli.metrics.scores import TrueBoxes
 from lookwhere_cli.text import printable, shared_name, shared_sentence
 
-Kind = Literal["single", "multi", "masks"]
-"""What is known of each picture: one label, any number of labels, or a mask of class indices."""
+Kind = Literal["single", "multi", "masks", "boxes"]
+"""What is known of each picture: one label, any number of labels, a mask of class indices, or boxes with a class."""
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, Split] = ("train", "val")
 """The splits that a training uses; pictures for test are only measured."""
@@ -23,25 +24,27 @@ class Example:
     path: str
     """The picture's file."""
     classes: tuple[int, ...] = ()
-    """Class indices, rising: one for the kind "single", any number for "multi", none for "masks"."""
+    """Class indices, rising: one for the kind "single", any number for "multi" and "boxes", none for "masks"."""
     mask: str | None = None
     """The file of its index mask; only for the kind "masks"."""
     split: Split | None = None
     """As the data say; None if they don't, until `split_examples` assigns one."""
     group: str | None = None
     """Examples of one group always go to the same split."""
+    objects: TrueBoxes | None = field(default=None, repr=False, compare=False)
+    """Its boxes; only for the kind "boxes"."""
 
 
 @dataclass(frozen=True)
 class LabelledSet:
-    """Pictures with labels or masks.
+    """Pictures with labels, masks or boxes.
 
     Attributes:
         kind: what is known of each picture.
         classes: the classes' names; a class's index is its place here.
         examples: sorted by path in natural order (2 before 10).
         root: the folder that names in a split file are relative to.
-        notes: sentences about what was left out.
+        notes: what was changed or left out while reading, a sentence each.
     """
 
     kind: Kind

@@ -38,11 +38,11 @@ def read_labels_table(
 
     Raises UsageError for a missing label column, DataError for rows that can't be used.
     """
-    labels = read_labels(table, _label_column(table, label_column), multi_label, class_names or ())
+    labels = read_labels(table, find_label_column(table, label_column), multi_label, class_names or ())
     indices = index_classes(class_names, (name for names in labels for name in names))
     examples = []
     for row, path, names, split, group in zip(
-        table.rows, _paths(table), labels, _splits(table), _groups(table, group_column), strict=True
+        table.rows, _paths(table), labels, row_splits(table), row_groups(table, group_column), strict=True
     ):
         classes = sorted(index_of(indices, name, table.place(row)) for name in names)
         examples.append(Example(path, tuple(classes), split=split, group=group))
@@ -78,7 +78,8 @@ def _paths(table: Table) -> list[str]:
     return paths
 
 
-def _label_column(table: Table, label_column: str | None) -> str:
+def find_label_column(table: Table, label_column: str | None) -> str:
+    """Return the column of labels, by its usual names or as given. Raises UsageError if there is none."""
     if label_column is not None and label_column not in table.columns:
         raise UsageError(f"{str(table.file)!r} has no column {label_column!r}. {suggest(label_column, table.columns)}")
     column = label_column or table.column(LABEL_COLUMNS)
@@ -90,8 +91,11 @@ def _label_column(table: Table, label_column: str | None) -> str:
     return column
 
 
-def _splits(table: Table) -> Sequence[Split | None]:
-    """Return each row's split; None for all rows if there is no column `split`, or nothing in it."""
+def row_splits(table: Table) -> Sequence[Split | None]:
+    """Return each row's split; None for all rows if there is no column `split`, or nothing in it.
+
+    Raises DataError for anything but train and val.
+    """
     column = table.column(["split"])
     if column is None or not any(table.texts(column)):
         return [None] * len(table.rows)
@@ -107,7 +111,8 @@ def _split(text: str, place: str) -> Split:
     return split
 
 
-def _groups(table: Table, column: str | None) -> Sequence[str | None]:
+def row_groups(table: Table, column: str | None) -> Sequence[str | None]:
+    """Return each row's group; None for all rows without a column. Raises DataError for a row without a group."""
     if column is None:
         return [None] * len(table.rows)
     names = table.texts(column)

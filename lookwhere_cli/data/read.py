@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lookwhere_cli.data.boxes.assemble import assemble
+from lookwhere_cli.data.boxes.find import find_boxes
+from lookwhere_cli.data.boxes.label_map import read_label_map
+from lookwhere_cli.data.boxes.records import BoxedPictures
 from lookwhere_cli.data.class_list import read_class_list
 from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.data.folders import read_folders
@@ -17,8 +21,8 @@ from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.find import natural_path_key
 
 LAYOUTS = (
-    "a folder per class (also inside train and val), a labels.csv of file and label, "
-    "or pictures in images with index masks in masks"
+    "a folder per class (also inside train and val), a labels.csv of file and label, pictures in images with index "
+    "masks in masks, or boxes as CSV, COCO, YOLO, VOC or Label Studio have them"
 )
 
 
@@ -30,26 +34,37 @@ def read_examples(
     multi_label: bool = False,
     group: str | None = None,
     model_classes: Sequence[str] = (),
+    label_map: Path | None = None,
+    pictures: Path | None = None,
 ) -> LabelledSet:
-    """Read a labelled set from a CSV file, or from a folder in one of the LAYOUTS.
+    """Read a labelled set from a file of labels or boxes, or from a folder in one of the LAYOUTS.
 
     Whether the pictures can be read is not checked: see `drop_unusable`.
 
     Args:
-        data: the CSV file or the folder. In a folder, `images` with `masks` (also inside train and val) come before a
-            `labels.csv`, and that before class folders.
+        data: the file or the folder. In a folder, `images` with `masks` (also inside train and val) come before a
+            `labels.csv`, that before boxes, and those before class folders.
         classes: a file with one class name per line, in the order of their indices; by default `classes.txt` beside
-            the data, else the names in natural order (masks need the file).
+            the data or the list that a format of boxes has, else the names in natural order (masks need the file).
         label_column: the CSV column of the labels, if its name is not a usual one.
         multi_label: a picture may have several labels; see `read_labels_table`.
         group: a column of the CSV file, or else a regular expression that is searched in each file name; its first
             group, or else the whole match, names the group.
         model_classes: names for the indices of masks if the data have none: the labels of the model that is measured.
+        label_map: a file with names for the classes of boxes; see `read_label_map`.
+        pictures: a CSV file of all pictures, for boxes in a CSV file; see `read_box_table`.
 
     Raises UsageError for a missing file or an option that does not fit the data, DataError for data that can't be used.
     """
     if not data.exists():
         raise UsageError(f"{str(data)!r} does not exist; give a folder or a CSV file.")
+    boxes = find_boxes(data, label_column, group, pictures)
+    if boxes is not None:
+        if multi_label:
+            raise UsageError(f"--multi-label is for labels of pictures, but {str(data)!r} has boxes; leave it out.")
+        return _finish(_assemble_boxes(boxes, classes, label_map), group)
+    if label_map is not None or pictures is not None:
+        raise UsageError(f"--label-map and --pictures are for boxes, and {str(data)!r} has none; leave them out.")
     class_names = _class_names(data, classes)
     mask_folders = find_mask_folders(data)
     table_file = data if data.is_file() else data / "labels.csv"
@@ -57,7 +72,6 @@ def read_examples(
         table = read_table(table_file)
         group_column = group if group in table.columns else None
         labelled = read_labels_table(table, class_names, label_column, multi_label, group_column)
-        group = None if group_column else group
     elif multi_label or label_column is not None:
         raise UsageError(f"--multi-label and --label-column need a CSV file, but {str(data)!r} has no labels.csv.")
     elif mask_folders:
@@ -66,7 +80,21 @@ def read_examples(
         labelled = read_folders(data, class_names)
     if not labelled.examples:
         raise UsageError(f"{str(data)!r} has no labelled pictures; it can be {LAYOUTS}.")
-    return _in_natural_order(labelled if group is None else _group_by_name(labelled, group))
+    return _finish(labelled, group)
+
+
+def _assemble_boxes(boxes: BoxedPictures, classes: Path | None, label_map: Path | None) -> LabelledSet:
+    """Return the set. `classes.txt` beside the data is a format's own list: classes without boxes are left out."""
+    names = _class_names(boxes.root, None) if boxes.classes is None else boxes.classes
+    class_names = None if classes is None else read_class_list(classes)
+    names_of_values = None if label_map is None else read_label_map(label_map)
+    return assemble(replace(boxes, classes=names), class_names, names_of_values)
+
+
+def _finish(labelled: LabelledSet, group: str | None) -> LabelledSet:
+    """Return the set in its order; `group` names groups in file names, unless a column of that name has done so."""
+    has_groups = any(example.group for example in labelled.examples)
+    return _in_natural_order(labelled if group is None or has_groups else _group_by_name(labelled, group))
 
 
 def _class_names(data: Path, file: Path | None) -> tuple[str, ...] | None:

@@ -122,6 +122,8 @@ def _check_classes(labelled: LabelledSet) -> None:
         if len(labelled.classes) < 2:
             raise DataError(f"There is only one class, {labelled.classes[0]!r}; training needs at least two.")
         return
+    if labelled.kind == "boxes":  # where a thing is, is worth knowing of a single class
+        return
     answers = {example.classes for example in labelled.examples}
     if len(answers) == 1:
         names = [labelled.classes[index] for index in answers.pop()]

@@ -10,6 +10,7 @@ from lookwhere_cli.amounts import ALL_CELLS, Amount
 from lookwhere_cli.data.checks import drop_unusable_masks
 from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.evaluation.tiles import TiledPipeline
 from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
 from lookwhere_cli.metrics.scores import Scores
 from lookwhere_cli.pipeline import Pipeline
@@ -31,7 +32,8 @@ class EvaluationRow:
     """A row of the table: how pictures were answered, how good the answers are, and what they cost.
 
     chosen_by: how cells were chosen: "selector", "random", "centre"; "all": not at all; "downscaled": all cells of a
-    picture so small that it costs as much as k cells; "full": the full ViT; "teacher": a timm ViT. For a cascade:
+    picture so small that it costs as much as k cells; "tiles": all cells of overlapping tiles, merged; "full": the full
+    ViT; "teacher": a timm ViT. For a cascade:
     "confidence", each picture at its own exit, and "exit 1", "exit 2", ..., all pictures at that exit.
     k: the amount that was asked for; None for a cascade, "full" and "teacher".
     size: the grid holds about size x size pixels. coarse: the same for the coarse thumbnail; 0 without one.
@@ -53,7 +55,7 @@ class EvaluationPlan:
     """What is measured.
 
     amounts: cells to read; the first makes the headline. A cascade ignores them. full: a full ViT. teacher: one by
-    timm. timed: number of pictures whose time is measured.
+    timm. timed: number of pictures whose time is measured. tiles: a full ViT on tiles, for boxes.
     """
 
     pipeline: Pipeline
@@ -61,6 +63,7 @@ class EvaluationPlan:
     full: Pipeline | None = None
     teacher: TimmClassifier | None = None
     timed: int = TIMED
+    tiles: TiledPipeline | None = None
 
 
 @dataclass(frozen=True)
@@ -172,13 +175,23 @@ def _downscaled_rows(plan: EvaluationPlan, eval_set: EvalSet) -> list[_TimedRow]
 
 
 def _full_rows(plan: EvaluationPlan, eval_set: EvalSet) -> list[_TimedRow]:
-    """Measure the full ViTs, if there are any."""
+    """Measure the full ViTs, on tiles and on whole pictures, if there are any."""
     rows = []
+    if plan.tiles is not None:
+        rows.append(_tiled_row(plan.tiles, eval_set))
     if plan.full is not None:
         rows.append(_all_cells_row("full", None, with_k(plan.full, ALL_CELLS), eval_set, "full ViT"))
     if plan.teacher is not None:
         rows.append(_teacher_row(plan.teacher, plan.pipeline, eval_set))
     return rows
+
+
+def _tiled_row(tiles: TiledPipeline, eval_set: EvalSet) -> _TimedRow:
+    """Measure a full ViT on tiles at full resolution."""
+    task = ScoringTask(tiles.pipeline, eval_set.labelled)
+    (scores,) = eval_set.score(task, 1, tiles.measure, f"tiles of {tiles.side} px")
+    row = EvaluationRow("tiles", None, tiles.pipeline.info.name, tiles.side, 0, tiles.costs(), scores)
+    return _TimedRow(row, tiles.seconds)
 
 
 def _all_cells_row(chosen_by: str, k: Amount | None, pipeline: Pipeline, eval_set: EvalSet, title: str) -> _TimedRow:

@@ -14,6 +14,9 @@ from lookwhere_cli.evaluation.evaluate import Evaluation, EvaluationRow
 from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.text import printable, shared_name
 
+NOTHING = "(nothing)"
+"""In a confusion matrix: where there is no box."""
+
 
 def as_dict(evaluation: Evaluation, split: str, command: str) -> dict[str, Any]:
     """Return the evaluation with plain numbers: shares in 0..1, seconds, multiply-adds; see docs/evaluate.md."""
@@ -81,7 +84,11 @@ def _rounded(value: float) -> float | None:
 
 
 def _confusion(counts: Int[ndarray, "labels labels"], labels: tuple[str, ...]) -> dict[str, Any]:
-    """Return the labels that occur, and the non-zero counts as [truth, answer, count]."""
+    """Return the labels that occur, and the non-zero counts as [truth, answer, count].
+
+    A row and a column more than there are labels stand for nothing: boxes that are missed, and those that are invented.
+    """
+    labels = (*labels, NOTHING)
     used = np.flatnonzero(counts.sum(axis=0) + counts.sum(axis=1))
     small = counts[np.ix_(used, used)]
     return {

@@ -65,7 +65,7 @@ class TimmClassifier:
                 yield one
             else:
                 view, logits = one
-                yield Measured([measure(logits, view.path)], view.size)
+                yield Measured([measure(logits, view)], view.size)
 
     def seconds(self, path: str) -> float:
         """Return the seconds from an opened picture, alone in its batch, to its logits."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from jaxtyping import Float32, Int
 from numpy import ndarray
@@ -13,7 +13,8 @@ from lookwhere_cli.images.view import View
 from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Truth
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.output.rows import Label
+from lookwhere_cli.options import Options
+from lookwhere_cli.output.rows import Detection, Label
 
 
 class Head(Protocol):
@@ -40,6 +41,19 @@ class Head(Protocol):
 
     def picture_labels(self, output: Float32[ndarray, "*output"]) -> tuple[Label, ...]:
         """Return the labels of a picture as a whole, most probable first; none for any other task."""
+        ...
+
+    @property
+    def labeller(self) -> Head:
+        """The head that labels pictures as a whole; this one, unless the model answers something else, too."""
+        ...
+
+    def with_options(self, options: Options, model: str) -> Head:
+        """Return the head as a user wants it. Raises UsageError for options that do not fit the model."""
+        ...
+
+    def boxes(self, output: Float32[ndarray, "*output"], view: View) -> tuple[Detection, ...] | None:
+        """Return the boxes in a picture, best first; None for any other task."""
         ...
 
     def check(self, command: str, model: str) -> None:
@@ -81,16 +95,24 @@ class ScoredHead(Head, Protocol):
         """True if the output has a place for every cell, so that cells which pruning drops must come back."""
         ...
 
+    def scored_by(self, kind: str) -> ScoredHead:
+        """Return the head that answers labelled data of a kind; this one, unless the model answers several kinds."""
+        ...
+
+    def for_scoring(self) -> ScoredHead:
+        """Return the head as it answers when it is scored, which may be more than users want to see."""
+        ...
+
     def check_data(self, kind: str, mode: str, model: str) -> None:
         """Raise ModelError for labelled data of a kind that tells nothing about such results.
 
-        kind: "single", "multi" or "masks". mode: how pictures are read. Raises UsageError for a mode that leaves out
-        pixels which the truth is about.
+        kind: "single", "multi", "masks" or "boxes". mode: how pictures are read. Raises UsageError for a mode that
+        leaves out pixels which the truth is about.
         """
         ...
 
-    def measure(self, output: Float32[ndarray, "*output"], truth: Truth) -> NDArray[Any]:
-        """Reduce the output of one picture to what the scorer needs. Raises PictureError."""
+    def measure(self, output: Float32[ndarray, "*output"], truth: Truth, view: View) -> NDArray[Any]:
+        """Reduce the output of one picture, read through a view, to what the scorer needs. Raises PictureError."""
         ...
 
     def scorer(self, classes: Int[ndarray, " classes"]) -> Scorer:
@@ -102,7 +124,37 @@ class ScoredHead(Head, Protocol):
         ...
 
 
-_KINDS = {"single": "one label for each picture", "multi": "several labels for each picture", "masks": "masks"}
+_KINDS = {
+    "single": "one label for each picture",
+    "multi": "several labels for each picture",
+    "masks": "masks",
+    "boxes": "boxes",
+}
+
+
+class OneAnswer:
+    """What all heads have in common whose models answer one kind of data, without options of their own."""
+
+    @property
+    def labeller(self) -> Self:
+        """The head that labels pictures as a whole."""
+        return self
+
+    def with_options(self, options: Options, model: str) -> Self:
+        """Return the head as a user wants it."""
+        return self
+
+    def boxes(self, output: Float32[ndarray, "*output"], view: View) -> tuple[Detection, ...] | None:
+        """No boxes."""
+        return None
+
+    def for_scoring(self) -> Self:
+        """Return this head."""
+        return self
+
+    def scored_by(self, kind: str) -> Self:
+        """Return the head that answers labelled data of a kind."""
+        return self
 
 
 def wrong_data(model: str, verb: str, kind: str, hint: str = "") -> ModelError:

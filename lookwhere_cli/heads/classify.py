@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int
 from numpy import ndarray
 
 from lookwhere_cli.errors import DataError, ModelError
-from lookwhere_cli.heads.base import wrong_data
+from lookwhere_cli.heads.base import OneAnswer, wrong_data
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
 from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Truth
@@ -19,6 +19,7 @@ from lookwhere_cli.metrics.several_labels import SeveralLabelsScorer
 from lookwhere_cli.metrics.single_label import PairedAccuracy, SingleLabelScorer
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.options import Options
 from lookwhere_cli.output.rows import Label
 from lookwhere_cli.probabilities import sigmoid, softmax
 
@@ -26,7 +27,7 @@ Activation = Callable[[Float32[ndarray, "*batch labels"]], Float32[ndarray, "*ba
 
 
 @dataclass(frozen=True)
-class ClassifyHead:
+class ClassifyHead(OneAnswer):
     """Names the most probable labels of a picture. top: how many of them are kept."""
 
     config: Config
@@ -51,6 +52,10 @@ class ClassifyHead:
     def labels_pictures(self) -> bool:
         """Pictures have labels."""
         return True
+
+    def with_options(self, options: Options, model: str) -> ClassifyHead:
+        """Return the head with the number of labels that a user wants."""
+        return replace(self, top=options.top)
 
     def check(self, command: str, model: str) -> None:
         """Raise ModelError for any command but classify."""
@@ -114,7 +119,7 @@ class ClassifyHead:
             hint = " (for several, read them with --multi-label)" if kind == "single" else ""
             raise wrong_data(model, self.verb, kind, hint)
 
-    def measure(self, output: Float32[ndarray, " labels"], truth: Truth) -> Float32[ndarray, " labels"]:
+    def measure(self, output: Float32[ndarray, " labels"], truth: Truth, view: View) -> Float32[ndarray, " labels"]:
         """Return the probabilities."""
         return self.activation(output)
 

@@ -11,6 +11,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from lookwhere_cli.errors import ModelError
+from lookwhere_cli.heads.base import OneAnswer
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Grid
@@ -32,7 +33,7 @@ class Features(NamedTuple):
 
 
 @dataclass(frozen=True)
-class FeaturesHead:
+class FeaturesHead(OneAnswer):
     """Says nothing about a picture: rows have no labels."""
 
     config: Config

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from lookwhere_cli.heads.base import Head
 from lookwhere_cli.heads.classify import ClassifyHead
+from lookwhere_cli.heads.detect import DetectHead
 from lookwhere_cli.heads.features import FeaturesHead
 from lookwhere_cli.heads.segment import SegmentHead
 from lookwhere_cli.models.config import Config
@@ -13,6 +14,7 @@ from lookwhere_cli.models.config import Config
 HEADS: dict[str, Callable[[Config], Head]] = {
     "classify": ClassifyHead,
     "segment": SegmentHead,
+    "detect": DetectHead,
     "features": FeaturesHead,
 }
 """By the config's task."""

@@ -11,7 +11,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from lookwhere_cli.errors import ModelError, UsageError
-from lookwhere_cli.heads.base import wrong_data
+from lookwhere_cli.heads.base import OneAnswer, wrong_data
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
 from lookwhere_cli.metrics.masks import MasksScorer, PairedMeanIou, count_pixels
@@ -34,7 +34,7 @@ class PixelClasses(NamedTuple):
 
 
 @dataclass(frozen=True)
-class SegmentHead:
+class SegmentHead(OneAnswer):
     """Labels every pixel."""
 
     config: Config
@@ -112,7 +112,7 @@ class SegmentHead:
         check_not_cropped(mode)
 
     def measure(
-        self, output: Float32[ndarray, "classes rows columns"], truth: Truth
+        self, output: Float32[ndarray, "classes rows columns"], truth: Truth, view: View
     ) -> Int[ndarray, "classes classes"]:
         """Count the pixels by [truth, answer], at the mask's own resolution."""
         mask = truth.mask()

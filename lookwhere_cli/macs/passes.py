@@ -62,18 +62,27 @@ def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coar
     )
 
 
+def count_detect(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
+    """Count a pass of a detection model, which asks each cell that pruning leaves for boxes."""
+    return Macs(
+        _selector(config, thumbnail_grid),
+        _extractor(config, k + coarse, _returned(config, k, coarse)),
+        head=_detector(config, _remaining(config, k)),
+    )
+
+
 def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
     """Count a pass of a full ViT that merges `rate` cells in each block. The last block computes only what is used."""
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
     counts = merged_counts(config, tokens, rate)
-    segments = config.has_decoder
-    returned = [tokens, *counts][-1] - config.prefix_tokens if segments else 1
+    is_dense = config.has_decoder or config.has_boxes
+    returned = [tokens, *counts][-1] - config.prefix_tokens if is_dense else 1
     return Macs(
         0,
         _embedding(config, cells) + count_merged_blocks(config, tokens, counts, returned),
-        head=_decoder(config, cells, cells) if segments else _head(config),
-        spread=NEAREST * cells * _spread_channels(config) if segments else 0,
+        head=_full_head(config, cells),
+        spread=NEAREST * cells * _spread_channels(config) if config.has_decoder else 0,
     )
 
 
@@ -97,8 +106,14 @@ def count_full(config: Config, grid: Grid) -> int:
     """Count the extractor's ViT as timm runs it: all cells of `grid`, all tokens in all blocks, and the head."""
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
-    head = _decoder(config, cells, cells) if config.has_decoder else _head(config)
-    return _embedding(config, cells) + config.extractor_depth * count_block(config, tokens, tokens) + head
+    blocks = config.extractor_depth * count_block(config, tokens, tokens)
+    return _embedding(config, cells) + blocks + _full_head(config, cells)
+
+
+def _full_head(config: Config, cells: int) -> int:
+    if config.has_boxes:
+        return _detector(config, cells)
+    return _decoder(config, cells, cells) if config.has_decoder else _head(config)
 
 
 def _selector(config: Config, thumbnail_grid: Grid) -> int:
@@ -149,6 +164,11 @@ def _embedding(config: Config, patches: int) -> int:
 
 def _head(config: Config) -> int:
     return config.dim * len(config.labels)
+
+
+def _detector(config: Config, cells: int) -> int:
+    numbers = config.detect_points**2 * (len(config.labels) + 4)
+    return cells * config.detect_channels * (config.dim + 2 * config.detect_channels + numbers)
 
 
 def _decoder(config: Config, cells: int, tokens: int) -> int:

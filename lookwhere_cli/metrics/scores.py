@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Float32, Int, Int64
 from numpy import ndarray
 from numpy.typing import NDArray
 
@@ -18,15 +18,41 @@ NO_LABEL = 255
 """A mask's value for pixels that are not scored."""
 
 
+class Outlines(NamedTuple):
+    """The outlines of the objects in a picture.
+
+    size: height and width of the picture as displayed. shapes: of each object, a list of polygons [x, y, x, y, ...] in
+    pixels, or run lengths {"size", "counts"} of the whole picture; None where only its box is known.
+    """
+
+    size: tuple[int, int]
+    shapes: tuple[Any, ...]
+
+
+class TrueBoxes(NamedTuple):
+    """The objects in a picture.
+
+    boxes: left, top, right, bottom in pixels of the picture as displayed. classes: the class index of each. crowd: True
+    for a box around several objects that are not told apart; it is neither trained on nor counted. outlines: of the
+    objects; None if no outline in the picture is known.
+    """
+
+    boxes: Float32[ndarray, "objects 4"]
+    classes: Int64[ndarray, " objects"]
+    crowd: Bool[ndarray, " objects"]
+    outlines: Outlines | None = None
+
+
 class Truth(NamedTuple):
     """What is known of a labelled picture, in the model's labels.
 
     labels: rising indices; empty for a picture with a mask. mask: reads (height, width) labels, 255 for pixels that are
-    not scored; may raise PictureError.
+    not scored; may raise PictureError. objects: its boxes, with labels as classes; None for a set without boxes.
     """
 
     labels: tuple[int, ...]
     mask: Callable[[], Int[ndarray, "height width"]]
+    objects: TrueBoxes | None = None
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,13 @@ FeedForward = Literal["gelu", "swiglu"]
 Prefix = Literal["replace", "add", "own"]
 ThumbnailFilter = Literal["antialias", "alias"]
 Pool = Literal["cls", "max"]
-Task = Literal["classify", "segment", "features"]
+Task = Literal["classify", "segment", "detect", "features"]
 SecondLook = Literal["restart", "add"]
 Exit = tuple[int, int, int, int]
 A = TypeVar("A", Amount, PruneAmount)
 HALF = Amount(0.5)
+POINTS = (1, 2, 4)
+"""Points along each side of a cell that a detection model may have."""
 
 
 @dataclass(frozen=True)
@@ -78,6 +80,10 @@ class Config:
     """Segmentation: channels of the decoder's convolution; 0 for a linear decoder."""
     decoder_scale: int = 4
     """Segmentation: each cell gets decoder_scale x decoder_scale logits per class."""
+    detect_points: int = 2
+    """Detection: each cell that is read has detect_points x detect_points points, which may each have a box."""
+    detect_channels: int = 256
+    """Detection: hidden channels of the layers that find classes and boxes."""
     k: Amount = HALF
     """Cells that are read by default."""
     coarse_size: int = 0
@@ -147,7 +153,7 @@ class Config:
                 raise ValueError(f"{name} is {getattr(self, name)!r}; it must be one of {', '.join(get_args(kind))}")
 
     def _check_combinations(self) -> None:
-        if self.coarse_size and self.drops and (self.task == "segment" or self.pool == "max"):
+        if self.coarse_size and self.drops and (self.task in ("segment", "detect") or self.pool == "max"):
             raise ValueError(
                 f"coarse_size is {self.coarse_size} and prune is {self.prune}, which would drop coarse patches that "
                 "the answer needs; set coarse_size to 0, prune to null, or prune_fusion to true"
@@ -157,8 +163,10 @@ class Config:
                 f"selector_depth is {self.selector_depth} and prefix is {self.prefix!r}; a model without a selector "
                 "(0) must have prefix 'own', every other model 'add' or 'replace'"
             )
-        if self.task == "segment" and not self.labels:
-            raise ValueError("task is 'segment' and labels is empty; it must name the classes")
+        if self.task in ("segment", "detect") and not self.labels:
+            raise ValueError(f"task is {self.task!r} and labels is empty; it must name the classes")
+        if self.detect_points not in POINTS:
+            raise ValueError(f"detect_points is {self.detect_points}; it must be one of {', '.join(map(str, POINTS))}")
 
     def _check_exits(self) -> None:
         """Check everything but that the grids grow, which the cascade itself checks."""
@@ -209,6 +217,11 @@ class Config:
         return self.task == "segment"
 
     @property
+    def has_boxes(self) -> bool:
+        """True if the head finds boxes at the cells that are read."""
+        return self.task == "detect"
+
+    @property
     def has_selector(self) -> bool:
         """True if the model chooses cells; False for a full ViT and for a cascade over grids."""
         return self.selector_depth > 0
@@ -239,8 +252,12 @@ class Config:
         return self.patch * _side(self.thumbnail_grid)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit.
+
+        Fields of detection are left out for other tasks, as files of older versions do.
+        """
+        names = [field.name for field in fields(self) if self.has_boxes or not field.name.startswith("detect_")]
+        return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
@@ -257,7 +274,7 @@ class Config:
 
 
 _LEAST = {
-    1: ("patch", "dim", "heads", "extractor_depth", "map_scale", "hidden", "decoder_scale"),
+    1: ("patch", "dim", "heads", "extractor_depth", "map_scale", "hidden", "decoder_scale", "detect_channels"),
     0: ("registers", "selector_depth", "decoder_channels"),
 }
 """Least values, and the fields that they apply to."""

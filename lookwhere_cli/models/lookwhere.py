@@ -15,6 +15,7 @@ from lookwhere_cli.models.cascade.second_look import SecondLook
 from lookwhere_cli.models.chosen import Chosen, Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.decoder import decoder_of
+from lookwhere_cli.models.detector import Detector
 from lookwhere_cli.models.extractor import Extracted, Extractor
 from lookwhere_cli.models.layers import Linear
 from lookwhere_cli.models.pruning.schedule import pruning_of
@@ -36,6 +37,8 @@ class LookWhere(nn.Module):
         self.second_look = SecondLook(config) if config.second_look == "add" else None
         if config.task == "segment":
             self.decoder = decoder_of(config)
+        elif config.has_boxes:
+            self.detector = Detector(config)
         else:
             self.head = Linear(config.dim, len(config.labels)) if config.labels else nn.Identity()
 
@@ -71,13 +74,22 @@ class LookWhere(nn.Module):
         first = self.config.prefix_tokens
         return self.extractor(chosen, slice(first, first + chosen.cells.shape[1]))
 
-    def answer(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch classes *fine_grid"]:
-        """Return the output of the model's head: logits or, for a segmentation model, scores on a finer grid."""
+    def answer(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch first *others"]:
+        """Return the output of the model's head: logits, scores on a finer grid for a segmentation model, or
+        candidates (batch, points, numbers) for a detection model.
+        """
+        if self.config.has_boxes:
+            return self.detect(chosen)
         return self.segment(chosen) if self.config.task == "segment" else self.logits(self.extract(chosen))
 
     def logits(self, cls: Float[Tensor, "batch dim"]) -> Float[Tensor, "batch classes"]:
         """Return class scores before softmax or, for a multi-label model, before sigmoid."""
         return self.head(cls)
+
+    def detect(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch candidates numbers"]:
+        """Return the candidates at the cells that were read and that pruning leaves; for detection models."""
+        tokens, cells = self.extract_dense(chosen)
+        return self.detector(tokens, cells, chosen.grid)
 
     def segment(self, chosen: Chosen[Tensor]) -> Float[Tensor, "batch classes fine_rows fine_columns"]:
         """Return class scores before softmax, `decoder_scale` times finer than the grid; for segmentation models.

@@ -58,6 +58,9 @@ def row_types(arrow: Any) -> dict[str, Any]:
     types |= dict.fromkeys(("path", "model", "revision", "mask", "note", "error"), text)
     types |= dict.fromkeys(("grid", "coarse"), arrow.list_(integer))
     types |= {"cells": arrow.list_(arrow.list_(integer)), "seconds": number}
+    box = [("label", text), ("index", integer), ("score", number), ("box", arrow.list_(number))]
+    box.append(("mask", arrow.struct([("size", arrow.list_(integer)), ("counts", text)])))
+    types["boxes"] = arrow.list_(arrow.struct(box))
     for column, value in (("labels", "probability"), ("shares", "share")):
         types[column] = arrow.list_(arrow.struct([("label", text), ("index", integer), (value, number)]))
     return types

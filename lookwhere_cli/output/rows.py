@@ -49,6 +49,32 @@ class Share:
 
 
 @dataclass(frozen=True)
+class Detection:
+    """A box that was found.
+
+    Attributes:
+        label: the class's name.
+        index: its index in the model's list of labels.
+        score: 0..1.
+        box: left, top, right, bottom in full-resolution pixels of the picture as displayed.
+        mask: its pixels, as COCO's run lengths {"size": [height, width], "counts": text} of the whole picture; None if
+            only the box is known.
+    """
+
+    label: str
+    index: int
+    score: float
+    box: tuple[float, float, float, float]
+    mask: dict[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the box as JSON stores it: the score rounded to six decimals, pixels to hundredths."""
+        box = [round(edge, 2) for edge in self.box]
+        values = {"label": printable(self.label), "index": self.index, "score": round(self.score, 6), "box": box}
+        return values if self.mask is None else values | {"mask": self.mask}
+
+
+@dataclass(frozen=True)
 class Row:
     """The result for one picture. A picture that failed has `path` and `error`, and defaults for all other fields.
 
@@ -67,6 +93,7 @@ class Row:
         coarse: (rows, columns) of the coarse patches; None for a model without them.
         exit: the stage that answered, from 1; None for a model with one stage.
         shares: the classes that occur in a segmented picture, largest share first.
+        boxes: what a detection model found, best first; None from other models.
         mask: path of the file with the picture's mask.
         note: how the picture was decoded, for instance "first of 12 frames".
         error: why there is no result, in one sentence.
@@ -87,15 +114,20 @@ class Row:
     coarse: tuple[int, int] | None = None
     exit: int | None = None
     shares: tuple[Share, ...] = ()
+    boxes: tuple[Detection, ...] | None = None
     mask: str | None = None
     note: str | None = None
     error: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON stores it: `schema`, then the fields; from `coarse` on only those with a value."""
+        """Return the row as JSON stores it: `schema`, then the fields; from `coarse` on only those with a value.
+
+        `boxes` is there, if empty, for every picture of a detection model.
+        """
         if self.error is not None:
             return {"schema": SCHEMA, "path": printable(self.path), "error": printable(self.error)}
-        return {"schema": SCHEMA} | self._always() | {name: value for name, value in self._sometimes().items() if value}
+        sometimes = {name: value for name, value in self._sometimes().items() if value is not None}
+        return {"schema": SCHEMA} | self._always() | sometimes
 
     def _repr_html_(self) -> str:
         """Return the map of the cells that were read and the answers, for a notebook."""
@@ -104,6 +136,7 @@ class Row:
             return with_answers(title, "", (), shared_sentence(self.error))
         answers = [(label.label, label.probability) for label in self.labels]
         answers += [(share.label, share.share) for share in self.shares]
+        answers += [(found.label, found.score) for found in self.boxes or ()]
         return with_answers(title, cells_svg(self.grid, self.cells, self.width, self.height), answers, self.summary)
 
     @property
@@ -129,9 +162,10 @@ class Row:
 
     def _sometimes(self) -> dict[str, Any]:
         return {
-            "coarse": self.coarse and list(self.coarse),
+            "coarse": None if self.coarse is None else list(self.coarse),
             "exit": self.exit,
-            "shares": [share.to_dict() for share in self.shares],
+            "shares": [share.to_dict() for share in self.shares] or None,
+            "boxes": None if self.boxes is None else [found.to_dict() for found in self.boxes],
             "mask": None if self.mask is None else printable(self.mask),
             "note": self.note,
         }
@@ -139,5 +173,5 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 """The names of a row's fields: the columns of Parquet."""
-NESTED = ("grid", "cells", "labels", "coarse", "shares")
+NESTED = ("grid", "cells", "labels", "coarse", "shares", "boxes")
 """The fields that hold lists."""

@@ -51,7 +51,7 @@ class LineWriter(RowWriter):
 
 
 class TextWriter(LineWriter):
-    """A line for each picture: path, then labels and shares with their percentage, or the error; between tabs.
+    """A line for each picture: path, then labels, shares and boxes in per cent, or the error; between tabs.
 
     encoding: of a terminal; letters that it lacks are escaped.
     """
@@ -68,6 +68,7 @@ class TextWriter(LineWriter):
         """Return the line, control characters escaped."""
         results = [f"{label.label} {label.probability:.1%}" for label in row.labels]
         results += [f"{share.label} {share.share:.1%}" for share in row.shares]
+        results += [f"{found.label} {found.score:.1%} at {_pixels(found.box)}" for found in row.boxes or ()]
         parts = results if row.error is None else [f"error: {row.error}"]
         return "\t".join(map(on_one_line, (row.path, *parts)))
 
@@ -87,11 +88,14 @@ class CsvWriter(LineWriter):
         """Write the header."""
         super().__init__(stream)
         self._columns = columns
-        stream.write(_record(columns.titles()).encode() + b"\n")
+        self._write(columns.titles())
 
     def line(self, row: Row) -> str:
         """Return the row's record."""
         return _record(self._columns.record(row))
+
+    def _write(self, cells: Sequence[Any]) -> None:
+        self._stream.write(_record(cells).encode() + b"\n")
 
 
 class JsonWriter(RowWriter):
@@ -132,6 +136,10 @@ class ParquetWriter(RowWriter):
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
+
+
+def _pixels(box: Sequence[float]) -> str:
+    return " ".join(f"{edge:.0f}" for edge in box)
 
 
 def _record(cells: Sequence[Any]) -> str:

@@ -17,6 +17,7 @@ from lookwhere_cli.data.masks import IGNORED, load_mask
 from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.errors import DataError, ModelError, PictureError
 from lookwhere_cli.heads.base import ScoredHead
+from lookwhere_cli.images.view import View
 from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Scores, Truth
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.scoring.passes import CellPolicy, Measured, run_policies
@@ -51,13 +52,16 @@ class ScoringTask:
         """Return what is known of the picture at a place in the data."""
         example = self._examples[place]
         labels = tuple(sorted(int(self.classes[index]) for index in example.classes))
-        return Truth(labels, lambda: self._mask(example))
+        objects = example.objects
+        if objects is not None:
+            objects = objects._replace(classes=self.classes[objects.classes])
+        return Truth(labels, lambda: self._mask(example), objects)
 
-    def measure(self, output: Float32[ndarray, "*output"], path: str) -> NDArray[Any]:
+    def measure(self, output: Float32[ndarray, "*output"], view: View) -> NDArray[Any]:
         """Reduce the head's output for a picture to what the scorer needs. Raises PictureError, also for NaN."""
         if not np.isfinite(output).all():
-            raise PictureError(f"{path!r}: the model computed no numbers (NaN or infinity).")
-        return self.head.measure(output, self.truth(self._places[path]))
+            raise PictureError(f"{view.path!r}: the model computed no numbers (NaN or infinity).")
+        return self.head.measure(output, self.truth(self._places[view.path]), view)
 
     def scorer(self) -> Scorer:
         """Make an empty scorer."""
@@ -136,5 +140,6 @@ def _scored_head(pipeline: Pipeline, labelled: LabelledSet) -> ScoredHead:
     head, name = pipeline.head, pipeline.info.name
     if not isinstance(head, ScoredHead):
         raise ModelError(f"The model {name!r} has no labels, so there is nothing to measure; train a head first.")
+    head = head.scored_by(labelled.kind)
     head.check_data(labelled.kind, pipeline.reader.reading.mode, name)
     return head

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.errors import PictureError
+from lookwhere_cli.images.view import View
 from lookwhere_cli.models.chosen import Chosen, Grid
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.probabilities import confidence
@@ -54,8 +55,8 @@ class StageConfidence(NamedTuple):
     macs: tuple[int, ...]
 
 
-Measure: TypeAlias = Callable[[Float32[ndarray, "*output"], str], NDArray[Any]]
-"""Reduces a head's output, for the picture at a path, to what scoring needs."""
+Measure: TypeAlias = Callable[[Float32[ndarray, "*output"], View], NDArray[Any]]
+"""Reduces a head's output, for the picture that was read through a view, to what scoring needs."""
 
 
 def run_policies(
@@ -114,7 +115,7 @@ class StagePass:
         self.exits.update((batch.grid, stage) for stage in exits)
         measured = []
         for place, (stage, picture) in enumerate(zip(exits, batch.pictures, strict=True)):
-            outcomes = [measure(one[place], picture.view.path) for one in logits]
+            outcomes = [measure(one[place], picture.view) for one in logits]
             measured.append(Measured([*outcomes, outcomes[stage]], picture.view.size))
         return measured
 
@@ -162,8 +163,8 @@ def _outcomes(
     outputs = (
         output for part in _parts(chosen, pipeline.largest_batch(grid)) for output in pipeline.runtime.answer(part)
     )
-    paths = [picture.view.path for picture in selected.batch.pictures]
-    return [measure(output, path) for output, path in zip(outputs, paths, strict=True)]
+    views = [picture.view for picture in selected.batch.pictures]
+    return [measure(output, view) for output, view in zip(outputs, views, strict=True)]
 
 
 def _parts(chosen: Chosen[NDArray[Any]], size: int) -> Iterator[Chosen[NDArray[Any]]]:

@@ -82,3 +82,9 @@ def class_colours(count: int) -> UInt8[np.ndarray, "count 3"]:
     The colour of a class depends on its index only.
     """
     return np.frombuffer(_CLASSES, np.uint8).reshape(-1, 3)[:count]
+
+
+def colour_of_class(index: int) -> tuple[int, int, int]:
+    """Return red, green and blue of a class by its index; from the 255th class on colours are used again."""
+    red, green, blue = class_colours(255)[index % 255].tolist()
+    return red, green, blue

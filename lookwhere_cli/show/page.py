@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -11,8 +11,8 @@ from jaxtyping import Float
 from PIL import Image
 
 from lookwhere_cli.output.numbers import finite
-from lookwhere_cli.output.rows import Label
-from lookwhere_cli.show.colours import heat_colours, heat_levels
+from lookwhere_cli.output.rows import Detection, Label
+from lookwhere_cli.show.colours import colour_of_class, heat_colours, heat_levels
 from lookwhere_cli.show.geometry import GridBox
 from lookwhere_cli.show.html import picture_uri, render, shrink
 from lookwhere_cli.text import on_one_line
@@ -41,6 +41,7 @@ class PagePicture:
         macs_full: multiply-adds of the full ViT on all cells.
         k: where the slider is at first.
         coarse: (rows, columns) of the coarse patches, read at every k; None for a model without them.
+        boxes: what a detection model found at each computed k, best first, in pixels of the picture; empty for others.
     """
 
     name: str
@@ -54,6 +55,7 @@ class PagePicture:
     macs_full: int
     k: int
     coarse: tuple[int, int] | None = None
+    boxes: Mapping[int, Sequence[Detection]] = field(default_factory=dict)
 
 
 class PageWriter:
@@ -123,7 +125,15 @@ def _for_script(picture: PagePicture, side: int) -> dict[str, Any]:
         "macs_full": picture.macs_full,
         "k": picture.k,
         "coarse": picture.coarse,
+        "boxes": [[k, [_box(one, width, height) for one in boxes]] for k, boxes in sorted(picture.boxes.items())],
     }
+
+
+def _box(found: Detection, width: int, height: int) -> list[Any]:
+    """Return class, score, colour, and left, top, right, bottom as shares of the picture."""
+    colour = "#{:02x}{:02x}{:02x}".format(*colour_of_class(found.index))
+    sides = [round(edge / side, 5) for edge, side in zip(found.box, (width, height) * 2, strict=True)]
+    return [on_one_line(found.label), round(found.score, 6), colour, *sides]
 
 
 def _images(picture: PagePicture, side: int) -> dict[str, str]:

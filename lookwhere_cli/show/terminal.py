@@ -35,7 +35,7 @@ MIN_OUTLINED = 3  # pixels of a cell's side from which on an outline leaves some
 BAR_WIDTH = 28  # characters
 
 
-class _Map(ABC):
+class TerminalMap(ABC):
     """A picture drawn in characters, as large as the console's width and its own limits allow."""
 
     def __init__(self, shape: tuple[int, int], max_width: int | None, max_height: int | None) -> None:
@@ -67,7 +67,7 @@ class _Map(ABC):
         """Draw the picture without colours; a line of characters stands for two rows of pixels."""
 
 
-class CellMap(_Map):
+class CellMap(TerminalMap):
     """A picture with its chosen cells lit and the rest dimmed; without colours, the chosen cells only.
 
     pixels: the picture as displayed, at any resolution that keeps its shape. grid: (rows, columns).
@@ -93,14 +93,14 @@ class CellMap(_Map):
         return self._chosen[cells_of_pixels(height, width, self._grid, self._share)]
 
     def _pixels(self, height: int, width: int) -> UInt8[np.ndarray, "height width 3"]:
-        picture = _resized(self._picture, height, width)
+        picture = resized(self._picture, height, width)
         return np.where(self._lit(height, width)[..., None], picture, dim(picture, brightness=0.34, saturation=0.3))
 
     def _characters(self, height: int, width: int, *, ascii_only: bool) -> Iterator[Segment]:
         return mask_lines(self._lit(height, width), ascii_only=ascii_only)
 
 
-class HeatMap(_Map):
+class HeatMap(TerminalMap):
     """The selector map, from dark (low) to bright (high), alone or over the picture.
 
     scores: any range; see `heat_levels`.
@@ -149,7 +149,7 @@ class HeatMap(_Map):
         heat = heat_colours(self._levels.ravel())[cells]
         if self._picture is None:
             return heat
-        grey = dim(_resized(self._picture, height, width), brightness=0.8, saturation=0)
+        grey = dim(resized(self._picture, height, width), brightness=0.8, saturation=0)
         return np.where((cells == OUTSIDE)[..., None], dim(grey, 0.4, 0), blend(grey, heat, opacity=0.65))
 
     def _characters(self, height: int, width: int, *, ascii_only: bool) -> Iterator[Segment]:
@@ -196,7 +196,7 @@ class Legend:
         return Text(f"{mark}: the {self._read} of {self._cells} cells that {verb} read", style="dim")
 
 
-class ClassMap(_Map):
+class ClassMap(TerminalMap):
     """The class of each pixel: its colour, brighter in cells that were read; without colours its letter, a capital in
     cells that were read.
 
@@ -217,7 +217,7 @@ class ClassMap(_Map):
     ) -> None:
         super().__init__(classes.shape, max_width, max_height)
         self._classes, self._colours, self._grid = classes, colours, grid
-        self._letters = {share.index: _letter(place) for place, share in enumerate(shares)}
+        self._letters = {share.index: letter_of_place(place) for place, share in enumerate(shares)}
         self._chosen = chosen_mask(grid, cells)
 
     def _lit(self, height: int, width: int) -> Bool[np.ndarray, "height width"]:
@@ -290,7 +290,7 @@ def share_bars(shares: Sequence[Share], colours: UInt8[np.ndarray, "classes 3"],
     """
     shown = shares if len(shares) <= max_lines else shares[: max_lines - 1]
     bars = [
-        _Bar(share.label, share.share, "rgb({},{},{})".format(*colours[share.index]), _letter(place))
+        _Bar(share.label, share.share, "rgb({},{},{})".format(*colours[share.index]), letter_of_place(place))
         for place, share in enumerate(shown)
     ]
     rest = shares[len(shown) :]
@@ -299,7 +299,7 @@ def share_bars(shares: Sequence[Share], colours: UInt8[np.ndarray, "classes 3"],
     return _Bars(bars)
 
 
-def _letter(place: int) -> str:
+def letter_of_place(place: int) -> str:
     """Return the letter for the class with the place-th largest share."""
     return ascii_uppercase[place] if place < len(ascii_uppercase) else "?"
 
@@ -313,8 +313,9 @@ def _sampled(classes: UInt8[np.ndarray, "rows columns"], height: int, width: int
     return classes[rows[:, None], columns]
 
 
-def _resized(
+def resized(
     pixels: UInt8[np.ndarray, "rows columns 3"], height: int, width: int
 ) -> UInt8[np.ndarray, "height width 3"]:
+    """Resize a picture."""
     picture = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS, reducing_gap=2.0)
     return np.asarray(picture)

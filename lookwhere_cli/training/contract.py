@@ -61,12 +61,13 @@ class Epochs(NamedTuple):
 
     score: returns the figures of the averaged model by name, the one that counts first. patience: epochs without a
     better score after which the run ends; 0 for never. failed: after `score`, a sentence for each picture that could
-    not be read.
+    not be read. every: every how many epochs there is a score; the last epoch always has one.
     """
 
     score: Callable[[Model], dict[str, float]]
     patience: int
     failed: Sequence[str] = ()
+    every: int = 1
 
 
 def _sum(losses: Mapping[str, Tensor]) -> Tensor:

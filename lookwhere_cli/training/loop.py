@@ -262,7 +262,9 @@ class Run(Generic[B]):
     def _end_period(self) -> Numbers | None:
         if names := not_finite(self._weights()):
             raise DivergenceError(f"The training diverged: {names[0]!r} is not finite after step {len(self.steps)}.")
-        epoch = None if self.plan.epochs is None else self._end_epoch(self.plan.epochs)
+        epochs, done = self.plan.epochs, len(self.steps)
+        is_scored = epochs is not None and (done // self.period % epochs.every == 0 or done >= self.total)
+        epoch = self._end_epoch(epochs) if epochs is not None and is_scored else None
         self.save()
         return epoch
 
@@ -284,12 +286,14 @@ class Run(Generic[B]):
         return numbers
 
     def _epoch_numbers(self, scores: Mapping[str, float]) -> dict[str, float]:
-        recent = self.steps[-self.period :]
+        epochs = len(self.steps) // self.period
+        scored = self.epochs[-1]["epoch"] if self.epochs else 0
+        recent = self.steps[-self.period * int(epochs - scored) :]
         losses = {
             name: float(np.mean([step[name] for step in recent])) for name in recent[0] if name not in _NOT_LOSSES
         }
         return {
-            "epoch": len(self.epochs) + 1,
+            "epoch": epochs,
             "step": len(self.steps),
             **losses,
             "images_per_second": self.plan.recipe.batch * len(recent) / sum(step["seconds"] for step in recent),
@@ -300,7 +304,7 @@ class Run(Generic[B]):
     def _is_out_of_patience(self) -> bool:
         if self.plan.epochs is None or not self.epochs:
             return False
-        return len(self.epochs) - self.best["epoch"] >= self.plan.epochs.patience > 0
+        return self.epochs[-1]["epoch"] - self.best["epoch"] >= self.plan.epochs.patience > 0
 
 
 @contextmanager

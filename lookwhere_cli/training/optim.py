@@ -40,6 +40,8 @@ AUXILIARY = "beside."
 """Put before the names of weights that are trained beside the model; all of them are fresh."""
 UNDECAYED = ("token", "pos_embed", "queries")
 """Parts of the names of weights without weight decay, beside vectors."""
+_LAST = ("norm.", "head.", "decoder.", "detector.", "handover.")
+"""Beginnings of the names of weights after the last block."""
 _EXIT = re.compile(r"^exits\.\d+\.")
 
 
@@ -80,7 +82,7 @@ def _factor(name: str, model: Model, rates: Rates, fresh: tuple[str, ...]) -> fl
         depth, name = model.config.extractor_depth, name.removeprefix("extractor.")
     if name.startswith("blocks."):
         return rates.layer_decay ** (depth - 1 - int(name.split(".")[1]))
-    return 1.0 if name.startswith(("norm.", "head.", "decoder.", "handover.")) else rates.layer_decay**depth
+    return 1.0 if name.startswith(_LAST) else rates.layer_decay**depth
 
 
 def set_rates(optimizer: Any, rates: Rates, step: int, steps: int) -> float:

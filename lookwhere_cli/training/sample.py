@@ -18,3 +18,7 @@ class Sample(NamedTuple):
     """Regions worth reading: left, top, right, bottom in the picture's pixels, right and bottom edges excluded."""
     regions: UInt8[Tensor, "height width"] | None = None
     """Regions worth reading: 1 inside, 0 outside, 255 where that is unknown."""
+    objects: Float[Tensor, "objects 4"] | None = None
+    """Boxes of the objects to be found, in the same form as `boxes`."""
+    kinds: Float[Tensor, "objects 2"] | None = None
+    """Of each object: its class index, and 1 for a crowd."""

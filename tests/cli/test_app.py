@@ -83,7 +83,10 @@ def test_help_names_no_types_of_python(lookwhere, command):
     ("arguments", "sentence"),
     [
         (["clasify", "x"], "There is no command 'clasify'; did you mean classify?"),
-        (["qqq"], "There is no command 'qqq'; choose from classify, segment, explain, features, pretrain, train, "),
+        (
+            ["qqq"],
+            "There is no command 'qqq'; choose from classify, segment, detect, explain, features, pretrain, ",
+        ),
         (["models", "pul"], "There is no command 'pul'; did you mean pull?"),
         (["classify", "x", "--formt", "json"], "There is no option --formt; did you mean --format?"),
         (["classify", "x", "--zzz"], "There is no option --zzz; see lookwhere classify --help."),

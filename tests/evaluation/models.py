@@ -13,13 +13,16 @@ from PIL import Image
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.data.examples import Example, LabelledSet
+from lookwhere_cli.metrics.scores import TrueBoxes
 from lookwhere_cli.models.config import Config
-from tests.models.small import LABELLED, small
+from tests.models.small import DETECTING, LABELLED, small
 
 SEVERAL = replace(LABELLED, multi_label=True)
 FULL = replace(LABELLED, selector_depth=0, prefix="own", k=1.0)
 SEGMENTS = replace(LABELLED, task="segment", decoder_scale=2)
 SEGMENTS_FULL = replace(FULL, task="segment", decoder_scale=2)
+DETECTS = DETECTING
+DETECTS_FULL = replace(DETECTING, selector_depth=0, prefix="own", k=1.0)
 
 
 def no_progress(items: Iterable[Any], total: int, title: str) -> Iterable[Any]:
@@ -68,3 +71,18 @@ def masks(root: Path) -> LabelledSet:
         Image.fromarray(mask).save(root / "masks" / f"{place}.png")
         examples.append(Example(path, mask=str(root / "masks" / f"{place}.png")))
     return LabelledSet("masks", ("dog", "cat"), tuple(examples), root)
+
+
+def boxes(root: Path) -> LabelledSet:
+    """One or two boxes in each picture, none in every third."""
+    examples = []
+    for place, path in enumerate(pictures(root)):
+        rng = np.random.default_rng(place)
+        corners, sides = rng.uniform(0, 20, (place % 3, 2)), rng.uniform(8, 20, (place % 3, 2))
+        objects = TrueBoxes(
+            np.concatenate([corners, corners + sides], axis=1).astype(np.float32),
+            rng.integers(0, 2, place % 3),
+            np.zeros(place % 3, bool),
+        )
+        examples.append(Example(path, tuple(sorted({int(one) for one in objects.classes})), objects=objects))
+    return LabelledSet("boxes", ("dog", "cat"), tuple(examples), root)

@@ -16,16 +16,17 @@ from lookwhere_cli.heads.training.segment import class_boundaries, count_values
 from lookwhere_cli.metrics.several_labels import SeveralLabelsScorer
 from lookwhere_cli.metrics.single_label import PairedAccuracy
 from lookwhere_cli.models.config import Config
-from tests.models.small import LABELLED, SEGMENTING, SMALL, noise
+from tests.models.small import DETECTING, LABELLED, SEGMENTING, SMALL, noise
 
-COMMANDS = {"classify": LABELLED, "segment": SEGMENTING}
+COMMANDS = {"classify": LABELLED, "segment": SEGMENTING, "detect": DETECTING}
 
 
 @pytest.mark.parametrize(("command", "config"), COMMANDS.items())
 def test_a_head_answers_one_command_and_refuses_the_others(command: str, config: Config) -> None:
     head = head_of(config)
     head.check(command, "my-model")
-    for other in COMMANDS.keys() - {command}:
+    also = {"classify"} if command == "detect" else set()  # pictures have the labels of their boxes
+    for other in COMMANDS.keys() - {command} - also:
         with pytest.raises(ModelError, match=f"'my-model' .*can't {other}"):
             head.check(other, "my-model")
 
@@ -63,7 +64,9 @@ def test_values_are_counted_by_cell() -> None:
     assert tall.equal(counts)
 
 
-@pytest.mark.parametrize(("kind", "config"), [("multi", LABELLED), ("masks", LABELLED), ("single", SEGMENTING)])
+@pytest.mark.parametrize(
+    ("kind", "config"), [("multi", LABELLED), ("masks", LABELLED), ("single", SEGMENTING), ("masks", DETECTING)]
+)
 def test_data_of_another_kind_is_refused(kind: str, config: Config) -> None:
     with pytest.raises((ModelError, DataError), match="my-model"):
         head_of(config).check_data(kind, "whole", "my-model")

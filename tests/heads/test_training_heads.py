@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from lookwhere_cli.data.examples import Kind
 from lookwhere_cli.heads.training.base import HEAVIEST, TrainingHead, median_ratios
 from lookwhere_cli.heads.training.registry import TRAINING_HEADS
+from lookwhere_cli.models.lookwhere import LookWhere
 from tests.models.small import LABELLED, noise
 
 EVERY_HEAD = pytest.mark.parametrize("head", TRAINING_HEADS.values(), ids=TRAINING_HEADS.keys())
@@ -41,12 +42,13 @@ def test_rarer_classes_never_weigh_less(head: TrainingHead, counts: list[int], b
 
 @EVERY_HEAD
 def test_the_config_has_the_classes_and_a_model_can_be_built_from_it(head: TrainingHead) -> None:
-    config = head.configure(LABELLED, ("x", "y"), "max", 8)
+    config = head.configure(LABELLED, ("x", "y"), "max", 8, 2)
     assert config.labels == ("x", "y")
-    assert (config.decoder_channels == 8) == head.is_dense and (config.pool == "cls") == head.is_dense
+    assert (config.pool == "cls") == head.is_dense
+    LookWhere(config)
 
 
-@pytest.mark.parametrize("kind", TRAINING_HEADS)
+@pytest.mark.parametrize("kind", ["single", "multi", "masks"])
 def test_the_soft_loss_of_certain_probabilities_is_the_loss_of_their_labels(kind: str) -> None:
     head, targets = TRAINING_HEADS[kind], TARGETS[kind]
     if kind == "single":
@@ -90,7 +92,7 @@ def test_targets_hold_the_pictures_classes() -> None:
 
 def test_a_config_takes_over_classes_and_kind_of_labels() -> None:
     single, multi, masks = (
-        TRAINING_HEADS[kind].configure(LABELLED, ("a", "b"), "max", 16) for kind in ("single", "multi", "masks")
+        TRAINING_HEADS[kind].configure(LABELLED, ("a", "b"), "max", 16, 2) for kind in ("single", "multi", "masks")
     )
     assert (single.task, single.multi_label, single.pool, single.labels) == ("classify", False, "max", ("a", "b"))
     assert (multi.task, multi.multi_label, multi.pool) == ("classify", True, "max")

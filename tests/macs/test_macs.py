@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from lookwhere_cli.checkpoints.published import lookwhere as published
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Coarse
-from tests.models.small import KINDS, LABELLED, SMALL, noise, small, some_cells
+from lookwhere_cli.models.pruning.tome import ToMe
+from tests.models.small import DETECTING, KINDS, LABELLED, SMALL, noise, small, some_cells
 
 
 def counted(run) -> int:
@@ -48,6 +50,37 @@ def test_the_macs_of_a_pass_are_what_torch_counts(
     assert dense.extractor == counted(lambda: model.extract_dense(Chosen(patches, cells, grid, prefix, coarse)))
     assert dense.spread == min(5, k) * grid[0] * grid[1] * config.dim
     assert dense.total == dense.selector + dense.extractor + dense.spread
+
+
+@pytest.mark.parametrize("points", [1, 2, 4])
+@pytest.mark.parametrize("coarse_grid", [None, (4, 3)])
+@pytest.mark.parametrize("pruning", [{}, {"extractor_depth": 5, "prune": 3, "prune_fusion": True}])
+def test_the_macs_of_finding_boxes_are_what_torch_counts(
+    points: int, coarse_grid: tuple[int, int] | None, pruning: dict[str, int]
+) -> None:
+    config = replace(DETECTING, detect_points=points, **pruning)
+    model, k, also = small(config), 9, 12 if coarse_grid else 0
+    coarse = coarse_grid and Coarse(noise(1, 12, 3, config.patch, config.patch), coarse_grid)
+    chosen = Chosen(
+        noise(1, k, 3, config.patch, config.patch), some_cells(1, k, 36), (6, 6), noise(1, 1, config.dim), coarse
+    )
+    ours = passes.count_detect(config, (6, 6), (3, 3), k, also)
+    assert ours.selector == counted(lambda: model.select(noise(1, 3, 12, 12), (6, 6)))
+    assert ours.extractor + ours.head == counted(lambda: model.answer(chosen))
+    assert ours.head == counted(lambda: model.detector(noise(1, k, config.dim), chosen.cells, (6, 6)))
+
+
+def test_cells_that_pruning_drops_are_not_asked_for_boxes() -> None:
+    config = replace(DETECTING, extractor_depth=5, prune=3)
+    chosen = Chosen(noise(1, 20, 3, 4, 4), some_cells(1, 20, 36), (6, 6), noise(1, 1, config.dim))
+    ours = passes.count_detect(config, (6, 6), (3, 3), 20)
+    assert ours.extractor + ours.head == counted(lambda: small(config).answer(chosen))
+
+
+def test_the_full_macs_of_boxes_are_all_tokens_in_all_blocks_and_the_head_at_every_cell() -> None:
+    plain = replace(DETECTING, task="classify", labels=())
+    head = counted(lambda: small(DETECTING).detector(noise(1, 36, 24), torch.arange(36)[None], (6, 6)))
+    assert passes.count_full(DETECTING, (6, 6)) == passes.count_full(plain, (6, 6)) + head
 
 
 def test_the_full_macs_are_those_of_timms_forward_pass() -> None:
@@ -88,3 +121,12 @@ def test_counting_and_configs_load_no_torch(module: str) -> None:
 def test_fewer_cells_take_fewer_macs() -> None:
     costs = [passes.count_image(SMALL, (6, 6), (3, 3), k).total for k in range(1, 37)]
     assert costs == sorted(set(costs))
+
+
+@pytest.mark.parametrize("rate", [0, 3])
+def test_merged_cells_are_all_asked_for_boxes(rate: int) -> None:
+    config = replace(DETECTING, selector_depth=0, prefix="own", k=1.0)
+    model = small(config)
+    model.extractor.cropr = ToMe(config, rate)
+    chosen = Chosen(noise(1, 36, 3, 4, 4), torch.arange(36)[None], (6, 6), torch.zeros(1, 1, config.dim))
+    assert passes.count_merged(config, (6, 6), rate).total == counted(lambda: model.answer(chosen))

@@ -25,6 +25,7 @@ LABELLED = replace(SMALL, labels=("cat", "dog", "bird"))
 PRUNING = replace(LABELLED, extractor_depth=5, prune=3)
 ADDING = replace(LABELLED, looks=(0.125, 0.375), second_look="add")
 SEGMENTING = replace(LABELLED, task="segment", decoder_channels=8, decoder_scale=2)
+DETECTING = replace(LABELLED, task="detect", detect_channels=16)
 CASCADE = replace(LABELLED, selector_depth=0, prefix="own", k=1.0, exits=((2, 2, 4, 0), (4, 4, 4, 0), (6, 6, 4, 0)))
 KINDS = {"add": SMALL, "replace": PUBLISHED, "gated": GATED, "labelled": LABELLED}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookwhere_cli.output.rows import Label
+from lookwhere_cli.output.rows import Detection, Label
 from lookwhere_cli.show.page import PagePicture, page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -286,3 +286,69 @@ def test_heat_also_covers_the_cells_that_are_read(tab):
     assert tab.evaluate(drawn) and "outlined" in text(tab, "legend")
     tab.keyboard.press("h")
     assert lit_cells(tab, PICTURES[0]) == set(PICTURES[0].order[:12])
+
+
+# ---- boxes
+
+
+def finding():
+    """A picture with a box of another class at each computed k, and twenty of them at the last one."""
+    shown = picture("found.jpg", size=(400, 300))
+    many = [Detection("sign", 0, 0.9, (40.0 + 10 * index, 200.0, 48.0 + 10 * index, 208.0)) for index in range(20)]
+    boxes = {4: [], 12: [Detection(NASTY, 1, 0.864491, (100.0, 60.0, 200.0, 120.0))], 48: many}
+    return replace(shown, boxes=boxes)
+
+
+def test_the_data_have_the_boxes_at_each_k():
+    data = data_of(page([finding(), picture()], "boxes"))["pictures"]
+    assert [[k, len(boxes)] for k, boxes in data[0]["boxes"]] == [[4, 0], [12, 1], [48, 20]]
+    label, score, colour, *sides = data[0]["boxes"][1][1][0]
+    assert label.startswith("</script>") and score == 0.864491 and re.fullmatch("#[0-9a-f]{6}", colour)
+    assert sides == [0.25, 0.2, 0.5, 0.4]
+    assert data[1]["boxes"] == []
+
+
+@pytest.fixture
+def boxes_tab(browser, tmp_path):
+    file = tmp_path / "boxes.html"
+    file.write_text(page([finding(), picture()], "boxes"), encoding="utf-8")
+    tab = browser.new_page(viewport={"width": 1200, "height": 900})
+    errors = []
+    tab.on("console", lambda message: errors.append(message.text))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.goto(file.as_uri())
+    tab.wait_for_function("document.getElementById('picture').complete")
+    yield tab
+    tab.close()
+    assert errors == []
+
+
+def drawn_at(tab, points):
+    """Return the alpha of the boxes' canvas at points, in shares of the picture."""
+    return tab.evaluate(
+        """points => { const canvas = document.getElementById("boxes");
+        const copy = new OffscreenCanvas(canvas.width, canvas.height);
+        const context = copy.getContext("2d", { willReadFrequently: true });
+        context.drawImage(canvas, 0, 0);
+        return points.map(([x, y]) =>
+            context.getImageData(x * canvas.width, y * canvas.height, 1, 1).data[3]); }""",
+        points,
+    )
+
+
+def test_boxes_change_with_the_slider(boxes_tab):
+    tab, side, inside, far = boxes_tab, (0.25, 0.3), (0.375, 0.3), (0.9, 0.1)
+    set_slider(tab, 12)
+    assert text(tab, "predictions") == "1 box at k = 12" and "86.4 %" in text(tab, "labels")
+    on_side, within, elsewhere = drawn_at(tab, [side, inside, far])
+    assert on_side > 0 and within == 0 and elsewhere == 0
+    set_slider(tab, 4)
+    assert text(tab, "predictions") == "0 boxes at k = 4" and text(tab, "labels") == ""
+    assert drawn_at(tab, [side]) == [0]
+    set_slider(tab, 48)
+    assert text(tab, "predictions") == "20 boxes at k = 48"
+    assert text(tab, "labels").endswith("and 8 more") and text(tab, "labels").count("sign") == 12
+    assert drawn_at(tab, [side]) == [0]
+    tab.click("#next")
+    assert text(tab, "predictions").startswith("Predictions at k = ")
+    assert tab.is_hidden("#boxes")

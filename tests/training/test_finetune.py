@@ -441,3 +441,24 @@ def test_two_processes_end_as_one(taught: str, tmp_path: Path) -> None:
 def without_keys(name: str, value: Tensor) -> Tensor:
     """A tensor but for what only shifts all scores of a query alike."""
     return value.unflatten(0, (3, -1))[[0, 2]] if name.endswith("qkv.bias") else value
+
+
+def test_epochs_may_be_scored_now_and_then_and_the_last_one_always_is(tmp_path: Path) -> None:
+    recipe = replace(RECIPE, epochs=5, validate_every=2)
+    run = run_of(recipe, coloured(tmp_path / "set"), tmp_path / "out")
+    moments = list(run.train())
+    assert [epoch["epoch"] for epoch in run.epochs] == [2, 4, 5]
+    assert [bool(moment.epoch) for moment in moments] == [step in (6, 12, 15) for step in range(1, 16)]
+    losses = [step["loss"] for step in run.steps]
+    assert [epoch["loss"] for epoch in run.epochs] == pytest.approx(
+        [np.mean(losses[:6]), np.mean(losses[6:12]), np.mean(losses[12:])]
+    )
+    assert recipe.as_dict()["validate_every"] == 2 and "validate_every" not in RECIPE.as_dict()
+
+
+def test_patience_counts_epochs_also_if_not_all_are_scored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "validate", lambda model, labelled: {"top1": 0.5})
+    recipe = replace(RECIPE, epochs=12, validate_every=2, patience=4)
+    run = run_of(recipe, coloured(tmp_path / "set"), tmp_path / "out")
+    list(run.train())
+    assert [epoch["epoch"] for epoch in run.epochs] == [2, 4, 6]

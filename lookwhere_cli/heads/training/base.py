@@ -22,8 +22,9 @@ class TrainingHead(Protocol):
     """How one kind of labels is learnt.
 
     Shapes: `logits` are what the model's head returns, (batch, classes) or, for masks, (batch, classes, fine_rows,
-    fine_columns). `targets` are a batch of what `target` returns. `probabilities` are a teacher's, from `soften`, in
-    the shape of its logits. `class_weights` (classes,) are from `weigh_classes`. Losses are means over the batch.
+    fine_columns) or, for boxes, (batch, points, numbers). `targets` are a batch of what `target` returns.
+    `probabilities` are a teacher's, from `soften`, in the shape of its logits. `class_weights` (classes,) are from
+    `weigh_classes`. Losses are means over the batch.
     """
 
     @property
@@ -36,12 +37,30 @@ class TrainingHead(Protocol):
         """True if every cell is answered, so that pruning must return cells and begins gently."""
         ...
 
-    def configure(self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int) -> Config:
-        """Return the config of a model for these classes. Options that the task has no use for are ignored."""
+    @property
+    def teaches_selector(self) -> bool:
+        """True if the labels train the selector unless a user wants it frozen."""
         ...
 
-    def target(self, classes: Sequence[int], mask: Tensor | None, class_count: int) -> Tensor:
-        """Return the target for one picture, from its class indices or from its mask (height, width)."""
+    def configure(
+        self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int, points: int
+    ) -> Config:
+        """Return the config of a model for these classes. Options that the task has no use for are ignored.
+
+        points: along each side of a cell, for boxes.
+        """
+        ...
+
+    def target(self, classes: Sequence[int], annotation: Tensor | None, class_count: int) -> Tensor:
+        """Return the target for one picture, from its class indices or from what is known of its pixels.
+
+        annotation: its mask (height, width), or its objects (objects, 6): left, top, right and bottom in cells of its
+        grid, class, and 1 for a crowd.
+        """
+        ...
+
+    def stack(self, targets: Sequence[Tensor]) -> Tensor:
+        """Stack the targets of the pictures of a batch."""
         ...
 
     def weigh_classes(
@@ -85,9 +104,27 @@ class TrainingHead(Protocol):
         """Compute an auxiliary head's loss against a teacher's probabilities."""
         ...
 
+    def fit_targets(self, targets: Tensor, grid: Grid, own: Grid) -> Tensor:
+        """Return targets of pictures on `grid` as `auxiliary_loss` takes them for a model whose grid is `own`."""
+        ...
+
     def coverage(self, target: Tensor, grid: Grid) -> Float32[Tensor, " cells"] | None:
         """Return how much of each cell is worth reading, 0..1, as the target shows; None if it does not show that."""
         ...
+
+
+class StackedTargets:
+    """What all tasks have in common whose targets have one shape, whatever the picture's grid."""
+
+    teaches_selector = False
+
+    def stack(self, targets: Sequence[Tensor]) -> Tensor:
+        """Stack the targets of the pictures of a batch."""
+        return torch.stack(list(targets))
+
+    def fit_targets(self, targets: Tensor, grid: Grid, own: Grid) -> Tensor:
+        """Return the targets."""
+        return targets
 
 
 def balance_factors(ratios: Float[ndarray, " classes"], balance: float) -> Float32[Tensor, " classes"]:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Float32, Int, Int64
 from numpy import ndarray
 from torch import Tensor
 
-from lookwhere_cli.heads.training.base import balance_factors, median_ratios
+from lookwhere_cli.heads.training.base import StackedTargets, balance_factors, median_ratios
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config, Pool
 
@@ -21,7 +21,7 @@ SMOOTHING = 0.1
 """Label smoothing, as usual in the field."""
 
 
-class PictureTraining(ABC):
+class PictureTraining(StackedTargets, ABC):
     """What all labels of whole pictures have in common: an auxiliary head answers once, with the model's own loss."""
 
     is_dense = False
@@ -68,11 +68,13 @@ class SingleLabelTraining(PictureTraining):
 
     has_one_label = True
 
-    def configure(self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int) -> Config:
+    def configure(
+        self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int, points: int
+    ) -> Config:
         """Return the config of a classifier."""
         return _configure_classifier(config, classes, pool, multi_label=False)
 
-    def target(self, classes: Sequence[int], mask: Tensor | None, class_count: int) -> Int64[Tensor, ""]:
+    def target(self, classes: Sequence[int], annotation: Tensor | None, class_count: int) -> Int64[Tensor, ""]:
         """Return the class's index."""
         return torch.tensor(classes[0])
 
@@ -107,11 +109,15 @@ class MultiLabelTraining(PictureTraining):
 
     has_one_label = False
 
-    def configure(self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int) -> Config:
+    def configure(
+        self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int, points: int
+    ) -> Config:
         """Return the config of a classifier with several labels per picture."""
         return _configure_classifier(config, classes, pool, multi_label=True)
 
-    def target(self, classes: Sequence[int], mask: Tensor | None, class_count: int) -> Float32[Tensor, " classes"]:
+    def target(
+        self, classes: Sequence[int], annotation: Tensor | None, class_count: int
+    ) -> Float32[Tensor, " classes"]:
         """Return 1 for each of the picture's classes, 0 for the others."""
         return torch.zeros(class_count).index_fill_(0, torch.tensor(classes, dtype=torch.int64), 1.0)
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32, Int, UInt8
 from numpy import ndarray
 from torch import Tensor
 
-from lookwhere_cli.heads.training.base import balance_factors, median_ratios
+from lookwhere_cli.heads.training.base import StackedTargets, balance_factors, median_ratios
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config, Pool
 
@@ -20,13 +20,15 @@ IGNORED = 255
 """A mask's value for pixels that are not trained on."""
 
 
-class MasksTraining:
+class MasksTraining(StackedTargets):
     """A class per pixel: cross-entropy at the masks' resolution. Targets are uint8 (batch, height, width)."""
 
     has_one_label = False
     is_dense = True
 
-    def configure(self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int) -> Config:
+    def configure(
+        self, config: Config, classes: tuple[str, ...], pool: Pool, decoder_channels: int, points: int
+    ) -> Config:
         """Return the config of a segmentation model."""
         return replace(
             config,
@@ -38,11 +40,11 @@ class MasksTraining:
         )
 
     def target(
-        self, classes: Sequence[int], mask: UInt8[Tensor, "height width"] | None, class_count: int
+        self, classes: Sequence[int], annotation: UInt8[Tensor, "height width"] | None, class_count: int
     ) -> UInt8[Tensor, "height width"]:
         """Return the mask."""
-        assert mask is not None
-        return mask
+        assert annotation is not None
+        return annotation
 
     def weigh_classes(
         self, counts: Int[ndarray, " classes"], examples: int, balance: float

@@ -73,7 +73,7 @@ class BatchRecipe:
     seed: int
     augmentation: Augmentation
     coverage_from_targets: bool = False
-    """True if targets such as masks show which cells are worth reading."""
+    """True if targets such as masks or boxes show which cells are worth reading."""
     added: AmountRange | None = None
     """Cells that a second look adds, drawn evenly; None for no second look."""
     eased_epochs: int | None = None
@@ -130,7 +130,7 @@ class Batches(Dataset[TrainingBatch]):
             torch.stack([sample.picture for sample in samples]),
             self._thumbnails(samples, grid, recipe.thumbnail_size),
             self._thumbnails(samples, grid, recipe.coarse_size) if recipe.coarse_size else None,
-            torch.stack(targets),
+            self.head.stack(targets),
             self._coverage(samples, targets, grid),
             torch.from_numpy(np.stack(orders)),
             k,
@@ -192,7 +192,8 @@ class Batches(Dataset[TrainingBatch]):
         )
 
     def _target(self, example: Example, sample: Sample) -> Tensor:
-        return self.head.target(example.classes, sample.mask, self.class_count)
+        annotation = sample.mask if sample.objects is None else _in_cells(sample, self.recipe.patch)
+        return self.head.target(example.classes, annotation, self.class_count)
 
     def _coverage(
         self, samples: Sequence[Sample], targets: Sequence[Tensor], grid: Grid
@@ -211,12 +212,21 @@ def load_sample(example: Example, regions: Regions | None, reading: Reading) -> 
     pixels = decoded.image()
     boxes = regions.boxes(example.path) if regions else None
     region_mask = regions.mask(example.path) if regions else None
+    objects, scale = example.objects, pixels.width / decoded.size[1]
     return Sample(
         torch.from_numpy(np.array(pixels)).permute(2, 0, 1),
         None if example.mask is None else _resize_mask(load_mask(example.mask), pixels.size),
-        None if boxes is None else torch.from_numpy(boxes * (pixels.width / decoded.size[1])),
+        None if boxes is None else torch.from_numpy(boxes * scale),
         None if region_mask is None else _resize_mask(region_mask, pixels.size),
+        None if objects is None else torch.from_numpy(objects.boxes * np.float32(scale)),
+        None if objects is None else torch.from_numpy(np.stack([objects.classes, objects.crowd], 1).astype(np.float32)),
     )
+
+
+def _in_cells(sample: Sample, patch: int) -> Float[Tensor, "objects 6"]:
+    """Return the sample's objects with lengths in cells."""
+    assert sample.objects is not None and sample.kinds is not None
+    return torch.cat([sample.objects / patch, sample.kinds], dim=1)
 
 
 def grid_of(

@@ -24,7 +24,7 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
     """
     head, method = TRAINING_HEADS[kind], METHODS[shape.method]
     size = check_multiple_of_patch("size", shape.size or base.size, base.patch)
-    config = head.configure(_uncalibrated(base), classes, shape.pool, shape.decoder_channels)
+    config = head.configure(_uncalibrated(base), classes, shape.pool, shape.decoder_channels, shape.points)
     config = replace(
         config,
         grid=grid_for(*picture, size, base.patch),

@@ -63,7 +63,7 @@ class Objective(nn.Module):
         targets = self.criterion.targets(batch)
         losses = {"task": _sum(self.criterion.loss(logits.float(), targets) for logits in answers)}
         if self.auxiliaries is not None:
-            losses["auxiliary"] = self._auxiliary_loss(self.auxiliaries(watched).float(), targets)
+            losses["auxiliary"] = self._auxiliary_loss(self.auxiliaries(watched).float(), targets, grid)
         selector_loss = self.steerer.loss(batch, selection.map, cells)
         return losses if selector_loss is None else losses | {"look": selector_loss}
 
@@ -95,10 +95,11 @@ class Objective(nn.Module):
         return nullcontext(()) if cropr is None else cropr.record_inputs(progress)
 
     def _auxiliary_loss(
-        self, logits: Float[Tensor, "batch modules queries classes"], targets: Tensor
+        self, logits: Float[Tensor, "batch modules queries classes"], targets: Tensor, grid: Grid
     ) -> Float[Tensor, ""]:
-        grid = self.model.config.grid
-        return _sum(self.criterion.auxiliary_loss(one, targets, grid) for one in logits.unbind(1))
+        own = self.model.config.grid
+        fitting = self.criterion.head.fit_targets(targets, grid, own)
+        return _sum(self.criterion.auxiliary_loss(one, fitting, own) for one in logits.unbind(1))
 
     def _answers(
         self,

@@ -38,7 +38,7 @@ from lookwhere_cli.training.resuming import stored_examples
 
 MEASURED = 200  # pictures whose sizes give the typical one
 _MAP_HEAD = "selector.head."
-_FRESH = (*FRESH[1:], "head.", "decoder.", "reuse.", "second_look.")
+_FRESH = (*FRESH[1:], "head.", "decoder.", "detector.", "reuse.", "second_look.")
 """Beginnings of the names of weights that fine-tuning starts anew."""
 
 
@@ -100,7 +100,7 @@ class FineTuningPlan:
     def epochs(self) -> Epochs:
         """Epochs are scored on the validation pictures."""
         score = partial(validate, labelled=self.labelled, failed=self._failed)
-        return Epochs(score, self.recipe.patience, self._failed)
+        return Epochs(score, self.recipe.patience, self._failed, self.recipe.validate_every)
 
     @cached_property
     def _failed(self) -> list[str]:
@@ -197,9 +197,16 @@ def class_weights(labelled: LabelledSet, balance: float) -> Tensor:
 
 
 def fingerprint(labelled: LabelledSet) -> str:
-    """Return a hash of all paths, labels and splits; checkpoints store it, so it must never change."""
+    """Return a hash of all paths, labels, boxes and splits; checkpoints store it, so it must never change."""
     examples = "\0".join(str(replace(example, group=None)) for example in labelled.examples)
-    return hashlib.sha256(f"{labelled.classes} {examples}".encode(errors="surrogateescape")).hexdigest()
+    digest = hashlib.sha256(f"{labelled.classes} {examples}".encode(errors="surrogateescape"))
+    for example in labelled.examples:
+        if example.objects is not None:
+            boxes, classes, crowd, outlines = example.objects
+            for part in (boxes, classes, crowd):
+                digest.update(part.tobytes())
+            digest.update(b"" if outlines is None else repr(outlines).encode())
+    return digest.hexdigest()
 
 
 def typical_size(labelled: LabelledSet) -> tuple[int, int]:

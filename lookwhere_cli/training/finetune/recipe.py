@@ -36,6 +36,8 @@ class FineTuning:
     """Decay of the weights' moving average, which is scored and saved."""
     patience: int = 0
     """Epochs without a better score after which the run ends; 0 for never."""
+    validate_every: int = 1
+    """Every how many epochs the model is scored on the validation pictures; the last epoch is always scored."""
     precision: str = "no"
     """accelerate's mixed precision: no, bf16."""
     seed: int = 0
@@ -43,10 +45,19 @@ class FineTuning:
     """Epochs of the earlier runs that this one goes on from, rising; each part of the epochs has its own schedule."""
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON returns them; `extended` only if there is an earlier run."""
+        """Return plain values, as JSON returns them; `extended` only if there is an earlier run.
+
+        What older versions did not know is left out where it has no effect, so that their runs can be resumed.
+        """
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self), default=plain_number))
         if not self.extended:
             del plain["extended"]
+        if not self.augmentation.turn:
+            del plain["augmentation"]["turn"]
+        if self.validate_every == 1:
+            del plain["validate_every"]
+        if self.shape.points == Shape.points:
+            del plain["shape"]["points"]
         return plain
 
     def going_on_from(self, stored: Mapping[str, Any]) -> FineTuning:

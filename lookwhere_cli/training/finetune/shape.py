@@ -29,6 +29,8 @@ class Shape:
     """What a classification head reads: CLS, or each channel's maximum over the cells."""
     decoder_channels: int = 64
     """Channels of a segmentation decoder; 0 for a linear one."""
+    points: int = 2
+    """Points along each side of a cell that may have a box: 1, 2 or 4."""
     prune: PruneLike | None = None
     """Tokens that are dropped between the extractor's blocks, as the config's `prune`; None for none."""
     prune_fusion: bool | None = None

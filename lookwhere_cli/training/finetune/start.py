@@ -9,6 +9,9 @@ from torch import Tensor
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 
+_HEADS = ("head.", "decoder.", "detector.")
+_HEAD_FIELDS = ("labels", "task", "multi_label", "pool", "detect_points", "detect_channels")
+
 
 def start_of(base: LookWhere, config: Config) -> LookWhere:
     """Return a model with this config and the weights of `base`: float32, trainable.
@@ -26,7 +29,7 @@ def start_of(base: LookWhere, config: Config) -> LookWhere:
     usable = {
         name: tensor
         for name, tensor in state.items()
-        if name in own and own[name].shape == tensor.shape and (same_head or not name.startswith(("head.", "decoder.")))
+        if name in own and own[name].shape == tensor.shape and (same_head or not name.startswith(_HEADS))
     }
     model.load_state_dict(usable, strict=False)
     _freeze_replaced_tokens(model)
@@ -35,7 +38,7 @@ def start_of(base: LookWhere, config: Config) -> LookWhere:
 
 def has_same_head(one: Config, other: Config) -> bool:
     """Return True if the head of one model fits the other, with the same meaning."""
-    return all(getattr(one, name) == getattr(other, name) for name in ("labels", "task", "multi_label", "pool"))
+    return all(getattr(one, name) == getattr(other, name) for name in _HEAD_FIELDS)
 
 
 def _selector_changes(base: LookWhere, config: Config, state: dict[str, Tensor]) -> dict[str, Tensor]:

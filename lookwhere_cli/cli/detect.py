@@ -1,0 +1,140 @@
+"""`lookwhere detect`: boxes around things."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lookwhere_cli.checkpoints.layout import DEFAULT_DETECTOR
+from lookwhere_cli.cli import options
+from lookwhere_cli.cli.box_output import BoxFormat, BoxRequest, PictureFiles, box_request, box_rows
+from lookwhere_cli.cli.fetching import model_from_option
+from lookwhere_cli.cli.options import OUTPUT
+from lookwhere_cli.cli.output import make_folder
+from lookwhere_cli.cli.results import terminal_output, write_results
+from lookwhere_cli.cli.summary import Tally, listed, say_done, say_failures, wrote
+from lookwhere_cli.options import MAX_PIXELS
+from lookwhere_cli.text import counted
+
+if TYPE_CHECKING:
+    from lookwhere_cli.predictor import Predictor
+
+BOXES = "Boxes"
+
+
+def detect(
+    context: typer.Context,
+    paths: options.Paths,
+    conf: Annotated[float, typer.Option(metavar="P", help="Least score of a box.", rich_help_panel=BOXES)] = 0.25,
+    iou: Annotated[
+        float, typer.Option(metavar="P", help="Overlap from which boxes are one thing.", rich_help_panel=BOXES)
+    ] = 0.5,
+    max_boxes: Annotated[int, typer.Option(metavar="N", help="Boxes per picture.", rich_help_panel=BOXES)] = 300,
+    only: Annotated[str | None, typer.Option(metavar="A,B", help="Classes to look for.", rich_help_panel=BOXES)] = None,
+    k: options.Cells = None,
+    size: options.Size = None,
+    coarse: options.Coarse = None,
+    prune: options.Prune = None,
+    crop: options.Crop = False,
+    stretch: options.Stretch = False,
+    max_pixels: options.MaxPixels = MAX_PIXELS,
+    background: options.Background = "white",
+    model: options.Model = DEFAULT_DETECTOR,
+    thumbnail: options.Thumbnail = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "float32",
+    batch_size: options.BatchSize = 32,
+    workers: options.Workers = None,
+    memory: options.Memory = None,
+    format: Annotated[
+        BoxFormat | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="text, json, jsonl, csv, parquet, coco, geojson, yolo, voc. (default: by --out)",
+            rich_help_panel=OUTPUT,
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="File; a folder for yolo, voc, --overlay.", rich_help_panel=OUTPUT),
+    ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="Draw the boxes on the pictures.", rich_help_panel=OUTPUT)
+    ] = False,
+    overwrite: options.Overwrite = False,
+    no_map: options.NoMap = False,
+    fail_fast: options.FailFast = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,
+) -> None:
+    """Find things and draw boxes around them, reading only the patches that matter.
+
+    Examples:
+
+      lookwhere detect photos/ --out boxes.csv
+
+      lookwhere detect photos/ --conf 0.4 --only danger --overlay --out overlays/
+    """
+    settings = options.options_from(context)
+    request = box_request(out, format, overlay, overwrite)
+
+    from lookwhere_cli.images.find import find_pictures
+
+    pictures = find_pictures(paths)
+    files = None if request.out is None else PictureFiles(request, pictures, paths)
+    name = model_from_option(context, "detect", DEFAULT_DETECTOR, quiet)
+
+    from lookwhere_cli.loading import load
+
+    predictor = load(name, settings)
+    predictor.pipeline.head.check("detect", name)
+    if files is not None:
+        _write_files(predictor, request, files, len(pictures), (quiet, fail_fast))
+        return
+    answers, labels = predictor.answers(pictures), predictor.config.labels
+    if format is None and out is None and sys.stdout.isatty():
+        from lookwhere_cli.cli.cards import box_card
+
+        destination = terminal_output(partial(box_card, with_map=not no_map))
+    else:
+        destination = box_rows(request, labels)
+    with destination as output:
+        tally = write_results(answers, output, len(pictures), quiet, fail_fast)
+    _say_end(tally, f"the boxes of {counted(tally.done - tally.failed, 'picture')}", request.file, quiet)
+
+
+def _write_files(
+    predictor: Predictor, request: BoxRequest, files: PictureFiles, total: int, manners: tuple[bool, bool]
+) -> None:
+    """Write a file of boxes, an overlay, or both for each picture. manners: quiet, fail_fast."""
+    from lookwhere_cli.output.boxes.folders import BOX_FOLDERS
+
+    quiet, fail_fast = manners
+    out, labels = request.out, predictor.config.labels
+    assert out is not None
+    make_folder(out)
+    folder = None if request.folder is None else BOX_FOLDERS[request.folder](out, labels, request.overwrite)
+    pending = files.pending(folder)
+    skipped = total - len(pending)
+    if skipped and not quiet:
+        say_done(f"Skipped {counted(skipped, 'picture')} whose files exist already; --overwrite replaces them.", quiet)
+    if not pending:
+        return
+    with box_rows(request, labels) as output:
+        tally = write_results(files.write(predictor, folder, pending), output, len(pending), quiet, fail_fast)
+    kinds = ["the boxes"] * (folder is not None) + ["overlays"] * request.overlay
+    _say_end(tally, f"{listed(kinds)} of {counted(tally.done - tally.failed, 'picture')}", out, quiet)
+
+
+def _say_end(tally: Tally, amount: str, out: Path | None, quiet: bool) -> None:
+    """Say what was written; exit with 1 if pictures failed."""
+    if out is None or quiet:
+        say_failures(tally)
+    else:
+        say_done(wrote(amount, out, tally.failed), quiet)
+    if tally.failed:
+        raise typer.Exit(1)

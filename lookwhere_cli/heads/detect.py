@@ -1,0 +1,219 @@
+"""Boxes of the things in a picture, from the cells that were read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float32, Int
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from lookwhere_cli.detections import Detections
+from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.heads.base import wrong_data
+from lookwhere_cli.heads.classify import ClassifyHead
+from lookwhere_cli.heads.merge import merge_boxes
+from lookwhere_cli.heads.segment import check_not_cropped
+from lookwhere_cli.images.view import View
+from lookwhere_cli.macs import passes
+from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Truth
+from lookwhere_cli.models.candidates import BOX, CLASSES
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.options import Options
+from lookwhere_cli.output.rows import Detection, Label
+from lookwhere_cli.probabilities import sigmoid
+from lookwhere_cli.text import near_names
+
+JOIN_IOU = 0.65
+"""Boxes of a class that overlap the best one this much are averaged with it, weighted by their scores."""
+SCORED_FROM = 0.01
+"""Boxes of a lower score are left out of evaluations: they change the average precision by less than its rounding."""
+SCORED_BOXES = 100
+"""Boxes of a picture that are scored at most, as COCO does."""
+
+
+class Found(NamedTuple):
+    """What was found in a picture. is_cut: True if there was more than the limit, and the worst were left out."""
+
+    detections: Detections
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class DetectHead:
+    """Finds boxes.
+
+    conf: least score of a box. iou: overlap above which two boxes of a class are one thing. limit: boxes of a picture
+    at most. only: names of the classes that are looked for; empty for all. top: labels of a picture as a whole.
+    """
+
+    config: Config
+    conf: float = 0.25
+    iou: float = 0.5
+    limit: int = 300
+    only: tuple[str, ...] = ()
+    top: int = 5
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Names of the classes in the order of their indices."""
+        return self.config.labels
+
+    @property
+    def verb(self) -> str:
+        """What a model with this head does."""
+        return "finds boxes"
+
+    @property
+    def labels_pictures(self) -> bool:
+        """A picture has the labels of its boxes."""
+        return True
+
+    @property
+    def labeller(self) -> ClassifyHead:
+        """The head that labels pictures as a whole: the probability of a label is the score of its best box."""
+        return LabelsOfBoxes(replace(self.config, multi_label=True), self.top)
+
+    def with_options(self, options: Options, model: str) -> DetectHead:
+        """Return the head as a user wants it. Raises UsageError for a class that the model does not know."""
+        for name in options.only:
+            if name not in self.labels:
+                near = near_names(name, self.labels) or list(self.labels[:5])
+                raise UsageError(f"The model {model!r} has no class {name!r}; it has, for instance, {', '.join(near)}.")
+        return replace(
+            self, conf=options.conf, iou=options.iou, limit=options.max_boxes, only=options.only, top=options.top
+        )
+
+    def check(self, command: str, model: str) -> None:
+        """Raise ModelError for any command but detect and classify."""
+        if command not in ("detect", "classify"):
+            raise ModelError(
+                f"The model {model!r} finds boxes and can't {command} pictures; choose another one, or use "
+                "lookwhere detect."
+            )
+
+    def decode(self, output: Float32[ndarray, "candidates numbers"], view: View) -> Found:
+        """Return the boxes, best first, in full-resolution pixels of the picture as displayed."""
+        scores = sigmoid(output[:, CLASSES])
+        points, classes = np.nonzero((scores >= self.conf) & self._wanted)
+        boxes = in_pixels(output[points, BOX], view)
+        visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        boxes, classes, scores = boxes[visible], classes[visible], scores[points, classes][visible]
+        merged = merge_boxes(boxes, scores, classes, self.iou, self.limit, join_iou=max(JOIN_IOU, self.iou))
+        kept = merged.indices
+        found = Detections(merged.boxes, scores[kept], classes[kept].astype(np.int64), self.labels)
+        return Found(found, merged.is_cut)
+
+    def picture_labels(self, output: Float32[ndarray, "candidates numbers"]) -> tuple[Label, ...]:
+        """Return the labels of the picture, that of the best box first."""
+        return self.labeller.picture_labels(output)
+
+    def boxes(self, output: Float32[ndarray, "candidates numbers"], view: View) -> tuple[Detection, ...]:
+        """Return the boxes, best first."""
+        return tuple(self.decode(output, view).detections)
+
+    def row_fields(self, result: Found) -> dict[str, Any]:
+        """The boxes, and a note if there were too many."""
+        fields: dict[str, Any] = {"boxes": tuple(result.detections)}
+        note = f"more than {self.limit} boxes; those with the lowest scores were left out"
+        return fields | {"note": note} if result.is_cut else fields
+
+    def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
+        """Multiply-adds of a pass to the candidates."""
+        return passes.count_detect(config, grid, thumbnail_grid, k, coarse).total
+
+    def count_full(self, config: Config, grid: Grid) -> int:
+        """Multiply-adds of the full ViT with this head at every cell."""
+        return passes.count_full(config, grid)
+
+    def describe(self) -> str:
+        """The number of classes."""
+        return f"{len(self.labels)} classes of boxes"
+
+    @property
+    def hub_pipeline(self) -> str:
+        """The Hub's name for detection."""
+        return "object-detection"
+
+    def command(self) -> str:
+        """Find boxes in a folder of photographs."""
+        return "detect photos/ --out boxes.csv"
+
+    @property
+    def is_dense(self) -> bool:
+        """Every cell may have boxes."""
+        return True
+
+    def scored_by(self, kind: str) -> DetectHead | ClassifyHead:
+        """Return the head that answers labelled data of a kind: labels of pictures are those of their boxes."""
+        return self.labeller if kind == "multi" else self
+
+    def for_scoring(self) -> DetectHead:
+        """Return the head that finds all boxes that are scored, also those of low scores."""
+        return replace(self, conf=SCORED_FROM, limit=SCORED_BOXES)
+
+    def check_data(self, kind: str, mode: str, model: str) -> None:
+        """Raise ModelError for data without boxes, UsageError for pictures that are cropped."""
+        if kind != "boxes":
+            raise wrong_data(model, self.verb, kind)
+        check_not_cropped(mode)
+
+    def measure(
+        self, output: Float32[ndarray, "candidates numbers"], truth: Truth, view: View
+    ) -> Float32[ndarray, "boxes 6"]:
+        """Return all boxes that are scored: left, top, right, bottom in pixels, score, class."""
+        found = self.for_scoring().decode(output, view).detections
+        return np.column_stack([found.boxes, found.scores, found.classes]).astype(np.float32)
+
+    def scorer(self, classes: Int[ndarray, " classes"]) -> Scorer:
+        """Score boxes."""
+        from lookwhere_cli.metrics.boxes import BoxesScorer
+
+        return BoxesScorer(classes, len(self.labels))
+
+    def paired_metric(self, classes: Int[ndarray, " classes"]) -> PairedMetric:
+        """Compare average precisions."""
+        from lookwhere_cli.metrics.boxes import PairedBoxes
+
+        return PairedBoxes(classes)
+
+    @cached_property
+    def _wanted(self) -> Bool[ndarray, " classes"]:
+        return np.array([not self.only or name in self.only for name in self.labels])
+
+
+class LabelsOfBoxes(ClassifyHead):
+    """Labels a picture by its boxes."""
+
+    def picture_labels(self, output: Float32[ndarray, "candidates numbers"]) -> tuple[Label, ...]:
+        """Return the labels, that of the best box first."""
+        return super().picture_labels(best_scores(output))
+
+    def measure(
+        self, output: Float32[ndarray, "candidates numbers"], truth: Truth, view: View
+    ) -> Float32[ndarray, " labels"]:
+        """Return the probabilities."""
+        return super().measure(best_scores(output), truth, view)
+
+    def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
+        """Multiply-adds of a pass to the candidates."""
+        return passes.count_detect(config, grid, thumbnail_grid, k, coarse).total
+
+
+def best_scores(output: Float32[ndarray, "candidates numbers"]) -> Float32[ndarray, " classes"]:
+    """Return the best score of each class at any point, before the sigmoid."""
+    best: NDArray[np.float32] = output[:, CLASSES].max(axis=0)
+    return best
+
+
+def in_pixels(boxes: Float32[ndarray, "boxes 4"], view: View) -> Float32[ndarray, "boxes 4"]:
+    """Turn boxes in cells of the view's grid into pixels of the whole picture as displayed, and clip them to it."""
+    left, top, right, bottom = view.box
+    height, width = view.size
+    scale = np.array([(right - left) / view.grid[1], (bottom - top) / view.grid[0]] * 2)
+    limits = np.array([width, height] * 2)
+    return np.clip(boxes * scale + np.array([left, top] * 2), 0, limits).astype(np.float32)

@@ -1,0 +1,69 @@
+"""From the tokens of the cells that were read to boxes: each token is asked alone, at several points of its cell.
+
+FCOS (Tian et al. 2019): a point predicts its classes and its distances to the sides of its box.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float, Float32, Int
+from torch import Tensor, nn
+
+from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.layers import Linear, gelu
+
+PRIOR = 0.01
+"""Probability of each class at a point before training: most points are of the background."""
+LONGEST = 8.0
+"""Largest exponent of a distance in cells, so that no box is infinite."""
+
+
+class Detector(nn.Module):
+    """A layer for both questions, then a layer and an output for each: which classes, and how far the sides are."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.side, channels = config.detect_points, config.detect_channels
+        points = self.side**2
+        self.shared = Linear(config.dim, channels)
+        self.class_hidden = Linear(channels, channels)
+        self.class_head = Linear(channels, points * len(config.labels))
+        self.box_hidden = Linear(channels, channels)
+        self.box_head = Linear(channels, points * 4)
+        self._start_near_background()
+
+    def _start_near_background(self) -> None:
+        """Let training begin at the background's probability, and at boxes of two cells a side."""
+        for head, bias in ((self.class_head, math.log(PRIOR / (1 - PRIOR))), (self.box_head, 0.0)):
+            nn.init.normal_(head.weight, std=0.01)
+            nn.init.constant_(head.bias, bias)
+
+    def forward(
+        self, tokens: Float[Tensor, "batch k dim"], cells: Int[Tensor, "batch k"], grid: Grid
+    ) -> Float32[Tensor, "batch candidates numbers"]:
+        """Return the candidates of each picture; see `candidates` for their numbers. Lengths are in cells of `grid`."""
+        with torch.autocast(tokens.device.type, enabled=False):  # bfloat16 is too coarse for the sides of boxes
+            hidden = gelu(self.shared(tokens.to(self.shared.weight.dtype)))
+            classes = self.class_head(gelu(self.class_hidden(hidden))).float()
+            distances = self.box_head(gelu(self.box_hidden(hidden))).float().clamp(max=LONGEST).exp()
+        points = points_of(cells, grid, self.side)
+        boxes = boxes_around(points, distances.reshape(*points.shape[:2], 4))
+        return torch.cat([boxes, points, classes.reshape(*points.shape[:2], -1)], dim=-1)
+
+
+def points_of(cells: Int[Tensor, "batch k"], grid: Grid, side: int) -> Float32[Tensor, "batch points 2"]:
+    """Return the (x, y) of side x side points in each cell, in cells of `grid`, row by row."""
+    within = (torch.arange(side, device=cells.device, dtype=torch.float32) + 0.5) / side
+    offsets = torch.stack([within.repeat(side), within.repeat_interleave(side)], dim=-1)
+    corners = torch.stack([cells % grid[1], cells // grid[1]], dim=-1).float()
+    return (corners[:, :, None] + offsets).flatten(1, 2)
+
+
+def boxes_around(
+    points: Float[Tensor, "batch points 2"], distances: Float[Tensor, "batch points 4"]
+) -> Float[Tensor, "batch points 4"]:
+    """Return left, top, right, bottom of the boxes whose sides are at these distances from their points."""
+    return torch.cat([points - distances[..., :2], points + distances[..., 2:]], dim=-1)

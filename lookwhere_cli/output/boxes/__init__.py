@@ -1,0 +1,1 @@
+"""Boxes as files that other tools, and training, read: COCO, GeoJSON, CSV, YOLO, Pascal VOC."""

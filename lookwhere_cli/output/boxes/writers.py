@@ -1,0 +1,153 @@
+"""Writers of boxes in one file: CSV with a line for each box, COCO and GeoJSON.
+
+Like all writers of rows they write to a binary stream and leave a complete file whenever they are closed. Pictures that
+failed are left out: a picture without boxes is one in which nothing was found.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO
+
+from lookwhere_cli.output.masks.coco import categories
+from lookwhere_cli.output.rows import Detection, Row
+from lookwhere_cli.output.spreadsheet import CsvColumns
+from lookwhere_cli.output.writers import ENDINGS, WRITERS, CsvWriter, RowWriter, make_writer
+from lookwhere_cli.text import printable
+
+COLUMNS = ("file", "left", "top", "right", "bottom", "label", "score")
+BOX_ENDINGS = ENDINGS | {".geojson": "geojson"}
+"""The formats of boxes by the ending of a file's name."""
+
+
+class BoxCsvWriter(CsvWriter):
+    """A header, then a line for each box, best first; a picture without boxes has one line without sides and label.
+
+    Training reads such a file. Text can't become a formula.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        """Write the header."""
+        self._stream = stream
+        self._write(COLUMNS)
+
+    def write(self, row: Row) -> None:
+        """Write the lines of a picture."""
+        for found in row.boxes or (None,) if row.error is None else ():
+            self._write([printable(row.path), *_cells(found)])
+
+
+def _cells(found: Detection | None) -> list[Any]:
+    if found is None:
+        return [""] * (len(COLUMNS) - 1)
+    values = found.to_dict()
+    return [*values["box"], values["label"], values["score"]]
+
+
+class CocoBoxWriter(RowWriter):
+    """COCO's format, with a score in each annotation. The images are held until `close` completes the file."""
+
+    def __init__(self, stream: BinaryIO, labels: Sequence[str]) -> None:
+        """labels: the names of all of the model's classes."""
+        self._stream, self._labels = stream, labels
+        self._images: list[dict[str, Any]] = []
+        self._annotations = 0
+        stream.write(b'{"annotations": [')
+
+    def write(self, row: Row) -> None:
+        """Write the annotations of a picture."""
+        if row.error is not None:
+            return
+        image = len(self._images) + 1
+        size = {"width": row.width, "height": row.height}
+        self._images.append({"id": image, "file_name": printable(row.path), **size})
+        for found in row.boxes or ():
+            self._stream.write(b",\n" if self._annotations else b"\n")
+            self._annotations += 1
+            annotation = {"id": self._annotations, "image_id": image} | _annotation(found)
+            self._stream.write(_json(annotation).encode())
+
+    def close(self) -> None:
+        """Write the images and the categories."""
+        rest = {"images": self._images, "categories": categories(self._labels)}
+        self._stream.write(b"\n],\n" + _json(rest).encode()[1:] + b"\n")
+
+
+def _annotation(found: Detection) -> dict[str, Any]:
+    values = found.to_dict()
+    left, top, right, bottom = values["box"]
+    width, height = round(right - left, 2), round(bottom - top, 2)
+    shape: dict[str, Any] = {"bbox": [left, top, width, height], "area": round(width * height, 2)}
+    if found.mask is not None:
+        from lookwhere_cli.output.masks.run_lengths import area_of
+
+        shape |= {"segmentation": found.mask, "area": area_of(found.mask)}
+    return {"category_id": found.index + 1, **shape, "iscrowd": 0, "score": values["score"]}
+
+
+class GeoJsonBoxWriter(RowWriter):
+    """A FeatureCollection with a polygon for each box, or the outlines of its mask, in pixels, x to the right, y down.
+
+    `pictures` has the name and the size of each picture, also of those without boxes.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self._pictures: list[dict[str, Any]] = []
+        self._separator = b"\n"
+        stream.write(b'{"type": "FeatureCollection", "features": [')
+
+    def write(self, row: Row) -> None:
+        """Write the features of a picture."""
+        if row.error is not None:
+            return
+        name = printable(row.path)
+        self._pictures.append({"file_name": name, "width": row.width, "height": row.height})
+        for found in row.boxes or ():
+            values = found.to_dict()
+            properties = {"file_name": name} | {key: values[key] for key in ("label", "index", "score")}
+            feature = {"type": "Feature", "properties": properties, "geometry": _geometry(found)}
+            self._stream.write(self._separator + _json(feature).encode())
+            self._separator = b",\n"
+
+    def close(self) -> None:
+        """Write the pictures."""
+        self._stream.write(b"\n], " + _json({"pictures": self._pictures}).encode()[1:] + b"\n")
+
+
+def _geometry(found: Detection) -> dict[str, Any]:
+    if found.mask is None:
+        return {"type": "Polygon", "coordinates": [list(_ring(found.to_dict()["box"]))]}
+    from lookwhere_cli.output.masks.polygons import require_shapely
+    from lookwhere_cli.output.masks.run_lengths import polygons_of
+
+    geometry: dict[str, Any] = json.loads(require_shapely().to_geojson(polygons_of(found.mask)))
+    return geometry
+
+
+def _ring(box: Sequence[float]) -> Iterator[list[float]]:
+    """Yield the corners of a box, the first one once more at the end."""
+    left, top, right, bottom = box
+    yield from ([left, top], [left, bottom], [right, bottom], [right, top], [left, top])
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+BOX_WRITERS: dict[str, Callable[[BinaryIO, Sequence[str]], RowWriter]] = {
+    "csv": lambda stream, labels: BoxCsvWriter(stream),
+    "coco": CocoBoxWriter,
+    "geojson": lambda stream, labels: GeoJsonBoxWriter(stream),
+}
+"""The writers of formats with a place for each box."""
+BOX_FORMATS = tuple(dict.fromkeys((*WRITERS, *BOX_WRITERS)))
+"""The names of all formats of boxes in one file."""
+
+
+def make_box_writer(format: str, stream: BinaryIO, labels: Sequence[str]) -> RowWriter:
+    """Return the writer of a format, one of BOX_FORMATS. labels: the names of all of the model's classes."""
+    if format in BOX_WRITERS:
+        return BOX_WRITERS[format](stream, labels)
+    return make_writer(format, stream, CsvColumns())
