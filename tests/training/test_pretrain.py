@@ -234,7 +234,7 @@ def test_an_exploding_loss_stops_the_run(teacher: Path, paths: list[str], tmp_pa
     run = run_of(RECIPE, teacher, paths, tmp_path / "out")
     with torch.no_grad():
         run.model.head.weight.fill_(float("nan"))  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="The loss is nan at step 0"):
+    with pytest.raises(DataError, match="The training diverged: the loss is nan at step 0"):
         list(run.train())
 
 
