@@ -15,12 +15,13 @@ CLASS = 7
 
 
 def rectangle(height: int, width: int, box: tuple[int, int, int, int]) -> Sample:
-    """A green rectangle on black, told as mask, boxes and regions."""
+    """A green rectangle on black, told as mask, boxes, regions and objects."""
     left, top, right, bottom = box
     inside = torch.zeros(height, width, dtype=torch.uint8)
     inside[top:bottom, left:right] = 1
     picture = torch.stack([torch.zeros_like(inside), inside * 200, torch.zeros_like(inside)])
-    return Sample(picture, inside * CLASS, torch.tensor([box], dtype=torch.float32), inside)
+    boxes = torch.tensor([box], dtype=torch.float32)
+    return Sample(picture, inside * CLASS, boxes, inside, boxes.clone(), torch.tensor([[CLASS, 0.0]]))
 
 
 @st.composite
