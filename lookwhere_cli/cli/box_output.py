@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 BoxFormat = Literal["text", "json", "jsonl", "csv", "parquet", "coco", "geojson", "yolo", "voc"]
 OVERLAY = ".overlay.png"
+MASK_FORMATS = ("json", "jsonl", "parquet", "coco", "geojson", "yolo")
+"""The formats with a place for masks."""
 
 
 class BoxRequest(NamedTuple):
@@ -59,6 +61,18 @@ def box_request(out: Path | None, format: BoxFormat | None, overlay: bool, overw
     if out is not None:
         check_free(out, overwrite)
     return BoxRequest(rows, out, None, None, False, overwrite)
+
+
+def check_masks_fit(request: BoxRequest) -> None:
+    """Raise UsageError if masks were computed and nothing would show them, or a package for them is missing."""
+    format = request.folder or request.rows
+    if format not in MASK_FORMATS and not request.overlay:
+        raise UsageError(
+            f"--masks has no effect on {'CSV' if format == 'csv' else format}; write {', '.join(MASK_FORMATS)}, or "
+            "draw them with --overlay --out FOLDER."
+        )
+    if format in ("geojson", "yolo"):
+        require("shapely", "masks", f"--format {format} with --masks")
 
 
 def _format_of_ending(out: Path | None) -> str:

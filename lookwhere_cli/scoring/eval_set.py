@@ -57,7 +57,7 @@ class ScoringTask:
             objects = objects._replace(classes=self.classes[objects.classes])
         return Truth(labels, lambda: self._mask(example), objects)
 
-    def measure(self, output: Float32[ndarray, "*output"], view: View) -> NDArray[Any]:
+    def measure(self, output: Float32[ndarray, "*output"], view: View) -> Any:
         """Reduce the head's output for a picture to what the scorer needs. Raises PictureError."""
         return self.head.measure(output, self.truth(self._places[view.path]), view)
 
