@@ -6,7 +6,6 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from jaxtyping import Float32, Int
 from numpy import ndarray
-from numpy.typing import NDArray
 
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.images.view import View

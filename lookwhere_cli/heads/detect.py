@@ -56,7 +56,8 @@ class DetectHead:
     """Finds boxes.
 
     conf: least score of a box. iou: overlap above which two boxes of a class are one thing. limit: boxes of a picture
-    at most. only: names of the classes that are looked for; empty for all. top: labels of a picture as a whole. masks: True to find the masks of objects, too.
+    at most. only: names of the classes that are looked for; empty for all. top: labels of a picture as a whole. masks:
+    True to find the masks of objects, too.
     """
 
     config: Config

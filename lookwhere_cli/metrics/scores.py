@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int64
 from numpy import ndarray
-from numpy.typing import NDArray
 
 from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.torchvision_stub import ensure_torchvision_imports

@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Float32, Int
 from numpy import ndarray
-from numpy.typing import NDArray
 
 from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.data.masks import IGNORED, load_mask
