@@ -12,6 +12,7 @@ from typing import NamedTuple, cast, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from lookwhere_cli.detections import Detections
 from lookwhere_cli.explain import Explanation, explain
 from lookwhere_cli.features import compute_features
 from lookwhere_cli.heads.features import Features
@@ -53,6 +54,21 @@ class Predictor:
         if is_picture(pictures):
             return next(self.label([pictures])).row
         return (answer.row for answer in self.label(cast("Iterable[Picture]", pictures)))
+
+    @overload
+    def detect(self, pictures: Picture) -> Detections | None: ...  # type: ignore[overload-overlap] # as above
+    @overload
+    def detect(self, pictures: Iterable[Picture]) -> Iterator[Detections | None]: ...
+    def detect(self, pictures: Picture | Iterable[Picture]) -> Detections | Iterator[Detections | None] | None:
+        """Return the boxes in one picture; for several, an iterator in their order. None for one that can't be read.
+
+        Raises ModelError for a model that finds no boxes. `answers` also tells why a picture failed.
+        """
+        self.pipeline.head.check("detect", self.info.name)
+        if is_picture(pictures):
+            return next(self.detect(iter([pictures])))
+        answers = self.answers(cast("Iterable[Picture]", pictures))
+        return (None if answer.result is None else answer.result.detections for answer in answers)
 
     def label(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """Return an iterator of the rows of `classify`, each with its view. Raises as `classify` does, at once."""

@@ -189,7 +189,10 @@ def _models(
 ) -> dict[str, str]:
     """Return a model for each method: the given one, or one that is trained now."""
     models = {name: given[name] for name in selected if name in given}
-    single_labels = all(len(example.classes) == 1 for example in labelled.examples)
+    from lookwhere_cli.heads.training.registry import TRAINING_HEADS
+
+    has_one_label = TRAINING_HEADS[labelled.kind].has_one_label
+    single_labels = has_one_label and all(len(example.classes) == 1 for example in labelled.examples)
     for name in selected:
         if name not in models and (single_labels or name not in CASCADES):
             models[name] = _train(context, name)

@@ -98,6 +98,10 @@ class ScoredHead(Head, Protocol):
         """Return the head that answers labelled data of a kind; this one, unless the model answers several kinds."""
         ...
 
+    def for_scoring(self) -> ScoredHead:
+        """Return the head as it answers when it is scored, which may be more than users want to see."""
+        ...
+
     def check_data(self, kind: str, mode: str, model: str) -> None:
         """Raise ModelError for labelled data of a kind that tells nothing about such results.
 
@@ -142,6 +146,10 @@ class OneAnswer:
     def boxes(self, output: Float32[ndarray, "*output"], view: View) -> tuple[Detection, ...] | None:
         """No boxes."""
         return None
+
+    def for_scoring(self) -> Self:
+        """Return this head."""
+        return self
 
     def scored_by(self, kind: str) -> Self:
         """Return the head that answers labelled data of a kind."""

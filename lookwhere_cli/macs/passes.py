@@ -85,13 +85,13 @@ def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
     cells = grid[0] * grid[1]
     tokens = config.prefix_tokens + cells
     counts = merged_counts(config, tokens, rate)
-    segments = config.has_decoder
-    returned = [tokens, *counts][-1] - config.prefix_tokens if segments else 1
+    is_dense = config.has_decoder or config.has_boxes
+    returned = [tokens, *counts][-1] - config.prefix_tokens if is_dense else 1
     return Macs(
         0,
         _embedding(config, cells) + count_merged_blocks(config, tokens, counts, returned),
-        head=_decoder(config, cells, cells) if segments else _head(config),
-        spread=NEAREST * cells * _spread_channels(config) if segments else 0,
+        head=_full_head(config, cells),
+        spread=NEAREST * cells * _spread_channels(config) if config.has_decoder else 0,
     )
 
 

@@ -6,15 +6,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageDraw
 
-from lookwhere_cli.show.colours import class_colours
+from lookwhere_cli.show.colours import class_colours, colour_of_class
 from lookwhere_cli.show.comparison import METHODS, caption, columns
 from lookwhere_cli.show.html import data_uri, picture_uri, render, shrink
 from lookwhere_cli.show.pareto import draw_pareto
 from lookwhere_cli.show.scores import TITLES
 from lookwhere_cli.show.tables import JsonObject, significant
-from lookwhere_cli.text import on_one_line
+from lookwhere_cli.text import counted, on_one_line
 
 WIDTH = 200  # columns of text: the table has all its columns
 SIDE = 384  # pixels of a picture's longer side
@@ -69,6 +69,8 @@ def _card(difference: JsonObject, picture: Image.Image, classes: ClassMaps) -> d
 
 def _answer(answer: JsonObject, classes: UInt8[np.ndarray, "height width"] | None) -> dict[str, Any]:
     over = _veil(answer) if classes is None else _tinted(classes)
+    if "boxes" in answer:
+        over = _boxed(over, answer)
     return {
         "method": answer["method"],
         "title": METHODS[answer["method"]],
@@ -81,6 +83,8 @@ def _answer(answer: JsonObject, classes: UInt8[np.ndarray, "height width"] | Non
 
 
 def _answer_text(answer: JsonObject) -> str:
+    if "boxes" in answer:
+        return f"{counted(len(answer['boxes']), 'box', 'boxes')}, F1 {answer['right']:.0%}"
     if not answer["labels"]:
         return f"{answer['right']:.0%} right"
     label = answer["labels"][0]
@@ -110,6 +114,20 @@ def _veil(answer: JsonObject) -> Image.Image | None:
         row, column = np.array(cells).T
         veil[row, column, 3] = opacity
     return Image.fromarray(veil)
+
+
+def _boxed(veil: Image.Image | None, answer: JsonObject) -> Image.Image:
+    """Return a transparent picture with the veil and the outlines of the boxes, in the colours of their classes."""
+    width, height = answer["size"]
+    scale = 2 * SIDE / max(width, height)  # twice the picture's pixels: outlines stay thin
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    canvas = Image.new("RGBA", size) if veil is None else veil.resize(size, Image.Resampling.NEAREST)
+    draw = ImageDraw.Draw(canvas)
+    for found in reversed(answer["boxes"]):
+        box = [edge * scale for edge in found["box"]]
+        for stroke, colour in ((5, (0, 0, 0)), (3, colour_of_class(found["index"]))):
+            draw.rectangle(box, outline=colour, width=stroke)
+    return canvas
 
 
 def _tinted(classes: UInt8[np.ndarray, "height width"]) -> Image.Image:

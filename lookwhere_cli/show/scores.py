@@ -40,6 +40,8 @@ INTERVALS = {"top1": "Wilson's method"}
 """The method of a metric's interval; of all others, the bootstrap over pictures."""
 SUPPORTS = {"iou": "pixels", "ap50": "boxes"}
 """The unit that a class's support is counted in, by its metric; of all others, pictures."""
+ROOM, SCORE = 60, 8  # columns of text that the other columns need, and each score beside the main one
+WIDE = 1000  # columns of text: every score has a place
 NARROW = 76  # columns of text below which only the main metric and the costs are shown
 ORDER = ("selector", "all", "random", "centre", "downscaled", "confidence", "exit", "tiles", "full", "teacher")
 
@@ -73,14 +75,14 @@ def columns(results: JsonObject, width: int) -> list[Column]:
         ("px", lambda row: str(row["size"])),
         (TITLES[main], _score(main)),
         ("95 %", lambda row: interval(row["scores"][main])),
-        *((TITLES[name], _score(name)) for name in others),
+        *((TITLES[name], _score(name)) for name in others[: max(0, width - ROOM) // SCORE]),
         *costs,
     ]
 
 
 def markdown(results: JsonObject) -> str:
     """Return the table with all columns as Markdown, below a title, a caption and the command; then one by class."""
-    shown = columns(results, NARROW)
+    shown = columns(results, WIDE)
     rows = ([_bold(write(row), row) for _, write in shown] for row in ordered(results))
     lines = [
         f"# {markdown_text(short(results['model']))} on {markdown_text(results['data'])}",

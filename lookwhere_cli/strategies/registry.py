@@ -77,6 +77,11 @@ def _coarse_counter(config: Config, coarse_size: int | None) -> Callable[[Grid],
 
 
 def _check_calibrated(model: str, config: Config) -> None:
+    if config.task != "classify" or config.multi_label:
+        raise ModelError(
+            f"The model {model!r} {head_of(config).verb}; -k auto stops when a model is confident of one label for the "
+            "picture, so give a number of cells (94), a share of them (25%), or all."
+        )
     if not config.looks:
         raise ModelError(
             f"The model {model!r} has no looks to choose from; choose some: "

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.errors import ModelError
 from tests.models.small import DETECTING, small
 
 
@@ -196,7 +197,27 @@ def test_python_has_arrays(detecting_folder: Path, files: list[str]) -> None:
     from lookwhere_cli import load
 
     predictor = load(str(detecting_folder), conf=0.2)
-    answers = list(predictor.answers(files[:2]))
-    for answer in answers:
-        found = answer.result.detections
-        assert found.boxes.dtype == np.float32 and len(found) == len(answer.row.boxes)
+    rows = [answer.row for answer in predictor.answers(files[:2])]
+    for row, found in zip(rows, predictor.detect(files[:2]), strict=True):
+        assert found is not None and found.boxes.dtype == np.float32
+        assert tuple(found) == row.boxes
+    one = predictor.detect(files[0])
+    assert one is not None and len(one) == len(rows[0].boxes)
+    assert predictor.detect("missing.png") is None
+    with pytest.raises(ModelError, match="can't detect"):
+        load("lookwhere-tiny-in1k").detect(files[0])
+
+
+def test_a_detection_model_has_no_looks(lookwhere: Any, photos: Path, detecting_folder: Path) -> None:
+    for command in ("classify", "explain"):
+        ran = lookwhere(command, photos / "0.png", "--model", detecting_folder, "-k", "auto")
+        assert ran.code == 3 and "finds boxes; -k auto stops when a model is confident of one label" in ran.err
+    ran = lookwhere(
+        "calibrate", photos, "--model", detecting_folder, "--looks", "25%,50%", "--budget", "50%", "--out", "x"
+    )
+    assert ran.code in (2, 3) and len(ran.err.splitlines()) == 1, ran.err
+
+
+def test_segmenting_needs_another_model(lookwhere: Any, photos: Path, detecting_folder: Path, tmp_path: Path) -> None:
+    ran = lookwhere("segment", photos, "--model", detecting_folder, "--out", tmp_path / "masks")
+    assert ran.code == 3 and "finds boxes and can't segment pictures" in ran.err

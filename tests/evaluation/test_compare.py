@@ -25,12 +25,16 @@ from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.reader import PictureReader
 from lookwhere_cli.scoring.variants import staged_strategy
+from lookwhere_cli.show.comparison_page import comparison_page
 from tests.evaluation.models import (
+    DETECTS,
+    DETECTS_FULL,
     FULL,
     SEGMENTS,
     SEGMENTS_FULL,
     SEVERAL,
     amounts,
+    boxes,
     masks,
     no_progress,
     save,
@@ -317,3 +321,27 @@ def test_models_of_another_method(
 def test_pruning_to_an_impossible_share(tmp_path: Path, models: dict[str, str]) -> None:
     with pytest.raises(UsageError, match="give larger shares with --prune"):
         made({"full": models["full"]}, single_labels(tmp_path), [0.5], [0.01], [0.5])
+
+
+def test_boxes_are_compared_by_all_boxes_and_shown_by_the_confident_ones(tmp_path: Path) -> None:
+    labelled = boxes(tmp_path / "data")
+    names = {"full": save(tmp_path / "full", DETECTS_FULL), "lookwhere": save(tmp_path / "model", DETECTS)}
+    candidates = made(names, labelled, [0.25], [0.8], [0.5])
+    assert {one.method for one in candidates} == {"full", "smaller", "random", "tome", "lookwhere"}
+    found = compare(candidates, labelled, no_progress)
+    assert found.metric.name == "ap50"
+    for point in found.points:
+        plan = EvaluationPlan(point.candidate.predictor.pipeline, [Amount.share(1.0)], timed=0)
+        if point.candidate.method == "full":
+            scored = evaluate(plan, labelled, no_progress).headline.scores.metrics["ap50"].value
+            assert point.score.value == pytest.approx(scored, abs=0.02)
+    results = as_dict(found, [MachineCosts()] * len(found.points), "all", "command")
+    assert results["kind"] == "boxes"
+    for difference in results["differences"]:
+        for answer in difference["answers"]:
+            assert all(one["score"] >= 0.25 for one in answer["boxes"]) and len(answer["size"]) == 2
+    truths = {one["path"]: one["truth"] for one in results["differences"]}
+    assert all(truth == "nothing" or truth[0].isdigit() for truth in truths.values())
+    pictures = {one["path"]: Image.new("RGB", (60, 40)) for one in results["differences"]}
+    html = comparison_page(results, pictures, {})
+    assert not results["differences"] or "F1" in html

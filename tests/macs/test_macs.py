@@ -15,6 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from lookwhere_cli.checkpoints.published import lookwhere as published
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Coarse
+from lookwhere_cli.models.pruning.tome import ToMe
 from tests.models.small import DETECTING, KINDS, LABELLED, SMALL, noise, small, some_cells
 
 
@@ -120,3 +121,12 @@ def test_counting_and_configs_load_no_torch(module: str) -> None:
 def test_fewer_cells_take_fewer_macs() -> None:
     costs = [passes.count_image(SMALL, (6, 6), (3, 3), k).total for k in range(1, 37)]
     assert costs == sorted(set(costs))
+
+
+@pytest.mark.parametrize("rate", [0, 3])
+def test_merged_cells_are_all_asked_for_boxes(rate: int) -> None:
+    config = replace(DETECTING, selector_depth=0, prefix="own", k=1.0)
+    model = small(config)
+    model.extractor.cropr = ToMe(config, rate)
+    chosen = Chosen(noise(1, 36, 3, 4, 4), torch.arange(36)[None], (6, 6), torch.zeros(1, 1, config.dim))
+    assert passes.count_merged(config, (6, 6), rate).total == counted(lambda: model.answer(chosen))

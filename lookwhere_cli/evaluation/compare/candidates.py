@@ -14,6 +14,7 @@ from lookwhere_cli.evaluation.calibrate import StageConfidences, calibrate, meas
 from lookwhere_cli.evaluation.compare.comparison import HALVES, Candidate, half_of
 from lookwhere_cli.heads.base import ScoredHead
 from lookwhere_cli.heads.registry import head_of
+from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 from lookwhere_cli.loading import load, predictor_of
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Grid
@@ -117,7 +118,7 @@ class CandidateMaker:
     def _can_look_twice(self) -> bool:
         """True if there are two amounts to look with, and enough pictures with one label to calibrate on."""
         examples = self.labelled.examples
-        enough = len(examples) // HALVES >= LEAST_PICTURES * LOOKS
+        enough = TRAINING_HEADS[self.labelled.kind].has_one_label and len(examples) // HALVES >= LEAST_PICTURES * LOOKS
         return enough and len(self.settings.amounts) >= LOOKS and all(len(example.classes) == 1 for example in examples)
 
     def _restarting(self, model: str) -> Pipeline:

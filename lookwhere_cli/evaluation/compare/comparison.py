@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -156,5 +156,6 @@ def _answers_of(predictor: Predictor, labelled: LabelledSet, places: Sequence[in
     """Answer the pictures at these places of the data, in their order; a sentence for one that can't be read."""
     task = ScoringTask(predictor.pipeline, labelled)
     metric, paths = task.paired_metric(), [labelled.examples[place].path for place in places]
-    for place, answer in zip(places, predictor.answers(paths), strict=True):
+    scored = Predictor(replace(predictor.pipeline, head=task.head.for_scoring()))
+    for place, answer in zip(places, scored.answers(paths), strict=True):
         yield answer.row.error or Answered(answer.row, metric.counts(answer.result, task.truth(place)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lookwhere_cli.data.examples import Example
 from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.evaluation.compare.comparison import Comparison, Point, pareto_front
 from lookwhere_cli.metrics.intervals import Score
+from lookwhere_cli.options import Options
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.text import printable, shared_name
@@ -87,10 +90,9 @@ def _disagreement(comparison: Comparison, shown: Sequence[Point], number: int) -
 
 def _difference(comparison: Comparison, shown: Sequence[Point], number: int) -> dict[str, Any]:
     example = comparison.labelled.examples[comparison.places[number]]
-    truth = None if example.mask else _label(shown[0], comparison.labelled.classes, example.classes[0])
     return {
         "path": comparison.labelled.name(example),
-        "truth": truth,
+        "truth": _truth(shown[0], comparison.labelled.classes, example),
         "mask": example.mask and comparison.labelled.name_of_file(example.mask),
         "answers": [
             {
@@ -105,6 +107,17 @@ def _difference(comparison: Comparison, shown: Sequence[Point], number: int) -> 
     }
 
 
+def _truth(point: Point, classes: tuple[str, ...], example: Example) -> str | None:
+    """Return what a picture shows, in words; None for one with a mask."""
+    if example.mask:
+        return None
+    if example.objects is None:
+        return _label(point, classes, example.classes[0])
+    counts = Counter(example.objects.classes[~example.objects.crowd].tolist())
+    named = [f"{count} {_label(point, classes, index)}" for index, count in sorted(counts.items())]
+    return ", ".join(named) or "nothing"
+
+
 def _label(point: Point, classes: tuple[str, ...], index: int) -> str:
     """Return the model's label for a class, since the data may have only its number."""
     labels = point.candidate.predictor.config.labels
@@ -113,7 +126,14 @@ def _label(point: Point, classes: tuple[str, ...], index: int) -> str:
 
 def _row_fields(row: Row) -> dict[str, Any]:
     fields = row.to_dict()
-    return {name: fields[name] for name in ("labels", "k", "grid", "cells", "macs", "exit", "coarse") if name in fields}
+    names = ("labels", "k", "grid", "cells", "macs", "exit", "coarse")
+    boxes = {} if row.boxes is None else {"size": [row.width, row.height], "boxes": _confident(fields["boxes"])}
+    return {name: fields[name] for name in names if name in fields} | boxes
+
+
+def _confident(boxes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the boxes that are shown by default."""
+    return [one for one in boxes if one["score"] >= Options.conf]
 
 
 def _survivors(predictor: Predictor, row: Row) -> list[list[int]] | None:
