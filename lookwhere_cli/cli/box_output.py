@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 from lookwhere_cli.cli.output import check_parquet, open_rows, open_writer
 from lookwhere_cli.cli.results import ResultOutput
 from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.extras import require
 from lookwhere_cli.output.boxes.folders import BOX_FOLDERS, BoxFolder
 from lookwhere_cli.output.boxes.writers import BOX_ENDINGS, make_box_writer
 from lookwhere_cli.output.files import check_free, is_device, whole_file, writing
@@ -72,7 +73,7 @@ def check_masks_fit(request: BoxRequest) -> None:
             "draw them with --overlay --out FOLDER."
         )
     if format in ("geojson", "yolo"):
-        require("shapely", "masks", f"--format {format} with --masks")
+        require("shapely", "segment", f"--format {format} with --masks")
 
 
 def _format_of_ending(out: Path | None) -> str:

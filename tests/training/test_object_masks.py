@@ -177,7 +177,7 @@ LEARNING = replace(
 
 @pytest.mark.slow
 def test_masks_are_learnt(tmp_path: Path) -> None:
-    labelled = triangles(tmp_path / "set", 160)
+    labelled = triangles(tmp_path / "set", 120)
     run = run_of(LEARNING, labelled, tmp_path / "out", base=start())
     list(run.train())
     first, last = run.epochs[0], run.epochs[-1]
