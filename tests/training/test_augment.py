@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted, seeded
+from lookwhere_cli.training.object_masks import RASTER
 from lookwhere_cli.training.sample import Sample
 
 CLASS = 7
@@ -20,8 +21,9 @@ def rectangle(height: int, width: int, box: tuple[int, int, int, int]) -> Sample
     inside = torch.zeros(height, width, dtype=torch.uint8)
     inside[top:bottom, left:right] = 1
     picture = torch.stack([torch.zeros_like(inside), inside * 200, torch.zeros_like(inside)])
-    boxes = torch.tensor([box], dtype=torch.float32)
-    return Sample(picture, inside * CLASS, boxes, inside, boxes.clone(), torch.tensor([[CLASS, 0.0]]))
+    sides = torch.tensor([box], dtype=torch.float32)
+    kinds, rasters = torch.tensor([[1.0, 0.0]]), torch.ones(1, RASTER, RASTER)
+    return Sample(picture, inside * CLASS, sides, inside, sides, kinds, rasters)
 
 
 @st.composite

@@ -23,6 +23,7 @@ from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.peek import displayed_size
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted
 from lookwhere_cli.training.finetune.coverage import region_coverage
+from lookwhere_cli.training.object_masks import as_targets, rasters_of
 from lookwhere_cli.training.sample import Sample
 
 AmountRange: TypeAlias = tuple[AmountLike, AmountLike]
@@ -70,6 +71,8 @@ class BatchRecipe:
     """True if targets such as masks or boxes show which cells are worth reading."""
     added: AmountRange | None = None
     """Cells that a second look adds, drawn evenly; None for no second look."""
+    masks: bool = False
+    """True to read the outlines of objects, too."""
     eased_epochs: int | None = None
     """Epochs in which the training gets from easy to hard; None for all. Later ones are as hard as the last of them."""
 
@@ -153,7 +156,7 @@ class Batches(Dataset[TrainingBatch]):
 
     def _sample(self, member: int, grid: Grid, seed: int) -> Sample:
         patch = self.recipe.patch
-        sample = load_sample(self.examples[member], self.regions, self.reading)
+        sample = load_sample(self.examples[member], self.regions, self.reading, self.recipe.masks)
         return augmented(sample, (grid[0] * patch, grid[1] * patch), self.recipe.augmentation, seed)
 
     def _thumbnails(self, samples: Sequence[Sample], grid: Grid, size: int) -> UInt8[Tensor, "batch 3 height width"]:
@@ -178,8 +181,11 @@ class Batches(Dataset[TrainingBatch]):
         return torch.stack([one for one in shown if one is not None])
 
 
-def load_sample(example: Example, regions: Regions | None, reading: Reading) -> Sample:
-    """Load a picture at the scale that `reading` needs, with its mask and its regions. Raises PictureError."""
+def load_sample(example: Example, regions: Regions | None, reading: Reading, masks: bool = False) -> Sample:
+    """Load a picture at the scale that `reading` needs, with its mask and its regions. Raises PictureError.
+
+    masks: True for the outlines of its objects, too.
+    """
     decoded = decode_file(example.path, reading)
     pixels = decoded.image()
     boxes = regions.boxes(example.path) if regions else None
@@ -192,13 +198,15 @@ def load_sample(example: Example, regions: Regions | None, reading: Reading) -> 
         None if region_mask is None else _resize_mask(region_mask, pixels.size),
         None if objects is None else torch.from_numpy(objects.boxes * np.float32(scale)),
         None if objects is None else torch.from_numpy(np.stack([objects.classes, objects.crowd], 1).astype(np.float32)),
+        rasters_of(objects) if masks and objects is not None else None,
     )
 
 
-def _in_cells(sample: Sample, patch: int) -> Float[Tensor, "objects 6"]:
-    """Return the sample's objects with lengths in cells."""
+def _in_cells(sample: Sample, patch: int) -> Float[Tensor, "objects columns"]:
+    """Return the sample's objects with lengths in cells, and their masks."""
     assert sample.objects is not None and sample.kinds is not None
-    return torch.cat([sample.objects / patch, sample.kinds], dim=1)
+    masks = () if sample.rasters is None else (as_targets(sample.rasters),)
+    return torch.cat([sample.objects / patch, sample.kinds, *masks], dim=1)
 
 
 def grid_of(
