@@ -50,6 +50,8 @@ class Options:
     """Boxes to keep of each picture."""
     only: tuple[str, ...] = ()
     """Names of the classes to look for; empty for all."""
+    masks: bool = False
+    """True to find the mask of each box, too; for a model that was trained for masks."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps", ..."""
     dtype: str = "float32"
@@ -96,6 +98,7 @@ class OptionChanges(TypedDict, total=False):
     iou: float
     max_boxes: int
     only: tuple[str, ...]
+    masks: bool
     device: str
     dtype: str
     batch_size: int

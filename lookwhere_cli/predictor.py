@@ -132,7 +132,8 @@ class Predictor:
         started = time.perf_counter()
         result = self.pipeline.head.decode(answer.result, answer.view)
         fields, seconds = self.pipeline.head.row_fields(result), time.perf_counter() - started
-        row = _noted(replace(answer.row, seconds=answer.row.seconds + seconds), fields.pop("note", None))
+        macs = answer.row.macs + fields.pop("macs", 0)
+        row = _noted(replace(answer.row, seconds=answer.row.seconds + seconds, macs=macs), fields.pop("note", None))
         return Answer(replace(row, **fields), answer.view, result)
 
 

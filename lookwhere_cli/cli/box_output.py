@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 from lookwhere_cli.cli.output import check_parquet, open_rows, open_writer
 from lookwhere_cli.cli.results import ResultOutput
 from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.extras import require
 from lookwhere_cli.output.boxes.folders import BOX_FOLDERS, BoxFolder
 from lookwhere_cli.output.boxes.writers import BOX_ENDINGS, make_box_writer
 from lookwhere_cli.output.files import check_free, is_device, whole_file, writing
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 BoxFormat = Literal["text", "json", "jsonl", "csv", "parquet", "coco", "geojson", "yolo", "voc"]
 OVERLAY = ".overlay.png"
+MASK_FORMATS = ("json", "jsonl", "parquet", "coco", "geojson", "yolo")
+"""The formats with a place for masks."""
 
 
 class BoxRequest(NamedTuple):
@@ -59,6 +62,18 @@ def box_request(out: Path | None, format: BoxFormat | None, overlay: bool, overw
     if out is not None:
         check_free(out, overwrite)
     return BoxRequest(rows, out, None, None, False, overwrite)
+
+
+def check_masks_fit(request: BoxRequest) -> None:
+    """Raise UsageError if masks were computed and nothing would show them, or a package for them is missing."""
+    format = request.folder or request.rows
+    if format not in MASK_FORMATS and not request.overlay:
+        raise UsageError(
+            f"--masks has no effect on {'CSV' if format == 'csv' else format}; write {', '.join(MASK_FORMATS)}, or "
+            "draw them with --overlay --out FOLDER."
+        )
+    if format in ("geojson", "yolo"):
+        require("shapely", "segment", f"--format {format} with --masks")
 
 
 def _format_of_ending(out: Path | None) -> str:

@@ -11,7 +11,7 @@ import typer
 
 from lookwhere_cli.checkpoints.layout import DEFAULT_DETECTOR
 from lookwhere_cli.cli import options
-from lookwhere_cli.cli.box_output import BoxFormat, BoxRequest, PictureFiles, box_request, box_rows
+from lookwhere_cli.cli.box_output import BoxFormat, BoxRequest, PictureFiles, box_request, box_rows, check_masks_fit
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder
@@ -35,6 +35,9 @@ def detect(
     ] = 0.5,
     max_boxes: Annotated[int, typer.Option(metavar="N", help="Boxes per picture.", rich_help_panel=BOXES)] = 300,
     only: Annotated[str | None, typer.Option(metavar="A,B", help="Classes to look for.", rich_help_panel=BOXES)] = None,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Find the mask of each box, too.", rich_help_panel=BOXES)
+    ] = False,
     k: options.Cells = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
@@ -81,6 +84,8 @@ def detect(
     """
     settings = options.options_from(context)
     request = box_request(out, format, overlay, overwrite)
+    if masks:
+        check_masks_fit(request)
 
     from lookwhere_cli.images.find import find_pictures
 

@@ -28,7 +28,14 @@ from lookwhere_cli.cli.runs import (
     training_into,
 )
 from lookwhere_cli.cli.summary import duration, usage_of
-from lookwhere_cli.cli.train_settings import CellSettings, cell_settings, parse_exits, parse_pruning, steering_for
+from lookwhere_cli.cli.train_settings import (
+    CellSettings,
+    cell_settings,
+    check_masks,
+    parse_exits,
+    parse_pruning,
+    steering_for,
+)
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.show.console import make_console, say
@@ -74,6 +81,7 @@ def train(
     pool: options.Pool = "cls",
     decoder: options.Decoder = 64,
     points: options.Points = 2,
+    masks: options.Masks = False,
     patches: options.Patches = "25%-50%",
     default_k: options.DefaultK = None,
     second_look: options.SecondLook = None,
@@ -115,9 +123,10 @@ def train(
         used_device = device_type(device)
         console = make_console(stderr=True, quiet=quiet or not is_main_process())
         labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file)
+        check_masks(masks, labelled)
         stored, steering = _stored(out), steering_for(method, labelled, look, train_selector, dropped)
         shape = _shape(method, (size, thumbnail_size, coarse), selector_depth, pool, (dropped, prune_fusion or None))
-        shape = replace(shape, decoder_channels=decoder, points=points, exits=grids)
+        shape = replace(shape, decoder_channels=decoder, points=points, exits=grids, masks=masks)
         augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
         recipe = _recipe(cells, shape, steering, augmentation, (lr, layer_decay))
         recipe = replace(recipe, epochs=epochs, batch=batch_size, balance=balance, average=average, patience=patience)

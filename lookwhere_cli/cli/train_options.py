@@ -91,6 +91,7 @@ Pool = Annotated[
 Points = Annotated[
     int, _option(MODEL, "Points with boxes along each side of a cell: 1, 2 or 4.", metavar="N", min=1, max=4)
 ]
+Masks = Annotated[bool, _option(MODEL, "Learn masks of objects, too, from their outlines.", "--masks")]
 Decoder = Annotated[int, _option(MODEL, "Channels of the decoder of masks; 0: a linear decoder.", metavar="N", min=0)]
 
 Patches = Annotated[

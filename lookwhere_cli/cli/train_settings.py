@@ -119,6 +119,16 @@ def steering_for(
     return "attention" if train_selector else "frozen"
 
 
+def check_masks(masks: bool, labelled: LabelledSet) -> None:
+    """Raise UsageError if masks of objects are to be learned from data in which no object has an outline."""
+    objects = [example.objects for example in labelled.examples if example.objects is not None]
+    if masks and not any(one.outlines is not None for one in objects):
+        raise UsageError(
+            f"--masks learns the outlines of objects, but {labelled.shared_root!r} has none; give polygons or run "
+            "lengths (COCO, YOLO, Label Studio, CVAT), or leave --masks out."
+        )
+
+
 def _parse_added(text: str, others: Sequence[Amount]) -> tuple[Amount, Amount]:
     """Read the least and the largest amount that a second look adds to any of `others`. Raises UsageError."""
     least, most = parse_range(text, "--second-look")

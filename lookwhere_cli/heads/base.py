@@ -6,7 +6,6 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from jaxtyping import Float32, Int
 from numpy import ndarray
-from numpy.typing import NDArray
 
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.images.view import View
@@ -61,7 +60,7 @@ class Head(Protocol):
         ...
 
     def row_fields(self, result: Any) -> dict[str, Any]:
-        """Return the fields of `Row` that tell the result."""
+        """Return the fields of `Row` that tell the result; its "note" and "macs" are added to those of the pass."""
         ...
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
@@ -111,7 +110,7 @@ class ScoredHead(Head, Protocol):
         """
         ...
 
-    def measure(self, output: Float32[ndarray, "*output"], truth: Truth, view: View) -> NDArray[Any]:
+    def measure(self, output: Float32[ndarray, "*output"], truth: Truth, view: View) -> Any:
         """Reduce the output of one picture, read through a view, to what the scorer needs. Raises PictureError."""
         ...
 

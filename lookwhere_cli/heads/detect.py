@@ -7,23 +7,27 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float, Float32, Int
 from numpy import ndarray
 from numpy.typing import NDArray
 
 from lookwhere_cli.detections import Detections
 from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.extras import require
 from lookwhere_cli.heads.base import wrong_data
 from lookwhere_cli.heads.classify import ClassifyHead
 from lookwhere_cli.heads.merge import merge_boxes
+from lookwhere_cli.heads.object_masks import mask_probabilities, mask_values
+from lookwhere_cli.heads.paste import paste_masks
 from lookwhere_cli.heads.segment import check_not_cropped
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
-from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Truth
-from lookwhere_cli.models.candidates import BOX, CLASSES
+from lookwhere_cli.metrics.scores import FoundInstances, PairedMetric, Scorer, Truth
+from lookwhere_cli.models.candidates import BOX, CLASSES, POINT, split_numbers
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.options import Options
+from lookwhere_cli.output.masks.run_lengths import RunLengths
 from lookwhere_cli.output.rows import Detection, Label
 from lookwhere_cli.probabilities import sigmoid
 from lookwhere_cli.text import near_names
@@ -37,10 +41,14 @@ SCORED_BOXES = 100
 
 
 class Found(NamedTuple):
-    """What was found in a picture. is_cut: True if there was more than the limit, and the worst were left out."""
+    """What was found in a picture.
+
+    is_cut: True if there was more than the limit, and the worst were left out. macs: multiply-adds of masks.
+    """
 
     detections: Detections
     is_cut: bool
+    macs: int = 0
 
 
 @dataclass(frozen=True)
@@ -48,7 +56,8 @@ class DetectHead:
     """Finds boxes.
 
     conf: least score of a box. iou: overlap above which two boxes of a class are one thing. limit: boxes of a picture
-    at most. only: names of the classes that are looked for; empty for all. top: labels of a picture as a whole.
+    at most. only: names of the classes that are looked for; empty for all. top: labels of a picture as a whole. masks:
+    True to find the masks of objects, too.
     """
 
     config: Config
@@ -57,6 +66,7 @@ class DetectHead:
     limit: int = 300
     only: tuple[str, ...] = ()
     top: int = 5
+    masks: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -79,14 +89,18 @@ class DetectHead:
         return LabelsOfBoxes(replace(self.config, multi_label=True), self.top)
 
     def with_options(self, options: Options, model: str) -> DetectHead:
-        """Return the head as a user wants it. Raises UsageError for a class that the model does not know."""
+        """Return the head as a user wants it.
+
+        Raises UsageError for a class that the model does not know, ModelError for masks from a model of boxes only.
+        """
+        if options.masks:
+            self._check_masks(model)
         for name in options.only:
             if name not in self.labels:
                 near = near_names(name, self.labels) or list(self.labels[:5])
                 raise UsageError(f"The model {model!r} has no class {name!r}; it has, for instance, {', '.join(near)}.")
-        return replace(
-            self, conf=options.conf, iou=options.iou, limit=options.max_boxes, only=options.only, top=options.top
-        )
+        own = replace(self, conf=options.conf, iou=options.iou, limit=options.max_boxes, only=options.only)
+        return replace(own, top=options.top, masks=options.masks)
 
     def check(self, command: str, model: str) -> None:
         """Raise ModelError for any command but detect and classify."""
@@ -98,15 +112,44 @@ class DetectHead:
 
     def decode(self, output: Float32[ndarray, "candidates numbers"], view: View) -> Found:
         """Return the boxes, best first, in full-resolution pixels of the picture as displayed."""
+        output, numbers = split_numbers(output, len(self.labels))
         scores = sigmoid(output[:, CLASSES])
         points, classes = np.nonzero((scores >= self.conf) & self._wanted)
         boxes = in_pixels(output[points, BOX], view)
         visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        boxes, classes, scores = boxes[visible], classes[visible], scores[points, classes][visible]
+        scores = scores[points, classes][visible]
+        boxes, classes, points = boxes[visible], classes[visible], points[visible]
         merged = merge_boxes(boxes, scores, classes, self.iou, self.limit, join_iou=max(JOIN_IOU, self.iou))
         kept = merged.indices
         found = Detections(merged.boxes, scores[kept], classes[kept].astype(np.int64), self.labels)
-        return Found(found, merged.is_cut)
+        if not self.masks:
+            return Found(found, merged.is_cut)
+        masks = self._masks(output[:, POINT], numbers, points[kept], merged.boxes, view)
+        return Found(replace(found, masks=masks), merged.is_cut, passes.count_masks(self.config, len(kept)))
+
+    def _masks(
+        self,
+        places: Float32[ndarray, "candidates 2"],
+        numbers: Float32[ndarray, "candidates numbers"],
+        points: Int[ndarray, " n"],
+        boxes: Float32[ndarray, "n 4"],
+        view: View,
+    ) -> tuple[RunLengths, ...]:
+        """Return the mask of each box. points: the candidate of each. boxes: in pixels."""
+        if not len(boxes):
+            return ()
+        values = mask_values(places, numbers, self.config.detect_mask_channels, self.config.detect_points)
+        probabilities = mask_probabilities(values, numbers[points], in_cells(boxes, view))
+        return paste_masks(probabilities, boxes, view.size)
+
+    def _check_masks(self, model: str) -> None:
+        """Raise ModelError for a model of boxes only, UsageError without pycocotools."""
+        if not self.config.has_masks:
+            raise ModelError(
+                f"The model {model!r} finds boxes without masks; leave masks out, or train a model with lookwhere "
+                "train --masks."
+            )
+        require("pycocotools.mask", "detect", "A mask of an object")
 
     def picture_labels(self, output: Float32[ndarray, "candidates numbers"]) -> tuple[Label, ...]:
         """Return the labels of the picture, that of the best box first."""
@@ -120,7 +163,8 @@ class DetectHead:
         """The boxes, and a note if there were too many."""
         fields: dict[str, Any] = {"boxes": tuple(result.detections)}
         note = f"more than {self.limit} boxes; those with the lowest scores were left out"
-        return fields | {"note": note} if result.is_cut else fields
+        fields |= {"note": note} if result.is_cut else {}
+        return fields | {"macs": result.macs} if result.macs else fields
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
         """Multiply-adds of a pass to the candidates."""
@@ -132,7 +176,7 @@ class DetectHead:
 
     def describe(self) -> str:
         """The number of classes."""
-        return f"{len(self.labels)} classes of boxes"
+        return f"{len(self.labels)} classes of boxes" + (" and masks" if self.config.has_masks else "")
 
     @property
     def hub_pipeline(self) -> str:
@@ -154,7 +198,7 @@ class DetectHead:
 
     def for_scoring(self) -> DetectHead:
         """Return the head that finds all boxes that are scored, also those of low scores."""
-        return replace(self, conf=SCORED_FROM, limit=SCORED_BOXES)
+        return replace(self, conf=SCORED_FROM, limit=SCORED_BOXES, masks=False)
 
     def check_data(self, kind: str, mode: str, model: str) -> None:
         """Raise ModelError for data without boxes, UsageError for pictures that are cropped."""
@@ -164,16 +208,17 @@ class DetectHead:
 
     def measure(
         self, output: Float32[ndarray, "candidates numbers"], truth: Truth, view: View
-    ) -> Float32[ndarray, "boxes 6"]:
-        """Return all boxes that are scored: left, top, right, bottom in pixels, score, class."""
-        found = self.for_scoring().decode(output, view).detections
-        return np.column_stack([found.boxes, found.scores, found.classes]).astype(np.float32)
+    ) -> Float32[ndarray, "boxes 6"] | FoundInstances:
+        """Return all boxes that are scored, with their masks if the model finds masks."""
+        found = replace(self.for_scoring(), masks=self.config.has_masks).decode(output, view).detections
+        boxes = np.column_stack([found.boxes, found.scores, found.classes]).astype(np.float32)
+        return boxes if found.masks is None else FoundInstances(boxes, found.masks, view.size)
 
     def scorer(self, classes: Int[ndarray, " classes"]) -> Scorer:
-        """Score boxes."""
-        from lookwhere_cli.metrics.boxes import BoxesScorer
+        """Score boxes and, of a model that finds them, masks."""
+        from lookwhere_cli.metrics.boxes import BoxesScorer, InstancesScorer
 
-        return BoxesScorer(classes, len(self.labels))
+        return (InstancesScorer if self.config.has_masks else BoxesScorer)(classes, len(self.labels))
 
     def paired_metric(self, classes: Int[ndarray, " classes"]) -> PairedMetric:
         """Compare average precisions."""
@@ -191,13 +236,16 @@ class LabelsOfBoxes(ClassifyHead):
 
     def picture_labels(self, output: Float32[ndarray, "candidates numbers"]) -> tuple[Label, ...]:
         """Return the labels, that of the best box first."""
-        return super().picture_labels(best_scores(output))
+        return super().picture_labels(self._best_scores(output))
+
+    def _best_scores(self, output: Float32[ndarray, "candidates numbers"]) -> Float32[ndarray, " classes"]:
+        return best_scores(split_numbers(output, len(self.labels))[0])
 
     def measure(
         self, output: Float32[ndarray, "candidates numbers"], truth: Truth, view: View
     ) -> Float32[ndarray, " labels"]:
         """Return the probabilities."""
-        return super().measure(best_scores(output), truth, view)
+        return super().measure(self._best_scores(output), truth, view)
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
         """Multiply-adds of a pass to the candidates."""
@@ -217,3 +265,10 @@ def in_pixels(boxes: Float32[ndarray, "boxes 4"], view: View) -> Float32[ndarray
     scale = np.array([(right - left) / view.grid[1], (bottom - top) / view.grid[0]] * 2)
     limits = np.array([width, height] * 2)
     return np.clip(boxes * scale + np.array([left, top] * 2), 0, limits).astype(np.float32)
+
+
+def in_cells(boxes: Float32[ndarray, "boxes 4"], view: View) -> Float[ndarray, "boxes 4"]:
+    """Turn boxes in pixels of the whole picture as displayed into cells of the view's grid."""
+    left, top, right, bottom = view.box
+    scale = np.array([view.grid[1] / (right - left), view.grid[0] / (bottom - top)] * 2)
+    return (boxes - np.array([left, top] * 2)) * scale

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 from lookwhere_cli.macs.blocks import count_block, count_merged_blocks, count_pruned, merged_counts
+from lookwhere_cli.models.candidates import MASK_PLACES, MASK_SIDE, MASK_TERMS
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.constants import DECODER_KERNEL, NEAREST
@@ -69,6 +70,14 @@ def count_detect(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coars
         _extractor(config, k + coarse, _returned(config, k, coarse)),
         head=_detector(config, _remaining(config, k)),
     )
+
+
+def count_masks(config: Config, boxes: int) -> int:
+    """Count what the masks of boxes that were kept take, beside the pass: the sum of channels at each of their places.
+
+    A place takes its values from the nearest ones, which is resizing, and not counted.
+    """
+    return boxes * MASK_SIDE**2 * (config.detect_mask_channels + MASK_TERMS)
 
 
 def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
@@ -167,8 +176,12 @@ def _head(config: Config) -> int:
 
 
 def _detector(config: Config, cells: int) -> int:
-    numbers = config.detect_points**2 * (len(config.labels) + 4)
-    return cells * config.detect_channels * (config.dim + 2 * config.detect_channels + numbers)
+    points, channels, mask_channels = config.detect_points**2, config.detect_channels, config.detect_mask_channels
+    numbers, hidden = points * (len(config.labels) + 4), 2
+    if config.has_masks:
+        numbers += points * (mask_channels + MASK_TERMS) + MASK_PLACES**2 * mask_channels
+        hidden = 4
+    return cells * channels * (config.dim + hidden * channels + numbers)
 
 
 def _decoder(config: Config, cells: int, tokens: int) -> int:

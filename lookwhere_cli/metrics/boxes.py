@@ -20,7 +20,7 @@ from lookwhere_cli.metrics.matches import (
     PictureObjects,
     resampled_precisions,
 )
-from lookwhere_cli.metrics.scores import Scores, TrueBoxes, Truth, mean_defined
+from lookwhere_cli.metrics.scores import FoundInstances, Scores, TrueBoxes, Truth, mean_defined
 from lookwhere_cli.output.masks.run_lengths import RunLengths, encode_box, encode_outline
 
 CONFIDENT = 0.25
@@ -82,13 +82,23 @@ class BoxesScorer:
 class InstancesScorer(BoxesScorer):
     """Scores of boxes, then AP, AP50 and AP75 of masks: "mask_ap", "mask_ap50", "mask_ap75".
 
-    An object whose outline is not known counts as filling its box.
+    An object whose outline is not known counts as filling its box. Data without outlines have no scores of masks, and
+    neither have answers without masks.
     """
 
     def __init__(self, classes: Int[ndarray, " classes"], labels: int) -> None:
         """Take the same arguments as `BoxesScorer`."""
         super().__init__(classes, labels)
         self._masks: list[tuple[list[RunLengths], list[RunLengths]]] = []
+        self._has_outlines = False
+
+    def add(self, measured: Sequence[Float32[ndarray, "boxes 6"] | FoundInstances], truths: Sequence[Truth]) -> None:
+        """Add pictures, with masks or without."""
+        for found, truth in zip(measured, truths, strict=True):
+            if isinstance(found, FoundInstances):
+                self.add_instances([found.boxes], [found.masks], [truth], [found.size])
+            else:
+                super().add([found], [truth])
 
     def add_instances(
         self,
@@ -98,14 +108,17 @@ class InstancesScorer(BoxesScorer):
         sizes: Sequence[tuple[int, int]],
     ) -> None:
         """Add pictures. boxes: as for `add`. masks: of each box. sizes: height and width of each picture."""
-        self.add(boxes, truths)
+        super().add(boxes, truths)
         for found, truth, size in zip(masks, truths, sizes, strict=True):
             assert truth.objects is not None
+            self._has_outlines |= truth.objects.outlines is not None
             self._masks.append((true_masks(truth.objects, size), list(found)))
 
     def scores(self) -> Scores:
         """Score all pictures that were added."""
         scores = super().scores()
+        if not self._has_outlines or len(self._masks) < len(self._truths):
+            return scores
         truths = [one._replace(masks=true) for one, (true, _) in zip(self._truths, self._masks, strict=True)]
         found = [one._replace(masks=masks) for one, (_, masks) in zip(self._found, self._masks, strict=True)]
         by_masks = score_objects(truths, found, self._classes.tolist()).metrics

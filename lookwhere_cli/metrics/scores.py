@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int64
 from numpy import ndarray
-from numpy.typing import NDArray
 
 from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.torchvision_stub import ensure_torchvision_imports
@@ -55,6 +54,18 @@ class Truth(NamedTuple):
     objects: TrueBoxes | None = None
 
 
+class FoundInstances(NamedTuple):
+    """The objects that were found in a picture, for scoring.
+
+    boxes: left, top, right, bottom in pixels, score and class. masks: of each, as COCO's run lengths. size: (height,
+    width) of the picture as displayed.
+    """
+
+    boxes: Float32[ndarray, "boxes 6"]
+    masks: Sequence[dict[str, Any]]
+    size: tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Scores:
     """How good answers are.
@@ -76,7 +87,7 @@ class Scores:
 class Scorer(Protocol):
     """Collects what a head's `measure` returned, a batch of pictures at a time."""
 
-    def add(self, measured: Sequence[NDArray[Any]], truths: Sequence[Truth]) -> None:
+    def add(self, measured: Sequence[Any], truths: Sequence[Truth]) -> None:
         """Add pictures."""
         ...
 

@@ -84,6 +84,8 @@ class Config:
     """Detection: each cell that is read has detect_points x detect_points points, which may each have a box."""
     detect_channels: int = 256
     """Detection: hidden channels of the layers that find classes and boxes."""
+    detect_mask_channels: int = 0
+    """Detection: channels of the values that the masks of objects are made of; 0 for a model of boxes only."""
     k: Amount = HALF
     """Cells that are read by default."""
     coarse_size: int = 0
@@ -222,6 +224,11 @@ class Config:
         return self.task == "detect"
 
     @property
+    def has_masks(self) -> bool:
+        """True if the head finds the masks of objects, too."""
+        return self.has_boxes and self.detect_mask_channels > 0
+
+    @property
     def has_selector(self) -> bool:
         """True if the model chooses cells; False for a full ViT and for a cascade over grids."""
         return self.selector_depth > 0
@@ -275,7 +282,7 @@ class Config:
 
 _LEAST = {
     1: ("patch", "dim", "heads", "extractor_depth", "map_scale", "hidden", "decoder_scale", "detect_channels"),
-    0: ("registers", "selector_depth", "decoder_channels"),
+    0: ("registers", "selector_depth", "decoder_channels", "detect_mask_channels"),
 }
 """Least values, and the fields that they apply to."""
 _CHOICES = {

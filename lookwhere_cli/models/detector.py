@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
 
+from lookwhere_cli.models.candidates import MASK_PLACES, MASK_TERMS
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.layers import Linear, gelu
@@ -33,6 +34,7 @@ class Detector(nn.Module):
         self.class_head = Linear(channels, points * len(config.labels))
         self.box_hidden = Linear(channels, channels)
         self.box_head = Linear(channels, points * 4)
+        self.masks = MaskLayers(config) if config.has_masks else None
         self._start_near_background()
 
     def _start_near_background(self) -> None:
@@ -49,9 +51,42 @@ class Detector(nn.Module):
             hidden = gelu(self.shared(tokens.to(self.shared.weight.dtype)))
             classes = self.class_head(gelu(self.class_hidden(hidden))).float()
             distances = self.box_head(gelu(self.box_hidden(hidden))).float().clamp(max=LONGEST).exp()
+            masks = () if self.masks is None else (self.masks(hidden),)
         points = points_of(cells, grid, self.side)
         boxes = boxes_around(points, distances.reshape(*points.shape[:2], 4))
-        return torch.cat([boxes, points, classes.reshape(*points.shape[:2], -1)], dim=-1)
+        return torch.cat([boxes, points, classes.reshape(*points.shape[:2], -1), *masks], dim=-1)
+
+
+class MaskLayers(nn.Module):
+    """The numbers that the masks of objects are made of, for each point (see `split_numbers`).
+
+    A mask is a sum of channels, weighted by the factors of its object's point (YOLACT, Bolya et al. 2019), and of terms
+    of the place in its box, which tell objects of a class apart that touch each other, and the shape of small ones.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        channels, points = config.detect_channels, config.detect_points**2
+        self.points = points
+        self.factor_hidden = Linear(channels, channels)
+        self.factor_head = Linear(channels, points * (config.detect_mask_channels + MASK_TERMS))
+        self.value_hidden = Linear(channels, channels)
+        self.value_head = Linear(channels, MASK_PLACES**2 * config.detect_mask_channels)
+        self._start_as_ellipses(config.detect_mask_channels)
+
+    def _start_as_ellipses(self, channels: int) -> None:
+        """Let training begin at the ellipse in each box: 2 - 2 x squared - 2 y squared."""
+        nn.init.normal_(self.factor_head.weight, std=0.01)
+        start = torch.tensor([0.0] * channels + [2.0, 0.0, 0.0, -2.0, -2.0, 0.0])
+        with torch.no_grad():
+            self.factor_head.bias.copy_(start.repeat(self.points))
+
+    def forward(self, hidden: Float[Tensor, "batch k channels"]) -> Float32[Tensor, "batch candidates numbers"]:
+        """Return the numbers of each point, those of a cell in the order of `points_of`."""
+        factors = self.factor_head(gelu(self.factor_hidden(hidden))).float()
+        values = self.value_head(gelu(self.value_hidden(hidden))).float()
+        batch, points = hidden.shape[0], hidden.shape[1] * self.points
+        return torch.cat([factors.reshape(batch, points, -1), values.reshape(batch, points, -1)], dim=-1)
 
 
 def points_of(cells: Int[Tensor, "batch k"], grid: Grid, side: int) -> Float32[Tensor, "batch points 2"]:

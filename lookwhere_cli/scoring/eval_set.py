@@ -10,7 +10,6 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from jaxtyping import Float32, Int
 from numpy import ndarray
-from numpy.typing import NDArray
 
 from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.data.masks import IGNORED, load_mask
@@ -57,7 +56,7 @@ class ScoringTask:
             objects = objects._replace(classes=self.classes[objects.classes])
         return Truth(labels, lambda: self._mask(example), objects)
 
-    def measure(self, output: Float32[ndarray, "*output"], view: View) -> NDArray[Any]:
+    def measure(self, output: Float32[ndarray, "*output"], view: View) -> Any:
         """Reduce the head's output for a picture to what the scorer needs. Raises PictureError, also for NaN."""
         if not np.isfinite(output).all():
             raise PictureError(f"{view.path!r}: the model computed no numbers (NaN or infinity).")

@@ -44,7 +44,7 @@ class Measured(NamedTuple):
     size: (height, width) as displayed.
     """
 
-    outcomes: Sequence[NDArray[Any]]
+    outcomes: Sequence[Any]
     size: tuple[int, int]
 
 
@@ -55,7 +55,7 @@ class StageConfidence(NamedTuple):
     macs: tuple[int, ...]
 
 
-Measure: TypeAlias = Callable[[Float32[ndarray, "*output"], View], NDArray[Any]]
+Measure: TypeAlias = Callable[[Float32[ndarray, "*output"], View], Any]
 """Reduces a head's output, for the picture that was read through a view, to what scoring needs."""
 
 
@@ -151,9 +151,7 @@ def _run(
             yield from answers
 
 
-def _outcomes(
-    pipeline: Pipeline, selected: Selected, patches: NDArray[np.uint8], measure: Measure
-) -> list[NDArray[Any]]:
+def _outcomes(pipeline: Pipeline, selected: Selected, patches: NDArray[np.uint8], measure: Measure) -> list[Any]:
     """Answer pictures from the first cells in the order of `selected`. patches: those of all cells, row by row."""
     grid = selected.batch.grid
     k = pipeline.strategy.stage_cells(grid)[-1]

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from lookwhere_cli.checkpoints.timm_package import import_timm
+from lookwhere_cli.training.object_masks import cut_rasters
 from lookwhere_cli.training.sample import Sample
 
 KEPT = 0.5
@@ -124,13 +125,18 @@ def _resized_crop(sample: Sample, crop: tuple[int, int, int, int], size: tuple[i
     boxes, objects = _as_tv_tensors(sample).boxes, sample.objects
     stays = None if objects is None else _half_stays(objects, crop)
     sides = torch.tensor([crop[1], crop[0]] * 2), torch.tensor([size[1] / crop[3], size[0] / crop[2]] * 2)
+    cut = None if objects is None else _cut_boxes((objects[stays] - sides[0]) * sides[1], size)
+    rasters = sample.rasters
+    if rasters is not None and objects is not None and cut is not None:
+        rasters = cut_rasters(rasters[stays], objects[stays], cut / sides[1] + sides[0])
     return Sample(
         F.resized_crop(sample.picture, *crop, size, interpolation=InterpolationMode.BICUBIC, antialias=True),
         None if sample.mask is None else resize_mask(sample.mask),
         None if boxes is None else _non_empty(F.resized_crop(boxes, *crop, size).as_subclass(Tensor)),
         None if sample.regions is None else resize_mask(sample.regions),
-        None if objects is None else _cut_boxes((objects[stays] - sides[0]) * sides[1], size),
+        cut,
         None if sample.kinds is None else sample.kinds[stays],
+        rasters,
     )
 
 
@@ -143,6 +149,7 @@ def transposed(sample: Sample) -> Sample:
         None if sample.regions is None else sample.regions.mT,
         None if sample.objects is None else sample.objects[:, [1, 0, 3, 2]],
         sample.kinds,
+        None if sample.rasters is None else sample.rasters.mT,
     )
 
 
@@ -171,7 +178,7 @@ def _as_tv_tensors(sample: Sample) -> Sample:
     """Return the sample in torchvision's tensor types, from which its transforms know what each part is."""
     from torchvision import tv_tensors
 
-    picture, mask, boxes, regions, objects, kinds = sample
+    picture, mask, boxes, regions, objects, kinds, rasters = sample
     frame = (picture.shape[1], picture.shape[2])
     return Sample(
         tv_tensors.Image(picture),
@@ -180,6 +187,7 @@ def _as_tv_tensors(sample: Sample) -> Sample:
         None if regions is None else tv_tensors.Mask(regions),
         None if objects is None else tv_tensors.BoundingBoxes(objects, format="XYXY", canvas_size=frame),
         kinds,
+        None if rasters is None else tv_tensors.Mask(rasters),  # a box and what is in it are mirrored alike
     )
 
 

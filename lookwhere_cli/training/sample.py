@@ -22,3 +22,5 @@ class Sample(NamedTuple):
     """Boxes of the objects to be found, in the same form as `boxes`."""
     kinds: Float[Tensor, "objects 2"] | None = None
     """Of each object: its class index, and 1 for a crowd."""
+    rasters: Float[Tensor, "objects rows columns"] | None = None
+    """Of each object: the share of each place in its box that belongs to it; NaN where that is unknown."""

@@ -9,18 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted, seeded
+from lookwhere_cli.training.object_masks import RASTER
 from lookwhere_cli.training.sample import Sample
 
 CLASS = 7
 
 
 def rectangle(height: int, width: int, box: tuple[int, int, int, int]) -> Sample:
-    """A green rectangle on black, told as mask, boxes and regions."""
+    """A green rectangle on black, told as mask, boxes, regions and objects."""
     left, top, right, bottom = box
     inside = torch.zeros(height, width, dtype=torch.uint8)
     inside[top:bottom, left:right] = 1
     picture = torch.stack([torch.zeros_like(inside), inside * 200, torch.zeros_like(inside)])
-    return Sample(picture, inside * CLASS, torch.tensor([box], dtype=torch.float32), inside)
+    sides = torch.tensor([box], dtype=torch.float32)
+    kinds, rasters = torch.tensor([[1.0, 0.0]]), torch.ones(1, RASTER, RASTER)
+    return Sample(picture, inside * CLASS, sides, inside, sides, kinds, rasters)
 
 
 @st.composite

@@ -54,8 +54,8 @@ class TrainingHead(Protocol):
     def target(self, classes: Sequence[int], annotation: Tensor | None, class_count: int) -> Tensor:
         """Return the target for one picture, from its class indices or from what is known of its pixels.
 
-        annotation: its mask (height, width), or its objects (objects, 6): left, top, right and bottom in cells of its
-        grid, class, and 1 for a crowd.
+        annotation: its mask (height, width), or its objects (objects, columns): left, top, right and bottom in cells
+        of its grid, class, 1 for a crowd and, for masks, the share of each place in its box that belongs to it.
         """
         ...
 

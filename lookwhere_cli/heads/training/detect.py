@@ -16,12 +16,17 @@ from torch.nn.utils.rnn import pad_sequence
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.heads.training.assign import NONE, assign, inside
 from lookwhere_cli.heads.training.base import balance_factors, median_ratios
-from lookwhere_cli.models.candidates import BOX, CLASSES, POINT
+from lookwhere_cli.heads.training.object_masks import mask_losses
+from lookwhere_cli.models.candidates import BOX, CLASSES, POINT, split_numbers
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config, Pool
 
 GIOU_WEIGHT, L1_WEIGHT = 2.0, 0.5
 """Weights of the two losses of boxes beside that of the classes."""
+MASK_WEIGHT = 1.0
+"""The same for the masks of objects."""
+MASK = slice(6, None)
+"""The columns of targets that hold a mask."""
 FOCUS = 2.0
 """Exponent of the quality focal loss: the larger, the less do points count that are answered well."""
 MARGIN = 0.25
@@ -32,7 +37,8 @@ NO_OBJECT = -1
 
 
 class BoxesTraining:
-    """Boxes with classes. Targets are float32 (batch, boxes, 6): left, top, right, bottom in cells, class, crowd.
+    """Boxes with classes. Targets are float32 (batch, boxes, 6): left, top, right, bottom in cells, class, crowd. For
+    masks each row goes on with the share of each place in the box that belongs to the object; NaN if it is unknown.
 
     Losses are sums over points, divided by the number of points that belong to a box.
     """
@@ -49,13 +55,13 @@ class BoxesTraining:
         return replace(config, task="detect", labels=classes, detect_points=points)
 
     def target(
-        self, classes: Sequence[int], annotation: Float[Tensor, "objects 6"] | None, class_count: int
-    ) -> Float32[Tensor, "objects 6"]:
+        self, classes: Sequence[int], annotation: Float[Tensor, "objects columns"] | None, class_count: int
+    ) -> Float32[Tensor, "objects columns"]:
         """Return the objects."""
         assert annotation is not None
         return annotation
 
-    def stack(self, targets: Sequence[Float[Tensor, "_ 6"]]) -> Float32[Tensor, "batch boxes 6"]:
+    def stack(self, targets: Sequence[Float[Tensor, "_ columns"]]) -> Float32[Tensor, "batch boxes columns"]:
         """Stack the boxes of pictures, however many each has, and a row of none."""
         stacked = pad_sequence(list(targets), batch_first=True, padding_value=NO_OBJECT)
         return F.pad(stacked, (0, 0, 0, 1), value=NO_OBJECT)
@@ -69,13 +75,14 @@ class BoxesTraining:
     def loss(
         self,
         logits: Float[Tensor, "batch points numbers"],
-        targets: Float[Tensor, "batch boxes 6"],
+        targets: Float[Tensor, "batch boxes columns"],
         class_weights: Float[Tensor, " classes"],
     ) -> Float[Tensor, ""]:
-        """Compute the quality focal loss of the classes, and GIoU and L1 (in cells) of the boxes.
+        """Compute the quality focal loss of the classes, GIoU and L1 (in cells) of the boxes, and that of masks.
 
         `class_weights` apply to the points of each class. Points of no box in a crowd do not count.
         """
+        logits, numbers_of_masks = split_numbers(logits, len(class_weights))
         points, scores, predicted = logits[..., POINT].detach(), logits[..., CLASSES], logits[..., BOX]
         is_crowd, is_real = targets[..., 5] > 0, targets[..., 4] >= 0
         numbers = assign(points, targets[..., BOX], is_real & ~is_crowd)
@@ -91,8 +98,10 @@ class BoxesTraining:
         ignored = (inside(points, targets[..., BOX]) & (is_real & is_crowd)[:, None]).any(-1) & ~belongs
         focal = quality_focal(scores, wanted) * weights * ~ignored[..., None]
         distances = (predicted[belongs] - own[:, BOX]).abs().mean(-1)
-        boxes = GIOU_WEIGHT * (1 - overlap.giou).sum() + L1_WEIGHT * distances.sum()
-        return (focal.sum() + boxes) / positives
+        total = focal.sum() + GIOU_WEIGHT * (1 - overlap.giou).sum() + L1_WEIGHT * distances.sum()
+        if own.shape[1] > MASK.start:
+            total = total + MASK_WEIGHT * mask_losses(points, numbers_of_masks, belongs, own[:, BOX], own[:, MASK])
+        return total / positives
 
     def soften(self, logits: Tensor) -> Tensor:
         """Raise UsageError: boxes are learned from labels only."""
@@ -109,7 +118,7 @@ class BoxesTraining:
     def auxiliary_loss(
         self,
         logits: Float[Tensor, "batch cells classes"],
-        targets: Float[Tensor, "batch boxes 6"],
+        targets: Float[Tensor, "batch boxes columns"],
         class_weights: Float[Tensor, " classes"],
         grid: Grid,
     ) -> Float[Tensor, ""]:
@@ -123,15 +132,15 @@ class BoxesTraining:
         raise UsageError("Boxes can't be learned from a teacher's answers; leave --teacher out.")
 
     def fit_targets(
-        self, targets: Float[Tensor, "batch boxes 6"], grid: Grid, own: Grid
-    ) -> Float[Tensor, "batch boxes 6"]:
+        self, targets: Float[Tensor, "batch boxes columns"], grid: Grid, own: Grid
+    ) -> Float[Tensor, "batch boxes columns"]:
         """Return the boxes in cells of the grid `own` instead of `grid`."""
         if grid == own:
             return targets
         scale = targets.new_tensor([own[1] / grid[1], own[0] / grid[0]] * 2)
         return torch.cat([targets[..., BOX] * scale, targets[..., 4:]], dim=-1)
 
-    def coverage(self, target: Float[Tensor, "objects 6"], grid: Grid) -> Float32[Tensor, " cells"]:
+    def coverage(self, target: Float[Tensor, "objects columns"], grid: Grid) -> Float32[Tensor, " cells"]:
         """Cells are worth reading where boxes are, and a few pixels around them; crowds too."""
         grown = target[:, BOX] + MARGIN * target.new_tensor([-1, -1, 1, 1])
         return covered_shares(grown[None], grid)[0].amax(0) if len(target) else _nothing(grid)

@@ -24,6 +24,7 @@ from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.peek import displayed_size
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted
 from lookwhere_cli.training.finetune.coverage import region_coverage
+from lookwhere_cli.training.object_masks import as_targets, rasters_of
 from lookwhere_cli.training.sample import Sample
 
 AmountRange: TypeAlias = tuple[AmountLike, AmountLike]
@@ -76,6 +77,8 @@ class BatchRecipe:
     """True if targets such as masks or boxes show which cells are worth reading."""
     added: AmountRange | None = None
     """Cells that a second look adds, drawn evenly; None for no second look."""
+    masks: bool = False
+    """True to read the outlines of objects, too."""
     eased_epochs: int | None = None
     """Epochs in which the training gets from easy to hard; None for all. Later ones are as hard as the last of them."""
 
@@ -160,7 +163,7 @@ class Batches(Dataset[TrainingBatch]):
     def _load(self, members: Sequence[int], place: int, skipped: dict[str, str]) -> tuple[Example, Sample]:
         """Load a member of the batch or, if it can't be read, the next one that can."""
         return self._first_readable(
-            members, place, skipped, lambda example: load_sample(example, self.regions, self.reading)
+            members, place, skipped, lambda example: load_sample(example, self.regions, self.reading, self.recipe.masks)
         )
 
     def _first_readable(
@@ -206,8 +209,11 @@ class Batches(Dataset[TrainingBatch]):
         return torch.stack([one for one in shown if one is not None])
 
 
-def load_sample(example: Example, regions: Regions | None, reading: Reading) -> Sample:
-    """Load a picture at the scale that `reading` needs, with its mask and its regions. Raises PictureError."""
+def load_sample(example: Example, regions: Regions | None, reading: Reading, masks: bool = False) -> Sample:
+    """Load a picture at the scale that `reading` needs, with its mask and its regions. Raises PictureError.
+
+    masks: True for the outlines of its objects, too.
+    """
     decoded = decode_file(example.path, reading)
     pixels = decoded.image()
     boxes = regions.boxes(example.path) if regions else None
@@ -220,13 +226,15 @@ def load_sample(example: Example, regions: Regions | None, reading: Reading) -> 
         None if region_mask is None else _resize_mask(region_mask, pixels.size),
         None if objects is None else torch.from_numpy(objects.boxes * np.float32(scale)),
         None if objects is None else torch.from_numpy(np.stack([objects.classes, objects.crowd], 1).astype(np.float32)),
+        rasters_of(objects) if masks and objects is not None else None,
     )
 
 
-def _in_cells(sample: Sample, patch: int) -> Float[Tensor, "objects 6"]:
-    """Return the sample's objects with lengths in cells."""
+def _in_cells(sample: Sample, patch: int) -> Float[Tensor, "objects columns"]:
+    """Return the sample's objects with lengths in cells, and their masks."""
     assert sample.objects is not None and sample.kinds is not None
-    return torch.cat([sample.objects / patch, sample.kinds], dim=1)
+    masks = () if sample.rasters is None else (as_targets(sample.rasters),)
+    return torch.cat([sample.objects / patch, sample.kinds, *masks], dim=1)
 
 
 def grid_of(

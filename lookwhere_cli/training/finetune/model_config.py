@@ -14,6 +14,9 @@ from lookwhere_cli.sizes import check_multiple_of_patch
 from lookwhere_cli.training.finetune.methods import METHODS
 from lookwhere_cli.training.finetune.shape import Shape
 
+MASK_CHANNELS = 8
+"""Channels of the values that the masks of objects are made of."""
+
 
 def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...], picture: tuple[int, int]) -> Config:
     """Return the new model's config.
@@ -31,6 +34,7 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         thumbnail_filter="antialias",  # as training makes its thumbnails
         prune=None if shape.prune is None else PruneAmount.parse(shape.prune),
         prune_fusion=_fusion(shape, head),
+        detect_mask_channels=MASK_CHANNELS if shape.masks else 0,
     )
     return method.configure(config, base, shape, head)
 

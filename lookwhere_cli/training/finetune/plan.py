@@ -136,6 +136,7 @@ class FineTuningPlan:
             recipe.augmentation,
             coverage_from_targets=recipe.steering == "look" and self.head.is_dense,
             added=recipe.added,
+            masks=config.has_masks,
             eased_epochs=recipe.extended[0] if recipe.extended else recipe.epochs,
         )
         classes = len(labelled.classes)

@@ -58,6 +58,8 @@ class FineTuning:
             del plain["validate_every"]
         if self.shape.points == Shape.points:
             del plain["shape"]["points"]
+        if not self.shape.masks:
+            del plain["shape"]["masks"]
         return plain
 
     def going_on_from(self, stored: Mapping[str, Any]) -> FineTuning:

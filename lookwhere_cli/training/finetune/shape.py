@@ -31,6 +31,8 @@ class Shape:
     """Channels of a segmentation decoder; 0 for a linear one."""
     points: int = 2
     """Points along each side of a cell that may have a box: 1, 2 or 4."""
+    masks: bool = False
+    """True to find the masks of objects beside their boxes."""
     prune: PruneLike | None = None
     """Tokens that are dropped between the extractor's blocks, as the config's `prune`; None for none."""
     prune_fusion: bool | None = None
