@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
+    from lookwhere_cli.cli.results import ResultOutput
     from lookwhere_cli.predictor import Predictor
 
 BOXES = "Boxes"
@@ -87,9 +89,9 @@ def detect(
     if masks:
         check_masks_fit(request)
 
-    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = find_pictures(paths)
+    pictures = pictures_of(paths, quiet)
     files = None if request.out is None else PictureFiles(request, pictures, paths)
     name = model_from_option(context, "detect", DEFAULT_DETECTOR, quiet)
 
@@ -100,16 +102,17 @@ def detect(
     if files is not None:
         _write_files(predictor, request, files, len(pictures), (quiet, fail_fast))
         return
-    answers, labels = predictor.answers(pictures), predictor.config.labels
-    if format is None and out is None and sys.stdout.isatty():
-        from lookwhere_cli.cli.cards import box_card
-
-        destination = terminal_output(partial(box_card, with_map=not no_map))
-    else:
-        destination = box_rows(request, labels)
+    in_terminal = format is None and out is None and sys.stdout.isatty()
+    destination = _cards(no_map) if in_terminal else box_rows(request, predictor.config.labels)
     with destination as output:
-        tally = write_results(answers, output, len(pictures), quiet, fail_fast)
+        tally = write_results(predictor.answers(pictures), output, len(pictures), quiet, fail_fast)
     _say_end(tally, f"the boxes of {counted(tally.done - tally.failed, 'picture')}", request.file, quiet)
+
+
+def _cards(no_map: bool) -> AbstractContextManager[ResultOutput]:
+    from lookwhere_cli.cli.cards import box_card
+
+    return terminal_output(partial(box_card, with_map=not no_map))
 
 
 def _write_files(

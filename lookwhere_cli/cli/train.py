@@ -130,12 +130,13 @@ def train(
         augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
         recipe = _recipe(cells, shape, steering, augmentation, (lr, layer_decay))
         recipe = replace(recipe, epochs=epochs, batch=batch_size, balance=balance, average=average, patience=patience)
-        recipe = replace(recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every)
-        recipe = _going_on(replace(recipe, seed=seed), out)
+        recipe = replace(
+            recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every, seed=seed
+        )
         regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or (), stored)
-        plan = _plan(recipe, start, labelled, regions, taught_by, cells.own, stored.get("typical"))
+        plan = _plan(_going_on(recipe, out), start, labelled, regions, taught_by, cells.own, stored.get("typical"))
         _train(plan, console, out, workers, used_device)
 
 
