@@ -128,11 +128,9 @@ def train(
         shape = _shape(method, (size, thumbnail_size, coarse), selector_depth, pool, (dropped, prune_fusion or None))
         shape = replace(shape, decoder_channels=decoder, points=points, exits=grids, masks=masks)
         augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
-        recipe = _recipe(cells, shape, steering, augmentation, (lr, layer_decay))
+        recipe = _recipe(cells, shape, steering, augmentation, (lr, layer_decay), seed)
         recipe = replace(recipe, epochs=epochs, batch=batch_size, balance=balance, average=average, patience=patience)
-        recipe = replace(
-            recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every, seed=seed
-        )
+        recipe = replace(recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every)
         regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or (), stored)
@@ -162,14 +160,19 @@ def _shape(
 
 
 def _recipe(
-    cells: CellSettings, shape: Shape, steering: Steering, augmentation: Augmentation, rates: tuple[float, float]
+    cells: CellSettings,
+    shape: Shape,
+    steering: Steering,
+    augmentation: Augmentation,
+    rates: tuple[float, float],
+    seed: int,
 ) -> FineTuning:
     """Return a recipe. rates: the peak of the learning rate, and its decay by block."""
     from lookwhere_cli.training.finetune.recipe import FineTuning
     from lookwhere_cli.training.optim import Rates
 
     recipe = FineTuning(k=cells.trained, added=cells.added, shape=shape, steering=steering, augmentation=augmentation)
-    return replace(recipe, rates=Rates(*rates))
+    return replace(recipe, rates=Rates(*rates), seed=seed)
 
 
 def _augmentation(area: tuple[float, float], flip: bool, turn: bool) -> Augmentation:
