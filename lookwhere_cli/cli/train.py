@@ -120,8 +120,7 @@ def train(
     grids, dropped, points = parse_exits(method, exits), parse_pruning(method, prune), check_points(points)
     with training_into(out):
         _fetch(model, teacher, quiet)
-        used_device = device_type(device)
-        console = make_console(stderr=True, quiet=quiet or not is_main_process())
+        used_device, console = device_type(device), make_console(stderr=True, quiet=quiet or not is_main_process())
         labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file)
         check_masks(masks, labelled)
         stored, steering = _stored(out), steering_for(method, labelled, look, train_selector, dropped)
