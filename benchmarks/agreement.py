@@ -15,14 +15,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lookwhere_cli.cli.options import amount
 from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
 from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.loading import load
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.probabilities import softmax
+from lookwhere_cli.scoring.costs import costs_of
+from lookwhere_cli.scoring.passes import CellPolicy, run_policies
 from lookwhere_cli.training.timm_models import load_vit
 
 LEAST = 1e-12  # probability, so that its logarithm is finite
+MAPS = 200  # photographs whose best cells are looked at
 
 
 def teachers_probabilities(specs: Sequence[str], paths: Sequence[str]) -> NDArray[np.float32]:
@@ -38,17 +42,19 @@ def teachers_probabilities(specs: Sequence[str], paths: Sequence[str]) -> NDArra
 
 def agreement(model: str, options: dict[str, Any], paths: Sequence[str], target: NDArray[np.float32]) -> str:
     """Return a line of Markdown's table."""
-    predictor = load(model, top=target.shape[1], **options)
-    rows = [answer.row for answer in predictor.answers(paths)]
-    ours = np.zeros_like(target)
-    for place, row in enumerate(rows):
-        for label in row.labels:
-            ours[place, label.index] = label.probability
+    predictor = load(model, top=1, **options)
+    pipeline = predictor.pipeline
+    k = amount(options["k"]) if options["k"] else pipeline.config.k
+    policies = [CellPolicy("selector", k)]
+    results = list(run_policies(pipeline, policies, lambda logits, _: softmax(logits), paths))
+    measured = [result for result in results if not isinstance(result, str)]
+    ours = np.stack([result.outcomes[0] for result in measured])
     divergence = (target * (np.log(target + LEAST) - np.log(ours + LEAST))).sum(1)
     same = ours.argmax(1) == target.argmax(1)
     error = divergence.std() / np.sqrt(len(paths))
+    rows = [answer.row for answer in predictor.answers(paths[:: max(1, len(paths) // MAPS)])]
     corners = np.mean([corners_among_best(row) >= 2 for row in rows])
-    gmacs = np.mean([row.macs for row in rows]) / 1e9
+    gmacs = costs_of(pipeline, [result.size for result in measured]).macs / 1e9
     return f"| {model} | {gmacs:.3f} | {divergence.mean():.4f} ± {error:.4f} | {same.mean():.1%} | {corners:.1%} |"
 
 

@@ -180,6 +180,7 @@ def _explanation(
     looks: tuple[int, ...] = (),
     survivors: tuple[int, ...] | None = None,
 ) -> Explanation:
+    pipeline.check_numbers(opened.view, outcome.output[0], selected.maps[0])
     row, head = pipeline.row(opened, outcome, 0, sum(laps.seconds.values())), pipeline.head
     return Explanation(
         picture=opened.view.path,

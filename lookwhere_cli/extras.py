@@ -12,6 +12,8 @@ EXTRAS = {
     "segment": ("pycocotools", "shapely"),
     "detect": ("pycocotools",),
     "heif": ("pillow_heif",),
+    "tiff": ("imagecodecs", "tifffile"),
+    "raw": ("rawpy",),
 }
 """The packages of each extra that users need, by the name under which they are imported."""
 

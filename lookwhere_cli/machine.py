@@ -2,6 +2,7 @@
 
 import math
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -95,3 +96,11 @@ def _ratio(quota: str, period: str) -> Iterator[float]:
 def _statistic(statistics: str, name: str) -> int:
     pairs = (line.split() for line in statistics.splitlines())
     return next((int(pair[1]) for pair in pairs if len(pair) == 2 and pair[0] == name), 0)
+
+
+def temporary_folder() -> str:
+    """Return where temporary files go; what TMPDIR says if there is no usable place."""
+    try:
+        return tempfile.gettempdir()
+    except OSError:
+        return os.environ.get("TMPDIR", "the folder for temporary files")

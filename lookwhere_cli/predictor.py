@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, cast, overload
+from typing import NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from lookwhere_cli.explain import Explanation, explain
 from lookwhere_cli.features import compute_features
 from lookwhere_cli.heads.features import Features
 from lookwhere_cli.images.names import picture_name
-from lookwhere_cli.images.view import Picture, is_picture
+from lookwhere_cli.images.view import Picture, is_picture, one_or_several
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.pipeline import Answer, Pipeline
 from lookwhere_cli.strategies.base import Batch, Selected
@@ -49,11 +49,12 @@ class Predictor:
     def classify(self, pictures: Picture | Iterable[Picture]) -> Row | Iterator[Row]:
         """Return a row for one picture; for several, an iterator of rows in their order.
 
-        A picture that can't be read gives a row with `error`. Raises ModelError for a model that does not classify.
+        A picture that can't be read gives a row with `error`. Raises ModelError for a model that does not classify,
+        UsageError for a value that is neither a picture nor several.
         """
         if is_picture(pictures):
             return next(self.label([pictures])).row
-        return (answer.row for answer in self.label(cast("Iterable[Picture]", pictures)))
+        return (answer.row for answer in self.label(pictures))
 
     @overload
     def detect(self, pictures: Picture) -> Detections | None: ...  # type: ignore[overload-overlap] # as above
@@ -67,15 +68,15 @@ class Predictor:
         self.pipeline.head.check("detect", self.info.name)
         if is_picture(pictures):
             return next(self.detect(iter([pictures])))
-        answers = self.answers(cast("Iterable[Picture]", pictures))
+        answers = self.answers(one_or_several(pictures))
         return (None if answer.result is None else answer.result.detections for answer in answers)
 
-    def label(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
+    def label(self, pictures: Picture | Iterable[Picture]) -> Iterator[Answer]:
         """Return an iterator of the rows of `classify`, each with its view. Raises as `classify` does, at once."""
         head = self.pipeline.head
         head.check("classify", self.info.name)
         labelling = self if head.labeller is head else Predictor(replace(self.pipeline, head=head.labeller))
-        return labelling.answers(pictures)
+        return labelling.answers(one_or_several(pictures))
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """Yield each picture's row, view and result, in order."""
@@ -84,12 +85,12 @@ class Predictor:
             with closing(self.pipeline.run(pictures, begin, finish, _failed)) as answers:
                 yield from map(self._decode, answers)
 
-    def features(self, pictures: Iterable[Picture], dense: bool = False) -> Iterator[Features]:
+    def features(self, pictures: Picture | Iterable[Picture], dense: bool = False) -> Iterator[Features]:
         """Yield the features of each picture, in order: one token for all of it or, dense, one for each cell.
 
         Raises UsageError or ModelError for a model whose features can't be compared.
         """
-        return compute_features(self.pipeline, pictures, dense)
+        return compute_features(self.pipeline, one_or_several(pictures), dense)
 
     def explain(self, picture: Picture) -> Explanation:
         """Answer one picture, and keep what lies behind its row.
@@ -117,6 +118,8 @@ class Predictor:
             lambda places, cells: cutter.cut([pictures[place].view for place in places], cells),
         )
         share = (begun.seconds + time.perf_counter() - started) / len(pictures)
+        for place, picture in enumerate(pictures):
+            self.pipeline.check_numbers(picture.view, outcome.output[place], begun.selected.selection.map[place])
         return [
             Answer(self.pipeline.row(picture, outcome, place, share), picture.view, outcome.output[place])
             for place, picture in enumerate(pictures)

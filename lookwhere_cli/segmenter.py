@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookwhere_cli.heads.segment import check_not_cropped
-from lookwhere_cli.images.view import Picture, View
+from lookwhere_cli.images.view import Picture, View, one_or_several
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.predictor import Predictor
 
@@ -34,7 +34,7 @@ class Segmenter:
         check_not_cropped(predictor.pipeline.reader.reading.mode)
         self.predictor, self.labels = predictor, predictor.config.labels
 
-    def segment(self, pictures: Iterable[Picture]) -> Iterator[Segmented]:
+    def segment(self, pictures: Picture | Iterable[Picture]) -> Iterator[Segmented]:
         """Yield the classes of each picture, in order. One that can't be read gives a row with `error`."""
-        for row, view, result in self.predictor.answers(pictures):
+        for row, view, result in self.predictor.answers(one_or_several(pictures)):
             yield Segmented(row, result and result.classes, view)

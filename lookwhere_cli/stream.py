@@ -22,7 +22,7 @@ from numpy import ndarray
 from numpy.typing import NDArray
 
 from lookwhere_cli.budget import Budget
-from lookwhere_cli.errors import PictureError
+from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.decode import Reserve
 from lookwhere_cli.images.view import Picture, View
 from lookwhere_cli.models.chosen import Grid
@@ -110,6 +110,7 @@ class _Ahead:
         options: StreamOptions,
     ) -> None:
         self._pictures = enumerate(pictures)
+        self._process = os.getpid()
         self._open, self._budget, self._depth = open_picture, budget, options.batch_size
         self._pending: deque[tuple[int, Picture, Future[OpenedPicture | PictureError]]] = deque()
         self._pool = worker_pool(options.workers, "open")
@@ -124,8 +125,11 @@ class _Ahead:
     def next(self, patient: bool) -> _Item | None:
         """Return the next picture once it is open. Raises StopIteration at the end.
 
-        Unless `patient`, None is returned as soon as a picture waits for memory that earlier ones hold.
+        Unless `patient`, None is returned as soon as a picture waits for memory that earlier ones hold. Raises
+        UsageError in a forked process, which does not have the threads.
         """
+        if os.getpid() != self._process:
+            raise UsageError("Rows that were begun before this process was forked can't be continued; begin them here.")
         while len(self._pending) <= self._depth and (item := next(self._pictures, None)) is not None:
             self._pending.append((*item, self._pool.submit(self._prepare, *item)))
         if not self._pending:

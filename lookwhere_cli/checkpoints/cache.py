@@ -15,8 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lookwhere_cli.checkpoints.environment import check_client, check_storage
 from lookwhere_cli.checkpoints.layout import CONFIG, PUBLISHED_FILES, PUBLISHED_REPOSITORY, WEIGHTS
 from lookwhere_cli.checkpoints.names import MAIN, HubName, ModelLocation, is_commit, parse_repository
+from lookwhere_cli.encodings import decode_text
 from lookwhere_cli.errors import ModelError, OutputError
 from lookwhere_cli.models.config import Config
 
@@ -27,7 +29,8 @@ SNAPSHOTS, REFS, BLOBS = "snapshots", "refs", "blobs"
 
 
 def cache_root(model: HubName) -> Path:
-    """Return the folder that holds all cached revisions of a model."""
+    """Return the folder that holds all cached revisions of a model. Raises ModelError, as `check_client` does."""
+    check_client()
     from huggingface_hub import constants
 
     if model.file is not None:
@@ -52,7 +55,7 @@ def is_intact(folder: Path) -> bool:
     from safetensors import SafetensorError, safe_open
 
     try:
-        json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        json.loads(decode_text((folder / CONFIG).read_bytes()))
         with safe_open(folder / WEIGHTS, framework="np"):
             return True
     except (OSError, ValueError, RecursionError, SafetensorError):
@@ -155,6 +158,8 @@ def _execute(strategy: DeleteCacheStrategy, model: HubName) -> int:
 
 def _scan_cache() -> HFCacheInfo | None:
     """Return what the client knows of its cache; None if there is none yet. Raises ModelError."""
+    check_client()
+    check_storage()
     from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 
@@ -196,7 +201,7 @@ def _read_commit(root: Path, revision: str) -> str | None:
         return revision
     ref = root / REFS / revision
     try:
-        commit = ref.read_text(encoding="utf-8").strip()
+        commit = decode_text(ref.read_bytes()).strip()
     except (OSError, UnicodeDecodeError):
         return None
     return commit if is_commit(commit) else None  # it becomes a path: a tampered ref must not lead out of the cache
@@ -208,7 +213,7 @@ def _holds_model(folder: Path) -> bool:
 
 def _is_ours(folder: Path) -> bool:
     try:
-        Config.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        Config.from_dict(json.loads(decode_text((folder / CONFIG).read_bytes())))
     except (OSError, ValueError, RecursionError, AttributeError):  # the last: JSON, but not an object
         return False
     return True

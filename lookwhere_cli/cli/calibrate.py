@@ -12,7 +12,7 @@ from rich.table import Table
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
-from lookwhere_cli.cli.output import ProgressBars
+from lookwhere_cli.cli.output import ProgressBars, stop_at_failure
 from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.cli.summary import failures, say_done, usage_of
 from lookwhere_cli.errors import UsageError
@@ -59,6 +59,7 @@ def calibrate(
     workers: options.Workers = None,
     memory: options.Memory = None,
     overwrite: options.Overwrite = False,
+    fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -84,7 +85,9 @@ def calibrate(
     pipeline = _load_staged(model, chosen, amounts)
     paths, part = pictures_of(data, label_column, split, split_file, pipeline.info.folder)
     console = make_console(stderr=True)
-    calibration = find_thresholds(measure_confidences(pipeline, paths, ProgressBars(console, quiet)), allowed)
+    progress = ProgressBars(console, quiet)
+    confidences = measure_confidences(pipeline, paths, stop_at_failure(progress) if fail_fast else progress)
+    calibration = find_thresholds(confidences, allowed)
     save_calibrated(pipeline, calibration, out, command_line())
     make_console().print(_table(calibration, "all" if part == "all" else f"the split {part}"))
     pictures = f"{counted(calibration.pictures, 'picture')}{failures(len(calibration.failed))}"

@@ -68,9 +68,9 @@ def classify(
     if out is not None:
         check_free(out, overwrite)
 
-    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = find_pictures(paths)
+    pictures = pictures_of(paths, quiet)
     name = model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet)
 
     from lookwhere_cli.cli.cards import answer_card

@@ -22,7 +22,7 @@ from lookwhere_cli.cli.summary import failures, listed, say_done, stopped
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.names import name_below
 from lookwhere_cli.options import MAX_PIXELS
-from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.output.files import check_free, output_of_one_picture, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
@@ -71,6 +71,7 @@ def explain(
         typer.Option(metavar="jsonl", help="Print all that lies behind, as JSON.", rich_help_panel=OUTPUT),
     ] = None,
     overwrite: options.Overwrite = False,
+    fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -86,9 +87,9 @@ def explain(
     if open_page and html is None:
         raise UsageError("--open opens the page of --html; add for instance --html page.html.")
 
-    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = find_pictures(paths)
+    pictures = pictures_of(paths, quiet)
     overlays = {} if out is None else _overlay_files(pictures, paths, out, overwrite)
     if html is not None:
         check_free(html, overwrite)
@@ -105,7 +106,8 @@ def explain(
         _printer(format) as printer,
         _reporting_interrupt(len(pictures), files) as count,
     ):
-        failed = _explain_all(predictor, pictures, overlays, (printer, add_to_page, count), quiet)
+        outputs = _Outputs(printer, overlays, add_to_page, count)
+        failed = _explain_all(predictor, pictures, outputs, quiet, fail_fast)
     _say_written(len(pictures) - failed, failed, out, html, quiet)
     if open_page and html is not None and html.exists():
         webbrowser.open(html.resolve().as_uri())
@@ -133,6 +135,18 @@ class _Printer(NamedTuple):
     bar: Console
 
 
+class _Outputs(NamedTuple):
+    """What is done with each explanation.
+
+    overlays: the file of each picture's overlay, if any are drawn. tally: counts a finished picture.
+    """
+
+    printer: _Printer
+    overlays: dict[str, Path]
+    add_to_page: Callable[[Predictor, Explanation], None]
+    tally: Callable[[], None]
+
+
 @contextmanager
 def _printer(format: str | None) -> Iterator[_Printer]:
     """Print cards or, with a format, a line of JSON for each picture."""
@@ -156,29 +170,33 @@ def _printer(format: str | None) -> Iterator[_Printer]:
 def _explain_all(
     predictor: Predictor,
     pictures: Sequence[str],
-    overlays: dict[str, Path],
-    outputs: tuple[_Printer, Callable[[Predictor, Explanation], None], Callable[[], None]],
+    outputs: _Outputs,
     quiet: bool,
+    fail_fast: bool,
 ) -> int:
-    """Print each explanation, draw its overlay and add it to the page. Return the number of failed pictures."""
+    """Print each explanation, draw its overlay and add it to the page. Return the number of failed pictures.
+
+    fail_fast: raise PictureError at the first failure.
+    """
     from lookwhere_cli.output.rows import Row
 
-    printer, add_to_page, count = outputs
-    failed = 0
+    printer, failed = outputs.printer, 0
     for picture in track(pictures, len(pictures), printer.bar, printer.bar.is_terminal and not quiet):
         try:
             explanation = predictor.explain(picture)
+            if picture in outputs.overlays:
+                _draw(predictor, explanation, outputs.overlays[picture])
         except PictureError as error:
-            say(make_console(stderr=True), f"Error: {error}")
             printer.fail(Row(picture, error=str(error)))
+            if fail_fast:
+                raise
+            say(make_console(stderr=True), f"Error: {error}")
             failed += 1
-            count()
+            outputs.tally()
             continue
         printer.write(explanation)
-        if picture in overlays:
-            _draw(predictor, explanation, overlays[picture])
-        add_to_page(predictor, explanation)
-        count()
+        outputs.add_to_page(predictor, explanation)
+        outputs.tally()
     return failed
 
 
@@ -244,9 +262,10 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *view.size))
     drawn = overlay(displayed, explanation.scores, row.cells, view.box, caption)
     draw_boxes(drawn, row.boxes or (), displayed.size)
-    make_folder(file.parent)
-    with whole_file(file) as stream, writing(file):
-        drawn.save(stream, format="PNG")
+    with output_of_one_picture():
+        make_folder(file.parent)
+        with whole_file(file) as stream, writing(file):
+            drawn.save(stream, format="PNG")
 
 
 @contextmanager

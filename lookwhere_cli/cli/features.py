@@ -14,7 +14,7 @@ from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import array_output, track
 from lookwhere_cli.cli.summary import Tally, say_done, say_failures, stopped, wrote
-from lookwhere_cli.errors import UsageError
+from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
@@ -55,6 +55,7 @@ def features(
     workers: options.Workers = None,
     memory: options.Memory = None,
     overwrite: options.Overwrite = False,
+    fail_fast: options.FailFast = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -73,15 +74,15 @@ def features(
         check_extra("parquet", "A .parquet file")
     check_free(out, overwrite)
 
-    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = find_pictures(paths)
+    pictures = pictures_of(paths, quiet)
     ensure_downloaded(model, quiet)
 
     from lookwhere_cli.loading import load
 
     predictor = load(model, settings)
-    tally = _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet)
+    tally = _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet, fail_fast)
     if quiet:
         say_failures(tally)
     say_done(wrote(f"the features of {counted(tally.done - tally.failed, 'picture')}", out, tally.failed), quiet)
@@ -89,8 +90,11 @@ def features(
         raise typer.Exit(1)
 
 
-def _write(features_of: Iterator[Features], out: Path, maps: bool, total: int, quiet: bool) -> Tally:
-    """Write all features. Return how many pictures were read, and how many failed."""
+def _write(features_of: Iterator[Features], out: Path, maps: bool, total: int, quiet: bool, fail_fast: bool) -> Tally:
+    """Write all features. Return how many pictures were read, and how many failed.
+
+    fail_fast: raise PictureError at the first failure.
+    """
     console = make_console(stderr=True)
     done = failed = 0
     with array_output(out) as write:
@@ -99,6 +103,8 @@ def _write(features_of: Iterator[Features], out: Path, maps: bool, total: int, q
                 write(one.row, _arrays(one, maps))
                 done += 1
                 if one.row.error is not None:
+                    if fail_fast:
+                        raise PictureError(one.row.error)
                     failed += 1
                     say(console, f"Error: {one.row.error}")
         except KeyboardInterrupt:

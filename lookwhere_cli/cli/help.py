@@ -31,8 +31,10 @@ class Command(TyperCommand):
 class LongCommand(Command):
     """A command with more options than fit a screen: `--help` shows some, `--help-all` all of them."""
 
-    shown: ClassVar[frozenset[str]] = frozenset()
-    """Names of the parameters that `--help` shows; arguments and required options are always shown."""
+    shown: ClassVar[frozenset[str] | None] = None
+    """Names of the parameters that `--help` shows; None: all. Arguments and required options are always shown."""
+    rare: ClassVar[frozenset[str]] = frozenset()
+    """Names of the parameters that only `--help-all` shows."""
     _help_all_option: Any = None
 
     def get_params(self, ctx: Any) -> list[Any]:
@@ -52,12 +54,19 @@ class LongCommand(Command):
             super().format_help(ctx, formatter)
 
     def _is_shown(self, param: Any) -> bool:
-        return _is_argument(param) or param.required or param.name in self.shown
+        if _is_argument(param) or param.required:
+            return True
+        return param.name not in self.rare and (self.shown is None or param.name in self.shown)
 
 
 def showing(*names: str) -> type[LongCommand]:
     """Return the class of a long command whose `--help` shows the parameters with these names."""
     return type("LongCommand", (LongCommand,), {"shown": frozenset(names)})
+
+
+def without(*names: str) -> type[LongCommand]:
+    """Return the class of a long command whose `--help` shows all parameters but those with these names."""
+    return type("LongCommand", (LongCommand,), {"rare": frozenset(names)})
 
 
 def _is_argument(param: Any) -> bool:

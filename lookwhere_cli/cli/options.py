@@ -160,7 +160,6 @@ Model = Annotated[
         "-m",
         metavar="NAME",
         envvar="LOOKWHERE_MODEL",
-        show_envvar=False,
         help="Bundled, alias, folder, or owner/name@revision.",
         rich_help_panel=MODEL,
         autocompletion=lambda: known_names(),
@@ -180,9 +179,9 @@ Device = Annotated[
     typer.Option(
         metavar="NAME",
         envvar="LOOKWHERE_DEVICE",
-        show_envvar=False,
-        help="auto, cpu, cuda, cuda:1, mps.",
+        help="auto (default), cpu, cuda, cuda:1, mps.",
         rich_help_panel=MODEL,
+        show_default=False,
     ),
 ]
 Dtype = Annotated[

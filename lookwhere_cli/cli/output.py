@@ -1,24 +1,30 @@
 """Output that Ctrl-C leaves complete, and progress bars."""
 
-import signal
+from __future__ import annotations
+
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from lookwhere_cli.cli.streams import is_unicode
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
+from lookwhere_cli.interrupts import delayed
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
-from lookwhere_cli.output.writers import ENDINGS, RowWriter, make_writer
+from lookwhere_cli.output.writers import ENDINGS, RowWriter, TextWriter, make_writer
 from lookwhere_cli.show.console import PlainTextColumn
+
+if TYPE_CHECKING:
+    from lookwhere_cli.scoring.eval_set import ShowProgress
 
 T = TypeVar("T")
 
@@ -64,6 +70,8 @@ def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractCo
     """Return a context manager whose value writes rows to the file `out`, or to standard output; see `open_writer`."""
 
     def make(stream: BinaryIO) -> RowWriter:
+        if format == "text" and out is None and not is_unicode(sys.stdout):
+            return TextWriter(stream, sys.stdout.encoding)
         return make_writer(format, stream, columns)
 
     return open_writer(open_rows(out, format), make, out or "standard output")
@@ -95,7 +103,7 @@ def open_writer(
             writer = make_writer(stream)
 
         def write(*values: Any) -> None:
-            with _delayed_interrupt(), writing(name):
+            with delayed(), writing(name):
                 writer.write(*values)
                 stream.flush()
 
@@ -103,7 +111,7 @@ def open_writer(
             yield write
         except (KeyboardInterrupt, PictureError) as error:
             interruption = error
-        with _delayed_interrupt(), writing(name):
+        with delayed(), writing(name):
             writer.close()
             stream.flush()
     if interruption is not None:
@@ -146,6 +154,18 @@ class ProgressBars:
         return track(items, total, self._console, self._visible, title)
 
 
+def stop_at_failure(progress: ProgressBars) -> ShowProgress:
+    """Return a `progress` that raises PictureError at the first item that is the sentence of a failed picture."""
+
+    def show(items: Iterable[T], total: int, title: str) -> Iterable[T]:
+        for item in progress(items, total, title):
+            if isinstance(item, str):
+                raise PictureError(item)
+            yield item
+
+    return show
+
+
 def _progress_bar(console: Console, title: str) -> Progress:
     columns = (
         *((PlainTextColumn("{task.description}"),) if title else ()),
@@ -167,16 +187,3 @@ def open_rows(out: Path | None, format: str) -> Iterator[BinaryIO]:
     if format == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is binary and would garble the terminal; name a file with --out.")
     yield sys.stdout.buffer
-
-
-@contextmanager
-def _delayed_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the block ends, so that what it writes is complete."""
-    interrupts: list[bool] = []
-    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt

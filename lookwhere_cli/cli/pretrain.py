@@ -56,6 +56,7 @@ def pretrain(
     colour: options.Colour = 0.0,
     augment: options.Augment = 9,
     mixed: options.Mixed = 0.0,
+    coarse: options.Coarse = 0,
     patches: options.Patches = "16-128",
     default_k: options.DefaultK = 0.5,
     thumbnail_size: options.Thumbnail = 112,
@@ -105,7 +106,7 @@ def pretrain(
         vits = _load_teachers(teacher)
         used_device = device_type(device)
         draws = {"area": check_area(area), "squares": squares, "colour": colour, "magnitude": augment, "mixed": mixed}
-        views = _views(vits[0], size, patches, **draws)
+        views = _views(vits[0], size, patches, coarse, **draws)
         weights = Weights(cls_weight, patch_weight, map_weight, logits_weight if head else 0.0)
         map_recipe = MapRecipe(map_queries, map_layers, map_softmax, map_sinks)
         rates, precision = Rates(lr, layer_decay), mixed_precision(dtype, used_device)
@@ -114,7 +115,8 @@ def pretrain(
         recipe = replace(recipe, precision=precision, seed=seed)
         names = _class_names(vits, labels) if head else ()
         create_run_dir(out)
-        plan = _plan(recipe, vits, names, default_k, _photographs(folders, console), init, save_every)
+        photographs = _as_begun(_photographs(folders, console), out)
+        plan = _plan(recipe, vits, names, default_k, photographs, init, save_every)
         _train(plan, console, out, workers, used_device)
 
 
@@ -132,14 +134,17 @@ def _load_teachers(specs: Sequence[str]) -> list[TimmViT]:
     return [load_vit(spec) for spec in specs]
 
 
-def _views(vit: TimmViT, sizes: Sequence[int] | None, patches: str, **draws: Any) -> ViewRecipe:
+def _views(vit: TimmViT, sizes: Sequence[int] | None, patches: str, coarse: int, **draws: Any) -> ViewRecipe:
     """Return how views are drawn; by default at the teacher's own size. Raises UsageError."""
+    from lookwhere_cli.sizes import check_multiple_of_patch
     from lookwhere_cli.training.distil.views import ViewRecipe
     from lookwhere_cli.training.timm_models import config_of
 
     config = config_of(vit)
     sizes = tuple(sizes or [config.size])
-    return ViewRecipe(sizes, config.patch, _counts(patches), **draws)
+    if coarse:
+        check_multiple_of_patch("--coarse", coarse, config.patch)
+    return ViewRecipe(sizes, config.patch, _counts(patches), coarse=coarse, **draws)
 
 
 def _plan(
@@ -208,6 +213,14 @@ def _class_names(teachers: Sequence[TimmViT], file: Path | None) -> tuple[str, .
     return class_names(counts.pop(), file)
 
 
+def _as_begun(photographs: list[list[str]], out: Path) -> list[list[str]]:
+    """Return the photographs with those that have gone since the run in the folder began. Raises DataError."""
+    from lookwhere_cli.training.checkpoint import stored_pictures
+    from lookwhere_cli.training.resuming import restored_paths
+
+    return restored_paths(photographs, stored_pictures(out))
+
+
 def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
     """Find each folder's photographs that can be read. Raises DataError for a folder without any."""
     from lookwhere_cli.data.checks import drop_unreadable
@@ -216,7 +229,10 @@ def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
     photographs = []
     with console.status("Checking the photographs"):
         for folder in folders:
-            readable, problems = drop_unreadable(find_pictures([folder]))
+            found = find_pictures([folder])
+            for note in found.notes:
+                say(console, note)
+            readable, problems = drop_unreadable(found)
             for sentence in problems:
                 say(console, f"Skipped: {sentence}")
             if not readable:

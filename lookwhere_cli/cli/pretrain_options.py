@@ -41,6 +41,10 @@ Colour = Annotated[
 ]
 Mixed = Annotated[float, _option(DATA, "Share of steps with views mixed in pairs.", metavar="P", min=0, max=1)]
 
+Coarse = Annotated[
+    int, _option(DATA, "Also read a thumbnail of PX x PX px in half of the steps; 0: in none.", metavar="PX", min=0)
+]
+
 Patches = Annotated[
     str, _option(LOOK, "Cells to read, a number drawn from this range in each step.", "--patches", "-k", metavar="N-N")
 ]

@@ -83,9 +83,9 @@ def segment(
     request.masks.check_library()
     _check_rows(rows, rows_format, full_rows, overwrite)
 
-    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.cli.pictures import pictures_of
 
-    files = output_paths(find_pictures(paths), paths, out)
+    files = output_paths(pictures_of(paths, quiet), paths, out)
     request.check(files)
     name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
 

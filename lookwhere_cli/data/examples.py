@@ -12,8 +12,9 @@ from lookwhere_cli.text import printable, shared_name, shared_sentence
 
 Kind = Literal["single", "multi", "masks", "boxes"]
 """What is known of each picture: one label, any number of labels, a mask of class indices, or boxes with a class."""
-Split = Literal["train", "val"]
+Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, Split] = ("train", "val")
+"""The splits that a training uses; pictures for test are only measured."""
 
 
 @dataclass(frozen=True)

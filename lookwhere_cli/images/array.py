@@ -1,29 +1,33 @@
-"""Conversion of NumPy arrays to Pillow images."""
+"""Conversion of NumPy arrays and tensors to Pillow images."""
 
 from typing import Any
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
+from jaxtyping import UInt8
 from numpy import ndarray
 from PIL import Image
 
 from lookwhere_cli.errors import PictureError
+from lookwhere_cli.images.levels import Range, sixteen_bits, to_levels
 from lookwhere_cli.images.names import in_message
+from lookwhere_cli.images.samples import FULL_RANGE
+from lookwhere_cli.images.tensor import array_of, is_tensor
 
 
-def picture_of(array: Shaped[ndarray, "..."], name: str) -> tuple[Image.Image, tuple[str, ...]]:
+def picture_of(array: object, name: str) -> tuple[Image.Image, tuple[str, ...]]:
     """Convert an array to an 8-bit image; return it with notes on how its values were scaled.
 
-    array: (h, w), (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA; bool, uint8 (0..255), uint16 (0..65535), or float: 0..1,
-    or with values outside of that, scaled from its own finite range. Raises PictureError, naming the picture, for an
+    array: (h, w), (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA; a tensor's channels may come first. bool, uint8 (0..255),
+    uint16 (0..65535, or fewer bits if 14 or fewer are used), or float: 0..1, or with values outside of that, scaled
+    from its own finite range. Raises PictureError, naming the picture, for an
     array of another shape or type.
     """
-    array = np.asarray(array)
+    array = array_of(array, name) if is_tensor(array) else np.asarray(array)
     pixels = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
     if not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))) or 0 in pixels.shape:
         raise PictureError(
             f"{in_message(name)} has shape {array.shape}; a picture is (height, width), (height, width, 3) or "
-            "(height, width, 4), with at least one pixel."
+            "(height, width, 4), with at least one pixel; a tensor may have its channels first."
         )
     levels, notes = _levels(pixels, name)
     return Image.fromarray(np.ascontiguousarray(levels)), notes
@@ -36,12 +40,21 @@ def _levels(pixels: ndarray[Any, Any], name: str) -> tuple[UInt8[ndarray, "..."]
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255), ()
     if pixels.dtype == np.uint16:
-        return np.rint(pixels / np.float32(257)).astype(np.uint8), ()
+        span = sixteen_bits(float(pixels[..., :3].max() if pixels.ndim == 3 else pixels.max()))
+        return _sixteen_bit_levels(pixels, span), span.notes
     if np.issubdtype(pixels.dtype, np.floating):
         return _float_levels(pixels)
     raise PictureError(
         f"{in_message(name)} holds {pixels.dtype}; a picture holds bool, uint8, uint16 or floating-point values."
     )
+
+
+def _sixteen_bit_levels(pixels: ndarray[Any, Any], span: Range) -> UInt8[ndarray, "..."]:
+    """Scale colours by the range of the bits in use, alpha by the type's."""
+    levels = to_levels(pixels, span)
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        levels[..., 3] = to_levels(pixels[..., 3], Range(0.0, FULL_RANGE))
+    return levels
 
 
 def _float_levels(pixels: ndarray[Any, Any]) -> tuple[UInt8[ndarray, "..."], tuple[str, ...]]:

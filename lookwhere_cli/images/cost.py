@@ -15,6 +15,8 @@ def decoded_pixel_bytes(picture: Image.Image) -> int:
 
 def decoder_pixel_bytes(picture: Image.Image) -> float:
     """Return the bytes per pixel of the full size that a decoder needs in addition to the pixels that it returns."""
+    if (own := getattr(picture, "decoder_pixel_bytes", None)) is not None:
+        return float(own)
     if picture.format in ("JPEG", "MPO"):
         return _coefficients(picture) if picture.info.get("progressive") else 0.0
     if picture.format == "JPEG2000":

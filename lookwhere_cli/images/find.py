@@ -4,29 +4,45 @@ import glob
 import os
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
+from lookwhere_cli.encodings import decode_text, is_marked, is_pointer, pointer_sentence
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.formats import is_picture_bytes, looks_like_picture, named_like_picture
+from lookwhere_cli.images.kinds import CAMERA_RAW, passed_over_kind
 from lookwhere_cli.images.names import StandardInput
-from lookwhere_cli.text import near_names
+from lookwhere_cli.images.spelling import spelled_on_disk
+from lookwhere_cli.text import counted, near_names
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STDIN = "standard input"
+_UNREADABLE = "folder that may not be read"
 
 
 class _Entry(NamedTuple):
-    """A file or folder: its path as a user would write it, and its path with all links resolved."""
+    """A file or folder: its path as a user would write it, and its path with all links resolved.
+
+    passed_over: what it is, if it is not read.
+    """
 
     path: str
     real_path: str
     is_folder: bool = False
+    passed_over: str | None = None
 
 
-def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = None) -> list[str]:
+class FoundPictures(list[str]):
+    """The paths of pictures. notes: sentences about what was passed over."""
+
+    notes: tuple[str, ...] = ()
+
+
+def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = None) -> FoundPictures:
     """Return the paths of all pictures that the arguments name, in order, each real file once.
+
+    Its notes count the folders in folders that may not be read, and the pictures that are not read from folders.
 
     An argument is one of:
     - a file, always taken;
@@ -39,10 +55,35 @@ def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = No
     folder, a pattern or a list without pictures.
     """
     paths: dict[str, str] = {}
+    passed_over: dict[str, _Entry] = {}
     for argument in arguments:
-        for picture in _expand(argument, stdin):
-            paths.setdefault(picture.real_path, picture.path)
-    return list(paths.values())
+        for entry in _expand(argument, stdin):
+            if entry.passed_over is None:
+                paths.setdefault(entry.real_path, entry.path)
+            else:
+                passed_over.setdefault(entry.real_path, entry)
+    found = FoundPictures(paths.values())
+    left_out = [entry for real_path, entry in passed_over.items() if real_path not in paths]
+    found.notes = (f"Passed over: {_counts(left_out)}.",) if left_out else ()
+    return found
+
+
+def _counts(entries: Sequence[_Entry]) -> str:
+    """Return "2 camera RAW files (named one by one, their previews are read), 1 folder that may not be read: 'x'"."""
+    parts = []
+    for name in dict.fromkeys(entry.passed_over for entry in entries):
+        paths = [entry.path for entry in entries if entry.passed_over == name]
+        if name == _UNREADABLE:
+            parts.append(f"{counted(len(paths), 'folder')} that may not be read ({_examples(paths)})")
+        else:
+            hint = " (name them to have their previews read)" if name == CAMERA_RAW else ""
+            parts.append(f"{counted(len(paths), f'{name} file')}{hint}")
+    return ", ".join(parts)
+
+
+def _examples(paths: Sequence[str]) -> str:
+    shown = ", ".join(map(repr, paths[:3]))
+    return f"{shown}, ..." if len(paths) > 3 else shown
 
 
 def natural_key(name: str) -> tuple[list[str | int], str]:
@@ -58,7 +99,10 @@ def natural_path_key(path: str) -> list[tuple[list[str | int], str]]:
 
 def _expand(argument: str, stdin: TextIO | BinaryIO | None) -> Iterator[_Entry]:
     if argument == "-":
-        yield from _on_standard_input(_read(stdin or sys.stdin))
+        source = stdin or sys.stdin
+        if source is None:
+            raise UsageError("Standard input is closed, so it holds no list and no picture; name files or folders.")
+        yield from _on_standard_input(_read(source))
     elif argument.startswith("@") and not os.path.lexists(argument):
         yield from _listed(_read_list(argument[1:]), repr(argument[1:]))
     else:
@@ -77,8 +121,10 @@ def _on_standard_input(content: bytes) -> Iterator[_Entry]:
 def _named(argument: str) -> Iterator[_Entry]:
     if os.path.isdir(argument):  # noqa: PTH112 - Path raises for a string with a zero byte
         yield from _in_folder(argument)
-    elif os.path.lexists(argument):
+    elif os.path.lexists(argument):  # before it is taken for a pattern: names may hold brackets
         yield _resolved(argument)
+    elif (spelled := spelled_on_disk(argument)) is not None:
+        yield from _named(spelled)
     elif glob.has_magic(argument):
         yield from _matching(argument)
     else:
@@ -92,17 +138,46 @@ def _in_folder(folder: str) -> Iterator[_Entry]:
 
 
 def _matching(pattern: str) -> Iterator[_Entry]:
-    matches = sorted(glob.glob(pattern, recursive=True), key=natural_path_key)  # noqa: PTH207 - keeps what was typed
+    names_kind = passed_over_kind(pattern) is not None
+    matches = _glob(pattern)
     if not matches:
-        raise UsageError(f"Nothing matches the pattern {pattern!r}.")
-    pictures = (picture for match in matches for picture in _walk(match))
-    yield from _at_least_one(pictures, f"Nothing that matches the pattern {pattern!r} is a picture.")
+        raise UsageError(f"Nothing matches the pattern {pattern!r}.{_about_brackets(pattern)}")
+    entries = (
+        entry._replace(passed_over=None) if names_kind and entry.path == match else entry
+        for match in matches
+        for entry in _walk(match)
+    )
+    yield from _at_least_one(entries, f"Nothing that matches the pattern {pattern!r} is a picture.")
+
+
+def _glob(pattern: str) -> list[str]:
+    """Return what a pattern matches, in natural order. A folder before its last part is taken by name if it exists."""
+    folder, name = os.path.split(pattern)
+    matches: list[str] = []
+    if glob.has_magic(folder) and (spelled := spelled_on_disk(folder)) is not None:
+        matches = glob.glob(os.path.join(glob.escape(spelled), name), recursive=True)  # noqa: PTH118, PTH207
+    matches = matches or glob.glob(pattern, recursive=True)  # noqa: PTH207 - keeps what was typed
+    return sorted(matches, key=natural_path_key)
+
+
+def _about_brackets(pattern: str) -> str:
+    """Return a sentence that tells what brackets mean, for a pattern that has some."""
+    if "[" not in pattern:
+        return ""
+    return (
+        f" In a pattern [ab] stands for one of these letters; for the brackets themselves, write {_escaped(pattern)!r}."
+    )
+
+
+def _escaped(pattern: str) -> str:
+    return pattern.replace("[", "[[]")
 
 
 def _listed(content: bytes, source: str) -> Iterator[_Entry]:
     """Yield the pictures that the lines of a list name; `source` names the list in messages."""
-    separator = b"\0" if b"\0" in content else b"\n"
-    lines = [line.removesuffix(b"\r") for line in content.removeprefix(_BYTE_ORDER_MARK).split(separator)]
+    if is_pointer(content):
+        raise UsageError(pointer_sentence(source))
+    lines = _lines(content, source)
     if not any(lines):
         raise UsageError(f"The list {'on ' if source == _STDIN else ''}{source} is empty.")
     for number, line in enumerate(lines, start=1):
@@ -113,32 +188,48 @@ def _listed(content: bytes, source: str) -> Iterator[_Entry]:
             raise UsageError(f"Line {number} of {source}: {error}") from error
 
 
+def _lines(content: bytes, source: str) -> list[bytes]:
+    """Return a list's lines, in UTF-8 and without byte-order marks; names may hold any bytes."""
+    if is_marked(content):
+        try:
+            content = decode_text(content).encode()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"The list {source} is cut, or not in UTF-16 as its beginning says.") from error
+    separator = b"\0" if b"\0" in content else b"\n"
+    return [line.removesuffix(b"\r").removeprefix(BOM_UTF8) for line in content.split(separator)]
+
+
 def _walk(start: str) -> Iterator[_Entry]:
-    """Yield the pictures in a folder, or a single picture; each folder is searched once, whatever its links."""
+    """Yield the pictures in a folder, or a single one, and what is passed over; each folder is searched once."""
     visited = set()
     pending = [_resolved(start)]
     while pending:
         entry = pending.pop()
         if not entry.is_folder:
-            if looks_like_picture(entry.path):
+            if (kind := passed_over_kind(entry.path)) is not None:
+                yield entry._replace(passed_over=kind)
+            elif looks_like_picture(entry.path):
                 yield entry
         elif entry.real_path not in visited:
             visited.add(entry.real_path)
             entries = _entries(entry)
+            if entries is None:
+                yield entry._replace(passed_over=_UNREADABLE)
+                continue
             if not entries and named_like_picture(entry.path):
                 yield entry  # opening it fails with a message that says that it is a folder
             pending.extend(reversed(entries))
 
 
-def _entries(folder: _Entry) -> list[_Entry]:
-    """List the files and folders in a folder in natural order; none if it may not be read."""
+def _entries(folder: _Entry) -> list[_Entry] | None:
+    """List the files and folders in a folder in natural order; None if it may not be read."""
     try:
         with os.scandir(folder.path) as entries:
             visible = sorted(
                 (entry for entry in entries if entry.name[0] != "."), key=lambda entry: natural_key(entry.name)
             )
     except OSError:
-        return []
+        return None
     return [resolved for entry in visible if (resolved := _entry(entry, folder.real_path)) is not None]
 
 
@@ -159,13 +250,17 @@ def _resolved(path: str) -> _Entry:
     return _Entry(path, os.path.realpath(path), os.path.isdir(path))  # noqa: PTH112
 
 
-def _at_least_one(pictures: Iterator[_Entry], message: str) -> Iterator[_Entry]:
-    """Yield the pictures. Raises UsageError with the message if there is none."""
-    first = next(pictures, None)
-    if first is None:
-        raise UsageError(message)
-    yield first
-    yield from pictures
+def _at_least_one(entries: Iterator[_Entry], message: str) -> Iterator[_Entry]:
+    """Yield the entries. Raises UsageError with the message if there is no picture among them."""
+    passed_over: list[_Entry] = []
+    for entry in entries:
+        if entry.passed_over is None:
+            yield from passed_over
+            yield entry
+            yield from entries
+            return
+        passed_over.append(entry)
+    raise UsageError(f"{message} Passed over: {_counts(passed_over)}." if passed_over else message)
 
 
 def _missing(argument: str) -> str:

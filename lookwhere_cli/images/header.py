@@ -1,5 +1,6 @@
-"""Opening of picture files, and what their headers say."""
+"""Opening of picture files, what their headers say, and the errors that come of them."""
 
+import errno
 import os
 import struct
 from collections.abc import Iterator
@@ -11,14 +12,17 @@ from typing import IO
 from PIL import Image, ImageFile
 
 from lookwhere_cli.errors import PictureError
-from lookwhere_cli.extras import install_command
-from lookwhere_cli.images.formats import FORMATS, brand_of
+from lookwhere_cli.images.exif import is_damaged
+from lookwhere_cli.images.identify import identify
 from lookwhere_cli.images.limit import pillow_limit
 from lookwhere_cli.images.names import EncodedPicture, StandardInput, in_message, picture_name
+from lookwhere_cli.images.notes import add_note, notes_of
 from lookwhere_cli.images.orientation import TURNS, Turn
+from lookwhere_cli.images.png import SIGNATURE
+from lookwhere_cli.machine import temporary_folder
 
 _ORIENTATION = 274  # the EXIF tag
-_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_WEB = ("http://", "https://", "s3://", "gs://")
 _PNG_TEXTS = (b"eXIf", b"iTXt", b"tEXt", b"zTXt")
 
 
@@ -29,7 +33,7 @@ def opened_picture(file: EncodedPicture, name: str, max_pixels: int) -> Iterator
     Raises PictureError if the file can't be read, or if the picture has more than `max_pixels`.
     """
     with failures(name), pillow_limit(max_pixels), _stream(file) as stream:
-        picture = _identify(stream, name)
+        picture = identify(stream, name)
         check_pixels(picture, name, max_pixels)
         yield picture
 
@@ -42,21 +46,34 @@ def failures(name: str) -> Iterator[None]:
         yield
     except PictureError:
         raise
-    except FileNotFoundError as error:
-        raise PictureError(f"{subject} is not there.") from error
-    except IsADirectoryError as error:
-        raise PictureError(f"{subject} is a folder, not a picture.") from error
-    except PermissionError as error:
-        raise PictureError(f"{subject} may not be read: permission denied.") from error
+    except OSError as error:
+        raise PictureError(f"{subject} {_address(error, name) or _reason(error)}.") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"{subject} holds more pixels than are read; raise --max-pixels if you trust it.") from error
     except MemoryError as error:
         raise PictureError(f"{subject} does not fit in memory.") from error
-    except OSError as error:  # Pillow raises it for damaged data too, but without a number
-        reason = f"can't be opened: {error.strerror}" if error.errno else f"is damaged or cut short: {error}"
-        raise PictureError(f"{subject} {reason}.") from error
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise PictureError(f"{subject} is damaged or cut short: {error}.") from error
+
+
+def _address(error: OSError, name: str) -> str | None:
+    """Say so if what is not there was never a file."""
+    if isinstance(error, FileNotFoundError) and name.startswith(_WEB):
+        return "is an address on the web, not a file; download it first"
+    return None
+
+
+def _reason(error: OSError) -> str:
+    """Say why a picture can't be read, as the end of a sentence. (Pillow raises one without a number for damage.)"""
+    if error.errno == errno.ENOSPC or "usable temporary directory" in str(error.strerror or error):
+        return f"needs a temporary file, and {temporary_folder()!r} is full; set TMPDIR to a folder with room"
+    if isinstance(error, FileNotFoundError):
+        return "is not there"
+    if isinstance(error, IsADirectoryError):
+        return "is a folder, not a picture"
+    if isinstance(error, PermissionError):
+        return "may not be read: permission denied"
+    return f"can't be opened: {error.strerror}" if error.errno else f"is damaged or cut short: {error}"
 
 
 def check_pixels(picture: Image.Image, name: str, max_pixels: int) -> None:
@@ -91,7 +108,7 @@ def _text_follows_pixels(png: IO[bytes] | None) -> bool:
     if png is None:
         return False
     position, pixels = png.tell(), False
-    png.seek(len(_PNG_SIGNATURE))
+    png.seek(len(SIGNATURE))
     while len(start := png.read(8)) == 8:
         length, chunk = struct.unpack(">I4s", start)
         if pixels and chunk in _PNG_TEXTS:
@@ -102,14 +119,24 @@ def _text_follows_pixels(png: IO[bytes] | None) -> bool:
     return len(start) == 8
 
 
-def frame_notes(picture: Image.Image) -> tuple[str, ...]:
-    """Note that only the first of several frames is read. (A camera's MPO and a PSD's layers hold no further pages.)"""
+def header_notes(picture: Image.Image) -> tuple[str, ...]:
+    """Return what a row should say about a picture that was opened: its page or frame, and what is damaged."""
+    exif = picture.info.get("exif")
+    if isinstance(exif, bytes) and is_damaged(exif):
+        add_note(picture, "damaged EXIF data ignored")
+    return _frame_notes(picture) + notes_of(picture)
+
+
+def _frame_notes(picture: Image.Image) -> tuple[str, ...]:
+    """Note that only one of several frames is read. (A camera's MPO and a PSD's layers hold no further pages.)"""
     if picture.format not in ("GIF", "WEBP", "PNG", "TIFF", "AVIF"):
         return ()
     try:
-        count = getattr(picture, "n_frames", 1)
+        count, frame = getattr(picture, "n_frames", 1), picture.tell()
     except (EOFError, SyntaxError, OSError, ValueError):
         return ()
+    if frame:
+        return (f"page {frame + 1} of {count}: those before it are thumbnails",)
     return (f"first of {count} frames",) if count > 1 else ()
 
 
@@ -131,57 +158,13 @@ def _content_of(file: IO[bytes] | TextIOBase) -> bytes:
     if isinstance(file, TextIOBase):
         subject = in_message(picture_name(file))
         raise PictureError(f"{subject} is open as text; open it in binary mode: open(path, 'rb').")
-    if file.seekable():  # as Pillow does: what was written into a BytesIO is read from its start
+    if getattr(file, "closed", False):
+        raise PictureError(f"{in_message(picture_name(file))} is an open file that was closed; open it again.")
+    if hasattr(file, "seekable") and file.seekable():  # as Pillow does: read from its start
         file.seek(0)
-    return file.read()
-
-
-def _identify(stream: IO[bytes], name: str) -> ImageFile.ImageFile:
-    """Find the decoder by content, as PIL.Image.open does, but among the formats that are read here only."""
-    start = stream.read(32)
-    if not start:
-        raise PictureError(f"{in_message(name)} is empty (0 bytes).")
-    if brand_of(start) == "HEIF":
-        _register_heif()
-    for register in (Image.preinit, Image.init):
-        register()
-        for decoder in FORMATS:
-            if (picture := _try(decoder, stream, start[:16], name)) is not None:
-                return picture
-    raise PictureError(_unknown(start[:16], name))
-
-
-def _try(kind: str, stream: IO[bytes], start: bytes, name: str) -> ImageFile.ImageFile | None:
-    try:
-        if not _accepts(kind, start):
-            return None
-        stream.seek(0)
-        return Image.OPEN[kind][0](stream, name)
-    except (SyntaxError, IndexError, TypeError, struct.error):
-        return None
-
-
-def _accepts(kind: str, start: bytes) -> bool:
-    """Return True if Pillow has a decoder that can try a file with these first bytes."""
-    if kind not in Image.OPEN:
-        return False
-    accept = Image.OPEN[kind][1]
-    # A string says that Pillow was built without the library that this format needs.
-    return accept is None or accept(start) is True
-
-
-def _unknown(start: bytes, name: str) -> str:
-    brand = brand_of(start)
-    if brand == "HEIF" and not _accepts(brand, start):
-        return f"{in_message(name)} is HEIC or HEIF, which needs one more package: {install_command('heif')}."
-    if brand == "AVIF" and not _accepts(brand, start):
-        return f"{in_message(name)} is AVIF, which needs a newer Pillow: pip install -U pillow."
-    return f"{in_message(name)} is not a picture of a known format, or its header is damaged."
-
-
-def _register_heif() -> None:
-    try:
-        from pillow_heif import register_heif_opener
-    except ImportError:
-        return
-    register_heif_opener()
+    content: object = file.read()
+    if not isinstance(content, bytes | bytearray | memoryview):
+        raise PictureError(
+            f"{in_message(picture_name(file))} can't be read: its read() returned {type(content).__name__}, not bytes."
+        )
+    return bytes(content)

@@ -1,5 +1,6 @@
 """Pillow's own limit on pixels, kept from refusing what our limit allows."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Lock
@@ -9,6 +10,18 @@ from PIL import Image
 _lock = Lock()
 _readers = 0
 _limit_before: int | None = None
+
+
+def _begin_anew() -> None:
+    """In a forked process, forget the threads that were reading pictures: they are not there to finish."""
+    global _lock, _readers
+    _lock = Lock()
+    if _readers:
+        _readers, Image.MAX_IMAGE_PIXELS = 0, _limit_before
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)
 
 
 @contextmanager

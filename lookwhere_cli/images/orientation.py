@@ -36,6 +36,11 @@ class Turn:
         stored = np.swapaxes(displayed, 0, 1) if self.swaps_axes else displayed
         return stored[:: -1 if self.flips_rows else 1, :: -1 if self.flips_columns else 1]
 
+    def displayed(self, stored: Shaped[ndarray, "..."]) -> Shaped[ndarray, "..."]:
+        """Return a view of stored pixels (height, width, ...) as they are displayed."""
+        flipped = stored[:: -1 if self.flips_rows else 1, :: -1 if self.flips_columns else 1]
+        return np.swapaxes(flipped, 0, 1) if self.swaps_axes else flipped
+
     def _flipped(self, box: Box, height: float, width: float) -> Box:
         left, top, right, bottom = box
         if self.flips_columns:

@@ -1,6 +1,7 @@
 """A picture as the models ask for it: a thumbnail of all that is read, and the patches of some cells."""
 
 import os
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias, TypeGuard, cast
 
 import numpy as np
@@ -9,16 +10,20 @@ from numpy import ndarray
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookwhere_cli.errors import PictureError
+from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.array import picture_of
 from lookwhere_cli.images.decode import Reserve, decode_file, decode_picture, unlimited
 from lookwhere_cli.images.frame import Box, Reading, frame_for
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
 from lookwhere_cli.images.source import CellSource, Source, is_source
+from lookwhere_cli.images.tensor import TorchTensor
 
-Picture: TypeAlias = EncodedPicture | Image.Image | NDArray[Any] | Source
-"""A path, the content of a picture file, a file open in binary mode, a PIL image, an array, or any other source."""
+Picture: TypeAlias = EncodedPicture | bytearray | memoryview | Image.Image | NDArray[Any] | TorchTensor | Source
+"""A path, the content of a picture file, a file open in binary mode, a PIL image, an array or a torch tensor, or any
+other source."""
+TAKEN = "a path, a file's content, a file open in binary mode, a PIL image, an array, a torch tensor, or a source"
+_COLUMN_DIMENSIONS, _BATCH_DIMENSIONS = 1, 4
 
 
 class View:
@@ -83,35 +88,51 @@ class View:
 
 
 def is_picture(value: object) -> TypeGuard[Picture]:
-    """Return True if a value is of a kind that `open_view` takes; False for lists of pictures and everything else."""
-    known = isinstance(value, str | os.PathLike | bytes | Image.Image | np.ndarray)
-    return known or callable(getattr(value, "read", None))
+    """Return True if a value is of a kind that `open_view` takes; False for several pictures and everything else.
+
+    An array, a tensor or a column of a table with one dimension (of paths) or four (a batch) is several pictures.
+    """
+    if isinstance(value, str | os.PathLike | bytes | bytearray | memoryview | Image.Image) or is_source(value):
+        return True
+    if hasattr(value, "__array__"):
+        return len(getattr(value, "shape", ())) not in (_COLUMN_DIMENSIONS, _BATCH_DIMENSIONS)
+    return callable(getattr(value, "read", None))
+
+
+def one_or_several(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
+    """Return pictures to iterate over; one picture is a list of one. Raises UsageError for anything else."""
+    if is_picture(pictures):
+        return [pictures]
+    if isinstance(pictures, Iterable) and not isinstance(pictures, Mapping):
+        return cast("Iterable[Picture]", pictures)
+    name = type(pictures).__name__
+    raise UsageError(f"A value of type {name} is no picture, and not several; give {TAKEN}, or a list of them.")
 
 
 def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reserve = unlimited) -> View:
     """Open a picture of any kind; a file is decoded. Raises PictureError if it can't be read.
 
     name: path of the picture in rows and messages; by default, that of the file. reserve: called before a file is
-    decoded. Arrays: see `view_of`.
+    decoded. Arrays and tensors: see `view_of`.
     """
     name = name or picture_name(picture)
     if is_source(picture):
         return View(picture, reading)
-    if isinstance(picture, Image.Image) or hasattr(picture, "__array__"):
+    if isinstance(picture, bytearray | memoryview):
+        picture = bytes(picture)
+    if isinstance(picture, Image.Image) or (hasattr(picture, "__array__") and not isinstance(picture, str | bytes)):
         return view_of(cast("Image.Image | NDArray[Any]", picture), reading, name)
     if not is_picture(picture):
-        raise PictureError(
-            f"A value of type {type(picture).__name__} is not a picture; give a path, a file's content, a file open "
-            "in binary mode, a PIL image, an array, or a source."
-        )
+        raise PictureError(f"A value of type {type(picture).__name__} is not a picture; give {TAKEN}.")
     return View(decode_file(cast("EncodedPicture", picture), reading, name, reserve), reading)
 
 
-def view_of(picture: Image.Image | NDArray[Any], reading: Reading, name: str = "") -> View:
-    """View a Pillow image or an array; `name` is its path in rows and messages. Raises PictureError.
+def view_of(picture: Image.Image | NDArray[Any] | TorchTensor, reading: Reading, name: str = "") -> View:
+    """View a Pillow image, an array or a tensor; `name` is its path in rows and messages. Raises PictureError.
 
-    Arrays: (h, w), (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA; bool, uint8 (0..255), uint16 (0..65535), or float: 0..1,
-    or with values outside of that, scaled from its own finite range, which a note names.
+    Arrays: (h, w), (h, w, 1), (h, w, 3) RGB or (h, w, 4) RGBA; bool, uint8 (0..255), uint16 (0..65535, or fewer bits if
+    14 or fewer are used), or float: 0..1, or with values outside of that, scaled from its own finite range; notes name
+    both. A tensor's channels may also come first.
     """
     notes: tuple[str, ...] = ()
     if not isinstance(picture, Image.Image):

@@ -6,9 +6,12 @@ import json
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
+from lookwhere_cli.errors import OutputError
+from lookwhere_cli.machine import temporary_folder
 from lookwhere_cli.output.parquet import ParquetGroups, row_schema, row_types
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.text import printable
@@ -68,9 +71,10 @@ class SafetensorsWriter(ArrayWriter):
             return
         self._paths.append(printable(row.path))
         self._model = {"model": printable(row.model), "revision": row.revision}
-        for name, array in arrays.items():
-            self._append(name, array.reshape(-1, *array.shape[2:]) if array.ndim > 1 else array[None])
-        self._append("grid", np.array([row.grid], np.int32))
+        with _temporary_files():
+            for name, array in arrays.items():
+                self._append(name, array.reshape(-1, *array.shape[2:]) if array.ndim > 1 else array[None])
+            self._append("grid", np.array([row.grid], np.int32))
 
     def close(self) -> None:
         """Write the header, then the tensors from their temporary files, which vanish."""
@@ -78,7 +82,8 @@ class SafetensorsWriter(ArrayWriter):
         header += b" " * (-len(header) % 8)
         self._stream.write(struct.pack("<Q", len(header)) + header)
         for part in self._parts.values():
-            part.seek(0)
+            with _temporary_files():  # what is still buffered is written now
+                part.seek(0)
             while piece := part.read(COPY_BYTES):
                 self._stream.write(piece)
             part.close()
@@ -102,6 +107,18 @@ class SafetensorsWriter(ArrayWriter):
             dtype = "I32" if name == "grid" else "F32"
             yield name, {"dtype": dtype, "shape": self._shapes[name], "data_offsets": [start, stop]}
             start = stop
+
+
+@contextmanager
+def _temporary_files() -> Iterator[None]:
+    """Turn a failure to write a temporary file into an OutputError that names its folder."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"Writing a temporary file in {temporary_folder()!r} failed: {error.strerror or error}; free some space "
+            "there, or set TMPDIR to another folder."
+        ) from error
 
 
 class ParquetArrayWriter(ArrayWriter):

@@ -20,6 +20,7 @@ from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.pruning.cropr import record_survivors
 from lookwhere_cli.runtimes.base import CellTokens, Pixels, Runtime
+from lookwhere_cli.runtimes.forks import ProcessGuard
 
 M = TypeVar("M", bound=LookWhere | DVT)
 
@@ -29,10 +30,15 @@ class Device:
 
     def __init__(self, config: Config, device: torch.device, dtype: torch.dtype) -> None:
         self.device, self.dtype = device, dtype
+        self._guard = ProcessGuard(device)
         self._normalise = Normaliser(config)
 
     def normalised(self, pixels: Pixels) -> Float[Tensor, "*batch 3 height width"]:
-        """Move pixels (*batch, height, width, 3) in 0..255 to the device, normalised, channels first."""
+        """Move pixels (*batch, height, width, 3) in 0..255 to the device, normalised, channels first.
+
+        All that is computed begins here. Raises ModelError in a forked process if the device is a GPU.
+        """
+        self._guard.check()
         return self._normalise(torch.from_numpy(pixels).to(self.device).movedim(-1, -3), self.dtype)
 
     def indices(self, cells: Int64[ndarray, "*batch k"]) -> Int64[Tensor, "*batch k"]:

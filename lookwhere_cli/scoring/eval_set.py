@@ -14,7 +14,7 @@ from numpy import ndarray
 from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.data.masks import IGNORED, load_mask
 from lookwhere_cli.data.matching import match_classes
-from lookwhere_cli.errors import DataError, ModelError
+from lookwhere_cli.errors import DataError, ModelError, PictureError
 from lookwhere_cli.heads.base import ScoredHead
 from lookwhere_cli.images.view import View
 from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Scores, Truth
@@ -57,7 +57,9 @@ class ScoringTask:
         return Truth(labels, lambda: self._mask(example), objects)
 
     def measure(self, output: Float32[ndarray, "*output"], view: View) -> Any:
-        """Reduce the head's output for a picture to what the scorer needs. Raises PictureError."""
+        """Reduce the head's output for a picture to what the scorer needs. Raises PictureError, also for NaN."""
+        if not np.isfinite(output).all():
+            raise PictureError(f"{view.path!r}: the model computed no numbers (NaN or infinity).")
         return self.head.measure(output, self.truth(self._places[view.path]), view)
 
     def scorer(self) -> Scorer:

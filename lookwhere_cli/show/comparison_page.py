@@ -1,22 +1,21 @@
 """One self-contained HTML page of a comparison: table, plot, and the pictures on which methods disagree."""
 
 import io
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageDraw
 
 from lookwhere_cli.show.colours import class_colours, colour_of_class
-from lookwhere_cli.show.comparison import METHODS, caption, columns
+from lookwhere_cli.show.comparison import METHODS, NARROW, WIDE, caption, columns
 from lookwhere_cli.show.html import data_uri, picture_uri, render, shrink
-from lookwhere_cli.show.pareto import draw_pareto
+from lookwhere_cli.show.pareto import draw_dark_pareto, draw_pareto
 from lookwhere_cli.show.scores import TITLES
 from lookwhere_cli.show.tables import JsonObject, significant
 from lookwhere_cli.text import counted, on_one_line
 
-WIDTH = 200  # columns of text: the table has all its columns
 SIDE = 384  # pixels of a picture's longer side
 QUALITY = 82  # of JPEGs
 VEIL = 190  # opacity, 0..255, of the black over cells that were not read
@@ -32,20 +31,29 @@ def comparison_page(results: JsonObject, pictures: Mapping[str, Image.Image], cl
 
     pictures: RGB, as displayed, by their path in `results`. classes: if the methods segment, their masks; else empty.
     """
-    shown = columns(results, WIDTH)
+    shown, screens = columns(results, WIDE), _screens(results)
     return render(
         "comparison.html.j2",
         data=on_one_line(results["data"]),
         metric=TITLES[results["metric"]],
         caption=caption(results, shown),
         command=on_one_line(results["command"]),
-        titles=[title for title, _ in shown],
-        rows=[([write(point) for _, write in shown], point["front"]) for point in results["points"]],
-        plot=_plot(results),
+        titles=[(title, screens[title]) for title, _ in shown],
+        rows=[
+            ([(write(point), screens[title]) for title, write in shown], point["front"]) for point in results["points"]
+        ],
+        plot=_plot(results, draw_pareto),
+        dark_plot=_plot(results, draw_dark_pareto),
         methods=[(answer["method"], METHODS[answer["method"]]) for answer in _first_answers(results)],
         cards=[_card(one, pictures[one["path"]], classes) for one in results["differences"]],
         masks=bool(classes),
     )
+
+
+def _screens(results: JsonObject) -> dict[str, str]:
+    """Return for each column the kind of screen that it needs: "" (any), "medium" or "wide"."""
+    narrow, medium, wide = ([title for title, _ in columns(results, width)] for width in (NARROW - 1, WIDE - 1, WIDE))
+    return dict.fromkeys(wide, "wide") | dict.fromkeys(medium, "medium") | dict.fromkeys(narrow, "")
 
 
 def _first_answers(results: JsonObject) -> Sequence[JsonObject]:
@@ -140,7 +148,7 @@ def _tinted(classes: UInt8[np.ndarray, "height width"]) -> Image.Image:
     return Image.fromarray(colours[index])
 
 
-def _plot(results: JsonObject) -> str:
+def _plot(results: JsonObject, draw: Callable[[JsonObject, BinaryIO], None]) -> str:
     file = io.BytesIO()
-    draw_pareto(results, file)
+    draw(results, file)
     return data_uri(file.getvalue(), "PNG")

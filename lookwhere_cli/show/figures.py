@@ -1,5 +1,6 @@
 """What all plots share: figures without a display, axes, and text from outside that matplotlib does not interpret."""
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,28 @@ if TYPE_CHECKING:
 
 PLAIN = {"parse_math": False}
 """Properties of text from outside: `$` starts no formula."""
+
+
+INK = "#000000"
+"""Colour of what is drawn in the colour of the text, whatever the theme."""
+GRID = {"color": "#808080", "alpha": 0.22, "linewidth": 0.6}
+"""Grid lines, visible on light and on dark paper."""
+_TEXT = ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color")
+_PAPER = ("figure.facecolor", "axes.facecolor", "savefig.facecolor")
+
+
+def dark_theme(ink: str = "#eeebe6", paper: str = "#161514") -> AbstractContextManager[None]:
+    """Return a context in which figures are drawn and saved in light ink on dark paper."""
+    import matplotlib
+
+    return matplotlib.rc_context(dict.fromkeys(_TEXT, ink) | dict.fromkeys(_PAPER, paper))
+
+
+def visible(colour: str) -> str:
+    """Return the colour, or that of the text for INK."""
+    import matplotlib
+
+    return str(matplotlib.rcParams["text.color"]) if colour == INK else colour
 
 
 def new_figure(width: float, height: float) -> "Figure":
@@ -33,7 +56,7 @@ def save_figure(figure: "Figure", path: str | Path) -> None:
 def style_axes(axes: Any, title: str) -> None:
     """Set the title, a light grid and two spines."""
     axes.set_title(on_one_line(title), fontsize=10, loc="left", **PLAIN)
-    axes.grid(color="#e5e5e5", linewidth=0.6)
+    axes.grid(**GRID)
     axes.spines[["top", "right"]].set_visible(False)
 
 

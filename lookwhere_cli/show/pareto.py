@@ -4,7 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from lookwhere_cli.show.comparison import METHODS
-from lookwhere_cli.show.figures import label_costs, legend_below, new_figure, save_figure, style_axes
+from lookwhere_cli.show.figures import (
+    INK,
+    dark_theme,
+    label_costs,
+    legend_below,
+    new_figure,
+    save_figure,
+    style_axes,
+    visible,
+)
 from lookwhere_cli.show.scores import short
 from lookwhere_cli.show.tables import JsonObject
 from lookwhere_cli.text import counted
@@ -14,7 +23,7 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours and a shape for each: they can be told apart with any colour vision and in grey print.
 STYLES = {
-    "full": ("#000000", "*", ""),
+    "full": (INK, "*", ""),
     "smaller": ("#777777", "D", "--"),
     "random": ("#999999", "v", ":"),
     "tome": ("#cc79a7", "^", "--"),
@@ -39,13 +48,19 @@ def draw_pareto(results: JsonObject, stream: BinaryIO) -> None:
     _figure(results).savefig(stream, format="png", dpi=150)
 
 
+def draw_dark_pareto(results: JsonObject, stream: BinaryIO) -> None:
+    """Write the same plot for dark pages to a stream."""
+    with dark_theme():
+        draw_pareto(results, stream)
+
+
 def _figure(results: JsonObject) -> "Figure":
     figure = new_figure(7.2, 4.8)
     axes = figure.add_subplot()
     for method, (colour, marker, style) in STYLES.items():
         points = sorted((one for one in results["points"] if one["method"] == method), key=lambda one: one["macs"])
         if points:
-            _series(axes, points, colour, marker, style, METHODS[method])
+            _series(axes, points, visible(colour), marker, style, METHODS[method])
     _front(axes, results)
     label_costs(axes, results["metric"])
     style_axes(axes, f"{short(results['data'])}, {counted(results['pictures'], 'picture')}")

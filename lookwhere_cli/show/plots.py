@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float64
 
-from lookwhere_cli.show.figures import PLAIN, end_at_hundred, new_figure, save_figure
+from lookwhere_cli.show.figures import GRID, PLAIN, end_at_hundred, new_figure, save_figure
 from lookwhere_cli.text import on_one_line
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _curve(
     axes: Any, steps: Float64[np.ndarray, " steps"], values: Float64[np.ndarray, " steps"], *, noisy: bool
 ) -> None:
     """Draw values over steps; noisy ones pale, under their running mean."""
-    axes.grid(color="#e5e5e5", linewidth=0.6)
+    axes.grid(**GRID)
     axes.spines[["top", "right"]].set_visible(False)
     axes.tick_params(labelsize=8)
     axes.locator_params(axis="x", nbins=5, integer=True)

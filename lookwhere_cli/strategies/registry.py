@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from lookwhere_cli.amounts import Amount
@@ -69,11 +70,11 @@ def grids_strategy(config: Config) -> GridsStrategy:
 
 def _coarse_counter(config: Config, coarse_size: int | None) -> Callable[[Grid], int]:
     size = config.coarse_size if coarse_size is None else coarse_size
+    return partial(_coarse_cells, size=size, patch=config.patch)  # which can be pickled, as a predictor must be
 
-    def count(grid: Grid) -> int:
-        return math.prod(grid_for(*grid, size, config.patch)) if size else 0
 
-    return count
+def _coarse_cells(grid: Grid, size: int, patch: int) -> int:
+    return math.prod(grid_for(*grid, size, patch)) if size else 0
 
 
 def _check_calibrated(model: str, config: Config) -> None:

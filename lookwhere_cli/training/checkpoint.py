@@ -21,8 +21,9 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], identity: Mapping[st
         torch.save({**state, "identity": dict(identity)}, temporary)
         temporary.replace(folder / CHECKPOINT)
     except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"The checkpoint {str(folder / CHECKPOINT)!r} can't be written: {error}.") from None
+    finally:  # also after a second Ctrl-C
+        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(
@@ -55,6 +56,15 @@ def stored_identity(folder: Path) -> dict[str, Any] | None:
     """
     state = _read(folder / CHECKPOINT, mapped=True)
     return None if state is None else dict(state["identity"])
+
+
+def stored_pictures(folder: Path) -> Any:
+    """Return the pictures of the run that the folder's checkpoint belongs to, as its plan has them; None if unknown.
+
+    Raises DataError for a damaged checkpoint.
+    """
+    state = _read(folder / CHECKPOINT, mapped=True)
+    return None if state is None else state.get("pictures")
 
 
 def _read(file: Path, mapped: bool) -> dict[str, Any] | None:

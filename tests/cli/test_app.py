@@ -257,3 +257,18 @@ def test_a_full_disk_on_stdout_is_reported_in_one_sentence(model_folder, photos)
     assert ran.returncode == 1
     assert ran.stderr.decode().startswith("Error: Writing 'standard output' failed: No space left on device")
     assert ran.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("command", ["classify", "train", "evaluate", "bench"])
+def test_help_names_the_variables_that_set_defaults(lookwhere, command):
+    assert {"LOOKWHERE_MODEL", "LOOKWHERE_DEVICE"} <= set(
+        re.findall(r"LOOKWHERE_\w+", lookwhere(command, "--help-all" if command == "train" else "--help").out)
+    )
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completions_are_those_of_typer(shell):
+    environment = os.environ | {"_LOOKWHERE_COMPLETE": f"source_{shell}"}
+    command = [sys.executable, "-m", "lookwhere_cli"]
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert "lookwhere" in ran.stdout and "_LOOKWHERE_COMPLETE" in ran.stdout

@@ -117,6 +117,9 @@ def test_a_broken_picture_is_named_and_the_others_are_used(lookwhere, cascade_fo
     (tmp_path / "data" / "x.png").touch()
     ran = lookwhere("calibrate", tmp_path / "data", "-m", cascade_folder, "--budget", "0.5", "--out", tmp_path / "out")
     assert ran.code == 1 and "30 pictures (all)" in ran.out and "x.png" in ran.err
+    asked = ("-m", cascade_folder, "--budget", "0.5", "--out", tmp_path / "three", "--fail-fast")
+    ran = lookwhere("calibrate", tmp_path / "data", *asked)
+    assert ran.code == 1 and ran.err.count("Error: ") == 1 and not (tmp_path / "three").exists()
     (tmp_path / "data" / "0.png").unlink()
     ran = lookwhere("calibrate", tmp_path / "data", "-m", cascade_folder, "--budget", "0.5", "--out", tmp_path / "two")
     assert ran.code == 2 and "3 stages need at least 30 calibration pictures, and there are 29" in ran.err

@@ -176,6 +176,8 @@ def test_a_broken_picture_is_named_and_the_rest_is_measured(lookwhere, folders, 
     results = json.loads((tmp_path / "r.json").read_text())
     assert results["pictures"] == 11
     assert len(results["failed"]) == 1
+    ran = lookwhere("evaluate", folders, "-k", "all", "--no-time", "--json", tmp_path / "s.json", "--fail-fast")
+    assert ran.code == 1 and ran.err.count("Error: ") == 1 and not (tmp_path / "s.json").exists()
 
 
 def test_a_class_that_the_model_lacks(lookwhere, folders):

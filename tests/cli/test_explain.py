@@ -77,6 +77,8 @@ def test_a_failed_picture_does_not_stop_the_others(lookwhere, photos, tmp_path):
     (tmp_path / "bad.png").write_text("no")
     ran = lookwhere("explain", tmp_path / "bad.png", photos / "0.png")
     assert ran.code == 1 and "Error: " in ran.err and "17 of 35" in ran.out
+    ran = lookwhere("explain", tmp_path / "bad.png", photos / "0.png", "--fail-fast", "--format", "jsonl")
+    assert ran.code == 1 and ran.err.count("Error: ") == 1 and len(ran.out.splitlines()) == 1 and "error" in ran.out
 
 
 @pytest.mark.parametrize(

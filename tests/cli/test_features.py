@@ -99,6 +99,17 @@ def test_if_all_pictures_fail_the_file_is_empty_and_the_exit_code_1(lookwhere, t
     assert len(pyarrow.parquet.read_table(tmp_path / "out.parquet")) == 1
 
 
+def test_fail_fast_stops_at_the_first_failure_and_keeps_what_was_computed(lookwhere, photos, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"\x89PNG")
+    inputs = [photos / "0.png", tmp_path / "a.png", photos / "1.png"]
+    ran = lookwhere("features", *inputs, "--fail-fast", "--out", tmp_path / "out.parquet")
+    assert ran.code == 1 and ran.err.count("Error: ") == 1
+    assert [row["error"] is None for row in pyarrow.parquet.read_table(tmp_path / "out.parquet").to_pylist()] == [
+        True,
+        False,
+    ]
+
+
 def test_a_model_without_labels_explains_but_refuses_to_classify(lookwhere, photos, tmp_path, unlabelled):
     ran = lookwhere("explain", photos / "0.png", "--model", unlabelled, "--out", tmp_path / "o.png")
     assert ran.code == 0 and "best cells" in ran.out and (tmp_path / "o.png").is_file()

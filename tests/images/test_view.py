@@ -191,7 +191,8 @@ def test_views_can_be_read_in_parallel(tmp_path):
     [
         (np.full((4, 6), 51, np.uint8), 51, ()),
         (np.full((4, 6, 1), 51, np.uint8), 51, ()),
-        (np.full((4, 6, 3), 51 * 257, np.uint16), 51, ()),
+        (np.full((4, 6, 3), 151 * 257, np.uint16), 151, ()),
+        (np.full((4, 6, 3), 819, np.uint16), 204, ("16 bits per value of which 10 are used, scaled from 0..1023",)),
         (np.full((4, 6), 0.2, np.float32), 51, ()),
         (np.full((4, 6, 3), 0.2, np.float16), 51, ()),
         (np.ones((4, 6), np.bool_), 255, ()),

@@ -118,7 +118,7 @@ def test_masks_are_shown_in_the_colours_of_their_classes() -> None:
     classes = {("a.png", method): np.zeros((96, 64), np.uint8) for method in ("truth", *METHODS)}
     html = comparison_page(results, PICTURES, classes)
     assert html.count("75% right") == len(METHODS)
-    assert html.count("image/png") == len(METHODS) + 2  # the mask and the plot
+    assert html.count("image/png") == len(METHODS) + 3  # the mask and the two plots
     assert "filter" not in html.partition("<script>")[0].partition("</style>")[2]
 
 
@@ -181,6 +181,57 @@ def test_the_filter_shows_pictures_on_which_one_method_alone_is_right_or_wrong(
     tab.close()
     assert overflow <= 0
     assert errors == []
+
+
+def opened(browser: Any, tmp_path: Any, width: int, scheme: str = "light") -> Any:
+    file = tmp_path / "page.html"
+    file.write_text(comparison_page(RESULTS, PICTURES, {}), encoding="utf-8")
+    tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    tab.goto(file.as_uri())
+    return tab
+
+
+def titles_shown(tab: Any) -> list[str]:
+    return tab.locator("th:visible").all_inner_texts()
+
+
+def test_narrow_screens_show_the_columns_that_matter_and_all_on_request(browser: Any, tmp_path: Any) -> None:
+    tab = opened(browser, tmp_path, 360)
+    assert titles_shown(tab) == ["method", "setting", "top-1", "GMACs"]
+    tab.locator("#columns").click()
+    assert len(titles_shown(tab)) == 10
+    assert tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    tab.locator("#columns").click()
+    assert len(titles_shown(tab)) == 4
+    tab.set_viewport_size({"width": 1400, "height": 900})
+    assert len(titles_shown(tab)) == 10 and not tab.locator("#columns").is_visible()
+    tab.close()
+
+
+def test_the_plot_follows_the_dark_mode(browser: Any, tmp_path: Any) -> None:
+    corners = {}
+    for scheme in ("light", "dark"):
+        tab = opened(browser, tmp_path, 1400, scheme)
+        source = tab.evaluate("document.querySelector('.plot').currentSrc")
+        corners[scheme] = (
+            Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("L").getpixel((2, 2))
+        )
+        tab.close()
+    assert corners["light"] > 240 and corners["dark"] < 40
+
+
+def test_keys_move_from_picture_to_picture(browser: Any, tmp_path: Any) -> None:
+    tab = opened(browser, tmp_path, 1300)
+    names = []
+    for key in ("j", "j", "j", "j", "k"):
+        tab.keyboard.press(key)
+        names.append(tab.evaluate("document.activeElement.querySelector('h3').innerText.split(' ')[0]"))
+    assert names == ["a.png", "b.png", "c.png", "c.png", "b.png"]
+    tab.select_option("#filter", "lookwhere")
+    tab.evaluate("document.activeElement.blur()")
+    tab.keyboard.press("j")
+    assert tab.evaluate("document.activeElement.querySelector('h3').innerText").startswith("b.png")
+    tab.close()
 
 
 def test_the_plot_names_the_data_and_has_intervals_and_a_legend_beside_the_points() -> None:

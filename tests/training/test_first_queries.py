@@ -103,7 +103,9 @@ def test_a_picture_that_becomes_unreadable_stops_the_run(workers: int, tmp_path:
     run = run_of(CROPR, labelled, tmp_path / "out", base=start(extractor_depth=5), workers=workers)
     for example in labelled.of("train"):
         Path(example.path).write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"^'\S+/set/\S+' is not a picture of a known format[^\n]*$"):
+    with pytest.raises(
+        DataError, match=r"^None of the training pictures .*: '\S+/set/\S+' is not a picture of a known format"
+    ):
         next(iter(run.train()))
 
 

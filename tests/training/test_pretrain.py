@@ -117,6 +117,16 @@ def test_a_loss_without_weight_is_not_computed(teacher: Path, paths: list[str], 
     assert "patch" not in next(iter(run.train())).step
 
 
+def test_coarse_patches_of_a_view_reach_the_student(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    plan = run_of(RECIPE, teacher, paths, tmp_path / "out").plan
+    learner = plan.learner(plan.start_model(), torch.device("cpu"))
+    batch = plan.batches((0, 1))[0]
+    losses = [learner.module(batch._replace(mix=1.0, coarse=coarse)) for coarse in (0, 16, 32)]
+    assert losses[0].keys() == losses[1].keys()
+    assert len({float(one["cls"]) for one in losses}) == 3
+    assert len({float(one["map"]) for one in losses}) == 1  # the selector sees the same thumbnail
+
+
 def test_replaced_prefix_tokens_are_frozen(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     run = run_of(replace(RECIPE, steps=3, prefix="replace"), teacher, paths, tmp_path / "out")
     before = run.model.extractor.cls_token.clone()
@@ -193,7 +203,7 @@ def test_a_run_with_another_input_is_refused(what: str, teacher: Path, paths: li
     changed = {"paths": paths, "labels": LABELS, "init": None}
     if what == "teachers":
         state = load_file(teacher)
-        save_file(state | {"cls_token": state["cls_token"] + 1}, teacher)
+        save_file(state | {"cls_token": state["cls_token"] + 1}, teacher, metadata={"num_heads": "1"})
     changed |= {"photographs": {"paths": paths[1:]}, "config": {"labels": ("a", "b", "c", "e")}}.get(what, {})
     changed |= {"init": tmp_path / "model"} if what == "init" else {}
     with pytest.raises(UsageError, match=rf"other settings \({what}\)"):
@@ -224,7 +234,7 @@ def test_an_exploding_loss_stops_the_run(teacher: Path, paths: list[str], tmp_pa
     run = run_of(RECIPE, teacher, paths, tmp_path / "out")
     with torch.no_grad():
         run.model.head.weight.fill_(float("nan"))  # type: ignore[union-attr]
-    with pytest.raises(DataError, match="The loss is nan at step 0"):
+    with pytest.raises(DataError, match="The training diverged: the loss is nan at step 0"):
         list(run.train())
 
 

@@ -93,3 +93,12 @@ def test_the_share_of_square_views_is_the_recipes() -> None:
     squares = {share: sum(rows == columns for rows, columns in grids) for share, grids in shapes.items()}
     assert squares[1.0] == 60
     assert squares[0.0] < squares[0.5] - 10 < 45
+
+
+def test_coarse_patches_are_read_in_some_steps_and_change_no_other_draw() -> None:
+    plain, coarse = (
+        [draw_step(ViewRecipe(mixed=0.5, coarse=size), 0, step) for step in range(60)] for size in (0, 128)
+    )
+    assert [(one.grid, one.k, one.mix) for one in plain] == [(one.grid, one.k, one.mix) for one in coarse]
+    assert {one.coarse for one in plain} == {0}
+    assert 15 < sum(one.coarse == 128 for one in coarse) < 45

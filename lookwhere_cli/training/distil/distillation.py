@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lookwhere_cli.images.frame import grid_for
-from lookwhere_cli.models.chosen import Chosen, Grid
+from lookwhere_cli.models.chosen import Chosen, Coarse, Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
@@ -99,35 +99,45 @@ class Distillation(nn.Module):
             pictures = batch.mix * pictures + (1 - batch.mix) * pictures.roll(1, dims=0)
         with torch.no_grad():
             targets = [teacher(pictures) for teacher in self._teachers]
-        return self._losses(pictures, batch.k, targets)
+        return self._losses(pictures, batch.k, batch.coarse, targets)
 
     def _losses(
-        self, pictures: Float[Tensor, "batch 3 height width"], k: int, targets: Sequence[TeacherOutput]
+        self, pictures: Float[Tensor, "batch 3 height width"], k: int, coarse: int, targets: Sequence[TeacherOutput]
     ) -> dict[str, Float[Tensor, ""]]:
         config, first = self.student.config, targets[0]
         grid = (pictures.shape[-2] // config.patch, pictures.shape[-1] // config.patch)
-        selection = self.student.select(self._normalise(self._thumbnails(pictures, grid)), grid)
+        thumbnails = self._thumbnails(pictures, grid, config.thumbnail_size)
+        selection = self.student.select(self._normalise(thumbnails), grid)
         cells = choose(selection.map.detach(), k)
         patches = torch.take_along_dim(cut(self._normalise(pictures), config.patch), cells[:, :, None, None, None], 1)
-        chosen = Chosen(patches, cells, grid, selection.prefix_tokens)
+        chosen = Chosen(patches, cells, grid, selection.prefix_tokens, self._coarse(pictures, grid, coarse))
         tokens = self.student.extractor(chosen, slice(None) if self.weights.patch else slice(0, 1)).tokens
         losses = {
             "cls": F.mse_loss(tokens[:, 0].float(), first.cls.float()),
             "map": map_loss(selection.map, resize_grid(first.map[:, None], self._teachers[0].grid, grid)[:, 0]),
         }
         if self.weights.patch:
-            losses["patch"] = self._patch_loss(tokens[:, config.prefix_tokens :], cells, grid, first)
+            of_cells = tokens[:, config.prefix_tokens : config.prefix_tokens + k]
+            losses["patch"] = self._patch_loss(of_cells, cells, grid, first)
         if config.labels:
             target = torch.stack([output.logits.float().softmax(-1) for output in targets]).mean(0)
             losses["logits"] = logits_loss(self.student.logits(tokens[:, 0]), target)
         return losses
 
+    def _coarse(self, pictures: Float[Tensor, "batch 3 height width"], grid: Grid, size: int) -> Coarse[Tensor] | None:
+        """Return the patches of thumbnails of about size x size pixels; None for a size of 0."""
+        if not size:
+            return None
+        patch = self.student.config.patch
+        thumbnails = self._normalise(self._thumbnails(pictures, grid, size))
+        return Coarse(cut(thumbnails, patch), (thumbnails.shape[-2] // patch, thumbnails.shape[-1] // patch))
+
     def _thumbnails(
-        self, pictures: Float[Tensor, "batch 3 height width"], grid: Grid
+        self, pictures: Float[Tensor, "batch 3 height width"], grid: Grid, side: int
     ) -> Float[Tensor, "batch 3 rows columns"]:
-        config = self.student.config
-        rows, columns = grid_for(*grid, config.thumbnail_size, config.patch)
-        size = (rows * config.patch, columns * config.patch)
+        patch = self.student.config.patch
+        rows, columns = grid_for(*grid, side, patch)
+        size = (rows * patch, columns * patch)
         return F.interpolate(pictures, size=size, mode="bicubic", antialias=True, align_corners=False).clamp(0, 1)
 
     def _patch_loss(

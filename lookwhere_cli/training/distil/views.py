@@ -18,12 +18,16 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lookwhere_cli.checkpoints.timm_package import import_timm
+from lookwhere_cli.errors import DataError, PictureError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading, grid_for
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.training.augment import colour_jitter, rand_augment, seeded
 
 ASPECTS = (2 / 3, 3 / 2)
+COARSE_STEPS = 0.5
+TRIES = 100
+"""Photographs that are tried for one view."""
 JITTER = 4 / 3
 """A crop's aspect differs from the grid's by up to this factor, so the view is squeezed or stretched a little."""
 
@@ -47,6 +51,8 @@ class ViewRecipe:
     """RandAugment's magnitude, 0 to 30; 0 for none."""
     mixed: float = 0.0
     """Share of the steps whose views are mixed in pairs."""
+    coarse: int = 0
+    """Size of a coarse thumbnail that the student also reads in COARSE_STEPS of the steps; 0: in none."""
 
 
 @dataclass(frozen=True)
@@ -54,37 +60,45 @@ class StepDraw:
     """What the views of one step have in common.
 
     mix: the share of a view's own pixels; the rest is another view of the batch. 1 mixes nothing.
+    coarse: size of the coarse thumbnail in pixels; 0: none.
     """
 
     grid: Grid
     k: int
     mix: float
+    coarse: int
 
 
 class ViewBatch(NamedTuple):
-    """A step's views, or one process's part of them; `k` and `mix` as in `StepDraw`."""
+    """A step's views, or one process's part of them; `k`, `mix` and `coarse` as in `StepDraw`.
+
+    skipped: photographs that can't be read, so that others were drawn: path and sentence of each.
+    """
 
     pictures: UInt8[Tensor, "batch 3 height width"]
     k: int
     mix: float
+    coarse: int = 0
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def draw_step(recipe: ViewRecipe, seed: int, step: int) -> StepDraw:
-    """Draw a step's grid, k and mix, from seed and step alone."""
+    """Draw what the views of a step have in common, from seed and step alone."""
     rng = np.random.default_rng((seed, step))
     size = int(rng.choice(recipe.sizes))
     aspect = 1.0 if rng.random() < recipe.squares else math.exp(rng.uniform(math.log(ASPECTS[0]), math.log(ASPECTS[1])))
     grid = grid_for(round(1000 / aspect), 1000, size, recipe.patch)
     k = min(int(rng.integers(recipe.k[0], recipe.k[1] + 1)), grid[0] * grid[1])
     mix = float(rng.uniform(0.5, 1.0)) if rng.random() < recipe.mixed else 1.0
-    return StepDraw(grid, k, mix)
+    coarse = recipe.coarse if recipe.coarse and rng.random() < COARSE_STEPS else 0
+    return StepDraw(grid, k, mix, coarse)
 
 
 class Views(Dataset[ViewBatch]):
     """A map from each step to its views.
 
     Folders are drawn from evenly, whatever their sizes. `share` is (rank, processes): each process makes its own part
-    of a batch. All photographs must be readable: see `drop_unreadable`.
+    of a batch. Instead of a photograph that can't be read any more, another one is drawn.
     """
 
     def __init__(
@@ -107,14 +121,27 @@ class Views(Dataset[ViewBatch]):
         draw = draw_step(self.recipe, self.seed, step)
         size = (draw.grid[0] * self.recipe.patch, draw.grid[1] * self.recipe.patch)
         places = range(self.rank, self.batch, self.processes)
-        views = [self._view(np.random.default_rng((self.seed, step, place)), size) for place in places]
-        return ViewBatch(torch.stack(views), draw.k, draw.mix)
+        skipped: dict[str, str] = {}
+        views = [self._view(np.random.default_rng((self.seed, step, place)), size, skipped) for place in places]
+        return ViewBatch(torch.stack(views), draw.k, draw.mix, draw.coarse, tuple(skipped.items()))
 
-    def _view(self, rng: np.random.Generator, size: tuple[int, int]) -> UInt8[Tensor, "3 height width"]:
-        folder = self.folders[int(rng.integers(len(self.folders)))]
+    def _photograph(self, rng: np.random.Generator, skipped: dict[str, str]) -> Image.Image:
+        """Draw a photograph until one can be read. Raises DataError if that takes too long."""
         # Decoded at twice the view's side, so that a crop of a quarter of the picture still has the view's pixels.
         reading = Reading(self.recipe.patch, 2 * max(self.recipe.sizes))
-        picture = decode_file(folder[int(rng.integers(len(folder)))], reading).image()
+        for _ in range(TRIES):
+            folder = self.folders[int(rng.integers(len(self.folders)))]
+            path = folder[int(rng.integers(len(folder)))]
+            try:
+                return decode_file(path, reading).image()
+            except PictureError as error:
+                skipped[path] = str(error)
+        raise DataError(f"{TRIES} photographs in a row can't be read any more: {next(iter(skipped.values()))}")
+
+    def _view(
+        self, rng: np.random.Generator, size: tuple[int, int], skipped: dict[str, str]
+    ) -> UInt8[Tensor, "3 height width"]:
+        picture = self._photograph(rng, skipped)
         box = crop_box(picture.height, picture.width, size[1] / size[0], self.recipe.area, rng)
         view = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box)
         pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)
