@@ -120,8 +120,7 @@ def train(
     grids, dropped, points = parse_exits(method, exits), parse_pruning(method, prune), check_points(points)
     with training_into(out):
         _fetch(model, teacher, quiet)
-        used_device = device_type(device)
-        console = make_console(stderr=True, quiet=quiet or not is_main_process())
+        used_device, console = device_type(device), make_console(stderr=True, quiet=quiet or not is_main_process())
         labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file)
         check_masks(masks, labelled)
         stored, steering = _stored(out), steering_for(method, labelled, look, train_selector, dropped)
@@ -130,12 +129,13 @@ def train(
         augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
         recipe = _recipe(cells, shape, steering, augmentation, (lr, layer_decay))
         recipe = replace(recipe, epochs=epochs, batch=batch_size, balance=balance, average=average, patience=patience)
-        recipe = replace(recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every)
-        recipe = _going_on(replace(recipe, seed=seed), out)
+        recipe = replace(
+            recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every, seed=seed
+        )
         regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or (), stored)
-        plan = _plan(recipe, start, labelled, regions, taught_by, cells.own, stored.get("typical"))
+        plan = _plan(_going_on(recipe, out), start, labelled, regions, taught_by, cells.own, stored.get("typical"))
         _train(plan, console, out, workers, used_device)
 
 
