@@ -68,7 +68,7 @@ def test_the_real_command_prints_a_table_and_writes_all_files(model_folder, fold
         env=os.environ | {"COLUMNS": "80"},
     )
     assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == f"Wrote the figures of 12 pictures to {out}.\n"
+    assert ran.stderr == f"Pictures: bird 4, cat 4, dog 4.\nWrote the figures of 12 pictures to {out}.\n"
     lines = ran.stdout.splitlines()
     assert lines[0].split() == ["patches", "chosen", "by", "cells", "px", "top-1", "95", "%", "ECE", "GMACs", "ms"]
     assert [line.split()[0] for line in lines[1:6]] == ["25%", "random", "centre", "downscaled", "all"]

@@ -146,7 +146,7 @@ def test_a_traceback_escapes_all_but_line_breaks(terminal, pictures, monkeypatch
     def fail(*_):
         raise ValueError(HOSTILE)
 
-    monkeypatch.setattr("lookwhere_cli.images.find.find_pictures", fail)
+    monkeypatch.setattr("lookwhere_cli.cli.pictures.find_pictures", fail)
     code, shown = terminal("classify", pictures, "--debug")
     assert code == 1 and "Traceback" in shown and ESCAPED in shown.splitlines()[-1]
     assert all(line.isprintable() for line in shown.split("\n"))

@@ -197,7 +197,7 @@ def test_a_model_without_a_selector_takes_only_the_extractors_macs() -> None:
         ({"prefix": "own"}, "selector_depth is 2 and prefix is 'own'"),
         ({"selector_depth": -1, "prefix": "own"}, "selector_depth is -1"),
         ({"task": "segment", "labels": ()}, "labels is empty"),
-        ({"task": "detect"}, "classify, segment, features"),
+        ({"task": "caption"}, "classify, segment, "),
         ({"decoder_channels": -1}, "decoder_channels is -1"),
         ({"decoder_scale": 0}, "decoder_scale is 0"),
         ({"pool": "mean"}, "pool is 'mean'; it must be one of cls, max"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_evaluate_counts_it_as_failed(model_folder, photos):
 
     task = ScoringTask.__new__(ScoringTask)
     with pytest.raises(PictureError, match="computed no numbers"):
-        task.measure(np.array([np.inf, 0], np.float32), "a.png")
+        task.measure(np.array([np.inf, 0], np.float32), SimpleNamespace(path="a.png"))
 
 
 def test_only_the_picture_of_a_batch_that_fails_is_left_out(model_folder, photos, files):

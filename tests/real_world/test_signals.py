@@ -20,6 +20,16 @@ from tests.cli.test_interrupt import pretrain  # noqa: F401 - a fixture
 CODES = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """Signals act as usual, also if the tests themselves run under nohup."""
+    before = {number: signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+              for number in CODES}  # fmt: skip
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", CODES)
 def test_rows_that_are_done_are_whole_and_no_hidden_file_is_left(lookwhere, photos, tmp_path, monkeypatch, number):
     write, written = JsonLinesWriter.write, []

@@ -44,7 +44,8 @@ def encode_part(part: Bool[ndarray, "rows columns"], left: int, top: int, size: 
     # A run that reaches the last row and one that begins in the first row of the next column are one.
     joins = np.flatnonzero(ends[1:, 0] == ends[:-1, 1])
     borders = np.delete(ends.ravel(), np.concatenate((2 * joins + 1, 2 * joins + 2)))
-    counts = np.diff(borders, prepend=0, append=height * width)
+    end = () if len(borders) and borders[-1] == height * width else (height * width,)
+    counts = np.diff(borders, prepend=0, append=end)
     return _compressed({"size": [height, width], "counts": counts.tolist()}, size)
 
 
