@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError
+from tests.evaluation.models import DETECTS_FULL, boxes, save
 from tests.models.small import DETECTING, small
 
 
@@ -181,8 +183,6 @@ def test_failures_are_rows_and_the_others_are_done(detect: Any, photos: Path, tm
     ],
 )
 def test_wrong_use_is_a_sentence(arguments: tuple[Any, ...], words: str, detect: Any, photos: Path) -> None:
-    import re
-
     ran = detect(photos / "0.png", *arguments)
     assert ran.code == 2 and ran.out == "" and len(ran.err.splitlines()) == 1
     assert re.search(words, ran.err), ran.err
@@ -221,3 +221,69 @@ def test_a_detection_model_has_no_looks(lookwhere: Any, photos: Path, detecting_
 def test_segmenting_needs_another_model(lookwhere: Any, photos: Path, detecting_folder: Path, tmp_path: Path) -> None:
     ran = lookwhere("segment", photos, "--model", detecting_folder, "--out", tmp_path / "masks")
     assert ran.code == 3 and "finds boxes and can't segment pictures" in ran.err
+
+
+@pytest.fixture
+def boxes_csv(tmp_path: Path) -> Path:
+    """Nine pictures, with boxes of two classes or none."""
+    labelled = boxes(tmp_path / "data")
+    lines = ["file,left,top,right,bottom,label"]
+    for example in labelled.examples:
+        assert example.objects is not None
+        name = Path(example.path).name
+        sides = zip(example.objects.boxes.tolist(), example.objects.classes.tolist(), strict=True)
+        lines += [",".join([name, *map(str, box), labelled.classes[label]]) for box, label in sides] or [f"{name},,,,,"]
+    (tmp_path / "data" / "boxes.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "data" / "boxes.csv"
+
+
+def test_evaluate_measures_boxes_and_tiles(
+    lookwhere: Any, boxes_csv: Path, detecting_folder: Path, tmp_path: Path
+) -> None:
+    full = save(tmp_path / "full", DETECTS_FULL)
+    ran = lookwhere(
+        *("evaluate", boxes_csv, "--model", detecting_folder, "-k", "25%", "--full", full, "--tiles", 24),
+        *("--no-time", "--out", tmp_path / "results"),
+    )
+    assert ran.code == 0, ran.err
+    assert all(len(line) <= 80 for line in ran.out.splitlines()) and "AP75" in ran.out
+    results = json.loads((tmp_path / "results" / "results.json").read_text())
+    assert [row["chosen_by"] for row in results["rows"]] == [
+        *("selector", "random", "centre", "downscaled", "tiles", "full"),
+    ]
+    assert results["metric"] == "ap" and results["kind"] == "boxes"
+    assert {"ap", "ap50", "ap75", "ar"} <= results["rows"][0]["scores"].keys()
+    assert results["rows"][4]["macs"] > results["rows"][0]["macs"]
+    markdown = (tmp_path / "results" / "results.md").read_text()
+    assert "| AP33 |" in markdown and "Tiles: all cells of overlapping tiles of 24 px" in markdown
+    assert (tmp_path / "results" / "confusion.png").is_file()
+
+
+def test_what_detect_writes_can_be_evaluated(
+    detect: Any, lookwhere: Any, photos: Path, detecting_folder: Path, tmp_path: Path
+) -> None:
+    """A model finds exactly what it found before."""
+    assert detect(photos, "--format", "coco", "--out", tmp_path / "coco.json", "--conf", 0.3).code == 0
+    for picture in photos.iterdir():
+        shutil.copy(picture, tmp_path)
+    ran = lookwhere(
+        "evaluate", tmp_path / "coco.json", "--model", detecting_folder, "-k", "50%", "--no-time", "--quiet"
+    )
+    assert ran.code == 0, ran.err
+    assert re.search(r"50%\s+selector .* 100\.0", ran.out), ran.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("--tiles", 25), "tiles' size is 25 pixels"), (("--tiles", 24, "--overlap", 2), "--overlap is 2")],
+)
+def test_impossible_tiles_are_a_sentence(
+    arguments: tuple[Any, ...], words: str, lookwhere: Any, boxes_csv: Path, detecting_folder: Path
+) -> None:
+    ran = lookwhere("evaluate", boxes_csv, "--model", detecting_folder, *arguments)
+    assert ran.code == 2 and words in ran.err and len(ran.err.splitlines()) == 1
+
+
+def test_labels_cannot_score_boxes(lookwhere: Any, boxes_csv: Path, model_folder: Path) -> None:
+    ran = lookwhere("evaluate", boxes_csv, "--model", model_folder)
+    assert ran.code == 3 and "gives one label, but the data have boxes" in ran.err

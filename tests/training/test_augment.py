@@ -16,7 +16,7 @@ CLASS = 7
 
 
 def rectangle(height: int, width: int, box: tuple[int, int, int, int]) -> Sample:
-    """A green rectangle on black, told as mask, boxes and regions."""
+    """A green rectangle on black, told as mask, boxes, regions and objects."""
     left, top, right, bottom = box
     inside = torch.zeros(height, width, dtype=torch.uint8)
     inside[top:bottom, left:right] = 1
