@@ -127,11 +127,9 @@ def train(
         shape = _shape(method, (size, thumbnail_size, coarse), selector_depth, pool, (dropped, prune_fusion or None))
         shape = replace(shape, decoder_channels=decoder, points=points, exits=grids, masks=masks)
         augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
-        recipe = _recipe(cells, shape, steering, augmentation, (lr, layer_decay))
+        recipe = replace(_recipe(cells, shape, steering, augmentation, (lr, layer_decay)), seed=seed)
         recipe = replace(recipe, epochs=epochs, batch=batch_size, balance=balance, average=average, patience=patience)
-        recipe = replace(
-            recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every, seed=seed
-        )
+        recipe = replace(recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every)
         regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
         labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or (), stored)
