@@ -127,7 +127,7 @@ class InstancesScorer(BoxesScorer):
             "ap",
             "ap50",
             "ap75",
-        ):  # beside each other, as tables show the first scores that they have room for
+        ):  # tables show the first scores that they have room for
             first |= {name: scores.metrics[name], f"mask_{name}": by_masks[name]}
         return replace(scores, metrics=first | scores.metrics)
 
