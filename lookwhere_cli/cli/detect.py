@@ -27,19 +27,34 @@ if TYPE_CHECKING:
 
 BOXES = "Boxes"
 
+Conf = Annotated[float, typer.Option(metavar="P", help="Least score of a box.", rich_help_panel=BOXES)]
+Iou = Annotated[float, typer.Option(metavar="P", help="Overlap from which boxes are one thing.", rich_help_panel=BOXES)]
+MaxBoxes = Annotated[int, typer.Option(metavar="N", help="Boxes per picture.", rich_help_panel=BOXES)]
+Only = Annotated[str | None, typer.Option(metavar="A,B", help="Classes to look for.", rich_help_panel=BOXES)]
+Masks = Annotated[bool, typer.Option("--masks", help="Find the mask of each box, too.", rich_help_panel=BOXES)]
+Format = Annotated[
+    BoxFormat | None,
+    typer.Option(
+        metavar="FORMAT",
+        help="text, json, jsonl, csv, parquet, coco, geojson, yolo, voc. (default: by --out)",
+        rich_help_panel=OUTPUT,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="PATH", help="File; a folder for yolo, voc, --overlay.", rich_help_panel=OUTPUT),
+]
+Overlay = Annotated[bool, typer.Option("--overlay", help="Draw the boxes on the pictures.", rich_help_panel=OUTPUT)]
+
 
 def detect(
     context: typer.Context,
     paths: options.Paths,
-    conf: Annotated[float, typer.Option(metavar="P", help="Least score of a box.", rich_help_panel=BOXES)] = 0.25,
-    iou: Annotated[
-        float, typer.Option(metavar="P", help="Overlap from which boxes are one thing.", rich_help_panel=BOXES)
-    ] = 0.5,
-    max_boxes: Annotated[int, typer.Option(metavar="N", help="Boxes per picture.", rich_help_panel=BOXES)] = 300,
-    only: Annotated[str | None, typer.Option(metavar="A,B", help="Classes to look for.", rich_help_panel=BOXES)] = None,
-    masks: Annotated[
-        bool, typer.Option("--masks", help="Find the mask of each box, too.", rich_help_panel=BOXES)
-    ] = False,
+    conf: Conf = 0.25,
+    iou: Iou = 0.5,
+    max_boxes: MaxBoxes = 300,
+    only: Only = None,
+    masks: Masks = False,
     k: options.Cells = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
@@ -55,21 +70,9 @@ def detect(
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
     memory: options.Memory = None,
-    format: Annotated[
-        BoxFormat | None,
-        typer.Option(
-            metavar="FORMAT",
-            help="text, json, jsonl, csv, parquet, coco, geojson, yolo, voc. (default: by --out)",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="File; a folder for yolo, voc, --overlay.", rich_help_panel=OUTPUT),
-    ] = None,
-    overlay: Annotated[
-        bool, typer.Option("--overlay", help="Draw the boxes on the pictures.", rich_help_panel=OUTPUT)
-    ] = False,
+    format: Format = None,
+    out: Out = None,
+    overlay: Overlay = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
     fail_fast: options.FailFast = False,

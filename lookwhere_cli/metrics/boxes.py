@@ -80,7 +80,7 @@ class BoxesScorer:
 
 
 class InstancesScorer(BoxesScorer):
-    """Scores of boxes, then AP, AP50 and AP75 of masks: "mask_ap", "mask_ap50", "mask_ap75".
+    """Scores of boxes, and AP, AP50 and AP75 of masks: "mask_ap", "mask_ap50", "mask_ap75".
 
     An object whose outline is not known counts as filling its box. Data without outlines have no scores of masks, and
     neither have answers without masks.
@@ -122,8 +122,14 @@ class InstancesScorer(BoxesScorer):
         truths = [one._replace(masks=true) for one, (true, _) in zip(self._truths, self._masks, strict=True)]
         found = [one._replace(masks=masks) for one, (_, masks) in zip(self._found, self._masks, strict=True)]
         by_masks = score_objects(truths, found, self._classes.tolist()).metrics
-        masks = {f"mask_{name}": by_masks[name] for name in ("ap", "ap50", "ap75")}
-        return replace(scores, metrics=scores.metrics | masks)
+        first: dict[str, Score] = {}
+        for name in (
+            "ap",
+            "ap50",
+            "ap75",
+        ):  # tables show the first scores that they have room for
+            first |= {name: scores.metrics[name], f"mask_{name}": by_masks[name]}
+        return replace(scores, metrics=first | scores.metrics)
 
 
 def true_masks(objects: TrueBoxes, size: tuple[int, int]) -> list[RunLengths]:

@@ -39,17 +39,17 @@ def _raster(shape: Any, size: tuple[int, int], box: list[float]) -> Float32[ndar
     part, first_column, first_row = decode_part(encode_outline(shape, size))
     left, top, right, bottom = box
     column, row = math.floor(left), math.floor(top)
-    pixels = np.zeros((math.ceil(bottom) - row, math.ceil(right) - column), np.float32)
+    pixels = np.zeros((math.ceil(bottom) - row, math.ceil(right) - column), np.uint8)
     # The outline may reach beyond its box, and the box beyond its outline.
     from_row, from_column = max(row, first_row), max(column, first_column)
     to_row = min(row + len(pixels), first_row + len(part))
     to_column = min(column + pixels.shape[1], first_column + part.shape[1])
     if to_row > from_row and to_column > from_column:
         inside = part[from_row - first_row : to_row - first_row, from_column - first_column : to_column - first_column]
-        pixels[from_row - row : to_row - row, from_column - column : to_column - column] = inside
+        pixels[from_row - row : to_row - row, from_column - column : to_column - column] = 255 * inside
     within = (left - column, top - row, right - column, bottom - row)
     resized = Image.fromarray(pixels).resize((RASTER, RASTER), Image.Resampling.BOX, box=within)
-    return np.asarray(resized, np.float32)
+    return np.asarray(resized, np.float32) / 255
 
 
 def cut_rasters(

@@ -147,7 +147,7 @@ def test_polygons_and_run_lengths_become_a_model_that_finds_masks(
     assert trained.code == 0, trained.err
     assert "mask AP" in trained.err
     assert json.loads((model / "config.json").read_text())["detect_mask_channels"] == 8
-    assert json.loads((model / "training.json").read_text())["shape"]["masks"] is True
+    assert json.loads((model / "training.json").read_text())["recipe"]["shape"]["masks"] is True
     scored = lookwhere("evaluate", data, "--model", model, "-k", "all", "--out", tmp_path / "results")
     assert scored.code == 0 and "mask AP" in scored.out + scored.err
     assert "mask_ap50" in (tmp_path / "results" / "results.json").read_text()

@@ -162,8 +162,9 @@ class Batches(Dataset[TrainingBatch]):
 
     def _load(self, members: Sequence[int], place: int, skipped: dict[str, str]) -> tuple[Example, Sample]:
         """Load a member of the batch or, if it can't be read, the next one that can."""
+        masks = self.recipe.masks
         return self._first_readable(
-            members, place, skipped, lambda example: load_sample(example, self.regions, self.reading, self.recipe.masks)
+            members, place, skipped, lambda example: load_sample(example, self.regions, self.reading, masks)
         )
 
     def _first_readable(
