@@ -82,9 +82,9 @@ def detect(
     settings = options.options_from(context)
     request = box_request(out, format, overlay, overwrite)
 
-    from lookwhere_cli.images.find import find_pictures
+    from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = find_pictures(paths)
+    pictures = pictures_of(paths, quiet)
     files = None if request.out is None else PictureFiles(request, pictures, paths)
     name = model_from_option(context, "detect", DEFAULT_DETECTOR, quiet)
 
