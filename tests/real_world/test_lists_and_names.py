@@ -135,5 +135,5 @@ def test_patterns_are_found_in_either_unicode_form(tmp_path, monkeypatch, disk, 
 def test_a_picture_in_the_place_of_a_list_is_not_taken_for_utf_16(place):
     content = b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\0\0\0\n\0\0"
     (place / "list.txt").write_bytes(content)
-    with pytest.raises(UsageError, match="Line 1 of 'list.txt': .*is not there"):
+    with pytest.raises(UsageError, match=r"Line 1 of 'list.txt': .*is not there"):
         find_pictures(["@list.txt"])
