@@ -29,9 +29,12 @@ def decode_text(content: bytes) -> str:
     return text.replace(MARK, "")
 
 
-def is_marked(content: bytes) -> bool:
-    """Return True if the content begins with the byte-order mark of UTF-16 or UTF-32."""
-    return any(content.startswith(mark) for mark, _ in _MARKS[1:])
+def is_wide(content: bytes) -> bool:
+    """Return True for lines in UTF-16 or UTF-32: they begin with its byte-order mark, or end as UTF-16 does."""
+    if any(content.startswith(mark) for mark, _ in _MARKS[1:]):
+        return True
+    guessed = _guessed(content)
+    return guessed != "utf-8" and "\n".encode(guessed) in content
 
 
 def is_pointer(content: bytes) -> bool:

@@ -20,7 +20,7 @@ def read_class_list(file: Path, unique: bool = True) -> tuple[str, ...]:
     no names, an empty one or a repeated one, and for one whose indices are not 0, 1, 2, ...
     """
     what = f"The class list {str(file)!r}"
-    names = tuple(composed(name.strip()) for name in class_names_in(read_text_file(file, what), what))
+    names = tuple(composed(name.strip()) for name in class_names_in(read_text_file(file, what), what, file.suffix))
     if not any(names):
         raise DataError(f"{what} is empty; write one class name per line.")
     _check_names(names, what, unique)

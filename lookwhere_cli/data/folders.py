@@ -9,8 +9,8 @@ from lookwhere_cli.data.examples import Example, LabelledSet, Split
 from lookwhere_cli.data.split_names import check_nothing_beside, pictures_directly_in, top_folders
 from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.encodings import composed
-from lookwhere_cli.errors import DataError, UsageError
-from lookwhere_cli.images.find import find_pictures
+from lookwhere_cli.errors import DataError
+from lookwhere_cli.images.find import find_in_folder
 
 
 def read_folders(data: Path, class_names: tuple[str, ...] | None) -> LabelledSet:
@@ -24,8 +24,11 @@ def read_folders(data: Path, class_names: tuple[str, ...] | None) -> LabelledSet
     labelled: list[tuple[str, str, Split | None]] = []
     unlabelled = pictures_directly_in(data)
     folders: list[tuple[Split | None, Path]] = [*found.splits.items()] or [(None, data)]
+    notes: list[str] = []
     for split, folder in folders:
-        for path in _pictures_in(folder):
+        pictures = find_in_folder(str(folder))
+        notes += pictures.notes if folder == data else [f"In {folder.name!r}: {note}" for note in pictures.notes]
+        for path in pictures:
             parts = Path(path).relative_to(folder).parts
             if len(parts) > 1:
                 labelled.append((path, composed(parts[0]), split))
@@ -35,16 +38,9 @@ def read_folders(data: Path, class_names: tuple[str, ...] | None) -> LabelledSet
         raise DataError(_beside(data, unlabelled, len(labelled)))
     indices = index_classes(class_names, (name for _, name, _ in labelled))
     examples = (Example(path, (index_of(indices, name, repr(path)),), split=split) for path, name, split in labelled)
-    notes = (_about_empty(data, found.empty),) if found.empty else ()
-    return LabelledSet("single", tuple(indices), tuple(examples), data, notes)
-
-
-def _pictures_in(folder: Path) -> list[str]:
-    """Return the pictures in a folder at any depth; none if there are none."""
-    try:
-        return find_pictures([str(folder)])
-    except UsageError:
-        return []
+    if found.empty:
+        notes.append(_about_empty(data, found.empty))
+    return LabelledSet("single", tuple(indices), tuple(examples), data, tuple(notes))
 
 
 def _about_empty(data: Path, folders: list[Path]) -> str:

@@ -18,8 +18,8 @@ from lookwhere_cli.errors import DataError
 
 _KEYS = ("choices", "labels", "classes", "label", "class", "choice")
 _BRACKETS = re.compile(r"[][{}]")
-_TUPLE = re.compile(r"""\(\s*(?:['"].*)?\)""", re.DOTALL)
-_SEPARATOR = re.compile(r"[;|,]")
+_TUPLE = re.compile(r"""\(\s*(?:['"].*)?\)|set\(\)""", re.DOTALL)
+_SEPARATOR = re.compile(r"[;|,\n]")
 _NUMBERS = (int, float)
 
 
@@ -27,8 +27,9 @@ def read_labels(table: Table, column: str, multi_label: bool, known: Collection[
     r"""Return each row's class names, without repetitions.
 
     A field may be a list as exporters write it: JSON (["a", "b"], {"choices": ["a", "b"]}), a Python list, also in
-    quotes. Otherwise, with `multi_label`, names are separated by ; | or , if any of these occurs in the column, else by
-    spaces unless other fields of the column are lists; without it, the field is one name.
+    quotes. Otherwise names are taken without quotes around them and, with `multi_label`, are separated by ; | , or a
+    line break if any of these occurs in the column, else by spaces unless other fields of the column are lists; without
+    it, the field is one name.
     known: the names of the class list, which are taken as they are, whatever they hold.
     Raises DataError for what looks like a list and is none, for a name with brackets or braces that is not known, and,
     without `multi_label`, for a row that has no label or several.
@@ -40,7 +41,7 @@ def read_labels(table: Table, column: str, multi_label: bool, known: Collection[
     split = _splitter(plain, len(plain) < len(texts) and any(one is not None for one in lists), multi_label)
     names = []
     for text, listed, place in zip(texts, lists, places, strict=True):
-        found = listed if listed is not None else (text,) if text in known else split(text)
+        found = listed if listed is not None else (text,) if text in known else map(_unquoted, split(text))
         names.append(tuple(dict.fromkeys(filter(None, map(composed, map(str.strip, found))))))
         _check_brackets(names[-1], known, place)
         if not multi_label:
@@ -57,6 +58,13 @@ def _splitter(plain: Sequence[str], has_lists: bool, multi_label: bool) -> Any:
     if any(map(_SEPARATOR.search, plain)):
         return _SEPARATOR.split
     return (lambda text: (text,)) if has_lists else str.split
+
+
+def _unquoted(name: str) -> str:
+    """Return a name without the quotes around it, which exporters write twice for some rows only."""
+    name = name.strip()
+    quoted = len(name) > 2 and name[0] == name[-1] and name[0] in "'\"" and name[0] not in name[1:-1]
+    return name[1:-1].strip() if quoted else name
 
 
 def _listed(text: str, place: str) -> tuple[str, ...] | None:

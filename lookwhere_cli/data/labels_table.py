@@ -38,7 +38,8 @@ def read_labels_table(
 
     Raises UsageError for a missing label column, DataError for rows that can't be used.
     """
-    labels = read_labels(table, find_label_column(table, label_column), multi_label, class_names or ())
+    column = find_label_column(table, label_column)
+    labels = read_labels(table, column, multi_label, class_names or ())
     indices = index_classes(class_names, (name for names in labels for name in names))
     examples = []
     for row, path, names, split, group in zip(
@@ -47,7 +48,17 @@ def read_labels_table(
         classes = sorted(index_of(indices, name, table.place(row)) for name in names)
         examples.append(Example(path, tuple(classes), split=split, group=group))
     kind: Kind = "multi" if multi_label else "single"
-    return LabelledSet(kind, tuple(indices), tuple(examples), table.file.parent)
+    notes = () if label_column else _about_other_columns(table, column)
+    return LabelledSet(kind, tuple(indices), tuple(examples), table.file.parent, notes)
+
+
+def _about_other_columns(table: Table, column: str) -> tuple[str, ...]:
+    """Return a note about columns that are called like one of labels, too, and hold something else."""
+    others = [one for one in table.columns if one.casefold() in LABEL_COLUMNS and one != column]
+    others = [one for one in others if table.texts(one) != table.texts(column)]
+    if not others:
+        return ()
+    return (f"Labels are read from the column {column!r}, not from {list_names(others)}; --label-column chooses.",)
 
 
 def _paths(table: Table) -> list[str]:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from lookwhere_cli.data.examples import Example, LabelledSet, Split
 from lookwhere_cli.data.lossy import lossy_format
+from lookwhere_cli.data.mask_files import open_mask, stored_values
 from lookwhere_cli.data.split_names import NAMES_THAT_WORK, split_named, visible_folders
 from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.encodings import composed
@@ -33,11 +33,14 @@ def load_mask(path: str) -> NDArray[np.uint8]:
     saved in a lossy format, which changes them.
     """
     try:
-        with pillow_limit(Reading.max_pixels), Image.open(path) as picture:
+        with pillow_limit(Reading.max_pixels), open_mask(path) as picture:
             lossy = lossy_format(picture)
-            mode, values = picture.mode, np.asarray(picture)
+            stored = stored_values(picture)
+            mode, values = picture.mode, stored(np.asarray(picture))
     except FileNotFoundError as error:
         raise PictureError(f"The mask {path!r} does not exist.") from error
+    except PictureError:
+        raise
     except Exception as error:  # a damaged file can make a decoder raise anything
         raise PictureError(f"The mask {path!r} can't be read: {error}.") from error
     if lossy is not None:
@@ -98,10 +101,11 @@ def read_mask_folders(
         )
     if len(class_names) > IGNORED:
         raise DataError(f"Masks can have at most {IGNORED} classes, but the class list has {len(class_names)}.")
-    examples = [example for split, folder in folders for example in _pair_with_masks(split, folder)]
+    notes: list[str] = []
+    examples = [example for split, folder in folders for example in _pair_with_masks(split, folder, notes)]
     if folders and folders[0][0] is None:
         examples = _split_inside(folders[0][1] / "images", examples)
-    return LabelledSet("masks", class_names, tuple(examples), data)
+    return LabelledSet("masks", class_names, tuple(examples), data, tuple(dict.fromkeys(notes)))
 
 
 def _split_inside(images: Path, examples: list[Example]) -> list[Example]:
@@ -122,13 +126,15 @@ def _split_inside(images: Path, examples: list[Example]) -> list[Example]:
     return [replace(example, split=split) for example, split in zip(examples, splits, strict=True)]
 
 
-def _pair_with_masks(split: Split | None, folder: Path) -> list[Example]:
+def _pair_with_masks(split: Split | None, folder: Path, notes: list[str]) -> list[Example]:
+    """Return the pictures of a folder with their masks; add to `notes` what was passed over among the pictures."""
     masks: dict[str, str] = {}
     for path in find_pictures([str(folder / "masks")]):
         first = masks.setdefault(_stem(path, folder / "masks"), path)
         if first != path:
             raise DataError(f"{first!r} and {path!r} are masks of the same picture; keep one of them.")
     pictures = find_pictures([str(folder / "images")])
+    notes += pictures.notes
     stems = [_stem(path, folder / "images") for path in pictures]
     unmasked = [path for path, stem in zip(pictures, stems, strict=True) if stem not in masks]
     if unmasked:

@@ -79,7 +79,7 @@ def read_examples(
     else:
         labelled = read_folders(data, class_names)
     if not labelled.examples:
-        raise UsageError(f"{str(data)!r} has no labelled pictures; it can be {LAYOUTS}.")
+        raise UsageError(" ".join((f"{str(data)!r} has no labelled pictures; it can be {LAYOUTS}.", *labelled.notes)))
     return _finish(labelled, group)
 
 

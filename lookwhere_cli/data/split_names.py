@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lookwhere_cli.data.examples import Split
 from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.errors import DataError, UsageError
-from lookwhere_cli.images.find import find_pictures, natural_key
+from lookwhere_cli.images.find import find_in_folder, natural_key
 from lookwhere_cli.images.formats import looks_like_picture
 
 NAMES: dict[str, Split] = {
@@ -50,8 +50,8 @@ def top_folders(data: Path) -> TopFolders:
     """Sort the folders at the top of the data.
 
     One that is called like a split and holds no pictures itself but folders is a split; one that holds pictures is a
-    class, unless a split stands beside it. Raises DataError for two folders of one split, and for one that is called
-    almost like a split.
+    class, unless a split stands beside it. Raises DataError for two folders of one split, for one that is called
+    almost like a split, and for splits inside class folders.
     """
     folders = list(visible_folders(data))
     pure = [one for one in folders if split_named(one.name) and _holds_class_folders(one)]
@@ -69,6 +69,8 @@ def top_folders(data: Path) -> TopFolders:
             raise DataError(f"{str(splits[split])!r} and {str(one)!r} are both for {split}; keep one of them.")
         splits[split] = one
     others = [one for one in folders if one not in pure]
+    if not splits:
+        _check_no_splits_inside(others)
     empty = [one for one in others if not has_pictures(one)]
     empty += [one for folder in pure for one in (folder, *visible_folders(folder)) if not has_pictures(one)]
     return TopFolders(splits, [one for one in others if one not in empty], empty)
@@ -95,24 +97,45 @@ def check_nothing_beside(splits: dict[Split, Path], others: list[Path]) -> None:
 
 def visible_folders(folder: Path) -> Iterator[Path]:
     """Yield the folders in a folder in natural order, without hidden ones and what systems leave behind."""
-    for name in sorted(os.listdir(folder), key=natural_key):  # noqa: PTH208 - names only
+    for name in _names_in(folder):
         if name[0] != "." and name.casefold() not in _NOT_CLASSES and (folder / name).is_dir():
             yield folder / name
 
 
 def has_pictures(folder: Path) -> bool:
     """Return True if a picture lies in the folder, at any depth."""
-    try:
-        return bool(find_pictures([str(folder)]))
-    except UsageError:
-        return False
+    return bool(find_in_folder(str(folder)))
 
 
 def pictures_directly_in(folder: Path) -> list[str]:
     """Return the pictures directly in a folder, in natural order."""
-    paths = (folder / name for name in sorted(os.listdir(folder), key=natural_key) if name[0] != ".")  # noqa: PTH208
+    paths = (folder / name for name in _names_in(folder) if name[0] != ".")
     return [str(path) for path in paths if path.is_file() and looks_like_picture(str(path))]
 
 
 def _holds_class_folders(folder: Path) -> bool:
     return next(visible_folders(folder), None) is not None and not pictures_directly_in(folder)
+
+
+def _names_in(folder: Path) -> list[str]:
+    """Return the names in a folder in natural order. Raises UsageError if it may not be read."""
+    try:
+        return sorted(os.listdir(folder), key=natural_key)  # noqa: PTH208 - names only
+    except OSError as error:
+        raise UsageError(f"The folder {str(folder)!r} can't be read: {error.strerror}.") from error
+
+
+def _check_no_splits_inside(classes: list[Path]) -> None:
+    """Raise DataError for a class folder that is divided into splits: their pictures would be mixed."""
+    for folder in classes:
+        if not os.access(folder, os.R_OK | os.X_OK):
+            continue  # what it holds is passed over, and counted
+        inner = [folder / name for name in os.listdir(folder) if split_named(name)]  # noqa: PTH208
+        named = [one for one in inner if one.is_dir() and has_pictures(one)]
+        if len({split_named(one.name) for one in named}) > 1 and not pictures_directly_in(folder):
+            names = sorted(one.name for one in named)
+            raise DataError(
+                f"The folder {str(folder)!r} holds the splits {list_names(names)}, but splits belong at the top, with "
+                f"the class folders inside them ({names[0]}/{folder.name}); move them there, or give this folder "
+                "itself if its splits hold class folders."
+            )

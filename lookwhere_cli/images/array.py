@@ -50,10 +50,11 @@ def _levels(pixels: ndarray[Any, Any], name: str) -> tuple[UInt8[ndarray, "..."]
 
 
 def _sixteen_bit_levels(pixels: ndarray[Any, Any], span: Range) -> UInt8[ndarray, "..."]:
-    """Scale colours by the range of the bits in use, alpha by the type's."""
+    """Scale colours by the range of the bits in use; alpha, too, unless it has more bits than these."""
     levels = to_levels(pixels, span)
     if pixels.ndim == 3 and pixels.shape[2] == 4:
-        levels[..., 3] = to_levels(pixels[..., 3], Range(0.0, FULL_RANGE))
+        fits = 0 < pixels[..., 3].max() <= span.high
+        levels[..., 3] = to_levels(pixels[..., 3], Range(0.0, span.high if fits else FULL_RANGE))
     return levels
 
 

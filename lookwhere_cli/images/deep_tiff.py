@@ -18,7 +18,7 @@ from lookwhere_cli.images.levels import Range, range_of, to_levels
 from lookwhere_cli.images.names import in_message
 from lookwhere_cli.images.notes import add_note
 from lookwhere_cli.images.orientation import TURNS
-from lookwhere_cli.images.samples import Samples, declared_high, number_of
+from lookwhere_cli.images.samples import FULL_RANGE, Samples, declared_high, number_of
 
 if TYPE_CHECKING:
     import tifffile
@@ -130,13 +130,15 @@ def _picture_of(page: tifffile.TiffPage, upright: Any, file_bytes: int) -> tuple
     channels = _channels(page, upright)
     samples = _samples(page)
     notes: tuple[str, ...]
+    span: Range | None
     if page.photometric == _PALETTE:
-        levels, notes = _looked_up(channels.colour[..., 0], page.colormap), ()
+        span, levels, notes = None, _looked_up(channels.colour[..., 0], page.colormap), ()
     else:
         span = range_of((part for _, part in _strips(channels.colour)), samples, channels.colour.dtype)
         levels, notes = _scaled(channels.colour, span, samples), span.notes
     hidden = np.asarray(samples.is_nodata(channels.colour).all(-1)) if samples.nodata is not None else None
-    return _assembled(page, levels, channels.alpha, hidden), notes + _channel_notes(page)
+    alpha = None if channels.alpha is None else to_levels(channels.alpha, _alpha_range(channels.alpha, span))
+    return _assembled(page, levels, alpha, hidden), notes + _channel_notes(page)
 
 
 def _channels(page: tifffile.TiffPage, upright: Any) -> Channels:
@@ -180,7 +182,7 @@ def _looked_up(indices: Shaped[ndarray, "h w"], colours: Any) -> UInt8[ndarray, 
 def _assembled(
     page: tifffile.TiffPage,
     levels: UInt8[ndarray, "h w c"],
-    alpha: Shaped[ndarray, "h w"] | None,
+    alpha: UInt8[ndarray, "h w"] | None,
     hidden: Bool[ndarray, "h w"] | None,
 ) -> Image.Image:
     """Put colours, alpha and "no data" together."""
@@ -190,7 +192,7 @@ def _assembled(
         levels = np.asarray(Image.fromarray(levels, "YCbCr").convert("RGB"))
     if alpha is None and hidden is None:
         return Image.fromarray(levels[..., 0] if levels.shape[-1] == 1 else levels)
-    opacity = np.full(levels.shape[:2], 255, np.uint8) if alpha is None else to_levels(alpha, _alpha_range(alpha))
+    opacity = np.full(levels.shape[:2], 255, np.uint8) if alpha is None else alpha
     if hidden is not None:
         opacity = np.where(hidden, np.uint8(0), opacity)
     rgba = np.dstack([levels.repeat(3, -1) if levels.shape[-1] == 1 else levels, opacity])
@@ -199,7 +201,10 @@ def _assembled(
     return Image.frombytes("RGBA", rgba.shape[1::-1], rgba.tobytes(), "raw", raw_mode)
 
 
-def _alpha_range(alpha: Shaped[ndarray, "h w"]) -> Range:
+def _alpha_range(alpha: Shaped[ndarray, "h w"], colours: Range | None) -> Range:
+    """Return the range of alpha: its type's, or that of 16-bit colours of fewer bits if it has no more than these."""
+    if colours is not None and alpha.dtype == np.uint16 and 0 < alpha.max() <= colours.high < FULL_RANGE:
+        return Range(0.0, colours.high)
     if np.issubdtype(alpha.dtype, np.floating):
         return Range(0.0, 1.0)
     return Range(0.0, 1.0 if alpha.dtype == np.bool_ else float(np.iinfo(alpha.dtype).max))

@@ -5,16 +5,16 @@ import os
 import re
 import sys
 from codecs import BOM_UTF8
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
-from lookwhere_cli.encodings import decode_text, is_marked, is_pointer, pointer_sentence
+from lookwhere_cli.encodings import decode_text, is_pointer, is_wide, pointer_sentence
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.formats import is_picture_bytes, looks_like_picture, named_like_picture
 from lookwhere_cli.images.kinds import CAMERA_RAW, passed_over_kind
 from lookwhere_cli.images.names import StandardInput
-from lookwhere_cli.images.spelling import spelled_on_disk
+from lookwhere_cli.images.spelling import spelled_on_disk, spellings_of_pattern
 from lookwhere_cli.text import counted, near_names
 
 _STDIN = "standard input"
@@ -54,14 +54,22 @@ def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = No
     Bytes in names that are not UTF-8 are kept as surrogates. Raises UsageError for what does not exist, and for a
     folder, a pattern or a list without pictures.
     """
+    return _collected(entry for argument in arguments for entry in _expand(argument, stdin))
+
+
+def find_in_folder(folder: str) -> FoundPictures:
+    """Return the pictures in a folder, at any depth, with the notes of `find_pictures`; it may be none."""
+    return _collected(_walk(folder))
+
+
+def _collected(entries: Iterable[_Entry]) -> FoundPictures:
     paths: dict[str, str] = {}
     passed_over: dict[str, _Entry] = {}
-    for argument in arguments:
-        for entry in _expand(argument, stdin):
-            if entry.passed_over is None:
-                paths.setdefault(entry.real_path, entry.path)
-            else:
-                passed_over.setdefault(entry.real_path, entry)
+    for entry in entries:
+        if entry.passed_over is None:
+            paths.setdefault(entry.real_path, entry.path)
+        else:
+            passed_over.setdefault(entry.real_path, entry)
     found = FoundPictures(paths.values())
     left_out = [entry for real_path, entry in passed_over.items() if real_path not in paths]
     found.notes = (f"Passed over: {_counts(left_out)}.",) if left_out else ()
@@ -151,12 +159,18 @@ def _matching(pattern: str) -> Iterator[_Entry]:
 
 
 def _glob(pattern: str) -> list[str]:
-    """Return what a pattern matches, in natural order. A folder before its last part is taken by name if it exists."""
-    folder, name = os.path.split(pattern)
+    """Return what a pattern matches, in natural order, in the first of its spellings that matches anything.
+
+    A folder before its last part is taken by name if it exists.
+    """
     matches: list[str] = []
-    if glob.has_magic(folder) and (spelled := spelled_on_disk(folder)) is not None:
-        matches = glob.glob(os.path.join(glob.escape(spelled), name), recursive=True)  # noqa: PTH118, PTH207
-    matches = matches or glob.glob(pattern, recursive=True)  # noqa: PTH207 - keeps what was typed
+    for spelling in spellings_of_pattern(pattern):
+        folder, name = os.path.split(spelling)
+        if (glob.has_magic(folder) or not folder.isascii()) and (spelled := spelled_on_disk(folder)) is not None:
+            matches = glob.glob(os.path.join(glob.escape(spelled), name), recursive=True)  # noqa: PTH118, PTH207
+        matches = matches or glob.glob(spelling, recursive=True)  # noqa: PTH207 - keeps what was typed
+        if matches:
+            break
     return sorted(matches, key=natural_path_key)
 
 
@@ -190,12 +204,12 @@ def _listed(content: bytes, source: str) -> Iterator[_Entry]:
 
 def _lines(content: bytes, source: str) -> list[bytes]:
     """Return a list's lines, in UTF-8 and without byte-order marks; names may hold any bytes."""
-    if is_marked(content):
+    if is_wide(content):
         try:
             content = decode_text(content).encode()
         except UnicodeDecodeError as error:
             raise UsageError(f"The list {source} is cut, or not in UTF-16 as its beginning says.") from error
-    separator = b"\0" if b"\0" in content else b"\n"
+    separator = next((one for one in (b"\0", b"\n", b"\r") if one in content), b"\n")
     return [line.removesuffix(b"\r").removeprefix(BOM_UTF8) for line in content.split(separator)]
 
 

@@ -2,7 +2,7 @@
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from io import BytesIO
 from typing import IO, NamedTuple
@@ -13,6 +13,8 @@ from lookwhere_cli.images.notes import add_note
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TEXTS = (b"zTXt", b"iTXt", b"tEXt")
+_FOR_PIXELS = (b"tRNS", b"iCCP", b"eXIf")
+_REFUSED = (SyntaxError, ValueError, EOFError, IndexError, struct.error)
 _LARGEST_PROFILE = 1 << 26
 _MANY_BYTES = PngImagePlugin.MAX_TEXT_CHUNK
 _SRGB_GAMMA = 0.45455
@@ -43,8 +45,23 @@ def open_leniently(stream: IO[bytes], name: str) -> PngImagePlugin.PngImageFile:
     Raises SyntaxError if that does not help; notes say what was left out.
     """
     stream.seek(len(SIGNATURE))
+    chunks = list(_chunks(stream))
+    try:
+        return _without_bad(chunks, name)
+    except _REFUSED:  # more is damaged than can be told chunk by chunk
+        kept = [chunk for chunk in chunks if not chunk.is_ancillary or chunk.name in _FOR_PIXELS]
+    try:
+        picture = _without_bad(kept, name)
+    except _REFUSED as error:
+        raise SyntaxError(str(error)) from error
+    add_note(picture, "damaged or too many texts and other extras left out")
+    return picture
+
+
+def _without_bad(chunks: Sequence[Chunk], name: str) -> PngImagePlugin.PngImageFile:
+    """Open a PNG without the chunks that are damaged or too large."""
     kept, notes, profile = [SIGNATURE], [], None
-    for chunk in _chunks(stream):
+    for chunk in chunks:
         if not chunk.is_ancillary:
             kept.append(chunk.whole)
         elif not chunk.has_its_checksum:

@@ -32,12 +32,21 @@ def all_bits(picture: Image.Image, stream: IO[bytes], tiles: list[Any]) -> Image
     values = _values(picture, stream, tiles)
     span = sixteen_bits(float(values.max()))
     levels = [Image.fromarray(band) for band in np.moveaxis(to_levels(values, span), -1, 0)]
-    alpha = [picture.getchannel("A")] if "A" in picture.getbands() else []
+    alpha = [_alpha(picture.getchannel("A"), span.high)] if "A" in picture.getbands() else []
     whole = Image.merge(picture.mode, levels + alpha)
     whole.info, whole.format = picture.info, picture.format
     for note in span.notes:
         add_note(whole, note)
     return whole
+
+
+def _alpha(upper: Image.Image, high: float) -> Image.Image:
+    """Return alpha, scaled as the colours are if it has no more bits than these. upper: its upper bytes."""
+    values = np.asarray(upper)
+    if 256 * int(values.max()) > high:
+        return upper
+    levels = np.where(values > 0, np.minimum((256.0 * values + 255) * 255 / high, 255), 0)
+    return Image.fromarray(np.rint(levels).astype(np.uint8))
 
 
 def _values(picture: Image.Image, stream: IO[bytes], tiles: list[Any]) -> UInt16[ndarray, "h w c"]:

@@ -17,6 +17,12 @@ def spelled_on_disk(path: str) -> str | None:
     return next((one for one in _spellings(path) if one is not None), None)
 
 
+def spellings_of_pattern(pattern: str) -> Iterator[str]:
+    """Yield a pattern as it is, in other Unicode forms, and so with slashes for its backslashes."""
+    for variant in dict.fromkeys((pattern, pattern.replace("\\", "/"))):
+        yield from dict.fromkeys((variant, *(unicodedata.normalize(form, variant) for form in _FORMS)))
+
+
 def _spellings(path: str) -> Iterator[str | None]:
     if os.path.lexists(path):
         yield path

@@ -31,12 +31,18 @@ def is_tensor(value: object) -> TypeGuard[TorchTensor]:
 def array_of(tensor: TorchTensor, name: str) -> Shaped[ndarray, "..."]:
     """Return a tensor of one picture as an array whose channels, if there are any, come last.
 
-    Raises PictureError, naming the picture, if its shape allows channels first and last.
+    Raises PictureError, naming the picture, if its shape allows channels first and last, or it is sparse or on "meta".
     """
-    values = tensor.detach().cpu()
-    if str(values.dtype).endswith("bfloat16"):  # which NumPy does not have
-        values = values.float()
-    array: ndarray = values.numpy()
+    try:
+        values = tensor.detach().cpu()
+        if str(values.dtype).endswith("bfloat16"):  # which NumPy does not have
+            values = values.float()
+        array: ndarray = values.numpy()
+    except (TypeError, NotImplementedError, RuntimeError) as error:
+        raise PictureError(
+            f"{in_message(name)} is a tensor whose values can't be read ({str(error).splitlines()[0]}); give a dense "
+            "one that holds data."
+        ) from error
     if array.ndim != 3 or array.shape[0] not in _CHANNELS:
         return array
     if array.shape[2] in _CHANNELS:

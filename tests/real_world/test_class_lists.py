@@ -126,3 +126,65 @@ def test_any_names_survive_our_own_labelmap(names):
 def test_colons_and_signs_survive(tmp_path, names):
     palette = np.zeros((len(names), 3), np.uint8)
     assert listed(tmp_path, labelmap(names, palette), "labelmap.txt") == tuple(names)
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("2 traffic light\n0 bg\n1 road\n", "classes.txt"),
+        ("bg,0\ntraffic light,2\nroad,1\n", "classes.csv"),
+        ("0 0 0 bg\n128 64 128 road\n0 0 255 traffic light\n", "label_colors.txt"),
+        ("bg,0,0,0\nroad,128,64,128\ntraffic light,0,0,255\n", "classes.csv"),
+        ("bg:#000000::\nroad:#ff0000::\ntraffic light:#00FF00::\n", "labelmap.txt"),
+        ("- bg\n- road\n- traffic light\n", "classes.txt"),
+        ('"names": [bg, road, traffic light]\nnc: 3\n', "data.txt"),
+        ("{names: [bg, road, traffic light]}\n", "data.yaml"),
+        (" names:\n   0: bg\n   1: road\n   2: traffic light\n", "data.yml"),
+    ],
+)
+def test_rarer_forms_give_the_names_at_their_indices_too(tmp_path, content, name):
+    assert listed(tmp_path, content, name) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("0 bg\n2 road\n", "classes.txt"),
+        ("0 bg\n1 road\n255 ignored\n", "classes.txt"),
+        ("0 bg\n0 road\n", "classes.txt"),
+        ("bg,1\nroad,2\n", "classes.csv"),
+        ("name\nbg\nroad\n", "classes.csv"),
+        ("class_name\nbg\nroad\n", "classes.txt"),
+        ("item { id: 1 name: 'bg' }\nitem { id: 2 name: 'road' }\n", "map.pbtxt"),
+        ("classes = 2\ntrain = train.txt\nnames = obj.names\n", "obj.data"),
+        ("names = ['bg', 'road']\n", "classes.txt"),
+        ("path: data\ntrain: images\nnc: 2\n", "data.yaml"),
+        ("Names: [bg, road]\n", "data.yaml"),
+        ("bg, road, sky\n", "classes.txt"),
+    ],
+)
+def test_other_files_that_would_move_names_are_refused(tmp_path, content, name):
+    with pytest.raises(DataError, match="class list"):
+        listed(tmp_path, content, name)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("digit 0", "digit 1", "digit 2"),
+        ("1 dollar", "5 dollars", "10 dollars"),
+        ("a: b", "c: d"),
+        ("tench, Tinca tinca", "crane, bird"),
+        ("n01440764 tench", "n01443537 goldfish"),
+        ("cat - male", "cat"),
+    ],
+)
+def test_numbers_and_signs_in_names_stay(tmp_path, names):
+    assert listed(tmp_path, "\n".join(names)) == names
+
+
+@pytest.mark.parametrize(
+    "names", [("name", "b"), ("0 percent", "5 percent"), ("a, b",), ("1 2 3 x", "4 5 6 y"), ("a,7", "b,9")]
+)
+def test_numbered_lines_hold_any_names(tmp_path, names):
+    assert listed(tmp_path, "\n".join(f"{index} {name}" for index, name in enumerate(names))) == names

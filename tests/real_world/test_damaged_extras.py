@@ -238,3 +238,37 @@ def test_nothing_raw_reaches_stderr(tmp_path):
 def test_pillows_switch_for_truncated_pictures_is_left_alone(tmp_path):
     read(png(tmp_path, TEXTS["zTXt"]))
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
+
+
+SHORT = {
+    "cut pHYs": chunk(b"pHYs", b"\0"),
+    "cut gAMA": chunk(b"gAMA", b""),
+    "cut cHRM": chunk(b"cHRM", b"\0\0\0"),
+    "text of an unknown compression": chunk(b"zTXt", b"a\0\x09zz"),
+    "cut acTL": chunk(b"acTL", b"\0"),
+    "90 texts": b"".join(chunk(b"zTXt", b"%d\0\0" % n + zlib.compress(b"x" * 900_000)) for n in range(90)),
+}
+
+
+@pytest.mark.parametrize("extra", SHORT)
+def test_extras_that_pillow_stumbles_over_are_left_out(tmp_path, extra):
+    pixels, notes = read(png(tmp_path, SHORT[extra]))
+    np.testing.assert_array_equal(pixels, RGB)
+    assert notes == ("damaged or too many texts and other extras left out",)
+
+
+def test_the_orientation_survives_that_too(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    turned = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    pixels, _ = read(png(tmp_path, turned + SHORT["cut pHYs"]))
+    np.testing.assert_array_equal(pixels, np.rot90(RGB, -1))
+
+
+def test_half_an_end_marker_is_none(tmp_path):
+    path, content = jpeg(tmp_path)
+    whole = read(path)[0]
+    path.write_bytes(content[:-1])
+    pixels, notes = read(path)
+    np.testing.assert_array_equal(pixels, whole)
+    assert notes == ("the end marker of the JPEG is missing",)

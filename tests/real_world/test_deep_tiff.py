@@ -376,3 +376,23 @@ def test_rare_modes_of_pillow(mode):
         premultiplied = picture.convert(full).convert(mode)
         expected = np.asarray(picture.convert(full[:-1]).convert("RGB")).astype(int)
         assert np.abs(view_of(premultiplied, Reading(16, 1600)).source.pixels - expected).max() <= 1
+
+
+@pytest.mark.parametrize("layout", ["contig", "separate"])
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_alpha_of_as_few_bits_as_the_colours_is_opaque(bits, layout):
+    colours = np.rint(RGB / 255 * (2**bits - 1)).astype(np.uint16)
+    array = np.dstack([colours, np.full(GREY.shape, 2**bits - 1, np.uint16)])
+    stored = planes(array) if layout == "separate" else array
+    options = {"photometric": "rgb", "planarconfig": layout, "extrasamples": ["unassalpha"], "metadata": None}
+    assert error_of(encoded(stored, **options), RGB) < 0.5
+    pixels, _ = read_array(array)
+    assert np.abs(pixels - RGB).mean() < 0.5
+
+
+def read_array(array):
+    from lookwhere_cli.images.array import picture_of
+
+    picture, notes = picture_of(array, "a")
+    on_white = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    return np.asarray(on_white.convert("RGB")).astype(float), notes

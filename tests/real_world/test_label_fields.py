@@ -79,7 +79,7 @@ def test_names_beside_lists_are_not_divided_at_spaces(tmp_path):
     assert read(tmp_path, '["stop sign"]', "traffic light", multi=True) == [["stop sign"], ["traffic light"]]
 
 
-@pytest.mark.parametrize("joined", ["cat;dog", "cat|dog", "cat, dog"])
+@pytest.mark.parametrize("joined", ["cat;dog", "cat|dog", "cat, dog", "cat\ndog"])
 def test_several_names_where_one_is_expected_are_asked_about(tmp_path, joined):
     with pytest.raises(DataError, match="--multi-label"):
         read(tmp_path, joined, "cat", "dog")
@@ -98,3 +98,23 @@ def test_any_names_survive_json(names, tmp_path_factory):
     from lookwhere_cli.data.label_fields import _listed
 
     assert _listed(json.dumps(names), "") == tuple(names)
+
+
+@pytest.mark.parametrize("multi", [False, True])
+def test_quotes_around_names_belong_to_none(tmp_path, multi):
+    assert read(tmp_path, '"cat"', "'cat'", "cat", multi=multi) == [["cat"], ["cat"], ["cat"]]
+    assert read(tmp_path, '"', "rock 'n' roll", '5"', multi=False) == [['"'], ["rock 'n' roll"], ['5"']]
+
+
+def test_an_empty_set_of_python_is_no_name(tmp_path):
+    assert read(tmp_path, "set()", "{'cat'}", multi=True) == [[], ["cat"]]
+
+
+def test_two_columns_of_labels_are_told(tmp_path):
+    table(tmp_path, "file,label,class", "a.jpg,cat,n01", "b.jpg,dog,n02")
+    labelled = read_examples(tmp_path)
+    assert labelled.classes == ("cat", "dog")
+    assert labelled.notes == ("Labels are read from the column 'label', not from 'class'; --label-column chooses.",)
+    assert read_examples(tmp_path, label_column="class").notes == ()
+    table(tmp_path, "file,label,class", "a.jpg,cat,cat", "b.jpg,dog,dog")
+    assert read_examples(tmp_path).notes == ()

@@ -97,3 +97,43 @@ def test_pointers_in_the_place_of_pictures(tmp_path):
     (tmp_path / "a.jpg").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     with pytest.raises(PictureError, match=r"a\.jpg' is a Git LFS pointer, not the file itself; run git lfs pull"):
         decode_file(str(tmp_path / "a.jpg"), Reading(16, 16))
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_a_list_in_utf_16_without_its_mark(place, encoding):
+    (place / "list.txt").write_bytes("a.jpg\r\nsub/c.jpg\r\n".encode(encoding))
+    assert find_pictures(["@list.txt"]) == ["a.jpg", "sub/c.jpg"]
+
+
+def test_a_list_of_lines_that_end_in_carriage_returns(place):
+    (place / "list.txt").write_bytes(b"a.jpg\rsub/c.jpg\r")
+    assert find_pictures(["@list.txt"]) == ["a.jpg", "sub/c.jpg"]
+
+
+def test_names_of_one_letter_divided_by_zero_bytes_are_no_utf_16(place):
+    for name in "xyz":
+        (place / name).write_bytes((place / "a.jpg").read_bytes())
+    (place / "list.txt").write_bytes(b"x\0y\0z\0")
+    assert find_pictures(["@list.txt"]) == ["x", "y", "z"]
+
+
+def test_patterns_with_backslashes(place):
+    assert find_pictures(["sub\\*.jpg"]) == ["sub/c.jpg"]
+    (place / "list.txt").write_bytes(b".\\sub\\*.jpg\r\n")
+    assert find_pictures(["@list.txt"]) == ["./sub/c.jpg"]
+
+
+@pytest.mark.parametrize("disk", ["NFC", "NFD"])
+@pytest.mark.parametrize("asked", ["NFC", "NFD"])
+def test_patterns_are_found_in_either_unicode_form(tmp_path, monkeypatch, disk, asked):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path, unicodedata.normalize(disk, "é/thé 1.jpg"))
+    for pattern in ("é/*.jpg", "é/thé*.jpg", "*/thé*.jpg"):
+        assert len(find_pictures([unicodedata.normalize(asked, pattern)])) == 1
+
+
+def test_a_picture_in_the_place_of_a_list_is_not_taken_for_utf_16(place):
+    content = b"\xff\xd8\xff\xe0\0\x10JFIF\0\1\0\0\0\n\0\0"
+    (place / "list.txt").write_bytes(content)
+    with pytest.raises(UsageError, match=r"Line 1 of 'list.txt': .*is not there"):
+        find_pictures(["@list.txt"])

@@ -1,11 +1,15 @@
 """Masks in formats that change class indices are refused; the same masks in others are read."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from lookwhere_cli.data.masks import load_mask
-from lookwhere_cli.errors import DataError
+from lookwhere_cli.errors import DataError, PictureError
+from tests.real_world.test_damaged_extras import chunk
 
 MASK = np.zeros((64, 96), np.uint8)
 MASK[10:40, 5:50], MASK[40:60, 30:90] = 1, 2
@@ -77,3 +81,41 @@ def test_training_on_jpeg_masks_stops_at_once(tmp_path, lookwhere):
     assert ran.code == 1
     assert "is saved as JPEG, which changes class indices" in " ".join(ran.err.split())
     assert not (tmp_path / "model" / "model.safetensors").exists()
+
+
+def grey_png(path, bits):
+    """Write the mask as a grey PNG of 2 or 4 bits, which Pillow does not write so."""
+    rows = np.unpackbits(MASK[..., None], axis=-1)[..., -bits:].reshape(len(MASK), -1)
+    lines = b"".join(b"\0" + np.packbits(row).tobytes() for row in rows)
+    header = struct.pack(">IIBBBBB", MASK.shape[1], MASK.shape[0], bits, 0, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(map(chunk, *zip(*parts, strict=True))))
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_grey_of_few_bits_is_not_spread(tmp_path, bits):
+    grey_png(tmp_path / "mask.png", bits)
+    np.testing.assert_array_equal(load_mask(str(tmp_path / "mask.png")), MASK)
+
+
+@pytest.mark.parametrize("maximum", [2, 15, 255, 1000])
+def test_a_pgm_keeps_its_values_whatever_its_maximum(tmp_path, maximum):
+    values = MASK.astype(">u2" if maximum > 255 else np.uint8).tobytes()
+    (tmp_path / "mask.pgm").write_bytes(b"P5\n96 64\n%d\n" % maximum + values)
+    np.testing.assert_array_equal(load_mask(str(tmp_path / "mask.pgm")), MASK)
+
+
+def test_a_mask_with_much_text_or_a_bad_checksum_is_read(tmp_path):
+    path = tmp_path / "mask.png"
+    Image.fromarray(MASK).save(path)
+    content = path.read_bytes()
+    for extra in (chunk(b"zTXt", b"a\0\0" + zlib.compress(b"x" * (2 << 20))), chunk(b"tIME", b"1234567", 1)):
+        path.write_bytes(content[:33] + extra + content[33:])
+        np.testing.assert_array_equal(load_mask(str(path)), MASK)
+
+
+def test_a_pointer_in_the_place_of_a_mask_is_named(tmp_path):
+    path = tmp_path / "mask.png"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 12345\n")
+    with pytest.raises(PictureError, match=r"The mask .*mask.png' is a Git LFS pointer.*git lfs pull"):
+        load_mask(str(path))

@@ -180,3 +180,9 @@ def test_something_else_in_a_list_is_an_error_row_and_the_others_go_on(predictor
     rows = list(predictor.classify([str(file), None, str(file)]))
     assert [row.error is None for row in rows] == [True, False, True]
     assert rows[1].error == f"A value of type NoneType is not a picture; give {TAKEN}."
+
+
+def test_a_tensor_without_readable_values_says_so():
+    for tensor in (torch.zeros(3, 40, 50).to_sparse(), torch.zeros(3, 40, 50, device="meta")):
+        with pytest.raises(PictureError, match="is a tensor whose values can't be read"):
+            pixels(tensor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import unicodedata
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from lookwhere_cli.data.read import read_examples
 from lookwhere_cli.data.splits import read_split, split_examples, write_split
-from lookwhere_cli.errors import DataError, LookWhereError
+from lookwhere_cli.errors import DataError, LookWhereError, UsageError
 from lookwhere_cli.scoring.splits import select_split
 from tests.data.labelled import coloured
 from tests.data.test_examples import table, touch
@@ -140,3 +141,45 @@ def test_train_and_evaluate_say_what_they_found(lookwhere, model_folder, tmp_pat
     assert "test" not in (tmp_path / "out/split.csv").read_text()
     ran = lookwhere("evaluate", tmp_path / "data", "--model", tmp_path / "out", "--split", "test", "--no-time")
     assert ran.code == 0 and "Pictures (train/val/test): blue 5/" in ran.err and "the split test" in ran.out
+
+
+@pytest.mark.parametrize("layout", ["{name}/{split}/1.jpg", "{name}/{split}/inner/1.jpg"])
+def test_splits_inside_class_folders_are_refused(tmp_path, layout):
+    touch(tmp_path, *(layout.format(name=name, split=split) for name in ("cat", "dog") for split in ("Train", "test")))
+    with pytest.raises(DataError, match=r"cat' holds the splits 'Train', 'test', but splits belong at the top"):
+        read_examples(tmp_path)
+
+
+def test_what_is_passed_over_in_class_folders_is_told(tmp_path):
+    touch(tmp_path, "train/cat/1.jpg", "train/dog/1.jpg", "train/dog/2.NEF", "val/cat/1.jpg", "val/dog/1.dcm")
+    assert read_examples(tmp_path).notes == (
+        "In 'train': Passed over: 1 camera RAW file (name them to have their previews read).",
+        "In 'val': Passed over: 1 DICOM file.",
+        "Without pictures, and left out: 'val/dog'.",
+    )
+
+
+def test_class_folders_of_nothing_else_say_what_was_passed_over(tmp_path):
+    touch(tmp_path, "cat/1.NEF", "dog/1.CR3")
+    with pytest.raises(LookWhereError, match=r"no labelled pictures.* Passed over: 2 camera RAW files"):
+        read_examples(tmp_path)
+
+
+def test_pictures_passed_over_beside_masks_are_told(tmp_path):
+    touch(tmp_path, "images/1.jpg", "images/2.NEF", "masks/1.png")
+    (tmp_path / "classes.txt").write_text("road\nsky\n")
+    assert read_examples(tmp_path).notes[0].startswith("Passed over: 1 camera RAW file")
+
+
+def test_a_split_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    tree(tmp_path, train=2, val=1)
+    listdir = os.listdir
+
+    def refuse(folder):
+        if Path(folder).name == "val":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(UsageError, match=r"val' can't be read: Permission denied"):
+        read_examples(tmp_path)
