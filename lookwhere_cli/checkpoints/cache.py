@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lookwhere_cli.checkpoints.layout import CONFIG, PUBLISHED_FILES, PUBLISHED_REPOSITORY, WEIGHTS
+from lookwhere_cli.checkpoints.layout import CONFIG, EXPORT, PUBLISHED_FILES, PUBLISHED_REPOSITORY, WEIGHTS
 from lookwhere_cli.checkpoints.names import MAIN, HubName, ModelLocation, is_commit, parse_repository
 from lookwhere_cli.errors import ModelError, OutputError
 from lookwhere_cli.models.config import Config
@@ -47,8 +47,12 @@ def find_cached(model: HubName) -> ModelLocation | None:
 def is_intact(folder: Path) -> bool:
     """Return True if the config is JSON and the header of the weights is valid and fits the file's length.
 
-    The tensors themselves are not read.
+    The tensors themselves are not read. Of an exported model all files must be there.
     """
+    if (folder / EXPORT).is_file():
+        from lookwhere_cli.checkpoints.exported import holds_exported
+
+        return holds_exported(folder)
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -203,7 +207,7 @@ def _read_commit(root: Path, revision: str) -> str | None:
 
 
 def _holds_model(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+    return (folder / CONFIG).is_file() and ((folder / WEIGHTS).is_file() or (folder / EXPORT).is_file())
 
 
 def _is_ours(folder: Path) -> bool:

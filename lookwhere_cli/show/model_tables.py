@@ -53,6 +53,10 @@ def _facts(model: JsonObject) -> Iterator[tuple[str, str]]:
         yield "commit", model["commit"]
     if origin := model["origin"]:
         yield "converted from", f"{origin['repository']}, {origin['file']}, SHA-256 {origin['sha256']}"
+    if export := model.get("export"):
+        opset = f", operators {export['opset']}" if export["opset"] else ""
+        yield "exported from", f"{export['source']}, revision {export['revision']}"
+        yield "files", f"{', '.join(export['files'])} ({export['weights']}{opset})"
     yield "size", f"{_megabytes(model)} MB"
     yield "task", model["task"]
     yield "labels", _labels(model["labels"])
