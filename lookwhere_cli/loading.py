@@ -76,7 +76,7 @@ def _predictor_of_graphs(exported: Exported, options: Options) -> Predictor:
     if options.prune is not None:
         config = _pruned_config(exported.name, config, options.prune, options)
     files = {name: folder / file for name, file in exported.record.graphs.items()}
-    runtime = open_onnx(config, files, options.device)
+    runtime = open_onnx(config, files, options.device, exported.record.weights)
     if reading_for(config, options).coarse_size and not runtime.reads_coarse:
         raise UsageError(
             f"The model {exported.name!r} was exported from one that reads no coarse thumbnail; leave --coarse out, or "

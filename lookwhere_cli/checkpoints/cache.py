@@ -12,6 +12,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +29,13 @@ SNAPSHOTS, REFS, BLOBS = "snapshots", "refs", "blobs"
 
 def cache_root(model: HubName) -> Path:
     """Return the folder that holds all cached revisions of a model."""
-    from huggingface_hub import constants
+    try:
+        from huggingface_hub import constants
+    except ImportError as failure:  # an environment for exported models only
+        raise ModelError(
+            f"{str(model)!r} is on the Hub, for which huggingface_hub is not installed; install it with: "
+            "pip install huggingface-hub."
+        ) from failure
 
     if model.file is not None:
         return Path(constants.HF_ASSETS_CACHE) / "lookwhere" / model.name
@@ -66,8 +73,10 @@ def is_intact(folder: Path) -> bool:
 def cached_models() -> list[HubName]:
     """Return every model in the cache: by name if `main` was pulled, by name and commit for any other revision.
 
-    Raises ModelError if the Hub's cache can't be read.
+    Without the Hub's client nothing is found. Raises ModelError if the Hub's cache can't be read.
     """
+    if find_spec("huggingface_hub") is None:
+        return []
     converted = (HubName(alias, PUBLISHED_REPOSITORY, file=file) for alias, file in PUBLISHED_FILES.items())
     # scan_cache_dir knows repositories only; converted models lie among the client's assets.
     found = [(model, list((cache_root(model) / SNAPSHOTS).glob("*"))) for model in converted]

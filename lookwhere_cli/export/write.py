@@ -174,7 +174,7 @@ def _opened(
     config: Config, graphs: dict[str, nn.Module], files: dict[str, Path], options: ExportOptions
 ) -> GraphRuntime:
     if options.format == "onnx":
-        return open_onnx(config, files, "cpu")
+        return open_onnx(config, files, "cpu", options.weights)
     return open_programs(
         config, {name: ProgramGraph(files[name], graph.inputs, graph.outputs) for name, graph in graphs.items()}
     )
