@@ -27,6 +27,11 @@ def check_extra(extra: str, purpose: str) -> None:
             raise UsageError(_missing(package, extra, purpose))
 
 
+def is_installed(extra: str) -> bool:
+    """Return True if all libraries of the extra are installed."""
+    return all(find_spec(package) is not None for package in EXTRAS[extra])
+
+
 def require(module: str, extra: str, purpose: str) -> ModuleType:
     """Import an optional library and return it.
 

@@ -36,6 +36,7 @@ def export(
     half: Annotated[
         bool, typer.Option("--half", help="Store float16: half the bytes.", rich_help_panel=OUTPUT)
     ] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="Compute in int8: less exact.", rich_help_panel=OUTPUT)] = False,
     opset: Annotated[
         int, typer.Option(metavar="N", min=18, max=23, help="Version of ONNX's operators.", rich_help_panel=OUTPUT)
     ] = DEFAULT_OPSET,
@@ -58,8 +59,7 @@ def export(
       lookwhere classify photos/ --model tiny-onnx/
     """
     check_extra("export", "lookwhere export")
-    if format == "torch" and opset != DEFAULT_OPSET:
-        raise UsageError("--opset is of ONNX; leave it out for --format torch.")
+    _check_combination(format, half, int8, opset)
     from lookwhere_cli.images.find import find_pictures
 
     pictures = find_pictures(verify) if verify else []
@@ -79,9 +79,17 @@ def export(
     check_exportable(loaded)
     console = make_console(stderr=True, quiet=quiet)
     with console.status("") as status:
-        chosen = ExportOptions(format, half, opset, pictures)
+        chosen = ExportOptions(format, half, int8, opset, pictures)
         found = export_model(loaded, out, chosen, lambda what: status.update(f"Exporting: {what}"))
     if found is not None:
         print(f"{describe_differences(found)[:1].upper()}{describe_differences(found)[1:]}.")
     use = f"; next: {usage_of(loaded.config, out)}" if format == "onnx" else ""
     say_done(f"Saved {out}{use}", quiet)
+
+
+def _check_combination(format: str, half: bool, int8: bool, opset: int) -> None:
+    """Raise UsageError for options that exclude each other."""
+    if format == "torch" and (opset != DEFAULT_OPSET or int8):
+        raise UsageError(f"{'--int8' if int8 else '--opset'} is for ONNX; leave it out for --format torch.")
+    if half and int8:
+        raise UsageError("--half and --int8 exclude each other; use one of them.")

@@ -37,7 +37,7 @@ class FileFormat(NamedTuple):
 def write_onnx(graph: nn.Module, config: Config, file: Path, opset: int) -> None:
     """Write a graph as an ONNX file with all its weights."""
     values, shapes = traced_arguments(graph, config)
-    with quiet(), _silent():
+    with quiet(), silent():
         program: Any = torch.onnx.export(
             graph,
             (*values, {}),  # a dictionary at the end would be taken for keywords
@@ -87,7 +87,7 @@ class _Half(nn.Module):
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Keep the exporter from printing and logging: its progress belongs to nobody's output."""
     logging.disable(logging.WARNING)
     try:

@@ -23,6 +23,7 @@ from lookwhere_cli.export.compare import TOLERANCES, Differences, compare
 from lookwhere_cli.export.formats import FORMATS, OPSET, halved
 from lookwhere_cli.export.heads.registry import graphs_of
 from lookwhere_cli.export.programs import ProgramGraph, open_programs
+from lookwhere_cli.export.quantise import QUANTISED, quantise
 from lookwhere_cli.images.view import Picture
 from lookwhere_cli.loading import predictor_of
 from lookwhere_cli.models.config import Config
@@ -38,18 +39,20 @@ from lookwhere_cli.text import counted, printable, shared_name
 class ExportOptions:
     """How a model is exported.
 
-    format: "onnx" or "torch". half: store weights as float16. opset: of ONNX. verify: pictures to compare on.
+    format: "onnx" or "torch". half: store weights as float16. int8: store the extractor's weights as bytes, and compute
+    with them. opset: of ONNX. verify: pictures to compare on.
     """
 
     format: str = "onnx"
     half: bool = False
+    int8: bool = False
     opset: int = OPSET
     verify: Sequence[Picture] = ()
 
     @property
     def weights(self) -> str:
         """How the weights are stored."""
-        return "float16" if self.half else "float32"
+        return "float16" if self.half else "int8" if self.int8 else "float32"
 
 
 Notice = Callable[[str], None]
@@ -119,6 +122,8 @@ def _fill(loaded: Loaded, model: LookWhere, folder: Path, options: ExportOptions
         notice(name)
         traced = halved(graph) if options.half else graph
         FORMATS[options.format].write(traced.eval(), config, folder / files[name], options.opset)
+        if options.int8 and name in QUANTISED:
+            quantise(folder / files[name])
     differences = _verify(loaded, graphs, {name: folder / file for name, file in files.items()}, options, notice)
     opset = options.opset if options.format == "onnx" else 0
     tools = {"torch": torch.__version__, **_onnx_version()}
