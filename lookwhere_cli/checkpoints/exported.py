@@ -84,8 +84,10 @@ def read_record(folder: Path) -> ExportRecord:
         record = msgspec.convert(values, ExportRecord)
     except msgspec.ValidationError as failure:
         raise ModelError(f"{str(file)!r} is damaged: {failure}; export the model again.") from failure
+    if "extractor" not in record.graphs:
+        raise ModelError(f"{str(file)!r} is damaged: it lists no graph of the extractor; export the model again.")
     for name in record.graphs.values():
-        if Path(name).name != name:
+        if not name or Path(name).name != name:
             raise ModelError(f"{str(file)!r} is damaged: {name!r} is not the name of a file beside it.")
     return record
 

@@ -8,10 +8,9 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli import load
-from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.layout import EXPORT
 from lookwhere_cli.errors import ModelError, UsageError
-from tests.models.small import ADDING, LABELLED, PRUNING, small
+from tests.models.small import ADDING, LABELLED, PRUNING
 
 
 @pytest.fixture
@@ -21,6 +20,7 @@ def copy(exported, tmp_path):
     return tmp_path / "copy"
 
 
+@pytest.mark.slow
 def test_it_writes_a_whole_folder_and_verifies_it(lookwhere, model_folder, photos, tmp_path):
     ran = lookwhere("export", model_folder, "--out", tmp_path / "new" / "out", "--verify", photos)
     assert ran.code == 0, ran.err
@@ -61,6 +61,7 @@ def test_pictures_to_verify_on_are_looked_for_first(lookwhere, model_folder, tmp
     assert ran.code == 2 and "no pictures" in ran.err.lower() and not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_too_large_a_difference_is_an_error(monkeypatch, lookwhere, model_folder, photos, tmp_path):
     from lookwhere_cli.export import write
     from lookwhere_cli.export.compare import Tolerance
@@ -98,7 +99,12 @@ def test_a_graph_without_a_hash_is_not_run(copy):
 
 @pytest.mark.parametrize(
     ("key", "value", "words"),
-    [("version", 9, "version 9"), ("graphs", {"extractor": "../x.onnx"}, "beside it"), ("opset", "x", "damaged")],
+    [
+        ("version", 9, "version 9"),
+        ("graphs", {"extractor": "../x.onnx"}, "beside it"),
+        ("graphs", {}, "no graph"),
+        ("opset", "x", "damaged"),
+    ],
 )
 def test_a_record_that_can_not_be_read(lookwhere, copy, photos, key, value, words):
     record = json.loads((copy / EXPORT).read_text()) | {key: value}
@@ -136,6 +142,13 @@ def test_commands_that_train_refuse_exported_models(lookwhere, exported, tmp_pat
 
     with pytest.raises(ModelError, match="name the model that it was exported from"):
         load_model(str(exported(LABELLED)[1]))
+
+
+def test_an_exported_model_is_not_calibrated(lookwhere, exported, photos, tmp_path):
+    folder = exported(LABELLED)[1]
+    options = ("--looks", "2,6", "--budget", "60%", "--out", tmp_path / "out")
+    ran = lookwhere("calibrate", photos, "--model", folder, *options)
+    assert ran.code == 3 and "is exported" in ran.err and not (tmp_path / "out").exists()
 
 
 def test_k_size_and_shape_are_free(exported):
@@ -193,6 +206,7 @@ def test_the_library_that_is_missing_is_named(monkeypatch, lookwhere, model_fold
     assert ran.code == 2 and "pip install 'lookwhere[export]'" in ran.err
 
 
+@pytest.mark.slow
 def test_a_model_without_a_head_exports_its_features(exported):
     source, folder = exported(replace(LABELLED, labels=()))
     picture = Image.effect_noise((60, 60), 80).convert("RGB")
@@ -200,6 +214,7 @@ def test_a_model_without_a_head_exports_its_features(exported):
     assert abs(ours - theirs).max() < 1e-3
 
 
+@pytest.mark.slow
 def test_an_exported_folder_is_replaced_as_a_whole(lookwhere, exported, model_folder, tmp_path):
     shutil.copytree(exported(LABELLED)[1], tmp_path / "out")
     (tmp_path / "out" / "old.txt").write_text("from before")
@@ -208,7 +223,18 @@ def test_an_exported_folder_is_replaced_as_a_whole(lookwhere, exported, model_fo
     assert [file.name for file in tmp_path.iterdir()] == ["out"]
 
 
-def test_the_card_is_of_the_exported_folder(tmp_path):
-    save_model(tmp_path / "model", small(LABELLED))  # without a card or records
-    with pytest.raises(UsageError, match="not exported"):
-        load(str(tmp_path / "model"), runtime="onnx")
+@pytest.mark.slow
+def test_int8_is_smaller_and_reads_the_same_cells(exported, photos):
+    wide = replace(LABELLED, dim=96, hidden=384)
+    whole, small_files = (exported(wide, int8=int8)[1] for int8 in (False, True))
+    sizes = [(folder / "extractor.onnx").stat().st_size for folder in (whole, small_files)]
+    assert sizes[1] < 0.5 * sizes[0]
+    rows = [load(str(folder)).classify(photos / "0.png") for folder in (whole, small_files)]
+    assert rows[0].cells == rows[1].cells
+    assert json.loads((small_files / EXPORT).read_text())["weights"] == "int8"
+
+
+@pytest.mark.parametrize("options", [["--half", "--int8"], ["--int8", "--format", "torch"], ["--opset", "12"]])
+def test_options_that_exclude_each_other(lookwhere, model_folder, tmp_path, options):
+    ran = lookwhere("export", model_folder, "--out", tmp_path / "out", *options)
+    assert ran.code == 2 and ran.err.count("\n") == 1 and not (tmp_path / "out").exists()
