@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from lookwhere_cli.export.graphs import TracedGraph
 from lookwhere_cli.export.trace import quiet, trace, traced_arguments
 from lookwhere_cli.models.config import Config
 
@@ -23,7 +24,7 @@ OPSETS = (18, 23)
 LEAST_HALVED = 1024
 """Numbers in a tensor from which it is stored as float16: smaller ones are not worth the loss."""
 
-Write = Callable[[nn.Module, Config, Path, int], None]
+Write = Callable[[TracedGraph, Config, Path, int], None]
 """Writes a graph of a config's model to a file, with an opset."""
 
 
@@ -34,7 +35,7 @@ class FileFormat(NamedTuple):
     write: Write
 
 
-def write_onnx(graph: nn.Module, config: Config, file: Path, opset: int) -> None:
+def write_onnx(graph: TracedGraph, config: Config, file: Path, opset: int) -> None:
     """Write a graph as an ONNX file with all its weights."""
     values, shapes = traced_arguments(graph, config)
     with quiet(), silent():
@@ -53,7 +54,7 @@ def write_onnx(graph: nn.Module, config: Config, file: Path, opset: int) -> None
     program.save(str(file))
 
 
-def write_program(graph: nn.Module, config: Config, file: Path, opset: int) -> None:
+def write_program(graph: TracedGraph, config: Config, file: Path, opset: int) -> None:
     """Write a graph as a program that torch.export.load reads."""
     torch.export.save(trace(graph, config), str(file))
 
@@ -62,7 +63,7 @@ FORMATS = {"onnx": FileFormat(".onnx", write_onnx), "torch": FileFormat(".pt2", 
 """By the name that `--format` has."""
 
 
-def halved(graph: nn.Module) -> nn.Module:
+def halved(graph: TracedGraph) -> TracedGraph:
     """Return a copy that stores its large weights as float16, and computes in float32 all the same."""
     copied = copy.deepcopy(graph)
     large = [

@@ -6,7 +6,7 @@ What lies between them (resizing the map, choosing, cutting, spreading) is done 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float32, Int64, Shaped, UInt8
@@ -20,8 +20,21 @@ from lookwhere_cli.models.selector import Selector
 from lookwhere_cli.models.vit import ALL, CLS, ViT
 
 
+class TracedGraph(nn.Module):
+    """A module to trace: it takes a dictionary, and returns a tuple.
+
+    inputs, outputs: names, in order.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
 class NormalisedPixels(nn.Module):
-    """Normalises pixels of whole patches, and puts channels first."""
+    """Normalises pixels, channels last."""
+
+    scale: Tensor
+    shift: Tensor
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -34,7 +47,7 @@ class NormalisedPixels(nn.Module):
         return pixels.float() * self.scale + self.shift
 
 
-class SelectorGraph(nn.Module):
+class SelectorGraph(TracedGraph):
     """From thumbnails to the map before it is resized to a picture's grid, and the prefix tokens."""
 
     inputs = ("thumbnails",)
@@ -65,6 +78,15 @@ class SelectorGraph(nn.Module):
         return fine, encoded[:, :prefix]
 
 
+class HeadGraph(nn.Module):
+    """A module that turns the last block's input, from which k cells went in, into a tuple of outputs.
+
+    outputs: their names. With "hidden" and "places" among them, a DenseGraph computes the cells' tokens.
+    """
+
+    outputs: tuple[str, ...]
+
+
 class Body(nn.Module):
     """The extractor up to its last block: the tokens of the prefix, the cells and, if there are any, coarse patches."""
 
@@ -74,10 +96,10 @@ class Body(nn.Module):
         self.normalise = NormalisedPixels(config)
         cropr = model.extractor.cropr
         self.pruned = None if cropr is None else PrunedBlocks(model.extractor.blocks, cropr)
-        self.inputs = ("patches", "cells", "grid")
-        self.inputs += ("prefix",) if config.has_selector else ()
-        self.inputs += ("coarse", "coarse_grid") if config.coarse_size else ()
-        self.inputs += self.pruned.inputs if self.pruned else ()
+        inputs = ["patches", "cells", "grid"]
+        inputs += ["prefix"] if config.has_selector else []
+        inputs += ["coarse", "coarse_grid"] if config.coarse_size else []
+        self.inputs = (*inputs, *(self.pruned.inputs if self.pruned else ()))
 
     def forward(self, given: Mapping[str, Tensor]) -> Pruned:
         """Return the last block's input, of inputs by name; places count all cells and coarse patches if none drop."""
@@ -116,7 +138,7 @@ class Body(nn.Module):
         return extractor.patch_embed(self.normalise(patches).permute(0, 1, 4, 2, 3)) + positions
 
 
-class ExtractorGraph(nn.Module):
+class ExtractorGraph(TracedGraph):
     """The extractor and that part of the model's head which needs no neighbours on the grid."""
 
     def __init__(self, model: LookWhere, head: HeadGraph) -> None:
@@ -143,7 +165,7 @@ def whole_positions(vit: ViT, grid: tuple[int, int]) -> Float32[Tensor, "cells d
     return interpolate_positions(table, vit.grid, rows, columns, grid)
 
 
-class DenseGraph(nn.Module):
+class DenseGraph(TracedGraph):
     """From the last block's input to a token for each of the cells that remain."""
 
     def __init__(self, model: LookWhere) -> None:
@@ -194,16 +216,3 @@ class LastTokens(NamedTuple):
 def _is_needed(output: str) -> bool:
     """Return False for outputs that tell something of pruned models only."""
     return output not in ("places", "remaining")
-
-
-class HeadGraph(Protocol):
-    """A module that turns the last block's input into outputs.
-
-    outputs: their names. With "hidden" and "places" among them, a DenseGraph computes the cells' tokens.
-    """
-
-    outputs: tuple[str, ...]
-
-    def __call__(self, last: Pruned, k: int) -> tuple[Tensor, ...]:
-        """Return the outputs; k cells went in."""
-        ...

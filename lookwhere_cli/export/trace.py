@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from lookwhere_cli.export.graphs import TracedGraph
 from lookwhere_cli.models.config import Config
 
 BATCH, GRID, K, COARSE_GRID = 2, (9, 13), 97, (5, 7)
@@ -25,14 +26,7 @@ class ExampleInput(NamedTuple):
     free: dict[int, Any]
 
 
-class TracedGraph(Protocol):
-    """A module to trace, with the names of its inputs and outputs."""
-
-    inputs: Sequence[str]
-    outputs: Sequence[str]
-
-
-def example_inputs(graph: nn.Module, config: Config) -> dict[str, ExampleInput]:
+def example_inputs(graph: TracedGraph, config: Config) -> dict[str, ExampleInput]:
     """Return an example of each input of a graph, by name, in order."""
     every = _examples(config) | _pruning_examples(graph, config)
     return {name: every[name] for name in graph.inputs}
@@ -61,7 +55,7 @@ def _examples(config: Config) -> dict[str, ExampleInput]:
     }
 
 
-def _pruning_examples(graph: nn.Module, config: Config) -> dict[str, ExampleInput]:
+def _pruning_examples(graph: TracedGraph, config: Config) -> dict[str, ExampleInput]:
     """Return the inputs that say how many tokens remain: each module of the example drops some."""
     examples: dict[str, ExampleInput] = {}
     last = config.prefix_tokens + K + (COARSE_GRID[0] * COARSE_GRID[1] if "coarse" in graph.inputs else 0)
@@ -73,14 +67,14 @@ def _pruning_examples(graph: nn.Module, config: Config) -> dict[str, ExampleInpu
     return examples
 
 
-def trace(graph: nn.Module, config: Config) -> ExportedProgram:
+def trace(graph: TracedGraph, config: Config) -> ExportedProgram:
     """Return the graph as a program of torch."""
     values, shapes = traced_arguments(graph, config)
     with quiet():
         return torch.export.export(graph, values, dynamic_shapes=shapes, strict=False)
 
 
-def traced_arguments(graph: nn.Module, config: Config) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+def traced_arguments(graph: TracedGraph, config: Config) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return what the graph is called with, and the free sizes of that."""
     examples = example_inputs(graph, config)
     values = {name: example.value for name, example in examples.items()}

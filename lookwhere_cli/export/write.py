@@ -9,7 +9,6 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import torch
-from torch import nn
 
 from lookwhere_cli.card import full_card
 from lookwhere_cli.checkpoints.configs import write_config
@@ -21,6 +20,7 @@ from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.errors import LookWhereError, ModelError, UsageError
 from lookwhere_cli.export.compare import TOLERANCES, Differences, compare
 from lookwhere_cli.export.formats import FORMATS, OPSET, halved
+from lookwhere_cli.export.graphs import TracedGraph
 from lookwhere_cli.export.heads.registry import graphs_of
 from lookwhere_cli.export.programs import ProgramGraph, open_programs
 from lookwhere_cli.export.quantise import QUANTISED, quantise
@@ -127,7 +127,7 @@ def _fill(loaded: Loaded, model: LookWhere, folder: Path, options: ExportOptions
     differences = _verify(loaded, graphs, {name: folder / file for name, file in files.items()}, options, notice)
     opset = options.opset if options.format == "onnx" else 0
     tools = {"torch": torch.__version__, **_onnx_version()}
-    verified = differences and differences.to_dict()
+    verified = None if differences is None else differences.to_dict()
     record = ExportRecord(
         VERSION,
         options.format,
@@ -152,7 +152,7 @@ def exported_config(config: Config) -> Config:
 
 
 def _verify(
-    loaded: Loaded, graphs: dict[str, nn.Module], files: dict[str, Path], options: ExportOptions, notice: Notice
+    loaded: Loaded, graphs: dict[str, TracedGraph], files: dict[str, Path], options: ExportOptions, notice: Notice
 ) -> Differences | None:
     """Compare the files with the model. Raises LookWhereError if they differ by more than the tolerance."""
     if not options.verify:
@@ -176,7 +176,7 @@ def _verify(
 
 
 def _opened(
-    config: Config, graphs: dict[str, nn.Module], files: dict[str, Path], options: ExportOptions
+    config: Config, graphs: dict[str, TracedGraph], files: dict[str, Path], options: ExportOptions
 ) -> GraphRuntime:
     if options.format == "onnx":
         return open_onnx(config, files, "cpu", options.weights)

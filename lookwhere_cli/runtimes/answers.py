@@ -17,7 +17,7 @@ from lookwhere_cli.runtimes.graphs import GraphHead, GraphRuntime, cells_at
 
 def answer_whole(runtime: GraphRuntime, chosen: Chosen[NDArray[Any]]) -> Float32[ndarray, "batch classes"]:
     """Return the logits; of a model without a head what a head would read."""
-    return runtime.extract(chosen, "logits")[0]
+    return runtime.extract(chosen, "logits" if runtime.config.labels else "pooled")[0]
 
 
 def answer_pixels(

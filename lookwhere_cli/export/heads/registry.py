@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from torch import nn
-
-from lookwhere_cli.export.graphs import DenseGraph, ExtractorGraph, HeadGraph, SelectorGraph
+from lookwhere_cli.export.graphs import DenseGraph, ExtractorGraph, HeadGraph, SelectorGraph, TracedGraph
 from lookwhere_cli.export.heads.segment import DecoderGraph, PiecesGraph
 from lookwhere_cli.export.heads.whole import whole_graph
 from lookwhere_cli.models.lookwhere import LookWhere
@@ -17,15 +15,15 @@ HEADS: dict[str, Callable[[LookWhere], HeadGraph]] = {
     "segment": PiecesGraph,
 }
 """A task's part of the extractor's graph."""
-FURTHER: dict[str, dict[str, Callable[[LookWhere], nn.Module]]] = {"segment": {"decoder": DecoderGraph}}
+FURTHER: dict[str, dict[str, Callable[[LookWhere], TracedGraph]]] = {"segment": {"decoder": DecoderGraph}}
 """Further graphs of a task, by name."""
 
 
-def graphs_of(model: LookWhere) -> dict[str, nn.Module]:
+def graphs_of(model: LookWhere) -> dict[str, TracedGraph]:
     """Return the modules to trace, by name, each with the names of its inputs and outputs."""
     task = model.config.task
     extractor = ExtractorGraph(model, HEADS[task](model))
-    graphs: dict[str, nn.Module] = {"selector": SelectorGraph(model)} if model.config.has_selector else {}
+    graphs: dict[str, TracedGraph] = {"selector": SelectorGraph(model)} if model.config.has_selector else {}
     graphs["extractor"] = extractor
     if "hidden" in extractor.outputs:
         graphs["dense"] = DenseGraph(model)

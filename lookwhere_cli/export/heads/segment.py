@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from lookwhere_cli.export.graphs import LastBlock
+from lookwhere_cli.export.graphs import HeadGraph, LastBlock, TracedGraph
 from lookwhere_cli.export.pruning import Pruned
 from lookwhere_cli.models.decoder import ConvDecoder, LinearDecoder
 from lookwhere_cli.models.layers import gelu
 from lookwhere_cli.models.lookwhere import LookWhere
 
 
-class PiecesGraph(nn.Module):
+class PiecesGraph(HeadGraph):
     """The decoder's first layer on each token; spreading is left to NumPy."""
 
     outputs = ("pieces", "pooled", "tokens", "remaining")
@@ -30,7 +30,7 @@ class PiecesGraph(nn.Module):
         return self.first(tokens), pooled, tokens[:, :k], places
 
 
-class DecoderGraph(nn.Module):
+class DecoderGraph(TracedGraph):
     """From a vector for every cell to scores on a finer grid."""
 
     inputs = ("spread",)
