@@ -10,6 +10,8 @@ from PIL import Image
 from lookwhere_cli import load
 from tests.models.small import LABELLED
 
+pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
+
 SCRIPT = Path(__file__).parents[2] / "examples" / "onnx_only.py"
 
 

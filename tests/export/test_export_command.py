@@ -12,6 +12,8 @@ from lookwhere_cli.checkpoints.layout import EXPORT
 from lookwhere_cli.errors import ModelError, UsageError
 from tests.models.small import ADDING, LABELLED, PRUNING
 
+pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
+
 
 @pytest.fixture
 def copy(exported, tmp_path):
@@ -58,7 +60,7 @@ def test_a_cascade_is_refused(lookwhere, cascade_folder, tmp_path):
 def test_pictures_to_verify_on_are_looked_for_first(lookwhere, model_folder, tmp_path):
     (tmp_path / "empty").mkdir()
     ran = lookwhere("export", model_folder, "--out", tmp_path / "out", "--verify", tmp_path / "empty")
-    assert ran.code == 2 and "no pictures" in ran.err.lower() and not (tmp_path / "out").exists()
+    assert ran.code == 2 and "There is no picture" in ran.err and not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow

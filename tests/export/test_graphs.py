@@ -13,6 +13,8 @@ from lookwhere_cli.runtimes.onnx import open_onnx
 from lookwhere_cli.runtimes.torch import runtime_of
 from tests.models.small import ADDING, GATED, LABELLED, PRUNING, PUBLISHED, SEGMENTING
 
+pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
+
 FULL = replace(LABELLED, selector_depth=0, prefix="own", k=1.0)
 COARSE = replace(SEGMENTING, coarse_size=12)
 CONFIGS = {

@@ -10,6 +10,8 @@ import pytest
 
 from tests.models.small import LABELLED, SEGMENTING
 
+pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
+
 ROOT = Path(__file__).parents[2]
 REQUIRED = ROOT / "requirements-onnx.txt"
 SCRIPT = """
