@@ -188,6 +188,7 @@ class LastBlock(nn.Module):
         super().__init__()
         self.block, self.norm = model.extractor.blocks[-1], model.extractor.norm
         self.prefix, self.prunes = model.config.prefix_tokens, model.extractor.cropr is not None
+        self.drops = model.config.drops
 
     def cls(self, last: Pruned) -> Float32[Tensor, "batch dim"]:
         """Return the CLS token."""
@@ -202,7 +203,16 @@ class LastBlock(nn.Module):
     def cells(self, last: Pruned, k: int) -> LastTokens:
         """Return the same without coarse patches, which come after the k cells."""
         cls, tokens, places = self.all(last)
-        return LastTokens(cls, tokens[:, :k], places[:, :k])
+        return LastTokens(cls, self.first(tokens, k), self.first(places, k))
+
+    def first(
+        self, values: Shaped[Tensor, "batch remaining *channels"], k: int
+    ) -> Shaped[Tensor, "batch cells *channels"]:
+        """Leave out what belongs to coarse patches. A model that drops tokens has none of them here.
+
+        A slice would tie the number of tokens to the k of the example.
+        """
+        return values if self.drops else values.index_select(1, torch.arange(k))
 
 
 class LastTokens(NamedTuple):

@@ -16,6 +16,7 @@ from lookwhere_cli.models.config import Config
 
 BATCH, GRID, K, COARSE_GRID = 2, (9, 13), 97, (5, 7)
 """Sizes of the examples: torch takes sizes for constants that are 0 or 1, or equal to one of the model's."""
+LAST = 131  # tokens of cells and coarse patches that reach the last block: not k, or both would be one size
 DROPPED = 2  # tokens that each pruning module drops in the example
 
 
@@ -34,6 +35,7 @@ def example_inputs(graph: TracedGraph, config: Config) -> dict[str, ExampleInput
 
 def _examples(config: Config) -> dict[str, ExampleInput]:
     batch, rows, columns, k, coarse = (Dim(name) for name in ("batch", "rows", "columns", "k", "coarse"))
+    remaining = Dim("remaining")
     patch, dim, prefix = config.patch, config.dim, config.prefix_tokens
     side = (patch, patch, 3)
     coarse_cells = COARSE_GRID[0] * COARSE_GRID[1]
@@ -49,8 +51,8 @@ def _examples(config: Config) -> dict[str, ExampleInput]:
         "prefix": ExampleInput(torch.rand(BATCH, prefix, dim), {0: batch}),
         "coarse": ExampleInput(torch.rand(BATCH, coarse_cells, *side), {0: batch, 1: coarse}),
         "coarse_grid": ExampleInput(torch.tensor(COARSE_GRID), {}),
-        "hidden": ExampleInput(torch.rand(BATCH, prefix + K, dim), {0: batch, 1: prefix + Dim("remaining")}),
-        "places": ExampleInput(cells, {0: batch, 1: Dim("remaining")}),
+        "hidden": ExampleInput(torch.rand(BATCH, prefix + LAST, dim), {0: batch, 1: prefix + remaining}),
+        "places": ExampleInput(torch.arange(LAST).repeat(BATCH, 1), {0: batch, 1: remaining}),
         "spread": ExampleInput(torch.rand(BATCH, *GRID, channels), {0: batch, 1: rows, 2: columns}),
     }
 

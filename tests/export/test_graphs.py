@@ -4,14 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from lookwhere_cli.checkpoints.exported import open_exported
 from lookwhere_cli.checkpoints.names import ModelLocation
 from lookwhere_cli.checkpoints.resolve import load_model
+from lookwhere_cli.export.heads.registry import graphs_of
+from lookwhere_cli.export.write import exported_config
 from lookwhere_cli.models.chosen import Chosen, Coarse
+from lookwhere_cli.runtimes.answers import HEADS
+from lookwhere_cli.runtimes.graphs import GraphRuntime
 from lookwhere_cli.runtimes.onnx import open_onnx
 from lookwhere_cli.runtimes.torch import runtime_of
-from tests.models.small import ADDING, GATED, LABELLED, PRUNING, PUBLISHED, SEGMENTING
+from tests.models.small import ADDING, GATED, LABELLED, PRUNING, PUBLISHED, SEGMENTING, small
 
 pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
 
@@ -22,6 +27,7 @@ CONFIGS = {
     "registers, layer scale, no labels": PUBLISHED,
     "packed SwiGLU": GATED,
     "maximum over the cells": replace(LABELLED, pool="max"),
+    "labels with a coarse thumbnail": replace(LABELLED, coarse_size=12),
     "full ViT": FULL,
     "looks": ADDING,
     "masks over a coarse thumbnail": COARSE,
@@ -34,6 +40,26 @@ SHAPES = [(1, (6, 6), (3, 3), 18), (3, (5, 11), (2, 5), 40), (2, (9, 4), (4, 2),
 """Batch, grid, grid of the thumbnail, number of cells."""
 # An export takes many seconds: only one is checked each time.
 QUICK = {"labels"}
+
+
+class EagerGraph:
+    """A graph before it is exported."""
+
+    def __init__(self, graph):
+        self.graph, self.inputs = graph.eval(), frozenset(graph.inputs)
+
+    @torch.no_grad()
+    def run(self, feeds, outputs):
+        found = self.graph({name: torch.from_numpy(feeds[name]) for name in self.graph.inputs})
+        named = dict(zip(self.graph.outputs, found, strict=True))
+        return [named[name].numpy() for name in outputs]
+
+
+def both_eager(config):
+    model = small(config)
+    graphs = {name: EagerGraph(graph) for name, graph in graphs_of(model).items()}
+    runtime = GraphRuntime(exported_config(config), graphs, HEADS[config.task])
+    return runtime_of(model, torch.device("cpu"), torch.float32), runtime
 
 
 def both(exported, config):
@@ -51,9 +77,16 @@ def close(ours, theirs):
 @pytest.mark.parametrize(
     "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
 )
-def test_graphs_equal_the_model(exported, name):
-    config = CONFIGS[name]
-    torch_runtime, onnx_runtime = both(exported, config)
+def test_exported_graphs_equal_the_model(exported, name):
+    check(CONFIGS[name], *both(exported, CONFIGS[name]))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_graphs_and_what_numpy_does_between_them_equal_the_model(name):
+    check(CONFIGS[name], *both_eager(CONFIGS[name]))
+
+
+def check(config, torch_runtime, onnx_runtime):
     for batch, grid, thumbnail_grid, k in SHAPES:
         rng = np.random.default_rng(batch)
         pixels = rng.integers(0, 256, (batch, *(side * config.patch for side in thumbnail_grid), 3), dtype=np.uint8)

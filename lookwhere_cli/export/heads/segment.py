@@ -26,8 +26,8 @@ class PiecesGraph(HeadGraph):
     def forward(self, last: Pruned, k: int) -> tuple[Tensor, ...]:
         """Return the pieces of cells and coarse patches, what is pooled, the cells' tokens, and all tokens' places."""
         cls, tokens, places = self.last.all(last)
-        pooled = tokens[:, :k].amax(dim=1) if self.pools_cells else cls
-        return self.first(tokens), pooled, tokens[:, :k], places
+        cells = self.last.first(tokens, k)
+        return self.first(tokens), cells.amax(dim=1) if self.pools_cells else cls, cells, places
 
 
 class DecoderGraph(TracedGraph):
