@@ -75,7 +75,7 @@ def cached_models() -> list[HubName]:
 
     Without the Hub's client nothing is found. Raises ModelError if the Hub's cache can't be read.
     """
-    if find_spec("huggingface_hub") is None:
+    if not _has_client():
         return []
     converted = (HubName(alias, PUBLISHED_REPOSITORY, file=file) for alias, file in PUBLISHED_FILES.items())
     # scan_cache_dir knows repositories only; converted models lie among the client's assets.
@@ -86,6 +86,14 @@ def cached_models() -> list[HubName]:
         if model is not None:
             found.append((model, [revision.snapshot_path for revision in repository.revisions]))
     return [revision for model, snapshots in found for revision in _our_revisions(model, snapshots)]
+
+
+def _has_client() -> bool:
+    """Return True if the Hub's client is installed; an environment for exported models may do without it."""
+    try:
+        return find_spec("huggingface_hub") is not None
+    except ImportError:
+        return False
 
 
 def cached_repositories() -> list[str]:

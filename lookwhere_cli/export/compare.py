@@ -100,10 +100,13 @@ def _compare_one(pipeline: Pipeline, exported: Runtime, picture: Picture) -> Dif
 
 
 def count_moved(ours: Float32[ndarray, " cells"], theirs: Float32[ndarray, " cells"], k: int) -> int:
-    """Return how many of the best k cells by one map are not among those by the other, but for ties."""
+    """Return how many of the best k cells by one map are not among those by the other, but for ties.
+
+    A cell ties if the one that took its place scores almost the same.
+    """
     chosen, others = choose_cells(ours[None], k)[0], choose_cells(theirs[None], k)[0]
-    moved = np.setdiff1d(chosen, others)
-    return int((ours[moved] - ours[chosen[-1]] > TIE).sum())
+    left_out, taken_in = ours[np.setdiff1d(chosen, others)], ours[np.setdiff1d(others, chosen)]
+    return int((np.sort(left_out) - np.sort(taken_in)[::-1] > TIE).sum())
 
 
 def _labels(output: Float32[ndarray, classes * places]) -> Int64[ndarray, " labels"]:
