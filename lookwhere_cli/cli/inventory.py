@@ -86,17 +86,24 @@ def _facts_of_export(folder: Path) -> dict[str, Any]:
 
 
 def _published(name: str, config: Config) -> dict[str, Any]:
-    from lookwhere_cli.models.size import stored_bytes  # it imports torch
-
     return {
         "name": name,
         "where": ON_HUB,
-        "bytes": stored_bytes(config),
+        "bytes": _stored_bytes(config),
         **_facts_of_config(config),
         "terms": None,
         "origin": None,
         "results": [],
     }
+
+
+def _stored_bytes(config: Config) -> int | None:
+    """Return the size of a model that is not here; None where there is no torch to build it with."""
+    try:
+        from lookwhere_cli.models.size import stored_bytes
+    except ImportError:
+        return None
+    return stored_bytes(config)
 
 
 def _facts_of_config(config: Config) -> dict[str, Any]:
