@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from lookwhere_cli.checkpoints.exported import ExportRecord
 from lookwhere_cli.checkpoints.layout import RESULTS, TRAINING
 from lookwhere_cli.checkpoints.records import TOP1
 from lookwhere_cli.heads.registry import head_of
@@ -14,6 +15,13 @@ from lookwhere_cli.strategies.registry import default_strategy
 from lookwhere_cli.text import counted
 
 INSTALL = "pip install -c constraints.txt .  # in the source folder of LookWhere"
+GRAPHS = {
+    "selector": "`thumbnails`, RGB in 0..255, in whole patches: the selector's `map` and its `prefix` tokens",
+    "extractor": "`patches` (bytes) of the chosen `cells`, the picture's `grid` and the `prefix` tokens: the answer",
+    "dense": "the extractor's `hidden` tokens: a token for each cell, as `features --dense` writes them",
+    "decoder": "`spread`, the extractor's `pieces` laid over the grid: scores for every place of a finer grid",
+}
+"""What each exported graph is given and returns, by its name."""
 LISTED = 20  # labels that a card lists
 PRETRAINING_KEYS = {"teachers", "photographs", "views", "seconds", "device", "command"}
 FINE_TUNING_KEYS = {"start", "pictures", "seconds", "device", "best", "command"}
@@ -49,12 +57,20 @@ def _describe_fine_tuning(record: Mapping[str, Any]) -> str:
     )
 
 
-def full_card(name: str, config: Config, training: Mapping[str, Any], results: Mapping[str, Any]) -> str:
+def full_card(
+    name: str,
+    config: Config,
+    training: Mapping[str, Any],
+    results: Mapping[str, Any],
+    export: ExportRecord | None = None,
+) -> str:
     """Return the whole card, without the Hub's metadata and without sections for which there is no record.
 
-    training, results: the contents of training.json and results.json.
+    training, results: the contents of training.json and results.json. export: the content of export.json.
     """
     parts = [f"# {name}", describe(config), "## Use", _use(name, config)]
+    if export is not None:
+        parts += ["## Files", _files(export)]
     if config.labels:
         parts += ["## Labels", _labels(config)]
     for keys, describe_training in (
@@ -70,6 +86,18 @@ def full_card(name: str, config: Config, training: Mapping[str, Any], results: M
 
 def _use(name: str, config: Config) -> str:
     return f"```sh\n{INSTALL}\nlookwhere {head_of(config).command()} --model {name}\n```"
+
+
+def _files(export: ExportRecord) -> str:
+    """Say where the graphs come from, and what each of them is given and returns."""
+    opset = f", ONNX operators {export.opset}" if export.opset else ""
+    lines = [f"| `{file}` | {GRAPHS.get(name, 'A part of the head')} |" for name, file in export.graphs.items()]
+    table = "\n".join(["| File | What it computes |", "|---|---|", *lines])
+    return (
+        f"Exported from `{export.source}` (revision {export.revision}); weights are stored as {export.weights}{opset}. "
+        f"Between the graphs the map is resized, cells are chosen and cut: `config.json` has the sizes.\n\n{table}\n\n"
+        "`SHA256SUMS` has the hashes of these files, `export.json` how they were made."
+    )
 
 
 def _labels(config: Config) -> str:

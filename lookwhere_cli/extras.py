@@ -14,6 +14,8 @@ EXTRAS = {
     "heif": ("pillow_heif",),
     "tiff": ("imagecodecs", "tifffile"),
     "raw": ("rawpy",),
+    "onnx": ("onnxruntime",),
+    "export": ("onnx", "onnxscript", "onnxruntime"),
 }
 """The packages of each extra that users need, by the name under which they are imported."""
 
@@ -26,6 +28,11 @@ def check_extra(extra: str, purpose: str) -> None:
     for package in EXTRAS[extra]:
         if find_spec(package) is None:
             raise UsageError(_missing(package, extra, purpose))
+
+
+def is_installed(extra: str) -> bool:
+    """Return True if all libraries of the extra are installed."""
+    return all(find_spec(package) is not None for package in EXTRAS[extra])
 
 
 def require(module: str, extra: str, purpose: str) -> ModuleType:

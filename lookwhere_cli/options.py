@@ -11,6 +11,7 @@ from lookwhere_cli.errors import UsageError
 
 Mode = Literal["whole", "crop", "stretch"]
 Thumbnail = Literal["antialias", "alias"]
+RuntimeName = Literal["auto", "torch", "onnx"]
 Colour = tuple[int, int, int]
 AUTO: Literal["auto"] = "auto"
 MAX_PIXELS = 250_000_000
@@ -54,6 +55,8 @@ class Options:
     """True to find the mask of each box, too; for a model that was trained for masks."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", "mps", ..."""
+    runtime: RuntimeName = "auto"
+    """What computes the model: "torch", "onnx" (for exported models), or "auto": what the folder is for."""
     dtype: str = "float32"
     """"float32", "bfloat16" or "float16"."""
     batch_size: int = 32
@@ -77,6 +80,7 @@ class Options:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         _check_one_of("mode", self.mode, get_args(Mode))
+        _check_one_of("runtime", self.runtime, get_args(RuntimeName))
         _check_one_of("thumbnail", self.thumbnail, (None, *get_args(Thumbnail)))
         for name in ("top", "batch_size", "workers", "max_pixels", "max_boxes"):
             _check_positive(name, getattr(self, name))
@@ -100,6 +104,7 @@ class OptionChanges(TypedDict, total=False):
     only: tuple[str, ...]
     masks: bool
     device: str
+    runtime: RuntimeName
     dtype: str
     batch_size: int
     workers: int | None

@@ -26,6 +26,7 @@ LEVELS = (
     {"explain", "features"},
     {"predictor"},
     {"loading", "segmenter"},
+    {"export"},
     {"data"},
     {"scoring"},
     {"training"},

@@ -27,6 +27,7 @@ GUIDES = {
     "detect": ("Boxes", "detect.md"),
     "evaluate": ("Evaluate", "evaluate.md"),
     "compare": ("Compare", "compare.md"),
+    "export": ("Models without torch", "export.md"),
     "bench": ("Speed and memory", "speed.md"),
     "models": ("Models", "models.md"),
 }
@@ -36,6 +37,7 @@ EXTRAS = {
     "classify": PARQUET,
     "features": PARQUET,
     "segment": f"{PARQUET} The formats rle and geojson need `pip install '.[segment]'`.",
+    "export": "Needs `pip install '.[export]'`; to run what it writes, `pip install '.[onnx]'` is enough.",
     **dict.fromkeys(("train", "pretrain", "compare", "evaluate"), TRAIN),
 }
 NO_HELP = ("help", "help_all", "install_completion", "show_completion")

@@ -8,6 +8,7 @@ from importlib import import_module
 from lookwhere_cli.bench.measurement import Measurement
 from lookwhere_cli.bench.settings import BenchSettings
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.extras import check_extra, is_installed
 from lookwhere_cli.text import near_names
 
 SUBJECTS = {
@@ -17,18 +18,32 @@ SUBJECTS = {
     "weights": "weights",
     "folder": "folder",
     "memory": "memory",
+    "export": "export",
 }
 """The module that measures each subject."""
-NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory"}
+NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory", "export"}
+
+EXTRAS_NEEDED = {"export": "export"}
+"""The extra without which a subject can't be measured."""
+
+
+def default_subjects() -> list[str]:
+    """Return the names of all subjects whose libraries are installed."""
+    return [name for name in SUBJECTS if name not in EXTRAS_NEEDED or is_installed(EXTRAS_NEEDED[name])]
 
 
 def check_subjects(names: Sequence[str]) -> list[str]:
-    """Return the names, each once, in the order of measuring. Raises UsageError for an unknown one, with a hint."""
+    """Return the names, each once, in the order of measuring.
+
+    Raises UsageError for an unknown one, with a hint, and for one whose libraries are not installed.
+    """
     for name in names:
         if name not in SUBJECTS:
             near = near_names(name, SUBJECTS, 1)
             hint = f"did you mean {near[0]!r}?" if near else "choose from these:"
             raise UsageError(f"There is no subject {name!r}; {hint} ({', '.join(SUBJECTS)})")
+        if name in EXTRAS_NEEDED:
+            check_extra(EXTRAS_NEEDED[name], f"lookwhere bench {name}")
     return [name for name in SUBJECTS if name in names]
 
 

@@ -12,11 +12,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookwhere_cli.checkpoints.environment import check_client, check_storage
-from lookwhere_cli.checkpoints.layout import CONFIG, PUBLISHED_FILES, PUBLISHED_REPOSITORY, WEIGHTS
+from lookwhere_cli.checkpoints.layout import CONFIG, EXPORT, PUBLISHED_FILES, PUBLISHED_REPOSITORY, WEIGHTS
 from lookwhere_cli.checkpoints.names import MAIN, HubName, ModelLocation, is_commit, parse_repository
 from lookwhere_cli.encodings import decode_text
 from lookwhere_cli.errors import ModelError, OutputError
@@ -31,7 +32,13 @@ SNAPSHOTS, REFS, BLOBS = "snapshots", "refs", "blobs"
 def cache_root(model: HubName) -> Path:
     """Return the folder that holds all cached revisions of a model. Raises ModelError, as `check_client` does."""
     check_client()
-    from huggingface_hub import constants
+    try:
+        from huggingface_hub import constants
+    except ImportError as failure:  # an environment for exported models only
+        raise ModelError(
+            f"{str(model)!r} is on the Hub, for which huggingface_hub is not installed; install it with: "
+            "pip install huggingface-hub."
+        ) from failure
 
     if model.file is not None:
         return Path(constants.HF_ASSETS_CACHE) / "lookwhere" / model.name
@@ -50,8 +57,12 @@ def find_cached(model: HubName) -> ModelLocation | None:
 def is_intact(folder: Path) -> bool:
     """Return True if the config is JSON and the header of the weights is valid and fits the file's length.
 
-    The tensors themselves are not read.
+    The tensors themselves are not read. Of an exported model all files must be there.
     """
+    if (folder / EXPORT).is_file():
+        from lookwhere_cli.checkpoints.exported import holds_exported
+
+        return holds_exported(folder)
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -65,8 +76,10 @@ def is_intact(folder: Path) -> bool:
 def cached_models() -> list[HubName]:
     """Return every model in the cache: by name if `main` was pulled, by name and commit for any other revision.
 
-    Raises ModelError if the Hub's cache can't be read.
+    Without the Hub's client nothing is found. Raises ModelError if the Hub's cache can't be read.
     """
+    if not _has_client():
+        return []
     converted = (HubName(alias, PUBLISHED_REPOSITORY, file=file) for alias, file in PUBLISHED_FILES.items())
     # scan_cache_dir knows repositories only; converted models lie among the client's assets.
     found = [(model, list((cache_root(model) / SNAPSHOTS).glob("*"))) for model in converted]
@@ -76,6 +89,14 @@ def cached_models() -> list[HubName]:
         if model is not None:
             found.append((model, [revision.snapshot_path for revision in repository.revisions]))
     return [revision for model, snapshots in found for revision in _our_revisions(model, snapshots)]
+
+
+def _has_client() -> bool:
+    """Return True if the Hub's client is installed; an environment for exported models may do without it."""
+    try:
+        return find_spec("huggingface_hub") is not None
+    except ImportError:
+        return False
 
 
 def cached_repositories() -> list[str]:
@@ -208,7 +229,7 @@ def _read_commit(root: Path, revision: str) -> str | None:
 
 
 def _holds_model(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() and (folder / WEIGHTS).is_file()
+    return (folder / CONFIG).is_file() and ((folder / WEIGHTS).is_file() or (folder / EXPORT).is_file())
 
 
 def _is_ours(folder: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Mapping
@@ -15,11 +14,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from lookwhere_cli.checkpoints.layout import CARD, CONFIG, WEIGHTS
+from lookwhere_cli.checkpoints.configs import read_config as read_config
+from lookwhere_cli.checkpoints.configs import write_config as write_config
+from lookwhere_cli.checkpoints.layout import CARD, CONFIG, EXPORT, WEIGHTS
 from lookwhere_cli.checkpoints.names import ModelLocation
 from lookwhere_cli.checkpoints.numbers import check_cast, check_finite, check_floats, without_prefix
 from lookwhere_cli.checkpoints.placement import device_named, dtype_named
-from lookwhere_cli.checkpoints.records import read_json
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.encodings import pointer_sentence, starts_as_pointer
 from lookwhere_cli.errors import ModelError, OutputError, UsageError
@@ -27,8 +27,6 @@ from lookwhere_cli.models.build import Model, build_model
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.layers import uninitialised
 from lookwhere_cli.models.lookwhere import LookWhere
-from lookwhere_cli.models.pruning.cropr import check_own_schedule
-from lookwhere_cli.models.pruning.schedule import pruning_of
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.text import printable
 
@@ -76,6 +74,11 @@ def load_folder(location: ModelLocation, device: str = "auto", dtype: str = "flo
     """
     torch_device, torch_dtype = device_named(device), dtype_named(dtype)
     folder = location.folder
+    if (folder / EXPORT).is_file():
+        raise ModelError(
+            f"The model {location.name!r} was exported, so it has graphs in place of weights that torch could load; "
+            "name the model that it was exported from."
+        )
     config = read_config(folder)
     tensors, revision = _read_tensors(folder / WEIGHTS, location.commit)
     tensors = without_prefix(tensors)
@@ -109,24 +112,6 @@ def save_model(folder: Path, model: Model, card: str | None = None) -> str:
     _write_tensors(tensors, folder / WEIGHTS, revision)
     write_sums(folder)
     return revision
-
-
-def write_config(folder: Path, config: Config) -> None:
-    """Write the folder's config. Raises OutputError."""
-    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False)
-    with whole_file(folder / CONFIG) as stream, writing(folder / CONFIG):
-        stream.write(text.encode("utf-8", "backslashreplace") + b"\n")  # \udcff, which JSON reads as it was
-
-
-def read_config(folder: Path) -> Config:
-    """Return the folder's config. Raises ModelError with the file's name and what is wrong in it."""
-    values = read_json(folder / CONFIG)
-    try:
-        config = Config.from_dict(values)
-        check_own_schedule(config, pruning_of(config))
-    except ValueError as failure:
-        raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
-    return config
 
 
 def weights_match_header(folder: Path) -> bool | None:

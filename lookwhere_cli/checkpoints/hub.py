@@ -6,7 +6,7 @@ It imports torch only once something has been fetched, so that a refusal or a mi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +35,7 @@ from lookwhere_cli.checkpoints.cache import (
     is_intact,
 )
 from lookwhere_cli.checkpoints.environment import check_network, said_of_cache, said_of_environment
-from lookwhere_cli.checkpoints.layout import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS
+from lookwhere_cli.checkpoints.layout import CARD, CONFIG, EXPORT, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.names import MAIN, HubName, ModelLocation, is_commit, is_digest
 from lookwhere_cli.checkpoints.progress import OnProgress, ignore_progress
 from lookwhere_cli.checkpoints.transfer import TIMEOUT, RemoteFile, fetch
@@ -101,24 +101,37 @@ def _list_files(model: HubName) -> tuple[str, dict[str, RemoteFile]]:
 def _pull_folder(
     model: HubName, files: Mapping[str, RemoteFile], blobs: Path, folder: Path, on_progress: OnProgress
 ) -> None:
-    from lookwhere_cli.checkpoints.folder import read_config
+    from lookwhere_cli.checkpoints.configs import read_config
+    from lookwhere_cli.checkpoints.exported import read_record
 
-    for name in (CONFIG, WEIGHTS):
+    exported = EXPORT in files and WEIGHTS not in files
+    for name in (CONFIG, EXPORT if exported else WEIGHTS):
         if name not in files:
             raise ModelError(
                 f"{str(model)!r} on the Hub has no {name}, so it is not a LookWhere model; it has: {_listed(files)}."
             )
-    for name in DOWNLOADED:
-        if name in files:
-            blob = blobs / files[name].digest
-            fetch(files[name], blob, on_progress)
-            _link(folder / name, blob)
+    _bring((EXPORT,) if exported else DOWNLOADED, files, blobs, folder, on_progress)
+    if exported:
+        _bring((*read_record(folder).files, *DOWNLOADED), files, blobs, folder, on_progress)
     if not is_intact(folder):
+        if exported:
+            raise ModelError(f"{str(model)!r} was uploaded without some of its files; its author has to upload them.")
         raise ModelError(
             f"{str(model)!r} was uploaded damaged: the header of its {WEIGHTS} does not fit the file. Its author has "
             "to upload it again."
         )
     read_config(folder)
+
+
+def _bring(
+    names: Sequence[str], files: Mapping[str, RemoteFile], blobs: Path, folder: Path, on_progress: OnProgress
+) -> None:
+    """Fetch those files of these names that the repository has, and link them into the snapshot."""
+    for name in names:
+        if name in files:
+            blob = blobs / files[name].digest
+            fetch(files[name], blob, on_progress)
+            _link(folder / name, blob)
 
 
 def _pull_published(

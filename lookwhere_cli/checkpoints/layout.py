@@ -8,6 +8,8 @@ TRAINING = "training.json"
 CHECKPOINT = "checkpoint.pt"
 SUMS = "SHA256SUMS"
 ORIGIN = "origin.json"
+EXPORT = "export.json"
+"""The record of an exported model, whose folder has graphs in place of weights."""
 
 DEFAULT_CLASSIFIER = "lookwhere-tiny-in1k"
 DEFAULT_SEGMENTER = "lookwhere-tiny-streets"

@@ -11,9 +11,10 @@ from huggingface_hub import CommitOperationAdd, HfApi, ModelCardData, constants,
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import disable_progress_bars
 
-from lookwhere_cli.checkpoints.folder import load_folder, read_config
+from lookwhere_cli.checkpoints.configs import read_config
+from lookwhere_cli.checkpoints.exported import open_exported, read_record, uploaded_files
 from lookwhere_cli.checkpoints.hub import LOG_IN, hub_errors
-from lookwhere_cli.checkpoints.layout import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS
+from lookwhere_cli.checkpoints.layout import CARD, CONFIG, EXPORT, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.names import HubName, ModelLocation
 from lookwhere_cli.checkpoints.sums import changed_files
 from lookwhere_cli.errors import ModelError
@@ -35,7 +36,7 @@ def push(folder: Path, model: HubName, card: str, pipeline: str) -> str:
     config = _checked_config(folder)
     if get_token() is None:
         raise ModelError(f"Uploading to {model.repository!r} requires a login; {LOG_IN}.")
-    operations = [CommitOperationAdd(name, str(folder / name)) for name in UPLOADED if (folder / name).is_file()]
+    operations = [CommitOperationAdd(name, str(folder / name)) for name in _uploaded(folder)]
     operations.append(CommitOperationAdd(CARD, printable(f"{_metadata(config, pipeline)}\n\n{card}").encode()))
     if not sys.stderr.isatty():
         disable_progress_bars()
@@ -49,6 +50,13 @@ def push(folder: Path, model: HubName, card: str, pipeline: str) -> str:
         except ConnectionError:
             with _xet_disabled():
                 return _commit(api, model.repository, operations)
+
+
+def _uploaded(folder: Path) -> list[str]:
+    """Return the names of the files to upload, without the card."""
+    if (folder / EXPORT).is_file():
+        return uploaded_files(folder, read_record(folder))
+    return [name for name in UPLOADED if (folder / name).is_file()]
 
 
 def _commit(api: HfApi, repository: str, operations: Sequence[CommitOperationAdd]) -> str:
@@ -85,9 +93,14 @@ def _checked_config(folder: Path) -> Config:
             f"The model in {str(folder)!r} has no licence, so nobody may use it; name its licence in {CONFIG}, for "
             'instance "license": "mit".'
         )
+    if (folder / EXPORT).is_file():
+        open_exported(ModelLocation(folder.name, folder))
+        return config
     if WEIGHTS in changed_files(folder):
         raise ModelError(
             f"{str(folder / WEIGHTS)!r} has changed since it was saved, and is not uploaded; save or copy it again."
         )
+    from lookwhere_cli.checkpoints.folder import load_folder  # it imports torch
+
     load_folder(ModelLocation(folder.name, folder), "cpu")
     return config

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from lookwhere_cli.checkpoints.cache import cached_repositories, find_cached, is_intact
 from lookwhere_cli.checkpoints.environment import check_client
-from lookwhere_cli.checkpoints.layout import CONFIG, PUBLISHED_FILES, WEIGHTS
+from lookwhere_cli.checkpoints.layout import CONFIG, EXPORT, PUBLISHED_FILES, WEIGHTS
 from lookwhere_cli.checkpoints.names import HubName, ModelLocation, parse_alias, parse_repository
 from lookwhere_cli.checkpoints.progress import OnProgress, ignore_progress
 from lookwhere_cli.errors import ModelError
@@ -121,6 +121,6 @@ def _existing_folder(name: str) -> Path | None:
 
 def _checked_folder(folder: Path, name: str) -> Path:
     for file in (CONFIG, WEIGHTS):
-        if not (folder / file).is_file():
+        if not (folder / file).is_file() and not (folder / EXPORT).is_file():
             raise ModelError(f"The folder {name!r} has no {file}; a model's folder holds {CONFIG} and {WEIGHTS}.")
     return folder

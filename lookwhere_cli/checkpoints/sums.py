@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lookwhere_cli.checkpoints.layout import CONFIG, SUMS, WEIGHTS
@@ -14,9 +15,9 @@ from lookwhere_cli.output.files import whole_file, writing
 _LINE = re.compile(r"(?P<digest>[0-9a-f]{64}) [ *](?P<name>[^/\\]+)")
 
 
-def write_sums(folder: Path) -> None:
-    """Write the hashes of the folder's config and weights. Raises OutputError."""
-    lines = [f"{sha256(folder / name)}  {name}\n" for name in (CONFIG, WEIGHTS)]
+def write_sums(folder: Path, names: Sequence[str] = (CONFIG, WEIGHTS)) -> None:
+    """Write the hashes of the folder's files of these names. Raises OutputError."""
+    lines = [f"{sha256(folder / name)}  {name}\n" for name in names]
     with whole_file(folder / SUMS) as stream, writing(folder / SUMS):
         stream.write("".join(lines).encode())
 

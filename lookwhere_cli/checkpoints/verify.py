@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from lookwhere_cli.checkpoints.cache import BLOBS, cache_root, find_cached
-from lookwhere_cli.checkpoints.folder import check_stored_numbers, weights_match_header
 from lookwhere_cli.checkpoints.layout import WEIGHTS
 from lookwhere_cli.checkpoints.names import HubName, ModelLocation
 from lookwhere_cli.checkpoints.sums import read_sums, sha256
@@ -26,6 +25,8 @@ def verify(model: ModelLocation | HubName) -> dict[str, bool]:
     else:
         results = _verify_snapshot(model, location)
     if results.get(WEIGHTS):
+        from lookwhere_cli.checkpoints.folder import check_stored_numbers  # it imports torch
+
         check_stored_numbers(location.folder)
     return results
 
@@ -34,6 +35,8 @@ def _verify_folder(folder: Path) -> dict[str, bool]:
     sums = read_sums(folder)
     if sums:
         return {file: sha256(folder / file) == digest for file, digest in sums.items()}
+    from lookwhere_cli.checkpoints.folder import weights_match_header  # it imports torch
+
     matches = weights_match_header(folder)
     if matches is None:
         raise ModelError(f"No hashes are stored with the model in {str(folder)!r}, so it can't be verified.")

@@ -17,6 +17,7 @@ from lookwhere_cli.cli.compare import compare
 from lookwhere_cli.cli.detect import detect
 from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
+from lookwhere_cli.cli.export import export
 from lookwhere_cli.cli.features import features
 from lookwhere_cli.cli.help import Command, Group, showing, without
 from lookwhere_cli.cli.pretrain import pretrain
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_RARE = ("thumbnail", "memory", "max_pixels")
+_RARE = ("thumbnail", "memory", "max_pixels", "runtime")
 app.command(cls=without(*_RARE))(classify)
 app.command(cls=without(*_RARE))(segment)
 app.command(
@@ -68,6 +69,7 @@ app.command(
         "use", "methods", "model", "size", "device", "epochs", "patches", "prune", "budget", "timed", "overwrite"
     )
 )(compare)
+app.command(cls=Command)(export)
 app.command(cls=Command)(bench)
 app.add_typer(models.app, name="models")
 

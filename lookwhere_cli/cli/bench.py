@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check_subjects, measure_of
+from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check_subjects, default_subjects, measure_of
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
@@ -58,7 +58,7 @@ def bench(
 
       lookwhere bench published --rounds 3 --json speed.json
     """
-    names = check_subjects(subjects or list(SUBJECTS))
+    names = check_subjects(subjects or default_subjects())
     if json_file is not None:
         check_free(json_file, overwrite)
     ensure_downloaded(model, quiet)

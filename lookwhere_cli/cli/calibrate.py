@@ -15,7 +15,7 @@ from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.output import ProgressBars, stop_at_failure
 from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.cli.summary import failures, say_done, usage_of
-from lookwhere_cli.errors import UsageError
+from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.options import MAX_PIXELS, Options
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
@@ -121,10 +121,13 @@ def parse_budget(text: str) -> int | float:
 
 def _load_staged(model: str, chosen: Options, looks: Sequence[Amount]) -> Pipeline:
     """Load a cascade. Raises ModelError for a model with a single stage, UsageError for impossible looks."""
+    from lookwhere_cli.checkpoints.exported import is_exported
     from lookwhere_cli.loading import load
     from lookwhere_cli.scoring.variants import staged_strategy, with_looks
 
     pipeline = load(model, chosen).pipeline
+    if is_exported(pipeline.info.folder):
+        raise ModelError(f"The model {model!r} is exported, which can't be calibrated; calibrate the one it is from.")
     stages = looks or pipeline.config.looks
     if stages:
         return with_looks(pipeline, stages)

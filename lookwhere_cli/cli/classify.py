@@ -35,6 +35,7 @@ def classify(
     model: options.Model = DEFAULT_CLASSIFIER,
     thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",
+    runtime: options.Runtime = "auto",
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,

@@ -135,7 +135,7 @@ def _amounts(text: str | None) -> Sequence[Amount] | None:
 
 def _classes_of(model: str) -> Sequence[str]:
     """Return the model's labels, from its config. Raises ModelError."""
-    from lookwhere_cli.checkpoints.folder import read_config
+    from lookwhere_cli.checkpoints.configs import read_config
     from lookwhere_cli.checkpoints.resolve import find
 
     return read_config(find(model).folder).labels

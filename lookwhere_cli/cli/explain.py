@@ -52,6 +52,7 @@ def explain(
     model: options.Model = DEFAULT_CLASSIFIER,
     thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",
+    runtime: options.Runtime = "auto",
     dtype: options.Dtype = "float32",
     top: options.Top = 5,
     out: Annotated[

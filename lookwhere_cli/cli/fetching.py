@@ -73,7 +73,7 @@ def model_from_option(context: typer.Context, task: Task, default: str, quiet: b
     source = context.get_parameter_source("model")
     if source is None or source.name != "ENVIRONMENT":
         return model
-    from lookwhere_cli.checkpoints.folder import read_config
+    from lookwhere_cli.checkpoints.configs import read_config
     from lookwhere_cli.checkpoints.resolve import find
 
     other = read_config(find(model).folder).task

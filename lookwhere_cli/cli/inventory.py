@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from lookwhere_cli.checkpoints.cache import cached_models, find_cached
-from lookwhere_cli.checkpoints.folder import read_config
+from lookwhere_cli.checkpoints.configs import read_config
+from lookwhere_cli.checkpoints.exported import check_present, is_exported, read_record
 from lookwhere_cli.checkpoints.layout import PUBLISHED_FILES, WEIGHTS
 from lookwhere_cli.checkpoints.names import HubName, ModelLocation
 from lookwhere_cli.checkpoints.published.lookwhere import LAYOUTS
@@ -16,7 +17,6 @@ from lookwhere_cli.checkpoints.resolve import bundled_models, resolve
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.size import stored_bytes
 from lookwhere_cli.strategies.registry import default_strategy
 from lookwhere_cli.text import printable
 
@@ -57,7 +57,8 @@ def _entry(location: ModelLocation, where: str, problems: list[ModelError]) -> d
     facts |= {"commit": location.commit} if location.commit else {}
     try:
         config = read_config(folder)
-        facts |= {"bytes": (folder / WEIGHTS).stat().st_size, **_facts_of_config(config), "terms": read_terms(folder)}
+        facts |= _facts_of_export(folder) if is_exported(folder) else {"bytes": (folder / WEIGHTS).stat().st_size}
+        facts |= {**_facts_of_config(config), "terms": read_terms(folder)}
         facts["results"] = _results(folder)
         facts["origin"] = read_origin(folder) or None
     except ModelError as problem:
@@ -66,16 +67,43 @@ def _entry(location: ModelLocation, where: str, problems: list[ModelError]) -> d
     return facts
 
 
+def _facts_of_export(folder: Path) -> dict[str, Any]:
+    """Return the facts about an exported model's files. Raises ModelError if some are missing."""
+    record = read_record(folder)
+    check_present(folder, record)
+    return {
+        "bytes": sum((folder / file).stat().st_size for file in record.graphs.values()),
+        "export": {
+            "format": record.format,
+            "weights": record.weights,
+            "opset": record.opset or None,
+            "source": printable(record.source),
+            "revision": printable(record.revision),
+            "files": list(record.graphs.values()),
+            "verified": record.verified,
+        },
+    }
+
+
 def _published(name: str, config: Config) -> dict[str, Any]:
     return {
         "name": name,
         "where": ON_HUB,
-        "bytes": stored_bytes(config),
+        "bytes": _stored_bytes(config),
         **_facts_of_config(config),
         "terms": None,
         "origin": None,
         "results": [],
     }
+
+
+def _stored_bytes(config: Config) -> int | None:
+    """Return the size of a model that is not here; None where there is no torch to build it with."""
+    try:
+        from lookwhere_cli.models.size import stored_bytes
+    except ImportError:
+        return None
+    return stored_bytes(config)
 
 
 def _facts_of_config(config: Config) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def pull(name: Name, quiet: options.Quiet = False, debug: options.Debug = False)
     """
     from lookwhere_cli.card import describe
     from lookwhere_cli.checkpoints import resolve
-    from lookwhere_cli.checkpoints.folder import read_config
+    from lookwhere_cli.checkpoints.configs import read_config
     from lookwhere_cli.cli.fetching import download_progress
 
     model = _hub_name(name, "pulled")
@@ -142,7 +142,7 @@ def convert(
 
       lookwhere models convert lookwhere_dinov2.pt dinov2-half/ --half
     """
-    from lookwhere_cli.checkpoints.folder import read_config
+    from lookwhere_cli.checkpoints.configs import read_config
     from lookwhere_cli.checkpoints.layout import CONFIG, WEIGHTS
 
     if not file.is_file():
@@ -181,8 +181,9 @@ def push(
     if not folder.is_dir():
         raise UsageError(f"There is no folder {str(folder)!r}; name one that holds a model.")
     from lookwhere_cli.card import full_card
+    from lookwhere_cli.checkpoints.configs import read_config
     from lookwhere_cli.checkpoints.environment import check_network
-    from lookwhere_cli.checkpoints.folder import read_config
+    from lookwhere_cli.checkpoints.exported import is_exported, read_record
 
     check_network()  # before the Hub's client is imported, which fails on some settings
     from lookwhere_cli.checkpoints.push import push as upload
@@ -190,7 +191,8 @@ def push(
     from lookwhere_cli.heads.registry import head_of
 
     config = read_config(folder)
-    card = full_card(repository, config, read_training(folder), read_results(folder))
+    export = read_record(folder) if is_exported(folder) else None
+    card = full_card(repository, config, read_training(folder), read_results(folder), export)
     _print_fields(repository, upload(folder, model, card, head_of(config).hub_pipeline))
 
 

@@ -184,6 +184,15 @@ Device = Annotated[
         show_default=False,
     ),
 ]
+Runtime = Annotated[
+    Literal["auto", "torch", "onnx"],
+    typer.Option(
+        metavar="NAME",
+        help="auto (default), torch, onnx (exported models).",
+        rich_help_panel=MODEL,
+        show_default=False,
+    ),
+]
 Dtype = Annotated[
     str,
     typer.Option(metavar="NAME", help="float32, bfloat16 or float16.", rich_help_panel=MODEL),

@@ -44,6 +44,7 @@ def segment(
     background: options.Background = "white",
     model: options.Model = DEFAULT_SEGMENTER,
     device: options.Device = "auto",
+    runtime: options.Runtime = "auto",
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,

@@ -291,8 +291,7 @@ def _plan(
 
 def _config(recipe: FineTuning, base: Config, labelled: LabelledSet, k: Amount, typical: tuple[int, int]) -> Config:
     """Return the new model's config. Raises UsageError, ModelError, ValueError for an impossible one."""
-    from lookwhere_cli.models.pruning.cropr import check_own_schedule
-    from lookwhere_cli.models.pruning.schedule import pruning_of
+    from lookwhere_cli.models.pruning.schedule import check_own_schedule, pruning_of
     from lookwhere_cli.training.finetune.model_config import config_for, with_second_look
 
     config = config_for(base, recipe.shape, labelled.kind, labelled.classes, typical)

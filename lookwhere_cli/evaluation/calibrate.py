@@ -15,7 +15,7 @@ from jaxtyping import Float64
 from numpy import ndarray
 
 from lookwhere_cli.card import describe
-from lookwhere_cli.checkpoints.folder import write_config
+from lookwhere_cli.checkpoints.configs import write_config
 from lookwhere_cli.checkpoints.layout import CARD, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.data.read import read_examples

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -61,5 +62,8 @@ def gelu(x: Float[Tensor, "first *others last"]) -> Float[Tensor, "first *others
 
     On a CPU, torch hands contiguous tensors to oneDNN, which compiles code for every shape and caches it: over many
     pictures of several shapes, in batches of several sizes, a hundred MiB. Transposed tensors stay with torch.
+    A traced pass has no such cache.
     """
+    if torch.compiler.is_compiling():
+        return F.gelu(x)
     return F.gelu(x.transpose(0, -1)).transpose(0, -1)

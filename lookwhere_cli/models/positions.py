@@ -71,10 +71,10 @@ def taps_at(places: Int[Tensor, "*cells"], stored: int, count: int) -> Taps:
     centre = (places.double() + 0.5) * stored / count - 0.5
     before = centre.floor()
     indices = before.long()[..., None] + torch.arange(-1, 3, device=places.device)
-    return Taps(indices.clamp(0, stored - 1), _cubic(centre - before).float())
+    return Taps(indices.clamp(0, stored - 1), cubic_weights(centre - before).float())
 
 
-def _cubic(fraction: Float[Tensor, "*cells"]) -> Float[Tensor, "*cells 4"]:
+def cubic_weights(fraction: Float[Tensor, "*cells"]) -> Float[Tensor, "*cells 4"]:
     """Return the kernel's weights (Keys' cubic convolution) for a place 0..1 between the second and third tap."""
     near, far = torch.stack([fraction, 1 - fraction], -1), torch.stack([1 + fraction, 2 - fraction], -1)
     inner = ((SHARPNESS + 2) * near - (SHARPNESS + 3)) * near**2 + 1

@@ -53,7 +53,12 @@ def _facts(model: JsonObject) -> Iterator[tuple[str, str]]:
         yield "commit", model["commit"]
     if origin := model["origin"]:
         yield "converted from", f"{origin['repository']}, {origin['file']}, SHA-256 {origin['sha256']}"
-    yield "size", f"{_megabytes(model)} MB"
+    if export := model.get("export"):
+        opset = f", operators {export['opset']}" if export["opset"] else ""
+        yield "exported from", f"{export['source']}, revision {export['revision']}"
+        yield "files", f"{', '.join(export['files'])} ({export['weights']}{opset})"
+    if model["bytes"] is not None:
+        yield "size", f"{_megabytes(model)} MB"
     yield "task", model["task"]
     yield "labels", _labels(model["labels"])
     yield "pixels", f"{model['size']}, thumbnail {model['thumbnail_size']} ({model['thumbnail_filter']})"
@@ -78,7 +83,7 @@ def _labels(labels: Sequence[str]) -> str:
 
 
 def _megabytes(model: JsonObject) -> str:
-    return f"{model['bytes'] / 1e6:.1f}"
+    return "" if model["bytes"] is None else f"{model['bytes'] / 1e6:.1f}"
 
 
 def _where(model: JsonObject) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.models.config import Config
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PAPER = (
     'Fuller et al., "LookWhere? Efficient Visual Recognition by Learning Where to Look and What to See from '

@@ -19,6 +19,7 @@ from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.schedule import (
     Counts,
     Pruning,
+    check_own_schedule,
     check_schedule,
     count_modules,
     ease_counts,
@@ -124,12 +125,6 @@ class Cropr(nn.ModuleList):
             yield self._inputs
         finally:
             self._progress, self._inputs = 1.0, None
-
-
-def check_own_schedule(config: Config, pruning: Pruning | None) -> None:
-    """Raise ValueError if the schedule is impossible with the model's own grid and k."""
-    if pruning is not None:
-        check_schedule(pruning, config, config.prefix_tokens + config.k.resolve(config.cells))
 
 
 def cropr_of(config: Config) -> Cropr | None:

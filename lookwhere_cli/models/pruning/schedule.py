@@ -77,6 +77,12 @@ def check_schedule(pruning: Pruning, config: Config, tokens: int) -> None:
             _check_rate(rate, modules, _least(config), tokens)
 
 
+def check_own_schedule(config: Config, pruning: Pruning | None) -> None:
+    """Raise ValueError if the schedule is impossible with the model's own grid and k."""
+    if pruning is not None:
+        check_schedule(pruning, config, config.prefix_tokens + config.k.resolve(config.cells))
+
+
 @lru_cache
 def remaining_counts(pruning: Pruning, config: Config, tokens: int) -> Counts:
     """Return the number of tokens after each module, of `tokens` before the first.

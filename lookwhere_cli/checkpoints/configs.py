@@ -1,0 +1,31 @@
+"""A model's config.json: reading and writing it. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from lookwhere_cli.checkpoints.layout import CONFIG
+from lookwhere_cli.checkpoints.records import read_json
+from lookwhere_cli.errors import ModelError
+from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.pruning.schedule import check_own_schedule, pruning_of
+from lookwhere_cli.output.files import whole_file, writing
+
+
+def write_config(folder: Path, config: Config) -> None:
+    """Write the folder's config. Raises OutputError."""
+    text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False)
+    with whole_file(folder / CONFIG) as stream, writing(folder / CONFIG):
+        stream.write(text.encode("utf-8", "backslashreplace") + b"\n")  # \udcff, which JSON reads as it was
+
+
+def read_config(folder: Path) -> Config:
+    """Return the folder's config. Raises ModelError with the file's name and what is wrong in it."""
+    values = read_json(folder / CONFIG)
+    try:
+        config = Config.from_dict(values)
+        check_own_schedule(config, pruning_of(config))
+    except ValueError as failure:
+        raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
+    return config

@@ -1,0 +1,1 @@
+"""Each task's part of the exported graphs."""

@@ -1,0 +1,54 @@
+"""From an exported extractor's outputs to the output of each task's head, in NumPy. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float32
+from numpy import ndarray
+from numpy.typing import NDArray
+
+from lookwhere_cli.models.chosen import Chosen
+from lookwhere_cli.models.resize import resize_bilinear
+from lookwhere_cli.models.spread import spread
+from lookwhere_cli.runtimes.graphs import GraphHead, GraphRuntime, cells_at
+
+
+def answer_whole(runtime: GraphRuntime, chosen: Chosen[NDArray[Any]]) -> Float32[ndarray, "batch classes"]:
+    """Return the logits; of a model without a head what a head would read."""
+    return runtime.extract(chosen, "logits" if runtime.config.labels else "pooled")[0]
+
+
+def answer_pixels(
+    runtime: GraphRuntime, chosen: Chosen[NDArray[Any]]
+) -> Float32[ndarray, "batch classes fine_rows fine_columns"]:
+    """Return class scores on the fine grid: the cells that were not read are filled in before the decoder runs."""
+    pieces, *remaining = runtime.extract(chosen, *(("pieces", "remaining") if runtime.prunes else ("pieces",)))
+    if chosen.coarse is None:
+        cells = cells_at(chosen.cells, remaining[0] if remaining else None)
+        filled = spread(pieces, cells, chosen.grid).reshape(len(pieces), *chosen.grid, -1)
+    else:
+        filled = _over_coarse(pieces, chosen)
+    return runtime.graphs["decoder"].run({"spread": np.ascontiguousarray(filled)}, ["scores"])[0]
+
+
+def _over_coarse(
+    pieces: Float32[ndarray, "batch tokens channels"], chosen: Chosen[NDArray[Any]]
+) -> Float32[ndarray, "batch rows columns channels"]:
+    """Put the cells' vectors over those of the coarse patches, resized to the grid."""
+    assert chosen.coarse is not None
+    batch, _, channels = pieces.shape
+    k = chosen.cells.shape[1]
+    ground = resize_bilinear(pieces[:, k:].reshape(batch, *chosen.coarse.grid, channels), chosen.grid)
+    flat = ground.reshape(batch, -1, channels)
+    np.put_along_axis(flat, chosen.cells[..., None], pieces[:, :k], axis=1)
+    return flat.reshape(ground.shape)
+
+
+HEADS: dict[str, GraphHead] = {
+    "classify": answer_whole,
+    "features": answer_whole,
+    "segment": answer_pixels,
+}
+"""By task."""
