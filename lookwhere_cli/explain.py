@@ -161,6 +161,7 @@ def _explanation(
     looks: tuple[int, ...] = (),
     survivors: tuple[int, ...] | None = None,
 ) -> Explanation:
+    pipeline.check_numbers(opened.view, outcome.output[0], selected.maps[0])
     row = pipeline.row(opened, outcome, 0, sum(laps.seconds.values()))
     return Explanation(
         picture=opened.view.path,

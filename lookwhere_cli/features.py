@@ -70,6 +70,8 @@ class _Extraction:
         macs = self._strategy.features_macs(grid, self._dense)
         outcome = Outcome(output, list(selected.order), [grid] * count, [macs] * count, [None] * count)
         share = (begun.seconds + time.perf_counter() - started) / count
+        for place, picture in enumerate(selected.batch.pictures):
+            self._pipeline.check_numbers(picture.view, output[place], selected.maps[place])
         return [
             self._features(self._pipeline.row(picture, outcome, place, share), output[place], selected.maps[place])
             for place, picture in enumerate(selected.batch.pictures)

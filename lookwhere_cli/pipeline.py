@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookwhere_cli.errors import ModelError, PictureError
 from lookwhere_cli.heads.base import Head
@@ -92,6 +93,14 @@ class Pipeline:
     def largest_batch(self, grid: Grid) -> int:
         """Return how many pictures of `grid` a batch may hold."""
         return largest_batch(self.strategy.tokens(grid), self.config.dim, self.options.batch_size)
+
+    def check_numbers(self, view: View, *computed: NDArray[Any]) -> None:
+        """Raise PictureError if the model computed NaN or infinity for a picture: it says nothing about it."""
+        if not all(np.isfinite(array).all() for array in computed):
+            raise PictureError(
+                f"{view.path!r}: the model {self.info.name!r} computed no numbers (NaN or infinity); use --dtype "
+                "float32, or other weights."
+            )
 
     def row(self, picture: OpenedPicture, outcome: Outcome, place: int, seconds: float) -> Row:
         """Write the row of the picture at this place of its batch, without the head's fields.

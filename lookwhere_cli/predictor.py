@@ -99,6 +99,8 @@ class Predictor:
             lambda places, cells: cutter.cut([pictures[place].view for place in places], cells),
         )
         share = (begun.seconds + time.perf_counter() - started) / len(pictures)
+        for place, picture in enumerate(pictures):
+            self.pipeline.check_numbers(picture.view, outcome.output[place], begun.selected.selection.map[place])
         return [
             Answer(self.pipeline.row(picture, outcome, place, share), picture.view, outcome.output[place])
             for place, picture in enumerate(pictures)

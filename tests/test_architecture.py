@@ -14,7 +14,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "lookwhere_cli"
 # A room may import those of the lines above its own.
 LEVELS = (
-    {"amounts", "errors", "machine", "probabilities", "text"},
+    {"amounts", "encodings", "errors", "interrupts", "machine", "probabilities", "text"},
     {"budget", "extras", "options", "sizes", "torchvision_stub"},
     {"images", "output"},
     {"macs", "metrics", "models"},

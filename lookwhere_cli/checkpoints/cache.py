@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from lookwhere_cli.checkpoints.layout import CONFIG, PUBLISHED_FILES, PUBLISHED_REPOSITORY, WEIGHTS
 from lookwhere_cli.checkpoints.names import MAIN, HubName, ModelLocation, is_commit, parse_repository
+from lookwhere_cli.encodings import decode_text
 from lookwhere_cli.errors import ModelError, OutputError
 from lookwhere_cli.models.config import Config
 
@@ -52,7 +53,7 @@ def is_intact(folder: Path) -> bool:
     from safetensors import SafetensorError, safe_open
 
     try:
-        json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        json.loads(decode_text((folder / CONFIG).read_bytes()))
         with safe_open(folder / WEIGHTS, framework="np"):
             return True
     except (OSError, ValueError, RecursionError, SafetensorError):
@@ -196,7 +197,7 @@ def _read_commit(root: Path, revision: str) -> str | None:
         return revision
     ref = root / REFS / revision
     try:
-        commit = ref.read_text(encoding="utf-8").strip()
+        commit = decode_text(ref.read_bytes()).strip()
     except (OSError, UnicodeDecodeError):
         return None
     return commit if is_commit(commit) else None  # it becomes a path: a tampered ref must not lead out of the cache
@@ -208,7 +209,7 @@ def _holds_model(folder: Path) -> bool:
 
 def _is_ours(folder: Path) -> bool:
     try:
-        Config.from_dict(json.loads((folder / CONFIG).read_text(encoding="utf-8")))
+        Config.from_dict(json.loads(decode_text((folder / CONFIG).read_bytes())))
     except (OSError, ValueError, RecursionError, AttributeError):  # the last: JSON, but not an object
         return False
     return True

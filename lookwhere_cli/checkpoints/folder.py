@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from lookwhere_cli.checkpoints.layout import CARD, CONFIG, WEIGHTS
 from lookwhere_cli.checkpoints.names import ModelLocation
+from lookwhere_cli.checkpoints.numbers import check_cast, check_finite, check_floats, without_prefix
 from lookwhere_cli.checkpoints.placement import device_named, dtype_named
 from lookwhere_cli.checkpoints.records import read_json
 from lookwhere_cli.checkpoints.sums import write_sums
+from lookwhere_cli.encodings import pointer_sentence, starts_as_pointer
 from lookwhere_cli.errors import ModelError, OutputError, UsageError
 from lookwhere_cli.models.build import Model, build_model
 from lookwhere_cli.models.config import Config
@@ -69,16 +71,21 @@ def load_folder(location: ModelLocation, device: str = "auto", dtype: str = "flo
     """Load the model in a folder.
 
     The weights are mapped from the file without a copy if they stay on the CPU in the dtype of the file; otherwise they
-    are cast. Raises ModelError if the model is damaged, UsageError for an unknown device or dtype.
+    are cast. Raises ModelError if the model is damaged, holds NaN or infinity, or has weights too large for the dtype;
+    UsageError for an unknown device or dtype.
     """
     torch_device, torch_dtype = device_named(device), dtype_named(dtype)
     folder = location.folder
     config = read_config(folder)
     tensors, revision = _read_tensors(folder / WEIGHTS, location.commit)
+    tensors = without_prefix(tensors)
     with uninitialised():  # every tensor comes from the file
         model = _build(config, folder)
-    expected = _assign(model, {key: tensor.to(torch_device, torch_dtype) for key, tensor in tensors.items()})
-    _check_tensors(expected, tensors, folder / WEIGHTS)
+    check_floats(tensors, folder / WEIGHTS)
+    check_finite(tensors, repr(str(folder / WEIGHTS)))
+    cast = {key: tensor.to(torch_device, torch_dtype) for key, tensor in tensors.items()}
+    check_cast(tensors, cast, folder / WEIGHTS)
+    _check_tensors(_assign(model, cast), tensors, folder / WEIGHTS)
     return Loaded(model, config, location.name, revision, folder, torch_device, torch_dtype)
 
 
@@ -88,9 +95,11 @@ def save_model(folder: Path, model: Model, card: str | None = None) -> str:
     Each file is written whole or not at all, weights and their SHA256SUMS last. The weights keep the model's dtype.
     card: the text of README.md; None leaves that file as it is.
 
-    Raises UsageError if the folder can't be created, OutputError if writing fails.
+    Raises ModelError, before anything is written, for weights with NaN or infinity, UsageError if the folder can't be
+    created, OutputError if writing fails.
     """
     tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in model.state_dict().items()}
+    check_finite(tensors, "The model is not saved: it")
     revision = _hash(tensors)
     _create(folder)
     write_config(folder, model.config)
@@ -132,6 +141,11 @@ def weights_match_header(folder: Path) -> bool | None:
     return None if recorded is None else _hash(tensors) == revision
 
 
+def check_stored_numbers(folder: Path) -> None:
+    """Raise ModelError for weights with NaN or infinity, or damaged ones."""
+    check_finite(_read_tensors(folder / WEIGHTS, "unread")[0], repr(str(folder / WEIGHTS)))
+
+
 def _build(config: Config, folder: Path) -> Model:
     try:
         return build_model(config)
@@ -146,6 +160,8 @@ def _read_tensors(file: Path, commit: str | None) -> tuple[dict[str, Tensor], st
             tensors = {key: stored.get_tensor(key) for key in stored.keys()}  # noqa: SIM118 (it is not a dict)
             revision = commit or (stored.metadata() or {}).get("revision") or _hash(tensors)
     except (OSError, SafetensorError) as failure:
+        if starts_as_pointer(file):
+            raise ModelError(pointer_sentence(repr(str(file)))) from failure
         raise ModelError(f"{str(file)!r} is broken or truncated ({failure}); fetch it again.") from failure
     return tensors, revision
 

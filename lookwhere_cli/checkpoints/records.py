@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from lookwhere_cli.checkpoints.layout import CARD, ORIGIN, RESULTS, TRAINING
+from lookwhere_cli.encodings import decode_text, is_pointer, pointer_sentence
 from lookwhere_cli.errors import ModelError
 
 Check: TypeAlias = Callable[[Any], bool]
@@ -64,10 +65,13 @@ def read_terms(folder: Path) -> str | None:
 def read_json(file: Path) -> dict[str, Any]:
     """Return the JSON object in a file. Raises ModelError with the file's name and what is wrong with it."""
     try:
-        values = json.loads(file.read_text(encoding="utf-8"))
+        content = file.read_bytes()
+        values = json.loads(decode_text(content))
     except OSError as failure:
         raise ModelError(f"{str(file)!r} can't be read: {failure.strerror}.") from failure
     except (ValueError, RecursionError) as failure:
+        if is_pointer(content):
+            raise ModelError(pointer_sentence(repr(str(file)))) from failure
         raise ModelError(f"{str(file)!r} is not valid JSON: {failure}.") from failure
     if not isinstance(values, dict):
         raise ModelError(f"{str(file)!r} holds a {type(values).__name__}; it must be a JSON object.")

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from lookwhere_cli.checkpoints.layout import CONFIG, SUMS, WEIGHTS
+from lookwhere_cli.encodings import decode_text
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.output.files import whole_file, writing
 
@@ -29,7 +30,7 @@ def read_sums(folder: Path) -> dict[str, str]:
     if not file.is_file():
         return {}
     try:
-        lines = file.read_text(encoding="utf-8").splitlines()
+        lines = decode_text(file.read_bytes()).splitlines()
     except (OSError, UnicodeDecodeError) as failure:
         raise ModelError(f"{str(file)!r} can't be read ({failure}); get it again with its model.") from failure
     return dict(_parse_line(line, file) for line in lines)

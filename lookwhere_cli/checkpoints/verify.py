@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lookwhere_cli.checkpoints.cache import BLOBS, cache_root, find_cached
-from lookwhere_cli.checkpoints.folder import weights_match_header
+from lookwhere_cli.checkpoints.folder import check_stored_numbers, weights_match_header
 from lookwhere_cli.checkpoints.layout import WEIGHTS
 from lookwhere_cli.checkpoints.names import HubName, ModelLocation
 from lookwhere_cli.checkpoints.sums import read_sums, sha256
@@ -15,14 +15,17 @@ from lookwhere_cli.errors import ModelError
 def verify(model: ModelLocation | HubName) -> dict[str, bool]:
     """Read all of a model's files; return by name whether each still has its stored hash.
 
-    Raises ModelError for a model that is not here, or whose hashes are missing or damaged.
+    Raises ModelError for a model that is not here, whose hashes are missing or damaged, or whose weights hold NaN or
+    infinity.
     """
-    if isinstance(model, ModelLocation):
-        return _verify_folder(model.folder)
-    location = find_cached(model)
+    location = model if isinstance(model, ModelLocation) else find_cached(model)
     if location is None:
         raise ModelError(f"{str(model)!r} is not in the cache; fetch it first: lookwhere models pull {model}")
-    return _verify_folder(location.folder) if model.file else _verify_snapshot(model, location)
+    in_folder = isinstance(model, ModelLocation) or model.file
+    results = _verify_folder(location.folder) if in_folder else _verify_snapshot(model, location)
+    if results.get(WEIGHTS):
+        check_stored_numbers(location.folder)
+    return results
 
 
 def _verify_folder(folder: Path) -> dict[str, bool]:

@@ -24,9 +24,10 @@ from lookwhere_cli.cli.segment import segment
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.cli.usage import TyperUsageError, sentence_of
 from lookwhere_cli.errors import LookWhereError, OutputError, UsageError
+from lookwhere_cli.interrupts import exit_code, listening
 from lookwhere_cli.text import on_one_line
 
-INTERRUPTED = 130
+CTRL_C = 130  # Typer's code for every KeyboardInterrupt
 PIPE_CLOSED = 141  # as a shell reports a command that SIGPIPE ended
 
 app = typer.Typer(
@@ -92,7 +93,8 @@ def main() -> None:
     If whoever reads the output has closed the pipe, as `head` does, the command ends silently.
     """
     try:
-        _run_and_report()
+        with listening():
+            _run_and_report()
     except BrokenPipeError:
         _end_silently()
     except SystemExit as ended:  # Typer and Rich turn a closed pipe into exit code 1, which means something else here
@@ -117,7 +119,7 @@ def _run_and_report() -> None:
             _drop(sys.stdout)
         _end(failure, f"{failure.args[0]}", failure.exit_code, failure.details)
     except (KeyboardInterrupt, typer.Abort):  # also while modules are imported, before a command runs
-        sys.exit(INTERRUPTED)
+        sys.exit(exit_code())
     except Exception as failure:
         if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:  # a file raises OutputError
             _drop(sys.stdout)
@@ -127,7 +129,8 @@ def _run_and_report() -> None:
 
 def _run() -> NoReturn:
     try:
-        sys.exit(app(prog_name="lookwhere", standalone_mode=False))
+        code = app(prog_name="lookwhere", standalone_mode=False)
+        sys.exit(exit_code() if code == CTRL_C else code)
     finally:
         if sys.stdout:  # None if the caller closed it
             sys.stdout.flush()  # at exit it would be too late for an exit code of ours

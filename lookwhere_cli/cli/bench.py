@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,6 +19,7 @@ from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.summary import say_done, wrote
 from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.output.numbers import to_json
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
@@ -151,4 +151,4 @@ def _line(measured: Measurement) -> list[str]:
 def _write(file: Path, machine: dict[str, str | int], measurements: Sequence[Measurement]) -> None:
     values = {"machine": machine, "records": [measurement.to_dict() for measurement in measurements]}
     with whole_file(file) as stream, writing(file):
-        stream.write(json.dumps(values, indent=2, ensure_ascii=False).encode() + b"\n")
+        stream.write(to_json(values, indent=2).encode() + b"\n")

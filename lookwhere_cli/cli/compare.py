@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,6 +21,7 @@ from lookwhere_cli.cli.train import train
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.output.numbers import to_json
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted, near_names
 
@@ -250,7 +250,7 @@ def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison)
     from lookwhere_cli.show.pareto import pareto_plot
 
     page = comparison_page(results, _pictures(results, comparison.labelled.root), _class_maps(results, comparison))
-    text = json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    text = to_json(results, indent=1) + "\n"
     for name, content in ((RESULTS, text), (TABLE, markdown(results)), (PAGE, page)):
         with whole_file(folder / name) as stream, writing(folder / name):
             stream.write(content.encode())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import check_teacher, ensure_downloaded
+from lookwhere_cli.cli.found import say_found
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
 from lookwhere_cli.cli.output import ProgressBars, make_folder, stop_at_failure
 from lookwhere_cli.cli.runs import command_line
@@ -23,6 +23,7 @@ from lookwhere_cli.cli.usage import as_typed
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.output.numbers import to_json
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
@@ -174,6 +175,7 @@ def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSe
     from lookwhere_cli.scoring.splits import select_split
 
     arguments, console = context.params, make_console(stderr=True)
+    say_found(labelled, make_console(stderr=True, quiet=arguments["quiet"]))
     labelled, split = select_split(labelled, arguments["split"], arguments["split_file"], plan.pipeline.info.folder)
     progress = ProgressBars(console, arguments["quiet"])
     evaluation = measure(plan, labelled, stop_at_failure(progress) if arguments["fail_fast"] else progress)
@@ -214,7 +216,7 @@ def _write_all(folder: Path, results: dict[str, Any]) -> None:
 
 
 def _as_json(results: dict[str, Any]) -> str:
-    return json.dumps(results, indent=1, ensure_ascii=False) + "\n"
+    return to_json(results, indent=1) + "\n"
 
 
 def _write(file: Path, text: str) -> None:

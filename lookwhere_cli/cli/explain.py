@@ -21,7 +21,7 @@ from lookwhere_cli.cli.summary import failures, listed, say_done, stopped
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.names import name_below
 from lookwhere_cli.options import MAX_PIXELS
-from lookwhere_cli.output.files import check_free, whole_file, writing
+from lookwhere_cli.output.files import check_free, output_of_one_picture, whole_file, writing
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
@@ -183,6 +183,8 @@ def _explain_all(
     for picture in track(pictures, len(pictures), printer.bar, printer.bar.is_terminal and not quiet):
         try:
             explanation = predictor.explain(picture)
+            if picture in outputs.overlays:
+                _draw(predictor, explanation, outputs.overlays[picture])
         except PictureError as error:
             printer.fail(Row(picture, error=str(error)))
             if fail_fast:
@@ -192,8 +194,6 @@ def _explain_all(
             outputs.count()
             continue
         printer.write(explanation)
-        if picture in outputs.overlays:
-            _draw(predictor, explanation, outputs.overlays[picture])
         outputs.add_to_page(predictor, explanation)
         outputs.count()
     return failed
@@ -259,9 +259,10 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
     displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *view.size))
     drawn = overlay(displayed, explanation.scores, row.cells, view.box, caption)
-    make_folder(file.parent)
-    with whole_file(file) as stream, writing(file):
-        drawn.save(stream, format="PNG")
+    with output_of_one_picture():
+        make_folder(file.parent)
+        with whole_file(file) as stream, writing(file):
+            drawn.save(stream, format="PNG")
 
 
 @contextmanager

@@ -45,9 +45,10 @@ def ensure_downloaded(model: str, quiet: bool) -> None:
 
 def check_teacher(spec: str) -> None:
     """Raise ModelError, before torch is imported, if timm would have to download a teacher and can't."""
+    from lookwhere_cli.checkpoints.timm_spec import parse_timm_spec
     from lookwhere_cli.checkpoints.timm_weights import check_obtainable
 
-    if not spec.endswith(".safetensors"):
+    if not parse_timm_spec(spec).file:
         check_obtainable(spec)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from lookwhere_cli.cli.output import make_folder, open_writer
 from lookwhere_cli.errors import PictureError, UsageError
-from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.output.files import output_of_one_picture, whole_file, writing
 from lookwhere_cli.output.masks import coco
 from lookwhere_cli.output.masks.paths import OutputPath, check_no_clash
 from lookwhere_cli.output.rows import Row
@@ -68,8 +68,9 @@ class PngFiles(MaskFiles):
 
         def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
             file = path.file(self.ending)
-            make_folder(file.parent)
-            write_png(file, classes, colours)
+            with output_of_one_picture():
+                make_folder(file.parent)
+                write_png(file, classes, colours)
             return file
 
         write_labelmap(self.out, labelmap(labels, colours), self.overwrite)
@@ -93,8 +94,9 @@ class GeoJsonFiles(MaskFiles):
 
         def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
             file = path.file(self.ending)
-            make_folder(file.parent)
-            write_geojson(file, path.relative, classes, row.shares)
+            with output_of_one_picture():
+                make_folder(file.parent)
+                write_geojson(file, path.relative, classes, row.shares)
             return file
 
         return nullcontext(write)
@@ -107,7 +109,7 @@ class CocoFile(MaskFiles):
         super().__init__(out, overwrite)
         self._file = out / coco.NAME
         self._existing = coco.Annotations()
-        self._names: set[str] = set()
+        self._own: set[str] = set()
 
     def check_library(self) -> None:
         """Raise UsageError if pycocotools is missing."""
@@ -118,30 +120,35 @@ class CocoFile(MaskFiles):
 
         Raises UsageError if the file has other classes, unless it is to be overwritten.
         """
+        self._own = {printable(path.relative) for path in paths.values()}
+        self._existing = self._read(labels)
+
+    def _read(self, labels: Sequence[str]) -> coco.Annotations:
         try:
-            self._existing = coco.read_annotations(self._file, labels)
+            existing = coco.read_annotations(self._file, labels)
         except UsageError:
             if not self.overwrite:
                 raise
-        if self.overwrite:
-            self._existing = self._existing.without({printable(path.relative) for path in paths.values()})
-        self._names = self._existing.names
+            return coco.Annotations()
+        return existing.without(self._own) if self.overwrite else existing
 
     def exists(self, path: OutputPath) -> bool:
         """Return True if the file had annotations of the picture."""
-        return printable(path.relative) in self._names
+        return printable(path.relative) in self._existing.names
 
     @contextmanager
     def open(self, labels: Sequence[str], colours: UInt8[np.ndarray, "classes 3"]) -> Iterator[WriteMask]:
-        """The value adds annotations. Ctrl-C leaves a complete file."""
+        """The value adds annotations. Ctrl-C leaves a complete file; no other process writes it meanwhile."""
 
         def writer(stream: BinaryIO) -> coco.CocoWriter:
+            self._existing = self._read(labels)  # again: another process may have added pictures before it was ours
             return coco.CocoWriter(stream, labels, self._existing)
 
         with open_writer(whole_file(self._file), writer, self._file) as write_annotations:
 
             def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
-                write_annotations(path.relative, row, classes)
+                if not self.exists(path):
+                    write_annotations(path.relative, row, classes)
                 return self._file
 
             yield write
@@ -208,7 +215,7 @@ def write_files(
                 row = replace(row, mask=str(write_mask(files.path, row, result.classes)))
             if files.overlay:
                 _write_overlay(segmenter, result, files, colours)
-        except PictureError as error:  # an overlay reads the picture again, at full resolution: it may be gone
+        except PictureError as error:  # a file can't be written, or the picture that an overlay reads again is gone
             yield result._replace(row=Row(row.path, error=str(error)), classes=None, view=None)
         else:
             yield result._replace(row=row)
@@ -226,6 +233,7 @@ def _write_overlay(
     picture = Image.fromarray(segmenter.predictor.pipeline.reader.displayed(files.picture, *classes.shape))
     caption = f"{row.model}, {row.k} of {row.grid[0] * row.grid[1]} cells read"
     overlay = class_overlay(picture, classes, row.shares, colours, caption)
-    make_folder(file.parent)
-    with whole_file(file) as stream, writing(file):
-        overlay.save(stream, format="PNG")
+    with output_of_one_picture():
+        make_folder(file.parent)
+        with whole_file(file) as stream, writing(file):
+            overlay.save(stream, format="PNG")

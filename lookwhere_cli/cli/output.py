@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
+from lookwhere_cli.interrupts import delayed
 from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
@@ -95,7 +95,7 @@ def open_writer(
             writer = make_writer(stream)
 
         def write(*values: Any) -> None:
-            with _delayed_interrupt(), writing(name):
+            with delayed(), writing(name):
                 writer.write(*values)
                 stream.flush()
 
@@ -103,7 +103,7 @@ def open_writer(
             yield write
         except (KeyboardInterrupt, PictureError) as error:
             interruption = error
-        with _delayed_interrupt(), writing(name):
+        with delayed(), writing(name):
             writer.close()
             stream.flush()
     if interruption is not None:
@@ -178,16 +178,3 @@ def _open_stream(out: Path | None, format: str) -> Iterator[BinaryIO]:
     if format == "parquet" and sys.stdout.isatty():
         raise UsageError("Parquet is binary and would garble the terminal; name a file with --out.")
     yield sys.stdout.buffer
-
-
-@contextmanager
-def _delayed_interrupt() -> Iterator[None]:
-    """Delay Ctrl-C until the block ends, so that what it writes is complete."""
-    interrupts: list[bool] = []
-    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if interrupts:
-        raise KeyboardInterrupt

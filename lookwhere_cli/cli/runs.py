@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemaining
 
 from lookwhere_cli.checkpoints.layout import CHECKPOINT, WEIGHTS
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.output.locks import locked_folder
 from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 from lookwhere_cli.text import counted, shared_name
 
@@ -55,13 +56,28 @@ def refuse_finished_run(out: Path) -> None:
 
 
 def create_run_dir(out: Path) -> Path:
-    """Create the output folder and return it. Raises UsageError if that fails, or as `refuse_finished_run` does."""
+    """Create the output folder and return it, kept for this run until `training_into` ends.
+
+    Raises UsageError if that fails, if another run has it, and as `refuse_finished_run` does.
+    """
     refuse_finished_run(out)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"--out {out} can't be created ({error.strerror}); choose another place.") from None
+    _keep(out)
     return out
+
+
+_kept = ExitStack()
+"""The lock on the folder that is trained into."""
+
+
+def _keep(out: Path) -> None:
+    """Lock the folder for this run; the first of its processes does so for all."""
+    if is_main_process():
+        _kept.close()
+        _kept.enter_context(locked_folder(out))
 
 
 class _ReportedInterrupt(KeyboardInterrupt):
@@ -72,10 +88,12 @@ class _ReportedInterrupt(KeyboardInterrupt):
 def training_into(out: Path) -> Iterator[None]:
     """Refuse the folder of a finished run; after Ctrl-C in the block, say what the folder keeps, unless that was said.
 
-    Raises UsageError as `refuse_finished_run` does.
+    Raises UsageError as `refuse_finished_run` does, and if another run writes to the folder.
     """
     refuse_finished_run(out)
     try:
+        if out.is_dir():
+            _keep(out)
         yield
     except _ReportedInterrupt:
         raise
@@ -86,6 +104,8 @@ def training_into(out: Path) -> Iterator[None]:
             kept = f"Stopped; {file} is kept, and the same command continues from there."
         say(console, kept)
         raise
+    finally:
+        _kept.close()
 
 
 def is_main_process() -> bool:

@@ -13,6 +13,7 @@ from rich.console import Console
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import train_options as options
 from lookwhere_cli.cli.fetching import ensure_downloaded
+from lookwhere_cli.cli.found import say_found
 from lookwhere_cli.cli.options import Debug, Quiet
 from lookwhere_cli.cli.runs import (
     check_area,
@@ -163,7 +164,9 @@ def _load(name: str) -> Loaded:
 
 def _drop_unusable(labelled: LabelledSet, console: Console) -> LabelledSet:
     from lookwhere_cli.data.checks import drop_unusable
+    from lookwhere_cli.data.splits import without_test
 
+    labelled = without_test(labelled)
     with console.status("Checking the pictures"):
         usable, problems = drop_unusable(labelled)
     for sentence in problems:
@@ -250,6 +253,7 @@ def _say_found(labelled: LabelledSet, console: Console) -> None:
     classes = counted(len(labelled.classes), "class", "classes")
     validation = counted(len(labelled.of("val")), "validation picture")
     say(console, f"{classes}, {len(labelled.of('train')):,} training, {validation}.")
+    say_found(labelled, console)
 
 
 def _describe(moment: Moment) -> str:

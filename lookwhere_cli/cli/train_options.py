@@ -31,8 +31,8 @@ Group = Annotated[
 HoldOut = Annotated[list[str] | None, _option(DATA, "Validate on this group; repeatable.", metavar="GROUP")]
 SplitFile = Annotated[Path | None, _option(DATA, "Use the split of this split.csv.", metavar="FILE")]
 Part = Annotated[
-    Literal["train", "val", "all"] | None,
-    _option(DATA, "train, val or all. (default: val, if any)", metavar="PART", show_default=False),
+    Literal["train", "val", "test", "all"] | None,
+    _option(DATA, "train, val, test or all. (default: val, if any)", metavar="PART", show_default=False),
 ]
 
 Start = Annotated[

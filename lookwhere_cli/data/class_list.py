@@ -2,33 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from lookwhere_cli.data.class_formats import class_names_in
+from lookwhere_cli.data.text_file import read_text_file
 from lookwhere_cli.data.wording import suggest
-from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.encodings import composed
+from lookwhere_cli.errors import DataError
 from lookwhere_cli.images.find import natural_key
 
 
-def read_class_list(file: Path) -> tuple[str, ...]:
-    """Read the class names from a text file with one per line, in the order of their indices.
+def read_class_list(file: Path, unique: bool = True) -> tuple[str, ...]:
+    """Read the class names from a file, in the order of their indices; see `class_names_in` for what it may hold.
 
-    Raises UsageError if the file can't be read, DataError for an empty line or a repeated name.
+    unique: refuse a name that occurs twice. Raises UsageError if the file can't be read, DataError for a list that has
+    no names, an empty one or a repeated one, and for one whose indices are not 0, 1, 2, ...
     """
-    try:
-        names = [line.strip() for line in file.read_text(encoding="utf-8-sig").rstrip().splitlines()]
-    except OSError as error:
-        raise UsageError(f"The class list {str(file)!r} can't be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(f"The class list {str(file)!r} is not UTF-8 text; write one name per line.") from error
-    for line, name in enumerate(names, start=1):
+    what = f"The class list {str(file)!r}"
+    names = tuple(composed(name.strip()) for name in class_names_in(read_text_file(file, what), what))
+    if not any(names):
+        raise DataError(f"{what} is empty; write one class name per line.")
+    _check_names(names, what, unique)
+    return names
+
+
+def _check_names(names: Sequence[str], what: str, unique: bool) -> None:
+    for number, name in enumerate(names, start=1):
         if not name:
-            raise DataError(f"Line {line} of the class list {str(file)!r} is empty; write a class name on it.")
-        if name in names[: line - 1]:
-            raise DataError(f"Line {line} of the class list {str(file)!r} repeats {name!r}; remove it.")
-    if not names:
-        raise DataError(f"The class list {str(file)!r} is empty; write one class name per line.")
-    return tuple(names)
+            raise DataError(f"Class {number} of {what[0].lower()}{what[1:]} has no name; write one.")
+        if unique and name in names[: number - 1]:
+            raise DataError(f"Class {number} of {what[0].lower()}{what[1:]} repeats {name!r}; remove it.")
 
 
 def index_classes(class_names: tuple[str, ...] | None, used: Iterable[str]) -> dict[str, int]:

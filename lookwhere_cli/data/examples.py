@@ -11,8 +11,9 @@ from lookwhere_cli.text import printable, shared_name, shared_sentence
 
 Kind = Literal["single", "multi", "masks"]
 """What is known of each picture: one label, any number of labels, or a mask of class indices."""
-Split = Literal["train", "val"]
+Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, Split] = ("train", "val")
+"""The splits that a training uses; pictures for test are only measured."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,14 @@ class LabelledSet:
         classes: the classes' names; a class's index is its place here.
         examples: sorted by path in natural order (2 before 10).
         root: the folder that names in a split file are relative to.
+        notes: sentences about what was left out.
     """
 
     kind: Kind
     classes: tuple[str, ...]
     examples: tuple[Example, ...]
     root: Path
+    notes: tuple[str, ...] = ()
 
     def of(self, split: Split) -> tuple[Example, ...]:
         """Return the examples of one split."""

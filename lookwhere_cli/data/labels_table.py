@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import re
+import os
 from collections.abc import Sequence
 
 from lookwhere_cli.data.class_list import index_classes, index_of
-from lookwhere_cli.data.examples import SPLITS, Example, Kind, LabelledSet, Split
+from lookwhere_cli.data.examples import Example, Kind, LabelledSet, Split
+from lookwhere_cli.data.label_fields import read_labels
+from lookwhere_cli.data.split_names import NAMES_THAT_WORK, split_named
 from lookwhere_cli.data.table import Table
 from lookwhere_cli.data.wording import list_names, suggest
 from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.images.spelling import spelled_on_disk
 
 FILE_COLUMNS = ("file", "path", "image", "filename")
 LABEL_COLUMNS = ("label", "class", "labels", "classes", "category", "categories")
@@ -24,19 +27,18 @@ def read_labels_table(
 ) -> LabelledSet:
     """Read a set from a table with a row per picture.
 
-    The files are relative to the table's own folder; a column `split`, if there is one, says train or val.
+    The files are relative to the table's own folder; a column `split`, if there is one, says train, val or test.
 
     Args:
         table: its columns are recognised by FILE_COLUMNS and LABEL_COLUMNS.
         class_names: in the order of their indices; None for the labels in natural order.
         label_column: the labels' column if it is not one of LABEL_COLUMNS.
-        multi_label: a field may hold several labels, separated by ; | or , if any of these occurs in the column, else
-            by spaces.
+        multi_label: a field may hold several labels; see `read_labels`.
         group_column: the column that names each picture's group.
 
     Raises UsageError for a missing label column, DataError for rows that can't be used.
     """
-    labels = _labels(table, _label_column(table, label_column), multi_label)
+    labels = read_labels(table, _label_column(table, label_column), multi_label, class_names or ())
     indices = index_classes(class_names, (name for names in labels for name in names))
     examples = []
     for row, path, names, split, group in zip(
@@ -49,7 +51,10 @@ def read_labels_table(
 
 
 def _paths(table: Table) -> list[str]:
-    """Return each row's picture. Raises DataError for a row without one, or for a picture with two rows."""
+    """Return each row's picture; a missing file stays as it is written.
+
+    Raises DataError for a row without one, or for a picture with two rows, however they spell it.
+    """
     column = table.column(FILE_COLUMNS)
     if column is None:
         raise DataError(
@@ -57,28 +62,20 @@ def _paths(table: Table) -> list[str]:
             f"There are: {list_names(table.columns)}."
         )
     lines: dict[str, int] = {}
+    paths: list[str] = []
     for row, name in zip(table.rows, table.texts(column), strict=True):
         if not name:
             raise DataError(f"{table.place(row)} names no picture in its column {column!r}.")
-        first = lines.setdefault(str(table.file.parent / name), row.line)
+        path = str(table.file.parent / name)
+        path = spelled_on_disk(path) or path
+        first = lines.setdefault(os.path.abspath(path), row.line)  # noqa: PTH100 - without .., links unresolved
+        paths.append(path)
         if first != row.line:
             raise DataError(
                 f"{table.place(row)} names {name!r}, as line {first} does; keep one row per picture "
                 "(several labels go in one field)."
             )
-    return list(lines)
-
-
-def _labels(table: Table, column: str, multi_label: bool) -> list[tuple[str, ...]]:
-    """Return each row's class names, without repetitions."""
-    texts = table.texts(column)
-    if multi_label:
-        separator = r"[;|,]" if any(re.search(r"[;|,]", text) for text in texts) else r"\s"
-        return [tuple(dict.fromkeys(filter(None, map(str.strip, re.split(separator, text))))) for text in texts]
-    for row, text in zip(table.rows, texts, strict=True):
-        if not text:
-            raise DataError(f"{table.place(row)} has no label in its column {column!r}; fill it in or remove the row.")
-    return [(text,) for text in texts]
+    return paths
 
 
 def _label_column(table: Table, label_column: str | None) -> str:
@@ -102,10 +99,12 @@ def _splits(table: Table) -> Sequence[Split | None]:
 
 
 def _split(text: str, place: str) -> Split:
-    for split in SPLITS:
-        if text.casefold() == split:
-            return split
-    raise DataError(f"{place} has the split {text!r}; it must be train or val. Remove rows that belong to neither.")
+    split = split_named(text)
+    if split is None:
+        raise DataError(
+            f"{place} has the split {text!r}; names that work are {NAMES_THAT_WORK}. Remove rows that belong to none."
+        )
+    return split
 
 
 def _groups(table: Table, column: str | None) -> Sequence[str | None]:

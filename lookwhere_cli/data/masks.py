@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lookwhere_cli.data.examples import SPLITS, Example, LabelledSet, Split
+from lookwhere_cli.data.examples import Example, LabelledSet, Split
+from lookwhere_cli.data.split_names import NAMES_THAT_WORK, split_named, visible_folders
 from lookwhere_cli.data.wording import list_names
+from lookwhere_cli.encodings import composed
 from lookwhere_cli.errors import DataError, PictureError, UsageError
 from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.images.frame import Reading
@@ -47,10 +50,30 @@ def load_mask(path: str) -> NDArray[np.uint8]:
 
 
 def find_mask_folders(data: Path) -> list[tuple[Split | None, Path]]:
-    """Return the folders that hold `images` and `masks`: `data` itself, or else its train and val; often none."""
-    candidates: list[tuple[Split | None, Path]] = [(None, data), *((split, data / split) for split in SPLITS)]
-    folders = [(split, one) for split, one in candidates if (one / "images").is_dir() and (one / "masks").is_dir()]
-    return folders[:1] if folders and folders[0][0] is None else folders
+    """Return the folders that hold `images` and `masks`: `data` itself, or else its splits; often none.
+
+    Raises DataError for two folders of one split, and for one that is called almost like a split.
+    """
+    if _holds_masks(data):
+        return [(None, data)]
+    if not data.is_dir():
+        return []
+    found: dict[Split, Path] = {}
+    for folder in filter(_holds_masks, visible_folders(data)):
+        split = split_named(folder.name)
+        if split is None:
+            raise DataError(
+                f"The folder {str(folder)!r} holds images and masks, as a split does, but its name is none of those "
+                f"that work: {NAMES_THAT_WORK}. Rename it, or move it elsewhere."
+            )
+        if split in found:
+            raise DataError(f"{str(found[split])!r} and {str(folder)!r} are both for {split}; keep one of them.")
+        found[split] = folder
+    return [(split, found[split]) for split in ("train", "val", "test") if split in found]
+
+
+def _holds_masks(folder: Path) -> bool:
+    return (folder / "images").is_dir() and (folder / "masks").is_dir()
 
 
 def read_mask_folders(
@@ -68,17 +91,37 @@ def read_mask_folders(
     if len(class_names) > IGNORED:
         raise DataError(f"Masks can have at most {IGNORED} classes, but the class list has {len(class_names)}.")
     examples = [example for split, folder in folders for example in _pair_with_masks(split, folder)]
+    if folders and folders[0][0] is None:
+        examples = _split_inside(folders[0][1] / "images", examples)
     return LabelledSet("masks", class_names, tuple(examples), data)
 
 
+def _split_inside(images: Path, examples: list[Example]) -> list[Example]:
+    """Return the examples with the splits by which `images` is divided into folders, if it is.
+
+    Raises DataError if only a part of the pictures lies in such folders.
+    """
+    names = [Path(one.path).relative_to(images).parts[:-1] for one in examples]
+    splits = [split_named(folders[0]) if folders else None for folders in names]
+    if not any(splits):
+        return examples
+    if None in splits:
+        other = examples[splits.index(None)].path
+        raise DataError(
+            f"{str(images)!r} is divided into splits, but {other!r} lies in none; move such pictures into one, or "
+            f"rename the folders. Names that work: {NAMES_THAT_WORK}."
+        )
+    return [replace(example, split=split) for example, split in zip(examples, splits, strict=True)]
+
+
 def _pair_with_masks(split: Split | None, folder: Path) -> list[Example]:
-    masks: dict[Path, str] = {}
+    masks: dict[str, str] = {}
     for path in find_pictures([str(folder / "masks")]):
-        first = masks.setdefault(Path(path).relative_to(folder / "masks").with_suffix(""), path)
+        first = masks.setdefault(_stem(path, folder / "masks"), path)
         if first != path:
             raise DataError(f"{first!r} and {path!r} are masks of the same picture; keep one of them.")
     pictures = find_pictures([str(folder / "images")])
-    stems = [Path(path).relative_to(folder / "images").with_suffix("") for path in pictures]
+    stems = [_stem(path, folder / "images") for path in pictures]
     unmasked = [path for path, stem in zip(pictures, stems, strict=True) if stem not in masks]
     if unmasked:
         raise DataError(
@@ -86,3 +129,8 @@ def _pair_with_masks(split: Split | None, folder: Path) -> list[Example]:
             f"{str(folder / 'masks')!r}: {list_names(unmasked)}."
         )
     return [Example(path, mask=masks[stem], split=split) for path, stem in zip(pictures, stems, strict=True)]
+
+
+def _stem(path: str, folder: Path) -> str:
+    """Return a path below the folder without its ending, in Unicode's composed form."""
+    return composed(Path(path).relative_to(folder).with_suffix("").as_posix())

@@ -9,6 +9,7 @@ from jaxtyping import Int
 from numpy import ndarray
 
 from lookwhere_cli.data.wording import list_names
+from lookwhere_cli.encodings import composed
 from lookwhere_cli.errors import DataError
 from lookwhere_cli.text import near_names
 
@@ -30,7 +31,7 @@ def match_classes(classes: Sequence[str], labels: Sequence[str]) -> Int[ndarray,
 
 
 def _simplified(name: str) -> str:
-    return " ".join(name.replace("_", " ").casefold().split())
+    return " ".join(composed(name).replace("_", " ").casefold().split())
 
 
 def _suggest_label(name: str, index_of: dict[str, int], labels: Sequence[str]) -> str:

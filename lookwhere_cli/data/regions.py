@@ -20,6 +20,7 @@ from lookwhere_cli.data.wording import list_names
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.images.frame import Box
+from lookwhere_cli.images.spelling import spelled_on_disk
 from lookwhere_cli.text import counted
 
 EDGES = ("left", "top", "right", "bottom")
@@ -107,11 +108,16 @@ def _read_boxes(table: Table, root: Path, paths: Sequence[str]) -> dict[str, Flo
         by_name.setdefault(name, []).extend(_box(table, row, [row.fields[edge].strip() for edge in edges]))
     by_path: dict[str, list[Box]] = {}
     for name, boxes in by_name.items():
-        candidates = (os.path.realpath(folder / name) for folder in (table.file.parent, root))
+        candidates = (_real_path(folder / name) for folder in (table.file.parent, root))
         path = next((pictures[one] for one in candidates if one in pictures), None)
         if path is not None:
             by_path.setdefault(path, []).extend(boxes)
     return {path: np.array(boxes, dtype=np.float32).reshape(-1, 4) for path, boxes in by_path.items()}
+
+
+def _real_path(path: Path) -> str:
+    """Return a file's path without links, as the disk spells it."""
+    return os.path.realpath(spelled_on_disk(str(path)) or path)
 
 
 def _box(table: Table, row: TableRow, texts: Sequence[str]) -> list[Box]:

@@ -12,6 +12,7 @@ from lookwhere_cli.data.draw import draw_validation
 from lookwhere_cli.data.examples import Example, LabelledSet, Split
 from lookwhere_cli.data.table import read_table
 from lookwhere_cli.data.wording import list_names, suggest
+from lookwhere_cli.encodings import composed
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.text import counted, escape_formula, unescape_formula
@@ -22,7 +23,9 @@ SPLIT_FILE = "split.csv"
 def split_examples(
     labelled: LabelledSet, *, val_share: float = 0.2, seed: int = 0, hold_out: Sequence[str] = ()
 ) -> LabelledSet:
-    """Return the set with a split for every example: both splits non-empty, groups intact, every class trained on.
+    """Return the set for training, all examples with a split: none empty, groups intact, every class trained on.
+
+    Examples that the data give to test are left out.
 
     A split that the data give is kept. If they give none, or only train, about `val_share` of the examples (between 0
     and 1) are drawn for val, spread evenly over the classes, or over the combinations of labels.
@@ -31,6 +34,7 @@ def split_examples(
     """
     if not 0 < val_share < 1:
         raise UsageError(f"The share for validation is {val_share:g}; it must be above 0 and below 1, such as 0.2.")
+    labelled = without_test(labelled)
     _check_classes(labelled)
     if hold_out:
         examples = _hold_out(labelled.examples, hold_out)
@@ -48,6 +52,18 @@ def split_examples(
     return result
 
 
+def without_test(labelled: LabelledSet) -> LabelledSet:
+    """Return the set without the pictures for test, which are never trained on. Raises DataError if none remains."""
+    remaining = tuple(one for one in labelled.examples if one.split != "test")
+    if len(remaining) == len(labelled.examples):
+        return labelled
+    if not remaining:
+        raise DataError(f"{str(labelled.root)!r} has pictures for test only; training needs others.")
+    tests = counted(len(labelled.examples) - len(remaining), "picture")
+    note = f"Left out {tests} for test; lookwhere evaluate --split test measures them."
+    return replace(labelled, examples=remaining, notes=(*labelled.notes, note))
+
+
 def write_split(folder: Path, labelled: LabelledSet) -> None:
     """Write `split.csv` to the folder: file (relative to the set's root), split, group. Raises OutputError."""
     text = StringIO(newline="")
@@ -61,19 +77,21 @@ def write_split(folder: Path, labelled: LabelledSet) -> None:
 
 
 def read_split(file: Path, labelled: LabelledSet) -> LabelledSet:
-    """Return the set with the splits and groups of a file by `write_split`, without the examples it does not name.
+    """Return the set with the splits and groups of a file by `write_split`.
+
+    Of the examples that it does not name, only those stay that the data give to test.
 
     Raises UsageError if the file can't be read, DataError if it is not such a file or names pictures that are not in
     the set.
     """
-    rows = {unescape_formula(row.fields.get("file", "")): row for row in read_table(file).rows}
-    by_name = {labelled.name(example): example for example in labelled.examples}
+    rows = {composed(unescape_formula(row.fields.get("file", ""))): row for row in read_table(file).rows}
+    by_name = {composed(labelled.name(example)): example for example in labelled.examples}
     if unknown := [name for name in rows if name not in by_name]:
         raise DataError(
             f"{str(file)!r} names {counted(len(unknown), 'picture')} not in {str(labelled.root)!r}: "
             f"{list_names(unknown)}."
         )
-    splits: dict[str, Split] = {"train": "train", "val": "val"}
+    splits: dict[str, Split] = {"train": "train", "val": "val", "test": "test"}
     examples = []
     for name, example in by_name.items():
         if name in rows:
@@ -82,6 +100,8 @@ def read_split(file: Path, labelled: LabelledSet) -> LabelledSet:
                 raise DataError(f"Line {rows[name].line} of {str(file)!r} has no split; it must be train or val.")
             group = unescape_formula(fields.get("group", "")) or None
             examples.append(replace(example, split=splits[fields["split"]], group=group))
+        elif example.split == "test":
+            examples.append(example)
     return replace(labelled, examples=tuple(examples))
 
 

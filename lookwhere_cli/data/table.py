@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from lookwhere_cli.errors import DataError, UsageError
+from lookwhere_cli.data.text_file import read_text_file
+from lookwhere_cli.encodings import composed
+from lookwhere_cli.errors import DataError
+
+DELIMITERS = (",", ";", "\t")
+_SPELLED = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 @dataclass(frozen=True)
@@ -45,33 +51,57 @@ class Table:
 
 
 def read_table(file: Path) -> Table:
-    """Read a CSV file in UTF-8 whose first line names the columns; empty lines are skipped.
+    """Read a CSV file whose first line names the columns; empty lines are skipped.
 
-    Raises UsageError if the file can't be read, DataError if it is not such a CSV file.
+    It is UTF-8 or UTF-16, with fields divided by commas, semicolons or tabs, whichever divides the first line into most
+    columns; a line `sep=;` before that one, as Excel writes it, decides. Raises UsageError if the file can't be read,
+    DataError if it is not such a CSV file or has two columns of one name.
     """
+    text = read_text_file(file, repr(str(file)))  # line ends unchanged: a file name may contain a line break
+    delimiter, skipped = _dialect(text)
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
     try:
-        content = file.read_bytes().decode("utf-8-sig")  # unchanged: a file name may contain a line break
-    except OSError as error:
-        raise UsageError(f"{str(file)!r} can't be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{str(file)!r} is not a CSV in UTF-8; save it as UTF-8.") from error
-    reader = csv.reader(StringIO(content, newline=""))
-    try:
-        lines = [(reader.line_num, fields) for fields in reader if fields]
+        lines = [(reader.line_num, fields) for fields in reader if any(fields)]
     except csv.Error as error:
         raise DataError(f"Line {reader.line_num} of {str(file)!r} is not CSV: {error}.") from error
-    return _table(file, lines)
+    return _table(file, lines[skipped:], delimiter)
 
 
-def _table(file: Path, lines: list[tuple[int, list[str]]]) -> Table:
+def _dialect(text: str) -> tuple[str, int]:
+    """Return what divides the fields, and the number of lines before the one that names the columns."""
+    declared = re.match(r"(?i)\"?sep=([,;\t|])\"?[,;\t]*\s*?[\r\n]", text)
+    if declared is not None:
+        return declared[1], 1
+    start = StringIO(text, newline="")
+    columns = {one: len(next(csv.reader(start, delimiter=one), [])) for one in DELIMITERS if start.seek(0) == 0}
+    return max(DELIMITERS, key=columns.__getitem__), 0
+
+
+def _table(file: Path, lines: list[tuple[int, list[str]]], delimiter: str) -> Table:
     if len(lines) < 2:
         raise DataError(f"{str(file)!r} has no rows; put the columns' names on its first line and the rows below it.")
-    columns = [name.strip() for name in lines[0][1]]
+    columns = [composed(name.strip()) for name in lines[0][1]]
+    _check_distinct(file, columns)
+    rows = []
     for line, fields in lines[1:]:
+        while len(fields) > len(columns) and not fields[-1].strip():
+            fields.pop()  # spreadsheets end rows with empty fields
         if len(fields) != len(columns):
             raise DataError(
                 f"Line {line} of {str(file)!r} has {len(fields)} fields, but the first line names {len(columns)} "
-                'columns; put a field that contains a comma in quotes: "a,b".'
+                f'columns; put a field that contains a {_SPELLED[delimiter]} in quotes: "a{delimiter}b".'
             )
-    rows = (TableRow(line, dict(zip(columns, fields, strict=True))) for line, fields in lines[1:])
+        rows.append(TableRow(line, dict(zip(columns, fields, strict=True))))
     return Table(file, tuple(columns), tuple(rows))
+
+
+def _check_distinct(file: Path, columns: Sequence[str]) -> None:
+    """Raise DataError for two columns of one name; upper and lower case are the same, and columns without name free."""
+    first: dict[str, str] = {}
+    for column in filter(None, columns):
+        if column.casefold() in first:
+            raise DataError(
+                f"{str(file)!r} has two columns of one name, {first[column.casefold()]!r} and {column!r}; rename or "
+                "remove one of them."
+            )
+        first[column.casefold()] = column

@@ -1,20 +1,32 @@
 """Files are written completely or not at all: under a temporary name in their folder, then renamed."""
 
 import errno
+import hashlib
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
-from lookwhere_cli.errors import OutputError, UsageError
+from lookwhere_cli.errors import LookWhereError, OutputError, PictureError, UsageError
+from lookwhere_cli.output.locks import lock
 
 STREAMS, DESCRIPTORS = ("/dev/stdout", "/dev/stderr"), Path("/dev/fd")
+LONG = 143
+"""Bytes of a name that every file system takes; a temporary name is never longer."""
+WAIT = 5.0
+"""Seconds to wait for another process that writes the same file: a small one is ready by then."""
+_ENDING = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)
+"""What ends a run, because no other file could be written either: a full or failing disk."""
+_checked: set[Path] = set()
+"""Files that were free when `check_free` looked, and that are to be created since."""
 
 
 def check_free(path: Path, overwrite: bool) -> None:
     """Check, before any work is done, that a file can be created at `path`, or replaced with `overwrite`.
 
+    Without `overwrite`, `whole_file` refuses to replace a file that another process creates later.
     Devices and pipes are always free. Raises UsageError if it can't.
     """
     if is_device(path):
@@ -25,6 +37,7 @@ def check_free(path: Path, overwrite: bool) -> None:
         raise UsageError(f"{str(path)!r} exists already; choose another name, or replace it with --overwrite.")
     if not path.parent.is_dir():
         raise UsageError(f"{str(path)!r} can't be written: {os.strerror(errno.ENOENT)}; choose another place.")
+    (_checked.discard if overwrite else _checked.add)(path.resolve())
 
 
 def is_device(path: Path) -> bool:
@@ -38,25 +51,54 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a stream whose content becomes the file `path` if the block succeeds, and is discarded otherwise.
 
     The content reaches the disk before the file gets its name, so that a crash of the machine can't leave a file that
-    is cut. Devices and pipes are written to directly.
+    is cut. Devices and pipes are written to directly. What a killed process left is taken up by the next one that
+    writes the same file.
 
-    Raises UsageError if the file can't be opened, OutputError if completing it fails. Writes in the block itself belong
-    under `writing`.
+    Raises UsageError if the file can't be opened, or if another process writes it, OutputError if completing it fails.
+    Writes in the block itself belong under `writing`.
     """
     if is_device(path):
-        with _open(path, path, "ab") as stream:  # a log that the shell redirects to is not emptied
+        with _open_device(path) as stream:
             yield stream
         return
     target = path.resolve()
-    partial = target.with_name(f".{target.name[:200]}.{os.getpid()}.partial")
-    with _removed_on_failure(partial), _open(partial, path) as stream:
+    partial = _Partial(path, partial_name(target))
+    with _discarded_on_failure(partial):
+        stream = partial.claim()
+        if target in _checked and target.exists():
+            raise UsageError(f"{str(path)!r} was written by another process meanwhile; choose another name.")
         yield stream
         with writing(path):
             stream.flush()
             os.fsync(stream.fileno())
+            partial.file.replace(target)  # while it is locked
             stream.close()
-            partial.replace(target)
+            _checked.discard(target)
             _sync_folder(target.parent)
+
+
+def partial_name(target: Path) -> Path:
+    """Return the temporary name of a file, in its folder; the disk takes it if it takes the file's own."""
+    name = f".{target.name}.partial"
+    if len(os.fsencode(name)) > LONG:
+        name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.partial"
+    return target.with_name(name)
+
+
+def ends_run(failure: LookWhereError) -> bool:
+    """Return True for a failure to write that no other file would escape: a full or failing disk."""
+    return isinstance(failure.__cause__, OSError) and failure.__cause__.errno in _ENDING
+
+
+@contextmanager
+def output_of_one_picture() -> Iterator[None]:
+    """Turn a failure to write a picture's own file into a PictureError, unless it ends the run (see `ends_run`)."""
+    try:
+        yield
+    except (UsageError, OutputError) as failure:
+        if ends_run(failure):
+            raise
+        raise PictureError(str(failure)) from failure
 
 
 @contextmanager
@@ -73,12 +115,77 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 @contextmanager
-def _open(target: Path, path: Path, mode: Literal["wb", "ab"] = "wb") -> Iterator[BinaryIO]:
-    """Open `target` for writing; errors name `path`."""
+def _open_device(path: Path) -> Iterator[BinaryIO]:
+    with _closed(_opened(path, path, "ab"), path) as stream:  # a log that the shell redirects to is not emptied
+        yield stream
+
+
+class _Partial:
+    """The temporary file for `path`: locked by this process while it is open."""
+
+    def __init__(self, path: Path, file: Path) -> None:
+        self.path, self.file = path, file
+        self._stream: BinaryIO | None = None
+
+    def claim(self) -> BinaryIO:
+        """Create the file, or take up the one that a killed process left, and return it open and empty.
+
+        Raises UsageError if another process keeps it, or if it can't be opened.
+        """
+        deadline = time.monotonic() + WAIT
+        while not (self._is_opened("xb") or self._is_opened("r+b")):
+            if time.monotonic() > deadline:
+                raise UsageError(
+                    f"{str(self.path)!r} is being written by another process; wait for it, or choose another name."
+                )
+            time.sleep(0.02)
+        assert self._stream is not None
+        self._stream.truncate(0)
+        return self._stream
+
+    def discard(self) -> None:
+        """Close the file, and remove it unless it was renamed or is another process's."""
+        with suppress(OSError):
+            if self._stream is not None:
+                self._stream.close()
+        with suppress(OSError), self.file.open("r+b") as left:
+            if lock(left.fileno()) is not False:
+                self.file.unlink()
+
+    def _is_opened(self, mode: Literal["xb", "r+b"]) -> bool:
+        """Open and lock the file; return False if it is there (xb) or not (r+b), or if another process has it."""
+        with suppress(FileExistsError, FileNotFoundError):
+            if self.file.is_symlink():
+                self.file.unlink()
+            self._stream = _opened(self.file, self.path, mode)
+            if lock(self._stream.fileno()) is not False and _is_same(self._stream, self.file):
+                return True
+            self._stream.close()
+        return False
+
+
+def _is_same(stream: BinaryIO, partial: Path) -> bool:
+    """Return False if another process has renamed or removed the file since it was opened."""
     try:
-        stream = target.open(mode)
+        return os.path.samestat(os.fstat(stream.fileno()), partial.lstat())
+    except OSError:
+        return False
+
+
+def _opened(target: Path, path: Path, mode: str) -> BinaryIO:
+    """Open `target` for writing; errors name `path`. A file that is there, or is not, raises OSError as it is."""
+    try:
+        return cast("BinaryIO", target.open(mode))
     except OSError as error:
-        raise UsageError(f"{str(path)!r} can't be written: {error.strerror}; choose another place.") from error
+        if (mode, type(error)) in (("xb", FileExistsError), ("r+b", FileNotFoundError)):
+            raise
+        kind = OutputError if error.errno in _ENDING else UsageError
+        raise kind(f"{str(path)!r} can't be written: {error.strerror}; choose another place.") from error
+
+
+@contextmanager
+def _closed(stream: BinaryIO, path: Path) -> Iterator[BinaryIO]:
+    """Close the stream at the end; errors name `path`."""
     try:
         yield stream
     except BaseException:
@@ -90,13 +197,12 @@ def _open(target: Path, path: Path, mode: Literal["wb", "ab"] = "wb") -> Iterato
 
 
 @contextmanager
-def _removed_on_failure(partial: Path) -> Iterator[None]:
-    """Remove the file at the end, if it was not renamed. Entered before the file exists: Ctrl-C may come at once."""
+def _discarded_on_failure(partial: _Partial) -> Iterator[None]:
+    """Discard the file at the end. Entered before the file exists: Ctrl-C may come at once."""
     try:
         yield
     finally:
-        with suppress(OSError):
-            partial.unlink()
+        partial.discard()
 
 
 def _sync_folder(folder: Path) -> None:

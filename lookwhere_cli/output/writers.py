@@ -120,7 +120,7 @@ class ParquetWriter(RowWriter):
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "), allow_nan=False)
 
 
 def _record(cells: Sequence[Any]) -> str:

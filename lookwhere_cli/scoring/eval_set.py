@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.data.masks import IGNORED, load_mask
 from lookwhere_cli.data.matching import match_classes
-from lookwhere_cli.errors import DataError, ModelError
+from lookwhere_cli.errors import DataError, ModelError, PictureError
 from lookwhere_cli.heads.base import ScoredHead
 from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Scores, Truth
 from lookwhere_cli.pipeline import Pipeline
@@ -54,7 +54,9 @@ class ScoringTask:
         return Truth(labels, lambda: self._mask(example))
 
     def measure(self, output: Float32[ndarray, "*output"], path: str) -> NDArray[Any]:
-        """Reduce the head's output for a picture to what the scorer needs. Raises PictureError."""
+        """Reduce the head's output for a picture to what the scorer needs. Raises PictureError, also for NaN."""
+        if not np.isfinite(output).all():
+            raise PictureError(f"{path!r}: the model computed no numbers (NaN or infinity).")
         return self.head.measure(output, self.truth(self._places[path]))
 
     def scorer(self) -> Scorer:

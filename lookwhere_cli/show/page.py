@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image
 
+from lookwhere_cli.output.numbers import finite
 from lookwhere_cli.output.rows import Label
 from lookwhere_cli.show.colours import heat_colours, heat_levels
 from lookwhere_cli.show.geometry import GridBox
@@ -94,7 +95,7 @@ def page(pictures: Sequence[PagePicture], title: str) -> str:
 
 def _escaped(value: object) -> str:
     """Return JSON for a <script>: only `<` could end the element or start a comment; JSON reads the escape as it."""
-    return json.dumps(value).replace("<", "\\u003c")
+    return json.dumps(finite(value), allow_nan=False).replace("<", "\\u003c")
 
 
 def _longest_side(pictures: int) -> int:

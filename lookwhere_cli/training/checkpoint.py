@@ -21,8 +21,9 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any], identity: Mapping[st
         torch.save({**state, "identity": dict(identity)}, temporary)
         temporary.replace(folder / CHECKPOINT)
     except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
         raise OutputError(f"The checkpoint {str(folder / CHECKPOINT)!r} can't be written: {error}.") from None
+    finally:  # also after a second Ctrl-C
+        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(

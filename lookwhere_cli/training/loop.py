@@ -22,10 +22,10 @@ from torch.utils.data import DataLoader, Dataset, Subset
 
 from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import DataError, LookWhereError
+from lookwhere_cli.interrupts import deferred
 from lookwhere_cli.models.build import Model
 from lookwhere_cli.training.average import AverageRule
 from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
-from lookwhere_cli.training.interrupt import deferred_interrupt
 from lookwhere_cli.training.optim import Rates, set_rates
 
 Numbers = Mapping[str, float]
@@ -245,7 +245,7 @@ class Run(Generic[B]):
         Raises KeyboardInterrupt after Ctrl-C, DataError for a loss or a score that is not a number, and for a picture
         that can't be read any more.
         """
-        with deferred_interrupt() as interrupted:
+        with deferred() as interrupted:
             with _dropping_broken_steps(interrupted):
                 self.begin(interrupted)
             batches = self._load(range(len(self.steps), self.total), interrupted)

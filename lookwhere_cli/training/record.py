@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.data.examples import SPLITS
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.files import whole_file, writing
+from lookwhere_cli.output.numbers import finite, to_json
 from lookwhere_cli.show.plots import epoch_curves, loss_curves
 from lookwhere_cli.text import shared_name
 from lookwhere_cli.training.distil.plan import PretrainingPlan
@@ -87,7 +87,7 @@ def pretraining_card(name: str, config: Config, record: Mapping[str, Any]) -> st
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
     with whole_file(folder / RECORD) as stream, writing(folder / RECORD):
-        stream.write(json.dumps(record, indent=2).encode() + b"\n")
+        stream.write(to_json(record, indent=2).encode() + b"\n")
 
 
 def _write_log(file: Path, epochs: Sequence[Mapping[str, float]]) -> None:
@@ -95,5 +95,5 @@ def _write_log(file: Path, epochs: Sequence[Mapping[str, float]]) -> None:
         text = io.TextIOWrapper(stream, encoding="utf-8", newline="", write_through=True)
         writer = csv.DictWriter(text, fieldnames=list(epochs[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows(epochs)
+        writer.writerows(map(finite, epochs))
         text.detach()

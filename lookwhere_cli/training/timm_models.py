@@ -5,17 +5,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from lookwhere_cli.checkpoints.timm_file import TimmFile, read_timm_file
 from lookwhere_cli.checkpoints.timm_package import import_timm
+from lookwhere_cli.checkpoints.timm_spec import parse_timm_spec
 from lookwhere_cli.checkpoints.timm_weights import cached_weights, check_obtainable
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.config import Config
@@ -42,17 +43,19 @@ class TimmViT:
 
 
 def load_vit(spec: str, size: int | None = None) -> TimmViT:
-    """Load a timm ViT by NAME (timm downloads it), from a safetensors FILE, or as NAME=FILE.
+    """Load a timm ViT by NAME (timm downloads it), from a FILE (safetensors, or a pickle of tensors), or as NAME=FILE.
 
-    From a file alone the architecture is inferred, and mean and deviation of the pixels are timm's default for ViTs
-    (0.5 each), so give the name as well if they differ. size: resizes the positions to pictures of this many pixels
-    squared. Raises ModelError.
+    A file alone must have beside it the config.json of the Hub, which names the architecture, or say itself how many
+    attention heads it has, in its metadata or by normalised queries: the other shapes do not tell. In the latter case,
+    mean and deviation of the pixels are timm's default for ViTs (0.5 each). size: resizes the positions to pictures of
+    this many pixels squared. Raises ModelError.
     """
-    name, _, file = spec.rpartition("=") if spec.endswith(".safetensors") else (spec, "", "")
+    name, file = parse_timm_spec(spec)
     timm = import_timm()
     if file:
-        state = _read(Path(file))
-        vit = _named(timm, name, state, size) if name else _inferred(timm, file, state, size)
+        read = read_timm_file(Path(file))
+        name = name or (read.architecture if timm.is_model(read.architecture) else "")
+        vit = _named(timm, name, read.tensors, size) if name else _inferred(timm, file, read, size)
     else:
         vit = _downloaded(timm, name, size)
     cfg = vit.pretrained_cfg or {}
@@ -64,15 +67,6 @@ def load_vit(spec: str, size: int | None = None) -> TimmViT:
         float(cfg.get("crop_pct", 0.9)),
         cfg.get("license"),
     )
-
-
-def _read(file: Path) -> dict[str, Tensor]:
-    if not file.is_file():
-        raise ModelError(f"{str(file)!r} does not exist; give a timm model's name, a safetensors file, or NAME=FILE.")
-    try:
-        return load_file(file)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{str(file)!r} can't be read as safetensors ({error}); download it again.") from None
 
 
 def _downloaded(timm: ModuleType, name: str, size: int | None) -> Any:
@@ -105,12 +99,18 @@ def _named(timm: ModuleType, name: str, state: dict[str, Tensor], size: int | No
     return _load_state(timm, vit, state, name)
 
 
-def _inferred(timm: ModuleType, file: str, state: dict[str, Tensor], size: int | None) -> Any:
+def _inferred(timm: ModuleType, file: str, read: TimmFile, size: int | None) -> Any:
+    state = read.tensors
     try:
         arguments = _arguments(state)
+        heads = read.heads or _heads_of(state)
     except (KeyError, IndexError, ValueError) as error:
         raise ModelError(f"{file!r} holds no plain ViT with timm's tensor names ({error}).") from None
-    vit = timm.models.VisionTransformer(**(arguments | _size_argument(size)))
+    if heads is None or arguments["embed_dim"] % heads:
+        raise ModelError(
+            f"{file!r} does not tell how many attention heads its ViT has; name timm's model as well: NAME={file}."
+        )
+    vit = timm.models.VisionTransformer(**(arguments | {"num_heads": heads} | _size_argument(size)))
     vit.pretrained_cfg = {}
     return _load_state(timm, vit, state, file)
 
@@ -136,7 +136,7 @@ def _check_plain(vit: Any, name: str) -> Any:
 
 
 def _arguments(state: dict[str, Tensor]) -> dict[str, Any]:
-    """Infer the constructor's arguments from the tensors' shapes, with 64 channels per head, as usual in timm."""
+    """Infer the constructor's arguments from the tensors' shapes, all but the number of attention heads."""
     dim, _, patch, _ = state["patch_embed.proj.weight"].shape
     registers = state["reg_token"].shape[1] if "reg_token" in state else 0
     rows = state["pos_embed"].shape[1]
@@ -152,7 +152,7 @@ def _arguments(state: dict[str, Tensor]) -> dict[str, Any]:
         "patch_size": patch,
         "embed_dim": dim,
         "depth": 1 + max(int(key.split(".")[1]) for key in state if key.startswith("blocks.")),
-        "num_heads": max(1, dim // 64),
+        "qk_norm": "blocks.0.attn.q_norm.weight" in state,
         "mlp_ratio": hidden / dim,
         "init_values": 1e-5 if "blocks.0.ls1.gamma" in state else None,
         "no_embed_class": bare,
@@ -161,10 +161,18 @@ def _arguments(state: dict[str, Tensor]) -> dict[str, Any]:
     }
 
 
+def _heads_of(state: Mapping[str, Tensor]) -> int | None:
+    """Return the number of attention heads, which only normalised queries show: they have a head's size."""
+    norm = state.get("blocks.0.attn.q_norm.weight")
+    return None if norm is None else state["patch_embed.proj.weight"].shape[0] // len(norm)
+
+
 def config_of(timm_vit: TimmViT) -> Config:
-    """Return the ViT's shapes as a config, with defaults for all that a plain ViT lacks."""
+    """Return the ViT's shapes as a config, with defaults for all that a plain ViT lacks. Raises ModelError."""
     vit = timm_vit.vit
     first = vit.blocks[0]
+    if not isinstance(first.attn.q_norm, nn.Identity):
+        raise ModelError(f"{timm_vit.name!r} normalises its queries, which a student can't; choose another teacher.")
     gated = first.mlp.fc1.out_features != first.mlp.fc2.in_features
     return Config(
         patch=vit.patch_embed.patch_size[0],

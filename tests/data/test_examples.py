@@ -173,7 +173,12 @@ def test_names_that_are_not_utf_8_are_escaped(tmp_path: Path) -> None:
         (["file,kind", "a.jpg,x"], {"label_column": "kinds"}, UsageError, "no column 'kinds'. Did you mean 'kind'?"),
         (["file,label", "a.jpg,x,y"], {}, DataError, "Line 2 of {csv} has 3 fields, but the first line names 2"),
         (["file,label"], {}, DataError, "has no rows"),
-        (["file,label,split", "a.jpg,x,test"], {}, DataError, "Line 2 of {csv} has the split 'test'; it must be train"),
+        (
+            ["file,label,split", "a.jpg,x,dev"],
+            {},
+            DataError,
+            "Line 2 of {csv} has the split 'dev'; names that work are",
+        ),
         (["file,label,split", "a.jpg,x,val", "b.jpg,x,"], {}, DataError, "Line 3 of {csv} has the split ''"),
         (["file,label,who", "a.jpg,x,"], {"group": "who"}, DataError, "Line 2 of {csv} has no 'who'"),
         (["file,label", "a.jpg,x"], {"group": "whom"}, UsageError, "'whom' does not occur in the file name 'a.j"),
@@ -219,7 +224,7 @@ def test_masks_that_cannot_be_used(tmp_path: Path) -> None:
         (b"road\n\nsky\n", DataError, "Line 2 of the class list"),
         (b"road\nsky\nroad\n", DataError, "repeats 'road'"),
         (b"\n", DataError, "is empty"),
-        (b"\xff\xfer\0", UsageError, "is not UTF-8 text"),
+        (b"\xffr\n", DataError, "is not text in UTF-8"),
     ],
 )
 def test_a_faulty_class_list(tmp_path: Path, content: bytes, kind: type[LookWhereError], words: str) -> None:

@@ -23,7 +23,7 @@ def teacher_file(folder: Path, **changes: object) -> Path:
         for parameter in vit.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
     file = folder / "teacher.safetensors"
-    save_file(vit.state_dict(), file)
+    save_file(vit.state_dict(), file, metadata={"num_heads": str(vit.blocks[0].attn.num_heads)})
     return file
 
 

@@ -35,4 +35,4 @@ def write_geojson(file: Path, name: str, classes: UInt8[np.ndarray, "height widt
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)

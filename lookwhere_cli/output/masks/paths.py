@@ -1,5 +1,6 @@
 """The paths of each picture's files in an output folder that mirrors the folders of the pictures."""
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import NamedTuple
 from lookwhere_cli.errors import UsageError
 
 STANDARD_INPUT, STANDARD_INPUT_NAME = "-", "stdin"
+MAX_NAME = 255  # bytes
 
 
 class OutputPath(NamedTuple):
@@ -22,8 +24,22 @@ class OutputPath(NamedTuple):
     stem: Path
 
     def file(self, ending: str) -> Path:
-        """Return the path of the picture's file with `ending`, such as ".png"."""
-        return self.stem.with_name(self.stem.name + ending)
+        """Return the path of the picture's file with `ending`, such as ".png"; see `fitting_name`."""
+        return self.stem.with_name(fitting_name(self.stem.name, ending))
+
+
+def fitting_name(stem: str, ending: str) -> str:
+    """Return stem + ending; a name that is too long for the disk loses its end, and gets a hash of all of it instead.
+
+    So pictures with names of any length have files, distinct ones, and the same ones in each run.
+    """
+    name = stem + ending
+    if len(os.fsencode(name)) <= MAX_NAME:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    while len(os.fsencode(f"{stem}~{digest}{ending}")) > MAX_NAME:
+        stem = stem[:-1]
+    return f"{stem}~{digest}{ending}"
 
 
 def output_paths(pictures: Sequence[str], inputs: Sequence[str], out: Path) -> dict[str, OutputPath]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from lookwhere_cli.checkpoints.timm_package import imagenet_names
+from lookwhere_cli.data.class_list import read_class_list
 from lookwhere_cli.errors import UsageError
 
 
 def class_names(count: int, file: Path | None) -> tuple[str, ...]:
-    """Return a name for each class: from the file (one per line), else ImageNet-1k's for 1000 classes, else numbers.
+    """Return a name for each class: from the file, else ImageNet-1k's for 1000 classes, else numbers.
 
-    Raises UsageError if the file can't be read or holds another number of names.
+    Raises UsageError if the file can't be read or holds another number of names, DataError as `read_class_list`.
     """
     if file is not None:
         return _from_file(count, file)
@@ -19,10 +20,7 @@ def class_names(count: int, file: Path | None) -> tuple[str, ...]:
 
 
 def _from_file(count: int, file: Path) -> tuple[str, ...]:
-    try:
-        names = tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"--labels {file} can't be read: {error}.") from None
+    names = read_class_list(file, unique=False)
     if len(names) != count:
         raise UsageError(f"--labels {file} has {len(names)} names, but the teacher has {count} classes.")
     return names
