@@ -11,6 +11,8 @@ EXTRAS = {
     "parquet": ("pyarrow",),
     "segment": ("pycocotools", "shapely"),
     "heif": ("pillow_heif",),
+    "ray": ("ray",),
+    "remote": ("fsspec",),
 }
 """The packages of each extra that users need, by the name under which they are imported."""
 
