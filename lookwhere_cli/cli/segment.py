@@ -30,6 +30,10 @@ from lookwhere_cli.text import counted
 Overlay = Annotated[
     bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
 ]
+RowsFormat = Annotated[
+    Format | None,
+    typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
+]
 
 
 def segment(
@@ -60,10 +64,7 @@ def segment(
     ] = "png",
     overlay: Overlay = False,
     rows: options.RowsFile = None,
-    rows_format: Annotated[
-        Format | None,
-        typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
-    ] = None,
+    rows_format: RowsFormat = None,
     full_rows: options.FullRows = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,

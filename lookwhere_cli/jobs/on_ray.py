@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from lookwhere_cli.machine import usable_cpus
 OBJECT_STORE = 128 << 20
 """Bytes of Ray's object store on a machine where we start Ray: only numbers of shards lie in it."""
 TICK = 1.0
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+"""Nothing is sent anywhere, and what Ray logs goes to its files, so that messages are ours."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,8 @@ class RayEngine:
 
     def _connect(self, ray: Any) -> None:
         """Reach the cluster, or start one on this machine."""
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        for name, value in _QUIET.items():
+            os.environ.setdefault(name, value)
         quiet = {"log_to_driver": False, "logging_level": "error"}
         try:
             if self.address or os.environ.get("RAY_ADDRESS"):
@@ -73,6 +77,7 @@ class RayEngine:
         return most if self.actors is None else self.actors
 
     def _pass(self, ray: Any, shards: Sequence[int], plan: ShardPlan, actors: int) -> None:
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         with suppress(AttributeError):

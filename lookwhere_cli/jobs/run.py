@@ -44,7 +44,8 @@ class JobRun(NamedTuple):
 def run_job(job: Job, engine: Engine, part: Slice = ALL, overwrite: bool = False, show: Show | None = None) -> JobRun:
     """Do the shards of a slice that are not done yet.
 
-    overwrite: begin anew. show: called about every second. Raises what `prepare`, locks and the engine raise.
+    overwrite: begin anew. show: called before the first shard, then about every second. Raises what `prepare`, locks
+    and the engine raise.
     """
     folder = open_folder(job.folder)
     with held(folder, part):
@@ -53,6 +54,8 @@ def run_job(job: Job, engine: Engine, part: Slice = ALL, overwrite: bool = False
         manifest = prepare(folder, job)
         watch = Watch(folder, manifest)
         before = watch.status()
+        if show is not None:
+            show(before)
         mine = part.shards(manifest.shards)
         pending = [shard for shard in mine if shard not in before.parts]
         if pending:

@@ -28,7 +28,7 @@ class Record(NamedTuple):
         return self.row.to_dict() | self.columns
 
 
-class Work(Protocol):
+class CommandWork(Protocol):
     """A command, with a model loaded for it."""
 
     def schema(self) -> Any:
@@ -111,7 +111,7 @@ class MaskWork:
         return Record(replace(row, mask=path), columns)
 
 
-WORKS: dict[str, Callable[[Predictor, ShardPlan], Work]] = {
+WORKS: dict[str, Callable[[Predictor, ShardPlan], CommandWork]] = {
     "classify": RowWork,
     "features": FeatureWork,
     "segment": MaskWork,
