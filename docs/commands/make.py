@@ -28,6 +28,7 @@ GUIDES = {
     "compare": ("Compare", "compare.md"),
     "bench": ("Speed and memory", "speed.md"),
     "models": ("Models", "models.md"),
+    "jobs": ("Millions of pictures", "scale.md"),
 }
 PARQUET = "Parquet needs `pip install '.[parquet]'`."
 TRAIN = "Needs `pip install '.[train]'`."
@@ -35,6 +36,7 @@ EXTRAS = {
     "classify": PARQUET,
     "features": PARQUET,
     "segment": f"{PARQUET} The formats rle and geojson need `pip install '.[segment]'`.",
+    "jobs": "Needs `pip install '.[parquet]'`.",
     **dict.fromkeys(("train", "pretrain", "compare", "evaluate"), TRAIN),
 }
 NO_HELP = ("help", "help_all", "install_completion", "show_completion")

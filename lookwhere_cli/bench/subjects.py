@@ -17,9 +17,10 @@ SUBJECTS = {
     "weights": "weights",
     "folder": "folder",
     "memory": "memory",
+    "jobs": "jobs",
 }
 """The module that measures each subject."""
-NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory"}
+NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory", "jobs"}
 
 
 def check_subjects(names: Sequence[str]) -> list[str]:

@@ -49,12 +49,15 @@ class _Process:
 
 
 class LocalEngine:
-    """processes: how many; None: one for each GPU or, without one, for each CPU, as far as memory goes."""
+    """processes: how many; None: one for each GPU or, without one, for each CPU, as far as memory goes.
 
-    def __init__(self, processes: int | None, device: str) -> None:
+    threads: of each; None: its share of the CPUs.
+    """
+
+    def __init__(self, processes: int | None, device: str, threads: int | None = None) -> None:
         gpus = visible_gpus() if device in ("auto", "cuda") else []
         self.processes = processes or default_processes(len(gpus), device)
-        threads = max(1, usable_cpus() // self.processes)
+        threads = threads or max(1, usable_cpus() // self.processes)
         places = gpus or [None]
         self._assignments = [Assignment(threads, places[number % len(places)]) for number in range(self.processes)]
 

@@ -64,7 +64,9 @@ class RayEngine:
             raise UsageError(f"Ray can't be reached{place}: {str(error).splitlines()[0]}") from error
 
     def _actors(self, ray: Any) -> int:
-        """Return the number of actors. Raises UsageError if not even one fits into the cluster."""
+        """Return the number of actors. Raises UsageError if not even one fits; a cluster that grows is not asked."""
+        if self.actors is not None and self.address:
+            return self.actors
         has = ray.cluster_resources()
         fitting = [has.get(kind, 0.0) // each for kind, each in (("CPU", self.cpus), ("GPU", self.gpus)) if each]
         most = int(min(fitting, default=1.0))
