@@ -20,6 +20,8 @@ SUBJECTS = {
     "jobs": "jobs",
 }
 """The module that measures each subject."""
+USUAL = tuple(name for name in SUBJECTS if name != "jobs")
+"""What is measured if nothing is named; jobs take half an hour."""
 NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory", "jobs"}
 
 

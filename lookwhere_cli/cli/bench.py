@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check_subjects, measure_of
+from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, USUAL, check_subjects, measure_of
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
@@ -34,7 +34,7 @@ WIDE = 160  # columns of text that hold every line of the table, for pipes and f
 def bench(
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}. (default: all)", show_default=False),
+        typer.Argument(metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}. (default: all but jobs)", show_default=False),
     ] = None,
     photos: Annotated[
         str | None,
@@ -58,7 +58,7 @@ def bench(
 
       lookwhere bench published --rounds 3 --json speed.json
     """
-    names = check_subjects(subjects or list(SUBJECTS))
+    names = check_subjects(subjects or list(USUAL))
     if json_file is not None:
         check_free(json_file, overwrite)
     ensure_downloaded(model, quiet)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import traceback
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any, NamedTuple
 
-from lookwhere_cli.errors import LookWhereError, OutputError
+from lookwhere_cli.errors import LookWhereError
 from lookwhere_cli.jobs.engine import Tick
 from lookwhere_cli.jobs.folder import open_folder
 from lookwhere_cli.jobs.journal import Journal
@@ -170,11 +172,14 @@ def work(connection: Connection, plan: ShardPlan, gpu: str | None) -> None:
             connection.send(shard)
     except LookWhereError as error:
         connection.send(error)
-    except EOFError:
+    except (EOFError, BrokenPipeError):  # whoever started this process is gone
         return
     except Exception as error:
-        connection.send(OutputError(f"A worker failed: unexpected {type(error).__name__}: {error}."))
-        raise
+        if "--debug" in sys.argv:
+            traceback.print_exc()
+        connection.send(
+            LookWhereError(f"A worker failed: unexpected {type(error).__name__}: {error}; --debug shows the traceback.")
+        )
 
 
 def _limit_threads(threads: int, gpu: str | None) -> None:

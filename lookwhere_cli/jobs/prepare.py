@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import struct
 from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +14,7 @@ from lookwhere_cli.checkpoints.layout import WEIGHTS
 from lookwhere_cli.checkpoints.names import ModelLocation
 from lookwhere_cli.checkpoints.resolve import find
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.jobs.apart import call_apart
 from lookwhere_cli.jobs.entries import Entry, ListSummary, write_list
 from lookwhere_cli.jobs.folder import JobFolder
 from lookwhere_cli.jobs.inputs import find_entries
@@ -29,11 +28,12 @@ _NOWHERE = Path("lookwhere-remote-output")
 """Stands for an output folder that is not on this machine."""
 
 
-def prepare(folder: JobFolder, job: Job) -> Manifest:
+def prepare(folder: JobFolder, job: Job, is_alone: bool = True) -> Manifest:
     """List the pictures, and return the job's manifest; it is written if this run is the first.
 
-    Raises UsageError for inputs that can't be used, for a folder that holds something else, and for a job that was
-    begun otherwise.
+    is_alone: no other member of the job runs; a job without any rows may then be replaced by another one. Raises
+    UsageError for inputs that can't be used, for a folder that holds something else, and for a job that was begun
+    otherwise.
     """
     begun = read_manifest(folder)
     if begun is None:
@@ -44,6 +44,9 @@ def prepare(folder: JobFolder, job: Job) -> Manifest:
         if not summary.pictures:
             raise UsageError("There is no picture to do; check the inputs and --limit.")
         now = manifest_of(job, revision_of(find(job.model)), summary.pictures, summary.digest)
+        if begun is not None and begun != now and is_alone and _has_no_rows(folder):
+            clear(folder)
+            begun = None
         if begun is None:
             folder.put(file, list_name(summary.digest))
             begun = _begin(folder, now)
@@ -57,6 +60,10 @@ def _begin(folder: JobFolder, now: Manifest) -> Manifest:
         return begun
     write_manifest(folder, now)
     return read_manifest(folder) or now
+
+
+def _has_no_rows(folder: JobFolder) -> bool:
+    return not any(shard_of(name) is not None for name in folder.names())
 
 
 def check_unused(folder: JobFolder) -> None:
@@ -83,8 +90,7 @@ def _listed(job: Job, file: Path) -> ListSummary:
     """Write the list in a process of its own, so that its memory is given back; standard input is read here."""
     if "-" in job.inputs:
         return list_pictures(job, file)
-    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(list_pictures, job, file).result()
+    return call_apart(list_pictures, job, file)
 
 
 def list_pictures(job: Job, file: Path) -> ListSummary:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from lookwhere_cli.jobs.engine import Engine
-from lookwhere_cli.jobs.folder import JobFolder, open_folder
+from lookwhere_cli.jobs.folder import JobFolder, LocalFolder, open_folder
 from lookwhere_cli.jobs.job import Job, Manifest
-from lookwhere_cli.jobs.locks import held
-from lookwhere_cli.jobs.names import SUCCESS, list_name
+from lookwhere_cli.jobs.locks import LOCKS, held
+from lookwhere_cli.jobs.names import MANIFEST, OURS, SUCCESS, list_name
 from lookwhere_cli.jobs.plan import ShardPlan
 from lookwhere_cli.jobs.prepare import clear, prepare
 from lookwhere_cli.jobs.remote import is_remote
@@ -48,10 +49,10 @@ def run_job(job: Job, engine: Engine, part: Slice = ALL, overwrite: bool = False
     and the engine raise.
     """
     folder = open_folder(job.folder)
-    with held(folder, part):
+    with _tidied(folder, part), held(folder, part):
         if overwrite:
             clear(folder)
-        manifest = prepare(folder, job)
+        manifest = prepare(folder, job, part.is_all)
         watch = Watch(folder, manifest)
         before = watch.status()
         if show is not None:
@@ -63,6 +64,21 @@ def run_job(job: Job, engine: Engine, part: Slice = ALL, overwrite: bool = False
             engine.run(pending, _plan(job, manifest, part), _ticking(folder, watch, show))
         status = _finished(folder, watch)
     return JobRun(status, before.written, len(mine), sum(shard not in status.parts for shard in mine))
+
+
+@contextmanager
+def _tidied(folder: JobFolder, part: Slice) -> Iterator[None]:
+    """If the block fails before a job has begun, leave nothing of it on this machine's disk."""
+    is_new = isinstance(folder, LocalFolder) and not folder.path.exists()
+    try:
+        yield
+    except BaseException:
+        if isinstance(folder, LocalFolder) and not folder.exists(MANIFEST):
+            with suppress(OSError):  # another member is here
+                (folder.path / LOCKS / part.name).unlink()
+                for place in (LOCKS, OURS, *([""] if is_new else [])):
+                    (folder.path / place).rmdir()
+        raise
 
 
 def _plan(job: Job, manifest: Manifest, part: Slice) -> ShardPlan:

@@ -179,7 +179,7 @@ def test_a_picture_that_kills_gets_a_row_with_its_error(command, deadly):
 def test_a_full_disk_ends_the_job_and_room_completes_it(command, tmp_path):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", disk], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=250k", "tmpfs", disk], capture_output=True)
     if mounted.returncode:
         pytest.skip("a small disk can't be mounted here")
     try:

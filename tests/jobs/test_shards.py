@@ -124,6 +124,23 @@ def test_a_folder_with_other_files_is_refused(model_folder, pictures, tmp_path):
         run_job(job_of(model_folder, tmp_path / "out", pictures), InlineEngine())
 
 
+def test_a_job_that_could_not_begin_leaves_nothing(model_folder, tmp_path):
+    with pytest.raises(UsageError, match="is not there"):
+        run_job(job_of(model_folder, tmp_path / "out", tmp_path / "none"), InlineEngine())
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").mkdir()
+    with pytest.raises(UsageError, match="is not there"):
+        run_job(job_of(model_folder, tmp_path / "out", tmp_path / "none"), InlineEngine())
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_options_may_be_corrected_until_there_are_rows(model_folder, pictures, tmp_path):
+    wrong = job_of(model_folder, tmp_path / "out", pictures, options=Options(size=33, device="cpu"))
+    with pytest.raises(UsageError, match="The size is 33 pixels"):
+        run_job(wrong, InlineEngine())
+    assert run_job(job_of(model_folder, tmp_path / "out", pictures), InlineEngine()).status.written == 13
+
+
 def test_a_limit_takes_the_first_pictures(model_folder, pictures, tmp_path):
     run_job(job_of(model_folder, tmp_path / "out", pictures, limit=4), InlineEngine())
     assert [row["path"].rpartition("/")[2] for row in rows_in(tmp_path / "out")] == [
