@@ -15,10 +15,10 @@ import pytest
 
 from lookwhere_cli.jobs.folder import LocalFolder
 from lookwhere_cli.jobs.reports import read_reports
-from tests.jobs.inline import rows_in, same_rows, small_pictures
+from tests.jobs.inline import messages, rows_in, same_rows, small_pictures
 from tests.jobs.test_faults import DEADLY
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 DOCS = Path(__file__).parents[2] / "docs" / "scale.md"
 PICTURES = 240
 QUIET = "num_cpus=3, include_dashboard=False, object_store_memory=200_000_000, log_to_driver=False"
@@ -67,7 +67,7 @@ def test_actors_and_sessions_that_are_killed_lose_no_row(model_folder, small, tm
     wait_for_parts(process, out, len(kept) + 2)
     worker = next(report for report in read_reports(LocalFolder(str(out))).values())
     psutil.Process(worker.pid).kill()
-    error = process.communicate(timeout=500)[1]
+    error = process.communicate(timeout=900)[1]
     assert process.returncode == 0, error
     assert (
         error.splitlines()[-1]
@@ -89,9 +89,9 @@ def test_rows_are_those_of_the_plain_command_and_pictures_that_kill_have_an_erro
     shutil.copy(DEADLY, site / "sitecustomize.py")
     environment = os.environ | {"PYTHONPATH": f"{site}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     command = arguments(model_folder, pictures, tmp_path / "rows")
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=500)
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
     assert ran.returncode == 1, ran.stderr
-    error, done = ran.stderr.splitlines()
+    error, done = messages(ran.stderr)
     assert "deadly-3.png' can't be read: the process that read it died" in error
     assert done == f"Wrote 13 rows to {tmp_path}/rows/ (1 failed)."
     good = [row for row in rows_in(tmp_path / "rows") if row["error"] is None]
@@ -100,7 +100,7 @@ def test_rows_are_those_of_the_plain_command_and_pictures_that_kill_have_an_erro
 
 def test_more_than_the_cluster_has_is_refused(model_folder, small, tmp_path):
     command = [*arguments(model_folder, small, tmp_path / "rows"), "--gpus-per-actor", "8"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert ran.returncode == 2 and ran.stderr.startswith(
         "Error: An actor with 1 CPUs and 8 GPUs does not fit into this Ray"
     )
@@ -116,7 +116,7 @@ def test_the_pipeline_of_the_docs_runs(model_folder, small, tmp_path):
     (tmp_path / "pipeline.py").write_text(f"{start}\n{code}")
     environment = os.environ | {"RAY_USAGE_STATS_ENABLED": "0"}
     ran = subprocess.run(
-        [sys.executable, tmp_path / "pipeline.py"], capture_output=True, text=True, env=environment, timeout=500
+        [sys.executable, tmp_path / "pipeline.py"], capture_output=True, text=True, env=environment, timeout=900
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     rows = pq.read_table(tmp_path / "rows").to_pylist()
