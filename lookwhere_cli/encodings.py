@@ -16,6 +16,8 @@ _MARKS = (
 )
 MARK = "\ufeff"
 _POINTER = b"version https://git-lfs.github.com/spec/"
+POINTER_START = _POINTER[:32]
+"""The first bytes of such a pointer, as many as tell a picture's format."""
 
 
 def decode_text(content: bytes) -> str:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lookwhere_cli.checkpoints.environment import check_client, check_storage
 from lookwhere_cli.checkpoints.layout import CONFIG, PUBLISHED_FILES, PUBLISHED_REPOSITORY, WEIGHTS
 from lookwhere_cli.checkpoints.names import MAIN, HubName, ModelLocation, is_commit, parse_repository
 from lookwhere_cli.encodings import decode_text
@@ -28,7 +29,8 @@ SNAPSHOTS, REFS, BLOBS = "snapshots", "refs", "blobs"
 
 
 def cache_root(model: HubName) -> Path:
-    """Return the folder that holds all cached revisions of a model."""
+    """Return the folder that holds all cached revisions of a model. Raises ModelError, as `check_client` does."""
+    check_client()
     from huggingface_hub import constants
 
     if model.file is not None:
@@ -156,6 +158,8 @@ def _execute(strategy: DeleteCacheStrategy, model: HubName) -> int:
 
 def _scan_cache() -> HFCacheInfo | None:
     """Return what the client knows of its cache; None if there is none yet. Raises ModelError."""
+    check_client()
+    check_storage()
     from huggingface_hub import constants, scan_cache_dir
     from huggingface_hub.errors import CacheNotFound
 

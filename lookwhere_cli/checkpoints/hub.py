@@ -34,6 +34,7 @@ from lookwhere_cli.checkpoints.cache import (
     find_cached,
     is_intact,
 )
+from lookwhere_cli.checkpoints.environment import check_network, said_of_cache, said_of_environment
 from lookwhere_cli.checkpoints.layout import CARD, CONFIG, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.names import MAIN, HubName, ModelLocation, is_commit, is_digest
 from lookwhere_cli.checkpoints.progress import OnProgress, ignore_progress
@@ -170,6 +171,7 @@ def _write_ref(ref: Path, commit: str) -> None:
 @contextmanager
 def hub_errors(model: HubName) -> Iterator[None]:
     """Turn what the Hub's client and the network raise into a ModelError that says what to do."""
+    check_network()
     try:
         yield
     except OfflineModeIsEnabled as failure:
@@ -188,7 +190,11 @@ def hub_errors(model: HubName) -> Iterator[None]:
         state = "is in the cache, but" if find_cached(model) else "is neither a folder here nor in the cache, and"
         raise ModelError(
             f"{str(model)!r} {state} the Hub can't be reached ({str(failure) or type(failure).__name__}); check the "
-            "network."
+            f"network{said_of_environment()}."
+        ) from failure
+    except OSError as failure:  # of the cache: writing to it raises OutputError
+        raise ModelError(
+            f"The Hub's cache can't be used: {failure}; check HF_HOME, or unset it{said_of_cache()}."
         ) from failure
 
 

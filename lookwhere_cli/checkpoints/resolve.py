@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lookwhere_cli.checkpoints.cache import cached_repositories, find_cached, is_intact
+from lookwhere_cli.checkpoints.environment import check_client
 from lookwhere_cli.checkpoints.layout import CONFIG, PUBLISHED_FILES, WEIGHTS
 from lookwhere_cli.checkpoints.names import HubName, ModelLocation, parse_alias, parse_repository
 from lookwhere_cli.checkpoints.progress import OnProgress, ignore_progress
@@ -82,6 +83,7 @@ def pull(model: HubName, on_progress: OnProgress = ignore_progress, card: Card |
 
     Raises ModelError if the Hub refuses, OutputError if the disk is full.
     """
+    check_client()
     from lookwhere_cli.checkpoints import hub  # it imports the Hub's client, which local models do not need
 
     return hub.pull(model, on_progress, card)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 from pathlib import Path
 
+from lookwhere_cli.checkpoints.environment import check_client, check_network, said_of_environment
 from lookwhere_cli.checkpoints.transfer import TIMEOUT
 from lookwhere_cli.errors import ModelError
 
@@ -16,6 +17,7 @@ def check_obtainable(name: str) -> None:
 
     name: timm's, with its tag or without; whether timm has such a model is not asked.
     """
+    check_client()
     import httpx2
     from huggingface_hub import constants
     from huggingface_hub.errors import OfflineModeIsEnabled
@@ -24,13 +26,16 @@ def check_obtainable(name: str) -> None:
     repositories = f"models--*{glob.escape(name.replace('/', '--'))}*"
     if any(Path(constants.HF_HUB_CACHE).glob(f"{repositories}/snapshots/*/{WEIGHTS_FILE}")):
         return
+    check_network()
     try:
         get_session().head(constants.ENDPOINT, timeout=TIMEOUT)
     except OfflineModeIsEnabled as failure:
         raise _missing(name, "HF_HUB_OFFLINE forbids fetching them; unset that variable") from failure
     except (httpx2.HTTPError, ConnectionError) as failure:
         reason = str(failure) or type(failure).__name__
-        raise _missing(name, f"the Hub can't be reached ({reason}); check the network") from failure
+        raise _missing(
+            name, f"the Hub can't be reached ({reason}); check the network{said_of_environment()}"
+        ) from failure
 
 
 def cached_weights(repository: str) -> str | None:

@@ -21,8 +21,10 @@ def verify(model: ModelLocation | HubName) -> dict[str, bool]:
     location = model if isinstance(model, ModelLocation) else find_cached(model)
     if location is None:
         raise ModelError(f"{str(model)!r} is not in the cache; fetch it first: lookwhere models pull {model}")
-    in_folder = isinstance(model, ModelLocation) or model.file
-    results = _verify_folder(location.folder) if in_folder else _verify_snapshot(model, location)
+    if isinstance(model, ModelLocation) or model.file:
+        results = _verify_folder(location.folder)
+    else:
+        results = _verify_snapshot(model, location)
     if results.get(WEIGHTS):
         check_stored_numbers(location.folder)
     return results

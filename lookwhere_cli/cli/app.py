@@ -5,8 +5,7 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Annotated, NoReturn, TextIO
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -22,6 +21,7 @@ from lookwhere_cli.cli.help import Command, Group, showing, without
 from lookwhere_cli.cli.job_options import JOB_OPTIONS, with_job_options
 from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.cli.segment import segment
+from lookwhere_cli.cli.streams import drop, prepare_streams
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.cli.usage import TyperUsageError, sentence_of
 from lookwhere_cli.errors import LookWhereError, OutputError, UsageError
@@ -29,6 +29,12 @@ from lookwhere_cli.interrupts import exit_code, listening
 from lookwhere_cli.text import on_one_line
 
 CTRL_C = 130  # Typer's code for every KeyboardInterrupt
+_OUTPUT_ENDS = {
+    errno.ENOSPC: "no space left; free some, or write elsewhere",
+    errno.EDQUOT: "the quota is used up; free some space, or write elsewhere",
+    errno.EIO: "the device fails; write elsewhere",
+    errno.EBADF: "it is closed; open it, or write to a file",
+}
 PIPE_CLOSED = 141  # as a shell reports a command that SIGPIPE ended
 
 app = typer.Typer(
@@ -94,6 +100,7 @@ def main() -> None:
 
     If whoever reads the output has closed the pipe, as `head` does, the command ends silently.
     """
+    prepare_streams()
     try:
         with listening():
             _run_and_report()
@@ -118,24 +125,25 @@ def _run_and_report() -> None:
         _end(failure, sentence, UsageError.exit_code)
     except LookWhereError as failure:
         if isinstance(failure, OutputError):
-            _drop(sys.stdout)
+            drop(sys.stdout)
         _end(failure, f"{failure.args[0]}", failure.exit_code, failure.details)
     except (KeyboardInterrupt, typer.Abort):  # also while modules are imported, before a command runs
         sys.exit(exit_code())
     except Exception as failure:
-        if isinstance(failure, OSError) and failure.errno == errno.ENOSPC:  # a file raises OutputError
-            _drop(sys.stdout)
-            _end(failure, "Writing 'standard output' failed: no space left; free some, or write elsewhere.", 1)
-        _end(failure, f"unexpected {type(failure).__name__}: {failure}; --debug shows the traceback.", 1)
+        if isinstance(failure, OSError) and failure.filename is None and failure.errno in _OUTPUT_ENDS:
+            drop(sys.stdout)  # a file raises OutputError
+            _end(failure, f"Writing 'standard output' failed: {_OUTPUT_ENDS[failure.errno]}.", 1)
+        sentence = f"This should not happen ({type(failure).__name__}: {failure}); --debug shows the traceback."
+        _end(failure, sentence, 1)
 
 
 def _run() -> NoReturn:
+    check_current_folder()
     try:
         code = app(prog_name="lookwhere", standalone_mode=False)
         sys.exit(exit_code() if code == CTRL_C else code)
     finally:
-        if sys.stdout:  # None if the caller closed it
-            sys.stdout.flush()  # at exit it would be too late for an exit code of ours
+        sys.stdout.flush()  # at exit it would be too late for an exit code of ours
 
 
 def _end(failure: Exception, sentence: str, code: int, details: Sequence[str] = ()) -> NoReturn:
@@ -149,11 +157,15 @@ def _end(failure: Exception, sentence: str, code: int, details: Sequence[str] = 
 
 def _end_silently() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
-        _drop(stream)
+        drop(stream)
     sys.exit(PIPE_CLOSED)
 
 
-def _drop(stream: TextIO) -> None:
-    """Discard what a standard stream still buffers: it can't be written, and Python would report that at exit."""
-    with suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+def check_current_folder() -> None:
+    """Raise UsageError if the folder that the command was started in is gone: libraries end the process there."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError as failure:
+        raise UsageError(
+            "The current folder does not exist any more; change to another one, and start again."
+        ) from failure

@@ -181,7 +181,10 @@ def push(
     if not folder.is_dir():
         raise UsageError(f"There is no folder {str(folder)!r}; name one that holds a model.")
     from lookwhere_cli.card import full_card
+    from lookwhere_cli.checkpoints.environment import check_network
     from lookwhere_cli.checkpoints.folder import read_config
+
+    check_network()  # before the Hub's client is imported, which fails on some settings
     from lookwhere_cli.checkpoints.push import push as upload
     from lookwhere_cli.checkpoints.records import read_results, read_training
     from lookwhere_cli.heads.registry import head_of

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from lookwhere_cli.cli.streams import is_unicode
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.interrupts import delayed
@@ -19,7 +20,7 @@ from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
 from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
-from lookwhere_cli.output.writers import ENDINGS, RowWriter, make_writer
+from lookwhere_cli.output.writers import ENDINGS, RowWriter, TextWriter, make_writer
 from lookwhere_cli.show.console import PlainTextColumn
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractCo
     """Return a context manager whose value writes rows to the file `out`, or to standard output; see `open_writer`."""
 
     def make(stream: BinaryIO) -> RowWriter:
+        if format == "text" and out is None and not is_unicode(sys.stdout):
+            return TextWriter(stream, sys.stdout.encoding)
         return make_writer(format, stream, columns)
 
     return open_writer(_open_stream(out, format), make, out or "standard output")

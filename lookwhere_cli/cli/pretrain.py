@@ -114,7 +114,8 @@ def pretrain(
         recipe = replace(recipe, precision=precision, seed=seed)
         names = _class_names(vits, labels) if head else ()
         create_run_dir(out)
-        plan = _plan(recipe, vits, names, default_k, _photographs(folders, console), init, save_every)
+        photographs = _as_begun(_photographs(folders, console), out)
+        plan = _plan(recipe, vits, names, default_k, photographs, init, save_every)
         _train(plan, console, out, workers, used_device)
 
 
@@ -206,6 +207,14 @@ def _class_names(teachers: Sequence[TimmViT], file: Path | None) -> tuple[str, .
             "choose teachers with the same classes, or --no-head."
         )
     return class_names(counts.pop(), file)
+
+
+def _as_begun(photographs: list[list[str]], out: Path) -> list[list[str]]:
+    """Return the photographs with those that have gone since the run in the folder began. Raises DataError."""
+    from lookwhere_cli.training.checkpoint import stored_pictures
+    from lookwhere_cli.training.resuming import restored_paths
+
+    return restored_paths(photographs, stored_pictures(out))
 
 
 def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:

@@ -145,6 +145,8 @@ def train_with_progress(
         try:
             for moment in run.train():
                 progress.update(bar, advance=1, description=describe(moment))
+                for sentence in moment.skipped:
+                    say(progress.console, f"Skipped: {sentence}")
                 line = report(moment)
                 if line:
                     say(progress.console, line)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -111,19 +111,19 @@ def train(
 
         used_device = device_type(device)
         console = make_console(stderr=True, quiet=quiet or not is_main_process())
-        labelled = _read_set(data, classes, label_column, multi_label, group, split_file)
+        labelled, stored = _read_set(data, classes, label_column, multi_label, group, split_file), _stored(out)
         steering = steering_for(method, labelled, look, train_selector, dropped)
         fusion, precision, rates = prune_fusion or None, mixed_precision(dtype, used_device), Rates(lr, layer_decay)
         shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool, decoder, dropped, fusion, grids)
         augmentation = Augmentation(check_area(area), flip=flip, colour=colour, magnitude=augment, erase=erase)
         recipe = FineTuning(epochs=epochs, batch=batch_size, balance=balance, average=average, seed=seed)
-        recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering)
-        recipe = replace(recipe, augmentation=augmentation, rates=rates, precision=precision, patience=patience)
-        recipe = _going_on(recipe, out)
-        regions = _read_regions(look, labelled) if look and steering == "look" else None
+        recipe = replace(recipe, k=cells.trained, added=cells.added, shape=shape, steering=steering, patience=patience)
+        recipe = _going_on(replace(recipe, augmentation=augmentation, rates=rates, precision=precision), out)
+        regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
-        labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or ())
-        _train(_plan(recipe, start, labelled, regions, taught_by, cells.own), console, out, workers, used_device)
+        labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or (), stored)
+        plan = _plan(recipe, start, labelled, regions, taught_by, cells.own, stored.get("typical"))
+        _train(plan, console, out, workers, used_device)
 
 
 def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
@@ -150,10 +150,21 @@ def _read_set(
     return read_split(split, labelled) if split else labelled
 
 
-def _read_regions(source: Path, labelled: LabelledSet) -> Regions:
-    from lookwhere_cli.data.regions import read_regions
+def _stored(out: Path) -> dict[str, Any]:
+    """Return what the folder's checkpoint knows of the pictures that its run began with. Raises DataError."""
+    from lookwhere_cli.training.checkpoint import stored_pictures
 
-    return read_regions(source, labelled.root, [example.path for example in labelled.examples])
+    stored = stored_pictures(out)
+    return stored if isinstance(stored, dict) else {}
+
+
+def _read_regions(source: Path, labelled: LabelledSet, stored: Mapping[str, Any]) -> Regions:
+    """Read the regions of all pictures, also of those that were there when the run began. Raises as `read_regions`."""
+    from lookwhere_cli.data.regions import read_regions
+    from lookwhere_cli.images.find import natural_path_key
+
+    paths = {example.path for example in labelled.examples} | {one[0] for one in stored.get("examples", ())}
+    return read_regions(source, labelled.root, sorted(paths, key=natural_path_key))
 
 
 def _load(name: str) -> Loaded:
@@ -174,9 +185,16 @@ def _drop_unusable(labelled: LabelledSet, console: Console) -> LabelledSet:
     return usable
 
 
-def _split(labelled: LabelledSet, val_share: float, seed: int, hold_out: Sequence[str]) -> LabelledSet:
+def _split(
+    labelled: LabelledSet, val_share: float, seed: int, hold_out: Sequence[str], stored: Mapping[str, Any]
+) -> LabelledSet:
+    """Split the examples, or return those of the run that is resumed, if some of its pictures are gone."""
     from lookwhere_cli.data.splits import split_examples
+    from lookwhere_cli.training.resuming import restored_examples
 
+    restored = restored_examples(labelled, stored.get("examples"))
+    if restored is not None:
+        return restored
     return split_examples(labelled, val_share=val_share, seed=seed, hold_out=hold_out)
 
 
@@ -187,25 +205,29 @@ def _plan(
     regions: Regions | None,
     teacher: Loaded | None,
     k: Amount,
+    size: Sequence[int] | None,
 ) -> FineTuningPlan:
-    """Return the plan of a run whose model reads k cells by default. Raises UsageError, ModelError."""
-    from lookwhere_cli.training.finetune.plan import FineTuningPlan
+    """Return the plan of a run whose model reads k cells by default. Raises UsageError, ModelError.
 
+    size: the typical size of the pictures, as the run knows it that is resumed.
+    """
+    from lookwhere_cli.training.finetune.plan import FineTuningPlan, typical_size
+
+    typical = (size[0], size[1]) if size else typical_size(labelled)
     try:
-        config = _config(recipe, start.lookwhere.config, labelled, k)
+        config = _config(recipe, start.lookwhere.config, labelled, k, typical)
     except ValueError as failure:
         raise UsageError(f"{failure}.") from failure
-    return FineTuningPlan(recipe, start, config, labelled, regions, teacher)
+    return FineTuningPlan(recipe, start, config, labelled, regions, teacher, typical)
 
 
-def _config(recipe: FineTuning, base: Config, labelled: LabelledSet, k: Amount) -> Config:
+def _config(recipe: FineTuning, base: Config, labelled: LabelledSet, k: Amount, typical: tuple[int, int]) -> Config:
     """Return the new model's config. Raises UsageError, ModelError, ValueError for an impossible one."""
     from lookwhere_cli.models.pruning.cropr import check_own_schedule
     from lookwhere_cli.models.pruning.schedule import pruning_of
     from lookwhere_cli.training.finetune.model_config import config_for, with_second_look
-    from lookwhere_cli.training.finetune.plan import typical_size
 
-    config = config_for(base, recipe.shape, labelled.kind, labelled.classes, typical_size(labelled))
+    config = config_for(base, recipe.shape, labelled.kind, labelled.classes, typical)
     config = replace(config, k=_check_count(k, config))
     if recipe.added:
         config = with_second_look(config, recipe.added[1])

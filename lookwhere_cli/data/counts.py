@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 from jaxtyping import Int64
@@ -10,6 +11,7 @@ from numpy import ndarray
 
 from lookwhere_cli.data.examples import Example, LabelledSet, Split
 from lookwhere_cli.data.masks import IGNORED, load_mask
+from lookwhere_cli.errors import PictureError
 
 
 def count_classes(labelled: LabelledSet, split: Split) -> Int64[ndarray, " classes"]:
@@ -27,5 +29,6 @@ def _count_pixels(examples: Sequence[Example], class_count: int) -> Int64[ndarra
     counts = np.zeros(class_count, dtype=np.int64)
     for example in examples:
         assert example.mask is not None
-        counts += np.bincount(load_mask(example.mask).ravel(), minlength=IGNORED + 1)[:class_count]
+        with suppress(PictureError):  # it has gone since it was checked, and is skipped in training, too
+            counts += np.bincount(load_mask(example.mask).ravel(), minlength=IGNORED + 1)[:class_count]
     return counts

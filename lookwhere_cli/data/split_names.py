@@ -55,7 +55,7 @@ def top_folders(data: Path) -> TopFolders:
     """
     folders = list(visible_folders(data))
     pure = [one for one in folders if split_named(one.name) and _holds_class_folders(one)]
-    mixed = [one for one in folders if split_named(one.name) and one not in pure and next(visible_folders(one), None)]
+    mixed = [one for one in folders if split_named(one.name) and one not in pure and any(visible_folders(one))]
     if pure or len(folders) == len(mixed):
         pure = [one for one in folders if one in pure or one in mixed]
     for one in folders:

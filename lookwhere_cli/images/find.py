@@ -4,16 +4,18 @@ import glob
 import os
 import re
 import sys
+from codecs import BOM_UTF8
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, TextIO
 
+from lookwhere_cli.encodings import decode_text, is_marked, is_pointer, pointer_sentence
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.formats import is_picture_bytes, looks_like_picture, named_like_picture
 from lookwhere_cli.images.names import StandardInput
+from lookwhere_cli.images.spelling import spelled_on_disk
 from lookwhere_cli.text import near_names
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _STDIN = "standard input"
 
 
@@ -58,7 +60,10 @@ def natural_path_key(path: str) -> list[tuple[list[str | int], str]]:
 
 def _expand(argument: str, stdin: TextIO | BinaryIO | None) -> Iterator[_Entry]:
     if argument == "-":
-        yield from _on_standard_input(_read(stdin or sys.stdin))
+        source = stdin or sys.stdin
+        if source is None:
+            raise UsageError("Standard input is closed, so it holds no list and no picture; name files or folders.")
+        yield from _on_standard_input(_read(source))
     elif argument.startswith("@") and not os.path.lexists(argument):
         yield from _listed(_read_list(argument[1:]), repr(argument[1:]))
     else:
@@ -77,8 +82,10 @@ def _on_standard_input(content: bytes) -> Iterator[_Entry]:
 def _named(argument: str) -> Iterator[_Entry]:
     if os.path.isdir(argument):  # noqa: PTH112 - Path raises for a string with a zero byte
         yield from _in_folder(argument)
-    elif os.path.lexists(argument):
+    elif os.path.lexists(argument):  # before it is taken for a pattern: names may hold brackets
         yield _resolved(argument)
+    elif (spelled := spelled_on_disk(argument)) is not None:
+        yield from _named(spelled)
     elif glob.has_magic(argument):
         yield from _matching(argument)
     else:
@@ -92,17 +99,41 @@ def _in_folder(folder: str) -> Iterator[_Entry]:
 
 
 def _matching(pattern: str) -> Iterator[_Entry]:
-    matches = sorted(glob.glob(pattern, recursive=True), key=natural_path_key)  # noqa: PTH207 - keeps what was typed
+    matches = _glob(pattern)
     if not matches:
-        raise UsageError(f"Nothing matches the pattern {pattern!r}.")
+        raise UsageError(f"Nothing matches the pattern {pattern!r}.{_about_brackets(pattern)}")
     pictures = (picture for match in matches for picture in _walk(match))
     yield from _at_least_one(pictures, f"Nothing that matches the pattern {pattern!r} is a picture.")
 
 
+def _glob(pattern: str) -> list[str]:
+    """Return what a pattern matches, in natural order. A folder before its last part is taken by name if it exists."""
+    folder, name = os.path.split(pattern)
+    matches: list[str] = []
+    if glob.has_magic(folder) and (spelled := spelled_on_disk(folder)) is not None:
+        matches = glob.glob(os.path.join(glob.escape(spelled), name), recursive=True)  # noqa: PTH118, PTH207
+    matches = matches or glob.glob(pattern, recursive=True)  # noqa: PTH207 - keeps what was typed
+    return sorted(matches, key=natural_path_key)
+
+
+def _about_brackets(pattern: str) -> str:
+    """Return a sentence that tells what brackets mean, for a pattern that has some."""
+    if "[" not in pattern:
+        return ""
+    return (
+        f" In a pattern [ab] stands for one of these letters; for the brackets themselves, write {_escaped(pattern)!r}."
+    )
+
+
+def _escaped(pattern: str) -> str:
+    return pattern.replace("[", "[[]")
+
+
 def _listed(content: bytes, source: str) -> Iterator[_Entry]:
     """Yield the pictures that the lines of a list name; `source` names the list in messages."""
-    separator = b"\0" if b"\0" in content else b"\n"
-    lines = [line.removesuffix(b"\r") for line in content.removeprefix(_BYTE_ORDER_MARK).split(separator)]
+    if is_pointer(content):
+        raise UsageError(pointer_sentence(source))
+    lines = _lines(content, source)
     if not any(lines):
         raise UsageError(f"The list {'on ' if source == _STDIN else ''}{source} is empty.")
     for number, line in enumerate(lines, start=1):
@@ -111,6 +142,17 @@ def _listed(content: bytes, source: str) -> Iterator[_Entry]:
                 yield from _named(os.fsdecode(line))
         except UsageError as error:
             raise UsageError(f"Line {number} of {source}: {error}") from error
+
+
+def _lines(content: bytes, source: str) -> list[bytes]:
+    """Return a list's lines, in UTF-8 and without byte-order marks; names may hold any bytes."""
+    if is_marked(content):
+        try:
+            content = decode_text(content).encode()
+        except UnicodeDecodeError as error:
+            raise UsageError(f"The list {source} is cut, or not in UTF-16 as its beginning says.") from error
+    separator = b"\0" if b"\0" in content else b"\n"
+    return [line.removesuffix(b"\r").removeprefix(BOM_UTF8) for line in content.split(separator)]
 
 
 def _walk(start: str) -> Iterator[_Entry]:

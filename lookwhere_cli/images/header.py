@@ -10,6 +10,7 @@ from typing import IO
 
 from PIL import Image, ImageFile
 
+from lookwhere_cli.encodings import POINTER_START, pointer_sentence
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.extras import install_command
 from lookwhere_cli.images.formats import FORMATS, brand_of
@@ -141,6 +142,8 @@ def _identify(stream: IO[bytes], name: str) -> ImageFile.ImageFile:
     start = stream.read(32)
     if not start:
         raise PictureError(f"{in_message(name)} is empty (0 bytes).")
+    if start.startswith(POINTER_START):
+        raise PictureError(pointer_sentence(in_message(name)))
     if brand_of(start) == "HEIF":
         _register_heif()
     for register in (Image.preinit, Image.init):

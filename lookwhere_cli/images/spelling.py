@@ -3,8 +3,9 @@
 import os
 import unicodedata
 from collections.abc import Iterator
+from typing import Literal
 
-_FORMS = ("NFC", "NFD")
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 
 
 def spelled_on_disk(path: str) -> str | None:

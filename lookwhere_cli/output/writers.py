@@ -51,7 +51,18 @@ class LineWriter(RowWriter):
 
 
 class TextWriter(LineWriter):
-    """A line for each picture: path, then labels and shares with their percentage, or the error; between tabs."""
+    """A line for each picture: path, then labels and shares with their percentage, or the error; between tabs.
+
+    encoding: of a terminal; letters that it lacks are escaped.
+    """
+
+    def __init__(self, stream: BinaryIO, encoding: str = "utf-8") -> None:
+        super().__init__(stream)
+        self._encoding = encoding
+
+    def write(self, row: Row) -> None:
+        """Write the row's line."""
+        self._stream.write(self.line(row).encode(self._encoding, "backslashreplace") + b"\n")
 
     def line(self, row: Row) -> str:
         """Return the line, control characters escaped."""

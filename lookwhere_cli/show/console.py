@@ -10,6 +10,9 @@ from rich.text import Text
 
 from lookwhere_cli.text import on_one_line
 
+_PLAIN = {ord(letter): sign for letters, sign in (("▀▄█▁▂▃▅▆▇", "#"), ("░▒▓", "+"), ("·•", ".")) for letter in letters}
+"""What maps and bars are drawn with, for terminals that lack these letters."""
+
 
 class SafeConsole(Console):
     r"""A Rich console for text from outside: labels, file names and metadata of models.
@@ -24,7 +27,8 @@ class SafeConsole(Console):
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield the segments of any renderable, control characters within a line escaped."""
-        return map(_escaped, super().render(renderable, options))
+        segments = map(_escaped, super().render(renderable, options))
+        return segments if self.encoding.startswith("utf") else (_in_encoding(one, self.encoding) for one in segments)
 
 
 class PlainTextColumn(TextColumn):
@@ -46,6 +50,15 @@ def make_console(*, stderr: bool = False, quiet: bool = False, width: int | None
 def say(console: Console, sentence: str) -> None:
     """Print `sentence` on one line, however long, with control characters and line breaks escaped."""
     console.print(Text(on_one_line(sentence)), soft_wrap=True)
+
+
+def _in_encoding(segment: Segment, encoding: str) -> Segment:
+    """Return the segment with signs for what maps are drawn with, and escapes for letters that the encoding lacks."""
+    text, style, control = segment
+    if control or text.isascii():
+        return segment
+    plain = text.translate(_PLAIN)
+    return Segment(plain.encode(encoding, "backslashreplace").decode(encoding), style)
 
 
 def _escaped(segment: Segment) -> Segment:

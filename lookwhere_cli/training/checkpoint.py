@@ -58,6 +58,15 @@ def stored_identity(folder: Path) -> dict[str, Any] | None:
     return None if state is None else dict(state["identity"])
 
 
+def stored_pictures(folder: Path) -> Any:
+    """Return the pictures of the run that the folder's checkpoint belongs to, as its plan has them; None if unknown.
+
+    Raises DataError for a damaged checkpoint.
+    """
+    state = _read(folder / CHECKPOINT, mapped=True)
+    return None if state is None else state.get("pictures")
+
+
 def _read(file: Path, mapped: bool) -> dict[str, Any] | None:
     """Read a checkpoint. Raises DataError if it is damaged.
 

@@ -6,172 +6,47 @@ import copy
 import itertools
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Generic, NamedTuple, cast
 
 import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list, send_to_device, set_seed
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Subset
 
 from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.layout import CHECKPOINT
+from lookwhere_cli.checkpoints.numbers import not_finite
 from lookwhere_cli.errors import DataError, LookWhereError
 from lookwhere_cli.interrupts import deferred
-from lookwhere_cli.models.build import Model
-from lookwhere_cli.training.average import AverageRule
 from lookwhere_cli.training.checkpoint import load_checkpoint, save_checkpoint
-from lookwhere_cli.training.optim import Rates, set_rates
+from lookwhere_cli.training.contract import B as B
+from lookwhere_cli.training.contract import Epochs as Epochs
+from lookwhere_cli.training.contract import Learner as Learner
+from lookwhere_cli.training.contract import RunPlan as RunPlan
+from lookwhere_cli.training.optim import set_rates
+from lookwhere_cli.training.skipped import Skipped
 
 Numbers = Mapping[str, float]
 IsInterrupted = Callable[[], bool]
 _NOT_LOSSES = ("step", "rate", "k", "seconds")
 
 
-class LoopBatch(Protocol):
-    """What the loop reads of a batch; the rest is between the data and the losses."""
-
-    @property
-    def k(self) -> int:
-        """The number of cells that are read of each picture."""
-        ...
-
-
-B = TypeVar("B", bound=LoopBatch)
-
-
-class Recipe(Protocol):
-    """What the loop reads of a recipe."""
-
-    @property
-    def batch(self) -> int:
-        """Pictures in a step, over all processes."""
-        ...
-
-    @property
-    def rates(self) -> Rates:
-        """Learning rates and their schedule."""
-        ...
-
-    @property
-    def precision(self) -> str:
-        """accelerate's mixed precision: no, bf16."""
-        ...
-
-    @property
-    def seed(self) -> int:
-        """The seed of everything random."""
-        ...
-
-
-class Epochs(NamedTuple):
-    """How a run with epochs is judged.
-
-    score: returns the figures of the averaged model by name, the one that counts first. patience: epochs without a
-    better score after which the run ends; 0 for never.
-    """
-
-    score: Callable[[Model], dict[str, float]]
-    patience: int
-
-
-def _sum(losses: Mapping[str, Tensor]) -> Tensor:
-    return torch.stack(list(losses.values())).sum()
-
-
-def _nothing() -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Learner:
-    """What is trained, and how a batch becomes a loss.
-
-    Attributes:
-        module: computes a batch's losses by name.
-        parts: the modules that are trained, by their names in the checkpoint. The model comes first. The gradients of
-            each part are clipped on their own, so that no part slows another.
-        optimizer: of all parts.
-        total: the losses' sum, which is minimised.
-        after_step: called after each step.
-    """
-
-    module: nn.Module
-    parts: Mapping[str, nn.Module]
-    optimizer: torch.optim.Optimizer
-    total: Callable[[Mapping[str, Tensor]], Tensor] = field(default=_sum)
-    after_step: Callable[[], None] = field(default=_nothing)
-
-
-class RunPlan(Protocol[B]):
-    """All that differs between kinds of training."""
-
-    @property
-    def recipe(self) -> Recipe:
-        """The settings."""
-        ...
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """All that the result depends on; a checkpoint of another identity is refused."""
-        ...
-
-    @property
-    def extended_identity(self) -> Mapping[str, Any] | None:
-        """The identity of a run that this one goes on from; its checkpoint is accepted, too."""
-        ...
-
-    @property
-    def history_key(self) -> str:
-        """The name of the steps' numbers in the checkpoint."""
-        ...
-
-    @property
-    def epochs(self) -> Epochs | None:
-        """How epochs are judged; None for a run without epochs."""
-        ...
-
-    def batches(self, share: tuple[int, int]) -> Dataset[B]:
-        """Return a map from each step to its batch; `share` is (rank, processes). Raises UsageError."""
-        ...
-
-    def period(self, batches: Dataset[B]) -> int:
-        """Return the number of steps in an epoch, or between checkpoints."""
-        ...
-
-    def restarts(self, period: int) -> Sequence[int]:
-        """Return the steps, rising, at which the schedule of the learning rate begins anew."""
-        ...
-
-    def start_model(self) -> Model:
-        """Return the model before the first step, on the CPU. Random weights come from torch's generator."""
-        ...
-
-    def average_rule(self) -> AverageRule:
-        """Return how the average follows the weights."""
-        ...
-
-    def learner(self, model: Model, device: torch.device) -> Learner:
-        """Return the learner, with all of it but the model on the device."""
-        ...
-
-    def begin(
-        self, learner: Learner, first: Callable[[int], Iterator[B]], sum_over_processes: Callable[[Tensor], Tensor]
-    ) -> None:
-        """Prepare a new run's weights; `first(count)` yields the batches of the first `count` steps, on the device."""
-        ...
-
-
 class Moment(NamedTuple):
-    """What happened in a step: its numbers, and those of the epoch that ends with it."""
+    """What happened in a step: its numbers, those of the epoch that ends with it, and why pictures are now skipped."""
 
     step: Numbers
     epoch: Numbers | None
+    skipped: tuple[str, ...] = ()
+
+
+class DivergenceError(LookWhereError):
+    """Weights, gradients or losses became NaN or infinite."""
 
 
 class Run(Generic[B]):
@@ -197,6 +72,8 @@ class Run(Generic[B]):
         self.epochs: list[dict[str, float]] = []
         self.saved = 0
         """Number of steps in the checkpoint."""
+        self.skipped = Skipped(plan.picture_count)
+        self._pictures = plan.pictures
 
     @property
     def averaged(self) -> Any:
@@ -242,8 +119,9 @@ class Run(Generic[B]):
     def train(self) -> Iterator[Moment]:
         """Train the remaining steps; save a checkpoint after each period, at the end and at Ctrl-C.
 
-        Raises KeyboardInterrupt after Ctrl-C, DataError for a loss or a score that is not a number, and for a picture
-        that can't be read any more.
+        Pictures that can't be read any more are skipped. Raises KeyboardInterrupt after Ctrl-C, DataError for a run
+        that diverged or a score that is not a number, and if more than a tenth of the pictures can't be read; what was
+        finite until then is kept.
         """
         with deferred() as interrupted:
             with _dropping_broken_steps(interrupted):
@@ -251,13 +129,18 @@ class Run(Generic[B]):
             batches = self._load(range(len(self.steps), self.total), interrupted)
             while not (self.is_finished or interrupted()):
                 started = time.perf_counter()
-                batch = next(batches, None)
+                batch = self._next(batches)
                 if batch is None:
                     break
-                with _dropping_broken_steps(interrupted):
+                skipped = self._skip(batch)
+                with _dropping_broken_steps(interrupted), self._keeping_finite():
                     numbers = self._step(len(self.steps), batch)
                 self.steps.append(numbers | {"seconds": time.perf_counter() - started})
-                yield Moment(self.steps[-1], None if len(self.steps) % self.period else self._end_period())
+                with self._keeping_finite():
+                    epoch = None if len(self.steps) % self.period else self._end_period()
+                    if epoch is not None and self.plan.epochs is not None:
+                        skipped += self.skipped.new((sentence, sentence) for sentence in self.plan.epochs.failed)
+                yield Moment(self.steps[-1], epoch, skipped)
             if self.saved < len(self.steps):
                 self.save()
             if interrupted():
@@ -274,10 +157,53 @@ class Run(Generic[B]):
 
         self.plan.begin(self.learner, first, lambda tensor: self.accelerator.reduce(tensor, reduction="sum"))
 
+    def _next(self, batches: Iterator[B]) -> B | None:
+        """Return the next batch, None after the last. If it can't be made, the steps so far are saved."""
+        try:
+            return next(batches, None)
+        except LookWhereError:
+            if self.saved < len(self.steps):
+                self.save()
+            raise
+
+    def _skip(self, batch: B) -> tuple[str, ...]:
+        """Return a sentence for each picture that this batch is the first to miss. Raises DataError for too many."""
+        sentences = self.skipped.new(batch.skipped)
+        if self.skipped.are_too_many and self.saved < len(self.steps):
+            self.save()
+        self.skipped.check()
+        return sentences
+
+    @contextmanager
+    def _keeping_finite(self) -> Iterator[None]:
+        """If the run diverges in the block, keep the last finite weights, and say where they are."""
+        try:
+            yield
+        except DivergenceError as failure:
+            raise DataError(f"{failure} {self._keep_finite()} Try a lower --lr, into another folder.") from failure
+
+    def _keep_finite(self) -> str:
+        state = self._weights()
+        if self.saved < len(self.steps) and not not_finite(state):
+            self.save()
+        if self.epochs:
+            return f"{str(self.out)!r} keeps the weights of epoch {self.best['epoch']:.0f}."
+        half = copy.deepcopy(self.averaged).to(torch.float16)
+        if self.steps and self.plan.epochs is not None and not not_finite(half.state_dict()):
+            if self.accelerator.is_main_process:
+                save_model(self.out, half)
+            return f"{str(self.out)!r} keeps the last finite weights, of step {len(self.steps)}."
+        return f"{str(self.out / CHECKPOINT)!r} keeps step {self.saved}." if self.saved else "Nothing is kept."
+
+    def _weights(self) -> dict[str, Tensor]:
+        """Return all weights, averaged ones too, by name."""
+        parts = {**self.learner.parts, "average": self.average}
+        return {f"{name}.{key}": one for name, part in parts.items() for key, one in part.state_dict().items()}
+
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.learner.parts.items()}
         state |= {"average": self.average.state_dict(), "optimizer": self.optimizer.state_dict()}
-        state[self.plan.history_key] = self.steps
+        state |= {self.plan.history_key: self.steps, "pictures": self._pictures}
         return state if self.plan.epochs is None else state | {"epochs": self.epochs}
 
     def _load(self, steps: range, interrupted: IsInterrupted) -> Iterator[B]:
@@ -302,10 +228,12 @@ class Run(Generic[B]):
             loss = self.learner.total(losses)
         means = self._mean_over_processes({"loss": loss, **losses})
         if not np.isfinite(means["loss"]):
-            raise DataError(f"The loss is {means['loss']} at step {step}; try a lower --lr.")
+            raise DivergenceError(f"The training diverged: the loss is {means['loss']} at step {step}.")
         self.accelerator.backward(loss)
         for part in self.learner.parts.values():
-            self.accelerator.clip_grad_norm_(part.parameters(), rates.clip)
+            norm = self.accelerator.clip_grad_norm_(part.parameters(), rates.clip)
+            if norm is not None and not np.isfinite(float(norm)):
+                raise DivergenceError(f"The training diverged: the gradient is {float(norm)} at step {step}.")
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.learner.after_step()
@@ -324,12 +252,19 @@ class Run(Generic[B]):
         return dict(zip(losses, means.tolist(), strict=True))
 
     def _end_period(self) -> Numbers | None:
+        if names := not_finite(self._weights()):
+            raise DivergenceError(f"The training diverged: {names[0]!r} is not finite after step {len(self.steps)}.")
         epoch = None if self.plan.epochs is None else self._end_epoch(self.plan.epochs)
         self.save()
         return epoch
 
     def _end_epoch(self, epochs: Epochs) -> Numbers:
         """Score the averaged weights and, if they are the best so far, write them to the output folder."""
+        half = copy.deepcopy(self.averaged).to(torch.float16)
+        if names := not_finite(half.state_dict()):
+            raise DivergenceError(
+                f"The training diverged: {names[0]!r} is too large for float16 after epoch {len(self.epochs) + 1}."
+            )
         # Processes must agree on the best epoch to the last digit, so all take the first one's scores.
         scores = broadcast_object_list([epochs.score(self.averaged)])[0]
         numbers = self._epoch_numbers(scores)
@@ -337,7 +272,7 @@ class Run(Generic[B]):
             raise DataError("The validation pictures show none of the classes, so no epoch can be scored.")
         self.epochs.append(numbers)
         if self.accelerator.is_main_process and self.best is numbers:
-            save_model(self.out, copy.deepcopy(self.averaged).to(torch.float16))
+            save_model(self.out, half)
         return numbers
 
     def _epoch_numbers(self, scores: Mapping[str, float]) -> dict[str, float]:

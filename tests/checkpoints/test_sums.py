@@ -79,6 +79,6 @@ def test_a_damaged_line_is_quoted_in_part(folder):
 
 
 def test_sums_that_are_not_text(folder):
-    (folder / "SHA256SUMS").write_bytes(b"\xff\xfe")
+    (folder / "SHA256SUMS").write_bytes(b"\xff\xff")
     with pytest.raises(ModelError, match=r"SHA256SUMS' can't be read"):
         read_sums(folder)

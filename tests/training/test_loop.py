@@ -27,6 +27,7 @@ class Points(NamedTuple):
     x: Tensor
     y: Tensor
     k: int
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 class PointSet(Dataset[Points]):
@@ -73,6 +74,8 @@ class ToyPlan:
     history_key = "log"
     epochs = None
     extended_identity = None
+    picture_count = 40
+    pictures = None
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -146,7 +149,7 @@ def test_any_interruptions_end_with_the_same_weights(stops: list[tuple[int, bool
 def test_the_checkpoint_has_the_names_of_the_plan(tmp_path: Path) -> None:
     whole_run(tmp_path)
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert state.keys() == {"line", "average", "optimizer", "log", "identity"}
+    assert state.keys() == {"line", "average", "optimizer", "log", "pictures", "identity"}
     assert state["log"][0].keys() == {"step", "loss", "error", "rate", "k", "seconds"}
 
 

@@ -193,7 +193,7 @@ def test_a_run_with_another_input_is_refused(what: str, teacher: Path, paths: li
     changed = {"paths": paths, "labels": LABELS, "init": None}
     if what == "teachers":
         state = load_file(teacher)
-        save_file(state | {"cls_token": state["cls_token"] + 1}, teacher)
+        save_file(state | {"cls_token": state["cls_token"] + 1}, teacher, metadata={"num_heads": "1"})
     changed |= {"photographs": {"paths": paths[1:]}, "config": {"labels": ("a", "b", "c", "e")}}.get(what, {})
     changed |= {"init": tmp_path / "model"} if what == "init" else {}
     with pytest.raises(UsageError, match=rf"other settings \({what}\)"):

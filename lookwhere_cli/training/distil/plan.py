@@ -18,11 +18,11 @@ from lookwhere_cli.models.build import Model
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.average import AverageRule, growing_decay
+from lookwhere_cli.training.contract import Learner
 from lookwhere_cli.training.distil.distillation import Distillation, student_of, weighted_sum
 from lookwhere_cli.training.distil.recipe import Pretraining
 from lookwhere_cli.training.distil.teacher import Teacher
 from lookwhere_cli.training.distil.views import ViewBatch, Views
-from lookwhere_cli.training.loop import Learner
 from lookwhere_cli.training.optim import optimizer_of
 from lookwhere_cli.training.timm_models import TimmViT
 
@@ -59,6 +59,16 @@ class PretrainingPlan:
             "config": json.loads(json.dumps(self.config.to_dict())),
             "init": self.init and self.init.revision,
         }
+
+    @property
+    def picture_count(self) -> int:
+        """The number of photographs."""
+        return sum(map(len, self.folders))
+
+    @property
+    def pictures(self) -> list[list[str]]:
+        """The photographs of each folder."""
+        return [list(folder) for folder in self.folders]
 
     def batches(self, share: tuple[int, int]) -> Views:
         """Return the views of each step. Raises DataError if there are no photographs."""

@@ -18,12 +18,15 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lookwhere_cli.checkpoints.timm_package import import_timm
+from lookwhere_cli.errors import DataError, PictureError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading, grid_for
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.training.augment import colour_jitter, rand_augment, seeded
 
 ASPECTS = (2 / 3, 3 / 2)
+TRIES = 100
+"""Photographs that are tried for one view."""
 JITTER = 4 / 3
 """A crop's aspect differs from the grid's by up to this factor, so the view is squeezed or stretched a little."""
 
@@ -62,11 +65,15 @@ class StepDraw:
 
 
 class ViewBatch(NamedTuple):
-    """A step's views, or one process's part of them; `k` and `mix` as in `StepDraw`."""
+    """A step's views, or one process's part of them; `k` and `mix` as in `StepDraw`.
+
+    skipped: photographs that can't be read, so that others were drawn: path and sentence of each.
+    """
 
     pictures: UInt8[Tensor, "batch 3 height width"]
     k: int
     mix: float
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def draw_step(recipe: ViewRecipe, seed: int, step: int) -> StepDraw:
@@ -84,7 +91,7 @@ class Views(Dataset[ViewBatch]):
     """A map from each step to its views.
 
     Folders are drawn from evenly, whatever their sizes. `share` is (rank, processes): each process makes its own part
-    of a batch. All photographs must be readable: see `drop_unreadable`.
+    of a batch. Instead of a photograph that can't be read any more, another one is drawn.
     """
 
     def __init__(
@@ -107,14 +114,27 @@ class Views(Dataset[ViewBatch]):
         draw = draw_step(self.recipe, self.seed, step)
         size = (draw.grid[0] * self.recipe.patch, draw.grid[1] * self.recipe.patch)
         places = range(self.rank, self.batch, self.processes)
-        views = [self._view(np.random.default_rng((self.seed, step, place)), size) for place in places]
-        return ViewBatch(torch.stack(views), draw.k, draw.mix)
+        skipped: dict[str, str] = {}
+        views = [self._view(np.random.default_rng((self.seed, step, place)), size, skipped) for place in places]
+        return ViewBatch(torch.stack(views), draw.k, draw.mix, tuple(skipped.items()))
 
-    def _view(self, rng: np.random.Generator, size: tuple[int, int]) -> UInt8[Tensor, "3 height width"]:
-        folder = self.folders[int(rng.integers(len(self.folders)))]
+    def _photograph(self, rng: np.random.Generator, skipped: dict[str, str]) -> Image.Image:
+        """Draw a photograph until one can be read. Raises DataError if that takes too long."""
         # Decoded at twice the view's side, so that a crop of a quarter of the picture still has the view's pixels.
         reading = Reading(self.recipe.patch, 2 * max(self.recipe.sizes))
-        picture = decode_file(folder[int(rng.integers(len(folder)))], reading).image()
+        for _ in range(TRIES):
+            folder = self.folders[int(rng.integers(len(self.folders)))]
+            path = folder[int(rng.integers(len(folder)))]
+            try:
+                return decode_file(path, reading).image()
+            except PictureError as error:
+                skipped[path] = str(error)
+        raise DataError(f"{TRIES} photographs in a row can't be read any more: {next(iter(skipped.values()))}")
+
+    def _view(
+        self, rng: np.random.Generator, size: tuple[int, int], skipped: dict[str, str]
+    ) -> UInt8[Tensor, "3 height width"]:
+        picture = self._photograph(rng, skipped)
         box = crop_box(picture.height, picture.width, size[1] / size[0], self.recipe.area, rng)
         view = picture.resize((size[1], size[0]), Image.Resampling.BICUBIC, box=box)
         pixels = torch.from_numpy(np.array(view)).permute(2, 0, 1)

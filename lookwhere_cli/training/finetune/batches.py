@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from lookwhere_cli.amounts import Amount, AmountLike
 from lookwhere_cli.data.examples import Example
 from lookwhere_cli.data.masks import load_mask
 from lookwhere_cli.data.regions import Regions
+from lookwhere_cli.errors import DataError, PictureError
 from lookwhere_cli.heads.training.base import TrainingHead
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
@@ -27,6 +28,9 @@ from lookwhere_cli.training.sample import Sample
 
 AmountRange: TypeAlias = tuple[AmountLike, AmountLike]
 """The least and the largest amount of cells; two counts or two shares."""
+
+
+T = TypeVar("T")
 
 
 class TrainingBatch(NamedTuple):
@@ -49,6 +53,8 @@ class TrainingBatch(NamedTuple):
     """The share of the training that is done, 0..1."""
     added: int = 0
     """Cells that a second look adds to k; 0 for no second look."""
+    skipped: tuple[tuple[str, str], ...] = ()
+    """Pictures that can't be read, so that others took their places: path and sentence of each."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,8 @@ class BatchRecipe:
 class Batches(Dataset[TrainingBatch]):
     """A map from each step to its batch. Every epoch shows each picture once, in an order of its own.
 
-    `share` is (rank, processes): each process makes its own part of a batch. All pictures must be readable: see
-    `drop_unusable`.
+    `share` is (rank, processes): each process makes its own part of a batch. A picture that can't be read any more is
+    replaced by another one of its batch.
     """
 
     def __init__(
@@ -107,19 +113,18 @@ class Batches(Dataset[TrainingBatch]):
         return max(1, len(self.examples) // self.recipe.batch)
 
     def __getitem__(self, step: int) -> TrainingBatch:
-        """Make this process's part of a step's batch."""
-        recipe = self.recipe
+        """Make this process's part of a step's batch. Raises DataError if no picture can be read."""
+        recipe, skipped = self.recipe, dict[str, str]()
         members = self._members(step)
         rng = np.random.default_rng((recipe.seed, 1, step))
-        grid, progress = self._grid(members[0]), self._progress(step)
+        grid, progress = self._grid(members, skipped), self._progress(step)
         cells = grid[0] * grid[1]
         k = _draw_amount(recipe.k, cells, rng)
         seeds = rng.integers(2**62, size=len(members))
         places = range(self.rank, len(members), self.processes)
-        samples = [self._sample(members[place], grid, int(seeds[place])) for place in places]
-        targets = [
-            self._target(self.examples[members[place]], sample) for place, sample in zip(places, samples, strict=True)
-        ]
+        loaded = [self._load(members, place, skipped) for place in places]
+        samples = [self._sample(one, grid, int(seeds[place])) for place, (_, one) in zip(places, loaded, strict=True)]
+        targets = [self._target(example, sample) for (example, _), sample in zip(loaded, samples, strict=True)]
         orders = [np.random.default_rng(seeds[place]).permutation(cells) for place in places]
         return TrainingBatch(
             torch.stack([sample.picture for sample in samples]),
@@ -132,6 +137,7 @@ class Batches(Dataset[TrainingBatch]):
             covered_first=bool(rng.random() > progress),
             progress=progress,
             added=min(_draw_amount(recipe.added, cells, rng), cells - k) if recipe.added else 0,
+            skipped=tuple(skipped.items()),
         )
 
     def _progress(self, step: int) -> float:
@@ -146,14 +152,36 @@ class Batches(Dataset[TrainingBatch]):
         size = self.recipe.batch
         return list(np.resize(order, max(size, len(order)))[place * size : (place + 1) * size])
 
-    def _grid(self, member: int) -> Grid:
+    def _grid(self, members: Sequence[int], skipped: dict[str, str]) -> Grid:
         """Return the grid of a batch, from the shape of its first picture: photographs are seldom square."""
-        height, width = displayed_size(self.examples[member].path)
+        _, (height, width) = self._first_readable(members, 0, skipped, lambda example: displayed_size(example.path))
         return grid_for(height, width, self.recipe.size, self.recipe.patch)
 
-    def _sample(self, member: int, grid: Grid, seed: int) -> Sample:
+    def _load(self, members: Sequence[int], place: int, skipped: dict[str, str]) -> tuple[Example, Sample]:
+        """Load a member of the batch or, if it can't be read, the next one that can."""
+        return self._first_readable(
+            members, place, skipped, lambda example: load_sample(example, self.regions, self.reading)
+        )
+
+    def _first_readable(
+        self, members: Sequence[int], place: int, skipped: dict[str, str], read: Callable[[Example], T]
+    ) -> tuple[Example, T]:
+        """Read the example at a place of the batch, else the next one in it, else any; note those that fail."""
+        for member in (*members[place:], *members[:place], *range(len(self.examples))):
+            example = self.examples[member]
+            if example.path in skipped:
+                continue
+            try:
+                return example, read(example)
+            except PictureError as error:
+                skipped[example.path] = str(error)
+        raise DataError(
+            "None of the training pictures can be read any more; bring them back, and the same command continues: "
+            f"{next(iter(skipped.values()))}"
+        )
+
+    def _sample(self, sample: Sample, grid: Grid, seed: int) -> Sample:
         patch = self.recipe.patch
-        sample = load_sample(self.examples[member], self.regions, self.reading)
         return augmented(sample, (grid[0] * patch, grid[1] * patch), self.recipe.augmentation, seed)
 
     def _thumbnails(self, samples: Sequence[Sample], grid: Grid, size: int) -> UInt8[Tensor, "batch 3 height width"]:

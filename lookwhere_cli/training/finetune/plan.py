@@ -18,13 +18,14 @@ from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.data.counts import count_classes
 from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.data.regions import Regions
-from lookwhere_cli.errors import UsageError
+from lookwhere_cli.errors import DataError, PictureError, UsageError
 from lookwhere_cli.heads.training.base import TrainingHead
 from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 from lookwhere_cli.images.peek import displayed_size
 from lookwhere_cli.models.build import Model
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.training.average import AverageRule, growing_decay
+from lookwhere_cli.training.contract import Epochs, Learner
 from lookwhere_cli.training.finetune.batches import Batches, BatchRecipe, TrainingBatch
 from lookwhere_cli.training.finetune.criterion import Criterion, LabelCriterion, TeacherCriterion, teacher_of
 from lookwhere_cli.training.finetune.first_queries import PICTURES, start_queries
@@ -32,8 +33,8 @@ from lookwhere_cli.training.finetune.methods import METHODS, TrainingMethod
 from lookwhere_cli.training.finetune.objective import Objective
 from lookwhere_cli.training.finetune.recipe import FineTuning
 from lookwhere_cli.training.finetune.validate import validate
-from lookwhere_cli.training.loop import Epochs, Learner
 from lookwhere_cli.training.optim import FRESH, optimizer_of
+from lookwhere_cli.training.resuming import stored_examples
 
 MEASURED = 200  # pictures whose sizes give the typical one
 _MAP_HEAD = "selector.head."
@@ -51,6 +52,7 @@ class FineTuningPlan:
         labelled: every example has a split.
         regions: where pictures are worth reading, with the steering "look".
         teacher: a model whose answers replace the labels.
+        typical: the typical (height, width) of the training pictures, from which the config's grid was made.
     """
 
     recipe: FineTuning
@@ -59,6 +61,7 @@ class FineTuningPlan:
     labelled: LabelledSet
     regions: Regions | None = None
     teacher: Loaded | None = None
+    typical: tuple[int, int] | None = None
 
     history_key = "steps"
 
@@ -96,7 +99,23 @@ class FineTuningPlan:
     @property
     def epochs(self) -> Epochs:
         """Epochs are scored on the validation pictures."""
-        return Epochs(partial(validate, labelled=self.labelled), self.recipe.patience)
+        score = partial(validate, labelled=self.labelled, failed=self._failed)
+        return Epochs(score, self.recipe.patience, self._failed)
+
+    @cached_property
+    def _failed(self) -> list[str]:
+        """A sentence for each validation picture that could not be read in the last epoch."""
+        return []
+
+    @property
+    def picture_count(self) -> int:
+        """The number of training pictures."""
+        return len(self.labelled.of("train"))
+
+    @property
+    def pictures(self) -> dict[str, Any]:
+        """The examples, and the typical size of the pictures."""
+        return {"examples": stored_examples(self.labelled), "typical": self.typical and list(self.typical)}
 
     def batches(self, share: tuple[int, int]) -> Batches:
         """Return the batches of all epochs. Raises UsageError if processes can't share a batch evenly."""
@@ -184,7 +203,16 @@ def fingerprint(labelled: LabelledSet) -> str:
 
 
 def typical_size(labelled: LabelledSet) -> tuple[int, int]:
-    """Return the median (height, width) of the training pictures as displayed, from the first ones."""
-    sizes = [displayed_size(example.path) for example in labelled.of("train")[:MEASURED]]
+    """Return the median (height, width) of the training pictures as displayed, from the first ones that can be read."""
+    sizes = [size for example in labelled.of("train")[:MEASURED] if (size := _size_of(example.path)) is not None]
+    if not sizes:
+        raise DataError("The training pictures can't be read any more.")
     height, width = np.median(np.array(sizes), axis=0)
     return int(height), int(width)
+
+
+def _size_of(path: str) -> tuple[int, int] | None:
+    try:
+        return displayed_size(path)
+    except PictureError:
+        return None

@@ -23,19 +23,30 @@ from lookwhere_cli.scoring.passes import CellPolicy, StagePass
 from lookwhere_cli.strategies.base import StagedStrategy
 from lookwhere_cli.strategies.registry import default_strategy, looks_strategy
 from lookwhere_cli.stream import StreamOptions
+from lookwhere_cli.training.skipped import Skipped
 
 BATCH, WORKERS = 16, 2
 T = TypeVar("T")
 
 
-def validate(model: Model, labelled: LabelledSet) -> dict[str, float]:
+def validate(model: Model, labelled: LabelledSet, failed: list[str] | None = None) -> dict[str, float]:
     """Return the task's scores on the set's validation pictures, by name; the one that counts comes first.
 
     Those of a model with stages (exits or looks) are of the last stage; the main score of each stage follows, as
     "exit 1", "exit 2", ...
+    failed: becomes a sentence for each picture that can't be read. Raises DataError if those are more than a tenth.
     """
-    pipeline = pipeline_of(model)
     eval_set = EvalSet(replace(labelled, examples=labelled.of("val")), _no_progress)
+    values = _scores(pipeline_of(model), model, eval_set)
+    skipped = Skipped(len(eval_set.labelled.examples), "validation picture")
+    sentences = skipped.new((sentence, sentence) for sentence in eval_set.failed)
+    skipped.check()
+    if failed is not None:
+        failed[:] = sentences
+    return values
+
+
+def _scores(pipeline: Pipeline, model: Model, eval_set: EvalSet) -> dict[str, float]:
     if not isinstance(pipeline.strategy, StagedStrategy):
         (scores,) = eval_set.score_policies(pipeline, [CellPolicy("selector", model.config.k)], "")
         return _values(scores)
