@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -35,17 +37,29 @@ MOST_FAILURES = 20
 def run_and_show(job: Job, engine: Engine, part: Slice, params: Mapping[str, Any]) -> None:
     """Run a job; show how far it is, unless `quiet`, and what failed. Raises typer.Exit with 1 if rows are failures."""
     console = make_console(stderr=True)
-    with _display(console, params["quiet"]) as display:
+    with _own_stderr() as console.file, _display(console, params["quiet"]) as display:
         progress = _Progress(job, display, console)
         try:
             run = run_job(job, engine, part, params["overwrite"], progress.show)
         except KeyboardInterrupt:
             say(console, progress.stopped())
             raise
-    progress.say_failures(run.status)
+        progress.say_failures(run.status)
     say_done(sentence_of(run, job.folder), params["quiet"] and not run.status.failed)
     if run.status.failed:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _own_stderr() -> Iterator[TextIO]:
+    """Yield standard error under a descriptor of its own: an engine hides what libraries print to the usual one."""
+    try:
+        copy = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):  # a stream that is no file, as in notebooks
+        yield sys.stderr
+        return
+    with open(copy, "w", encoding=sys.stderr.encoding, errors="backslashreplace") as stream:  # noqa: PTH123
+        yield stream
 
 
 class _Progress:

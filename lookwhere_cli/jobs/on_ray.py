@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import pickle
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from threading import Thread
 from typing import Any
@@ -20,8 +20,6 @@ from lookwhere_cli.machine import usable_cpus
 OBJECT_STORE = 128 << 20
 """Bytes of Ray's object store on a machine where we start Ray: only numbers of shards lie in it."""
 TICK = 1.0
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-"""Nothing is sent anywhere, and what Ray logs goes to its files, so that messages are ours."""
 
 
 @dataclass(frozen=True)
@@ -37,21 +35,21 @@ class RayEngine:
     address: str | None = None
 
     def run(self, shards: Sequence[int], plan: ShardPlan, tick: Tick) -> None:
-        """Do all shards. Raises UsageError if Ray is missing or can't be reached, or for more than it has."""
-        ray = require("ray", "ray", "--engine ray")
-        require("ray.data", "ray", "--engine ray")
-        self._connect(ray)
-        try:
-            actors = min(self._actors(ray), len(shards))
-            plan = replace(plan, threads=max(1, int(self.cpus)))
-            _watched(lambda: self._pass(ray, shards, plan, actors), tick)
-        finally:
-            ray.shutdown()
+        """Do all shards. Raises UsageError if Ray is missing or too small, LookWhereError if it can't be reached."""
+        with hidden_output():
+            ray = require("ray", "ray", "--engine ray")
+            require("ray.data", "ray", "--engine ray")
+            self._connect(ray)
+            try:
+                actors = min(self._actors(ray), len(shards))
+                plan = replace(plan, threads=max(1, int(self.cpus)))
+                _watched(lambda: self._pass(ray, shards, plan, actors), tick)
+            finally:
+                ray.shutdown()
 
     def _connect(self, ray: Any) -> None:
         """Reach the cluster, or start one on this machine."""
-        for name, value in _QUIET.items():
-            os.environ.setdefault(name, value)
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
         quiet = {"log_to_driver": False, "logging_level": "error"}
         try:
             if self.address or os.environ.get("RAY_ADDRESS"):
@@ -59,9 +57,9 @@ class RayEngine:
             else:
                 cpus = max(usable_cpus(), int(self.cpus * (self.actors or 1)))
                 ray.init(num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            place = f" at {self.address}" if self.address else ""
-            raise UsageError(f"Ray can't be reached{place}: {str(error).splitlines()[0]}") from error
+        except Exception as error:  # Ray raises it for a machine that is too slow, too
+            what = f"Ray at {self.address} can't be reached" if self.address else "Ray can't be started"
+            raise LookWhereError(f"{what}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
 
     def _actors(self, ray: Any) -> int:
         """Return the number of actors. Raises UsageError if not even one fits; a cluster that grows is not asked."""
@@ -79,7 +77,6 @@ class RayEngine:
         return most if self.actors is None else self.actors
 
     def _pass(self, ray: Any, shards: Sequence[int], plan: ShardPlan, actors: int) -> None:
-        logging.getLogger("ray.data").setLevel(logging.ERROR)
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
         with suppress(AttributeError):
@@ -135,6 +132,29 @@ def _worker_of(plan: ShardPlan) -> Any:
     from lookwhere_cli.jobs.shards import ShardWorker
 
     return ShardWorker(plan)
+
+
+@contextmanager
+def hidden_output() -> Iterator[None]:
+    """Hide what Ray prints, from C++ too, within the block; it is in Ray's own log files. Not with --debug.
+
+    Whoever wants to be heard meanwhile writes to a copy of the descriptor that was made before.
+    """
+    if "--debug" in sys.argv:
+        yield
+        return
+    streams, copies = (sys.stdout, sys.stderr), {number: os.dup(number) for number in (1, 2)}
+    nowhere = open(os.devnull, "w")  # noqa: PTH123, SIM115 - it stays open: Ray's loggers keep it until the end
+    try:
+        for number in copies:
+            os.dup2(nowhere.fileno(), number)
+        sys.stdout = sys.stderr = nowhere
+        yield
+    finally:
+        sys.stdout, sys.stderr = streams
+        for number, copy in copies.items():
+            os.dup2(copy, number)
+            os.close(copy)
 
 
 def _watched(work: Any, tick: Tick) -> None:

@@ -12,7 +12,7 @@ from lookwhere_cli.jobs.job import Manifest
 from lookwhere_cli.jobs.parts import PartSummary
 from lookwhere_cli.jobs.reports import WorkerReport
 from lookwhere_cli.jobs.status import JobStatus
-from tests.jobs.inline import InlineEngine, rows_in
+from tests.jobs.inline import InlineEngine, messages, rows_in
 
 
 @pytest.fixture(autouse=True)
@@ -45,13 +45,13 @@ def test_a_slash_makes_a_job(lookwhere, broken, tmp_path):
     out = tmp_path / "rows"
     ran = lookwhere("classify", broken, "--out", f"{out}/", "--device", "cpu")
     assert ran.code == 1 and ran.out == ""
-    error, done = ran.err.splitlines()
+    error, done = messages(ran.err)
     assert error.startswith("Error: '") and "broken.png' is not a picture" in error
     assert done == f"Wrote 3 rows to {out}/ (1 failed)."
     assert len(rows_in(out)) == 3
     again = lookwhere("classify", broken, "--out", f"{out}/", "--device", "cpu")
     assert again.code == 1, "rows of earlier runs count"
-    assert again.err == f"There was nothing left to do in {out}/, which has 3 rows (1 failed).\n"
+    assert messages(again.err) == [f"There was nothing left to do in {out}/, which has 3 rows (1 failed)."]
 
 
 @pytest.mark.parametrize("command", ["classify", "features"])
@@ -73,8 +73,8 @@ def test_slices_say_what_is_left(lookwhere, photos, tmp_path):
     arguments = ("classify", photos, "--out", tmp_path / "rows", "--shard-size", 5, "--shards")
     ran = lookwhere(*arguments, "3/3")
     assert ran.code == 0
-    assert ran.err == f"Wrote 2 rows to {tmp_path}/rows; 2 of 3 shards are not done yet.\n"
-    assert lookwhere(*arguments, "1/3").err.startswith(
+    assert messages(ran.err) == [f"Wrote 2 rows to {tmp_path}/rows; 2 of 3 shards are not done yet."]
+    assert messages(lookwhere(*arguments, "1/3").err)[0].startswith(
         f"Wrote 5 rows to {tmp_path}/rows, after 2 of earlier runs; 1 of"
     )
     assert not (tmp_path / "rows" / "_SUCCESS").exists()

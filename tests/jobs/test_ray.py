@@ -108,7 +108,9 @@ def test_more_than_the_cluster_has_is_refused(model_folder, small, tmp_path):
 
 
 def test_the_pipeline_of_the_docs_runs(model_folder, small, tmp_path):
-    (code,) = re.findall(r"```python\n(.*?read_images.*?)```", DOCS.read_text(), re.DOTALL)
+    (code,) = (
+        block for block in re.findall(r"```python\n(.*?)```", DOCS.read_text(), re.DOTALL) if "read_images" in block
+    )
     code = code.replace('"photos/"', repr(str(small))).replace('"rows/"', repr(str(tmp_path / "rows")))
     code = code.replace("Options(k=0.25)", "Options(k=0.25, device='cpu', workers=1)")
     code = code.replace('"lookwhere-tiny-in1k"', repr(str(model_folder)))
