@@ -6,7 +6,7 @@ from lookwhere_cli.bench import jobs
 from lookwhere_cli.bench.settings import BenchSettings
 from lookwhere_cli.bench.subjects import SUBJECTS, USUAL
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture

@@ -185,11 +185,13 @@ def test_what_needs_a_job():
 
 @pytest.mark.slow
 def test_a_hundred_thousand_files_are_listed_without_opening_them(tmp_path, monkeypatch):
+    many = tmp_path / "many"
+    many.mkdir()
     for number in range(100_000):
-        os.close(os.open(tmp_path / f"{number}.jpg", os.O_CREAT | os.O_WRONLY))
+        os.close(os.open(many / f"{number}.jpg", os.O_CREAT | os.O_WRONLY))
     opened = []
     monkeypatch.setattr("lookwhere_cli.images.formats.open", lambda *a, **k: opened.append(a), raising=False)
     started = time.perf_counter()
-    summary = write_list(tmp_path / "list", find_entries([str(tmp_path)]), 1000)
+    summary = write_list(tmp_path / "list", find_entries([str(many)]), 1000)
     assert summary.pictures == 100_000 and time.perf_counter() - started < 10
     assert opened == [] and looks_like_picture("x.jpg")
