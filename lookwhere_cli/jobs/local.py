@@ -60,7 +60,7 @@ class LocalEngine:
         gpus = visible_gpus() if device in ("auto", "cuda") else []
         self.processes = processes or default_processes(len(gpus), device)
         threads = threads or max(1, usable_cpus() // self.processes)
-        places = gpus or [None]
+        places: Sequence[str | None] = gpus or [None]
         self._assignments = [Assignment(threads, places[number % len(places)]) for number in range(self.processes)]
 
     def run(self, shards: Sequence[int], plan: ShardPlan, tick: Tick) -> None:
@@ -104,7 +104,7 @@ class _Pool:
     def _ready(self) -> list[_Process]:
         """Wait a moment for answers and deaths. A connection whose process died is ready too."""
         by_connection = {process.connection: process for process in self._processes}
-        return [by_connection[ready] for ready in wait(list(by_connection), TICK)]  # type: ignore[index, arg-type]
+        return [by_connection[ready] for ready in wait(list(by_connection), TICK)]  # type: ignore[index]
 
     def _answer(self, process: _Process) -> None:
         """Hear that a process is ready for a shard, has failed, or is gone."""
