@@ -16,6 +16,8 @@ EXTRAS = {
     "raw": ("rawpy",),
     "onnx": ("onnxruntime",),
     "export": ("onnx", "onnxscript", "onnxruntime"),
+    "ray": ("ray",),
+    "remote": ("fsspec",),
 }
 """The packages of each extra that users need, by the name under which they are imported."""
 

@@ -31,6 +31,7 @@ LEVELS = (
     {"scoring"},
     {"training"},
     {"evaluation"},
+    {"jobs"},
     {"bench"},
     {"cli"},
 )
@@ -160,7 +161,17 @@ def test_help_loads_nothing_heavy(command):
     found = imported(
         f"sys.argv = ['lookwhere', *{command}]; from lookwhere_cli.cli.app import main; main()",
     )
-    assert not found & {"torch", "timm", "torchvision", "pyarrow", "numpy", "PIL.Image", "matplotlib", "safetensors"}
+    assert not found & {
+        "torch",
+        "timm",
+        "torchvision",
+        "pyarrow",
+        "numpy",
+        "PIL.Image",
+        "matplotlib",
+        "safetensors",
+        "ray",
+    }
 
 
 def test_classifying_loads_only_what_it_needs(model_folder, photos):

@@ -30,6 +30,7 @@ GUIDES = {
     "export": ("Models without torch", "export.md"),
     "bench": ("Speed and memory", "speed.md"),
     "models": ("Models", "models.md"),
+    "jobs": ("Millions of pictures", "scale.md"),
 }
 PARQUET = "Parquet needs `pip install '.[parquet]'`."
 TRAIN = "Needs `pip install '.[train]'`."
@@ -38,6 +39,7 @@ EXTRAS = {
     "features": PARQUET,
     "segment": f"{PARQUET} The formats rle and geojson need `pip install '.[segment]'`.",
     "export": "Needs `pip install '.[export]'`; to run what it writes, `pip install '.[onnx]'` is enough.",
+    "jobs": "Needs `pip install '.[parquet]'`.",
     **dict.fromkeys(("train", "pretrain", "compare", "evaluate"), TRAIN),
 }
 NO_HELP = ("help", "help_all", "install_completion", "show_completion")

@@ -19,17 +19,20 @@ SUBJECTS = {
     "folder": "folder",
     "memory": "memory",
     "export": "export",
+    "jobs": "jobs",
 }
 """The module that measures each subject."""
-NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory", "export"}
-
+NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory", "export", "jobs"}
 EXTRAS_NEEDED = {"export": "export"}
 """The extra without which a subject can't be measured."""
+LONG = {"jobs"}
+"""Subjects that take half an hour; they are measured only if they are named."""
 
 
 def default_subjects() -> list[str]:
-    """Return the names of all subjects whose libraries are installed."""
-    return [name for name in SUBJECTS if name not in EXTRAS_NEEDED or is_installed(EXTRAS_NEEDED[name])]
+    """Return the names of all subjects whose libraries are installed, but for the long ones."""
+    usual = (name for name in SUBJECTS if name not in LONG)
+    return [name for name in usual if name not in EXTRAS_NEEDED or is_installed(EXTRAS_NEEDED[name])]
 
 
 def check_subjects(names: Sequence[str]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from lookwhere_cli.cli import models
+from lookwhere_cli.cli import jobs, models
 from lookwhere_cli.cli.bench import bench
 from lookwhere_cli.cli.calibrate import calibrate
 from lookwhere_cli.cli.classify import classify
@@ -20,6 +20,7 @@ from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.export import export
 from lookwhere_cli.cli.features import features
 from lookwhere_cli.cli.help import Command, Group, showing, without
+from lookwhere_cli.cli.job_options import JOB_OPTIONS, with_job_options
 from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.cli.segment import segment
 from lookwhere_cli.cli.streams import drop, prepare_streams
@@ -46,13 +47,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _RARE = ("thumbnail", "memory", "max_pixels", "runtime")
-app.command(cls=without(*_RARE))(classify)
-app.command(cls=without(*_RARE))(segment)
+app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(classify))
+app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(segment))
 app.command(
     cls=showing("conf", "iou", "max_boxes", "only", "k", "size", "model", "device", "format", "out", "overlay", "quiet")
-)(detect)
+)(with_job_options(detect))
 app.command(cls=without(*_RARE))(explain)
-app.command(cls=without(*_RARE))(features)
+app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(features))
 app.command(cls=showing("steps", "batch_size", "size", "patches", "registers", "lr", "device"))(pretrain)
 app.command(cls=showing("epochs", "multi_label", "model", "method", "size", "patches", "look", "batch_size", "lr"))(
     train
@@ -72,6 +73,7 @@ app.command(
 app.command(cls=Command)(export)
 app.command(cls=Command)(bench)
 app.add_typer(models.app, name="models")
+app.add_typer(jobs.app, name="jobs")
 
 
 def _print_version(requested: bool) -> None:

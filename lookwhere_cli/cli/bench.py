@@ -34,7 +34,7 @@ WIDE = 160  # columns of text that hold every line of the table, for pipes and f
 def bench(
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}. (default: all)", show_default=False),
+        typer.Argument(metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}. (default: all but jobs)", show_default=False),
     ] = None,
     photos: Annotated[
         str | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,7 @@ import typer
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
+from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import check_full_rows, row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
@@ -47,7 +49,7 @@ def classify(
             metavar="FORMAT", help="text, json, jsonl, csv, parquet. (default: by --out)", rich_help_panel=OUTPUT
         ),
     ] = None,
-    out: options.RowsFile = None,
+    out: options.RowsPlace = None,
     full_rows: options.FullRows = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
@@ -64,14 +66,17 @@ def classify(
       lookwhere classify photos/ "more/**/*.jpg" --out labels.csv
     """
     settings = options.options_from(context, auto=True)
-    rows_format = row_format(out, format)
+    if run_as_job(context, "classify", settings, DEFAULT_CLASSIFIER):
+        return
+    file = None if out is None else Path(out)
+    rows_format = row_format(file, format)
     check_full_rows(full_rows, rows_format)
-    if out is not None:
-        check_free(out, overwrite)
+    if file is not None:
+        check_free(file, overwrite)
 
     from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = pictures_of(paths, quiet)
+    pictures = pictures_of(paths, quiet)[: context.params["limit"]]
     name = model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet)
 
     from lookwhere_cli.cli.cards import answer_card
@@ -79,16 +84,16 @@ def classify(
 
     predictor = load(name, settings)
     answers = predictor.label(pictures)
-    if format is None and out is None and sys.stdout.isatty():
+    if format is None and file is None and sys.stdout.isatty():
         destination = terminal_output(partial(answer_card, with_map=not no_map))
     else:
         columns = CsvColumns(labels=min(top, len(predictor.config.labels)), full=full_rows)
-        destination = rows_output(out, rows_format, columns)
+        destination = rows_output(file, rows_format, columns)
     with destination as output:
         tally = write_results(answers, output, len(pictures), quiet, fail_fast)
-    if out is None or quiet:
+    if file is None or quiet:
         say_failures(tally)
     else:
-        say_done(wrote(counted(tally.done, "row"), out, tally.failed), quiet)
+        say_done(wrote(counted(tally.done, "row"), file, tally.failed), quiet)
     if tally.failed:
         raise typer.Exit(1)

@@ -14,6 +14,7 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_DETECTOR
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.box_output import BoxFormat, BoxRequest, PictureFiles, box_request, box_rows, check_masks_fit
 from lookwhere_cli.cli.fetching import model_from_option
+from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder
 from lookwhere_cli.cli.results import terminal_output, write_results
@@ -41,8 +42,8 @@ Format = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None,
-    typer.Option(metavar="PATH", help="File; a folder for yolo, voc, --overlay.", rich_help_panel=OUTPUT),
+    str | None,
+    typer.Option(metavar="PATH", help="File; a folder for yolo, voc, --overlay, jobs.", rich_help_panel=OUTPUT),
 ]
 Overlay = Annotated[bool, typer.Option("--overlay", help="Draw the boxes on the pictures.", rich_help_panel=OUTPUT)]
 
@@ -88,13 +89,15 @@ def detect(
       lookwhere detect photos/ --conf 0.4 --only danger --overlay --out overlays/
     """
     settings = options.options_from(context)
-    request = box_request(out, format, overlay, overwrite)
+    if run_as_job(context, "detect", settings, DEFAULT_DETECTOR):
+        return
+    request = box_request(None if out is None else Path(out), format, overlay, overwrite)
     if masks:
         check_masks_fit(request)
 
     from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = pictures_of(paths, quiet)
+    pictures = pictures_of(paths, quiet)[: context.params["limit"]]
     files = None if request.out is None else PictureFiles(request, pictures, paths)
     name = model_from_option(context, "detect", DEFAULT_DETECTOR, quiet)
 

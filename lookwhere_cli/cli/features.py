@@ -11,6 +11,7 @@ import typer
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
+from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import array_output, track
 from lookwhere_cli.cli.summary import Tally, say_done, say_failures, stopped, wrote
@@ -32,8 +33,8 @@ def features(
     context: typer.Context,
     paths: options.Paths,
     out: Annotated[
-        Path,
-        typer.Option(metavar="FILE", help="File that ends in .safetensors or .parquet.", rich_help_panel=OUTPUT),
+        str,
+        typer.Option(metavar="FILE", help="A .safetensors or .parquet file, or DIR/.", rich_help_panel=OUTPUT),
     ],
     dense: Annotated[
         bool, typer.Option("--dense", help="One vector per cell, not one per picture.", rich_help_panel=OUTPUT)
@@ -69,24 +70,27 @@ def features(
       lookwhere features photos/ --dense --maps --stretch --out dense.parquet
     """
     settings = options.options_from(context)
-    if out.suffix.lower() not in ENDINGS:
-        raise UsageError(f"--out {str(out)!r} must end in .safetensors or .parquet, which sets the format.")
-    if out.suffix.lower() == ".parquet":
+    if run_as_job(context, "features", settings):
+        return
+    file = Path(out)
+    if file.suffix.lower() not in ENDINGS:
+        raise UsageError(f"--out {out!r} must end in .safetensors or .parquet, which sets the format.")
+    if file.suffix.lower() == ".parquet":
         check_extra("parquet", "A .parquet file")
-    check_free(out, overwrite)
+    check_free(file, overwrite)
 
     from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = pictures_of(paths, quiet)
+    pictures = pictures_of(paths, quiet)[: context.params["limit"]]
     ensure_downloaded(model, quiet)
 
     from lookwhere_cli.loading import load
 
     predictor = load(model, settings)
-    tally = _write(predictor.features(pictures, dense), out, maps, len(pictures), quiet, fail_fast)
+    tally = _write(predictor.features(pictures, dense), file, maps, len(pictures), quiet, fail_fast)
     if quiet:
         say_failures(tally)
-    say_done(wrote(f"the features of {counted(tally.done - tally.failed, 'picture')}", out, tally.failed), quiet)
+    say_done(wrote(f"the features of {counted(tally.done - tally.failed, 'picture')}", file, tally.failed), quiet)
     if tally.failed:
         raise typer.Exit(1)
 

@@ -215,6 +215,10 @@ RowsFile = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Rows: .csv, .jsonl, .json, .parquet, .txt.", rich_help_panel=OUTPUT),
 ]
+RowsPlace = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="Rows: .csv, .jsonl, .json, .parquet, DIR/.", rich_help_panel=OUTPUT),
+]
 Top = Annotated[int, typer.Option(metavar="N", help="Labels per picture.", rich_help_panel=OUTPUT)]
 FullRows = Annotated[bool, typer.Option("--full-rows", help="In CSV: also lists, as JSON.", rich_help_panel=OUTPUT)]
 NoMap = Annotated[bool, typer.Option("--no-map", help="Do not draw the map.", rich_help_panel=OUTPUT)]

@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from lookwhere_cli.checkpoints.layout import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
+from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import check_full_rows, make_folder, row_format
@@ -29,12 +30,16 @@ from lookwhere_cli.text import counted
 Overlay = Annotated[
     bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
 ]
+RowsFormat = Annotated[
+    Format | None,
+    typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
+]
 
 
 def segment(
     context: typer.Context,
     paths: options.Paths,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the masks.", rich_help_panel=OUTPUT)],
+    out: Annotated[str, typer.Option(metavar="DIR", help="Folder for the masks.", rich_help_panel=OUTPUT)],
     k: options.Cells = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
@@ -60,10 +65,7 @@ def segment(
     ] = "png",
     overlay: Overlay = False,
     rows: options.RowsFile = None,
-    rows_format: Annotated[
-        Format | None,
-        typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
-    ] = None,
+    rows_format: RowsFormat = None,
     full_rows: options.FullRows = False,
     overwrite: options.Overwrite = False,
     no_map: options.NoMap = False,
@@ -80,13 +82,16 @@ def segment(
       lookwhere segment photos/ --out masks/ --overlay --rows shares.csv
     """
     settings = options.options_from(context)
-    request = MaskRequest(MASK_FILES[format](out, overwrite), overlay, overwrite)
+    if run_as_job(context, "segment", settings, DEFAULT_SEGMENTER):
+        return
+    folder = Path(out)
+    request = MaskRequest(MASK_FILES[format](folder, overwrite), overlay, overwrite)
     request.masks.check_library()
     _check_rows(rows, rows_format, full_rows, overwrite)
 
     from lookwhere_cli.cli.pictures import pictures_of
 
-    files = output_paths(pictures_of(paths, quiet), paths, out)
+    files = output_paths(pictures_of(paths, quiet)[: context.params["limit"]], paths, folder)
     request.check(files)
     name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
 
@@ -101,13 +106,13 @@ def segment(
     _say_skipped(len(files) - len(pending), len(files), quiet)
     if not pending:
         return
-    make_folder(out)
+    make_folder(folder)
     card = partial(segmented_card, colours=colours, with_map=not no_map)
     columns = CsvColumns(classes=labels, full=full_rows)
     with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, columns, card) as output:
         results = write_files(segmenter, pending, write_mask, colours)
         tally = write_results(results, output, len(pending), quiet, fail_fast)
-    _say_written(tally, request.kinds(pending), out, quiet)
+    _say_written(tally, request.kinds(pending), folder, quiet)
     if tally.failed:
         raise typer.Exit(1)
 

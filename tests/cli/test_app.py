@@ -28,12 +28,13 @@ COMMANDS = [
         "bench",
     )
 ]
+JOBS = (["jobs", "status"], ["jobs", "merge"])
 MODELS = ("list", "show", "pull", "verify", "convert", "push", "remove")
 
 
 @pytest.mark.parametrize(
     "command",
-    [[], *COMMANDS, *(["models", verb] for verb in MODELS)],
+    [[], *COMMANDS, *JOBS, *(["models", verb] for verb in MODELS)],
     ids=" ".join,
 )
 def test_help_fits_a_screen_and_shows_two_examples(lookwhere, command):

@@ -1,0 +1,30 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lookwhere_cli.errors import UsageError
+from lookwhere_cli.jobs.slices import Slice, first_overlap
+
+
+@given(st.integers(1, 50), st.integers(0, 500))
+def test_every_shard_is_in_one_slice(count, total):
+    shards = [shard for number in range(1, count + 1) for shard in Slice(number, count).shards(total)]
+    assert sorted(shards) == list(range(total))
+
+
+@given(st.integers(1, 9), st.integers(1, 9), st.data())
+def test_slices_overlap_unless_they_are_others_of_the_same_cut(count, other_count, data):
+    mine = Slice(data.draw(st.integers(1, count)), count)
+    other = Slice(data.draw(st.integers(1, other_count)), other_count)
+    shared = set(mine.shards(400)) & set(other.shards(400))
+    assert mine.overlaps(other) or not shared
+    assert mine.overlaps(other) == other.overlaps(mine)
+    assert Slice.named(mine.name) == mine
+    assert first_overlap(mine, [mine.name, "README"]) is None
+
+
+@pytest.mark.parametrize("text", ["0/4", "5/4", "3", "3/0", "a/b", "-1/4", "1/4/5", ""])
+def test_what_is_no_slice_is_refused(text):
+    with pytest.raises(UsageError, match="is not a slice; write 3/40"):
+        Slice.parse(text)
+    assert Slice.parse(" 3/40 ") == Slice(3, 40) and Slice.parse("1/1").is_all
