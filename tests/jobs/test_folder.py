@@ -77,7 +77,7 @@ def at_once(monkeypatch):
 
 
 def test_what_may_pass_is_tried_again(at_once):
-    call = Failing(Answer(503), OSError("SlowDown"))
+    call = Failing(AnswerError(503), OSError("SlowDown"))
     assert retried(call, "Reading x") == "done" and call.calls == 3
 
 
