@@ -20,6 +20,8 @@ from lookwhere_cli.machine import usable_cpus
 OBJECT_STORE = 128 << 20
 """Bytes of Ray's object store on a machine where we start Ray: only numbers of shards lie in it."""
 TICK = 1.0
+STARTS = 3
+"""How often Ray is started on this machine, at most."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class RayEngine:
                 ray.init(address=self.address, **quiet)
             else:
                 cpus = max(usable_cpus(), int(self.cpus * (self.actors or 1)))
-                ray.init(num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
+                _start(ray, num_cpus=cpus, include_dashboard=False, object_store_memory=OBJECT_STORE, **quiet)
         except Exception as error:  # Ray raises it for a machine that is too slow, too
             what = f"Ray at {self.address} can't be reached" if self.address else "Ray can't be started"
             raise LookWhereError(f"{what}: {(str(error).splitlines() or [type(error).__name__])[0]}") from error
@@ -132,6 +134,18 @@ def _worker_of(plan: ShardPlan) -> Any:
     from lookwhere_cli.jobs.shards import ShardWorker
 
     return ShardWorker(plan)
+
+
+def _start(ray: Any, **options: Any) -> None:
+    """Start Ray on this machine, again if a busy machine took longer than the half minute that Ray waits."""
+    for attempt in range(1, STARTS + 1):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:
+            if attempt == STARTS or "timed out" not in str(error):
+                raise
+            ray.shutdown()
 
 
 @contextmanager
