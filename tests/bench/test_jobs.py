@@ -4,7 +4,7 @@ import pytest
 
 from lookwhere_cli.bench import jobs
 from lookwhere_cli.bench.settings import BenchSettings
-from lookwhere_cli.bench.subjects import SUBJECTS, USUAL
+from lookwhere_cli.bench.subjects import SUBJECTS, default_subjects
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -41,4 +41,4 @@ def test_memory_is_that_of_the_command_and_its_workers(small):
 
 
 def test_jobs_are_measured_only_if_they_are_named():
-    assert "jobs" in SUBJECTS and "jobs" not in USUAL
+    assert "jobs" in SUBJECTS and "jobs" not in default_subjects()

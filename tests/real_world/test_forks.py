@@ -11,7 +11,7 @@ from lookwhere_cli import load
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.runtimes.forks import ProcessGuard
 
-SECONDS = 60
+SECONDS = 120
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system has no fork")
 
 
