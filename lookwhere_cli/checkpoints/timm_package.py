@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from types import ModuleType
 
+from lookwhere_cli.checkpoints.environment import check_client
 from lookwhere_cli.torchvision_stub import ensure_torchvision_imports
 
 
 def import_timm() -> ModuleType:
-    """Return the timm package, even if torchvision's compiled part does not load."""
+    """Return the timm package, even if torchvision's compiled part does not load. Raises ModelError."""
+    check_client()  # timm imports the Hub's client
     ensure_torchvision_imports()
     import timm
 

@@ -267,7 +267,7 @@ def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison)
     text = to_json(results, indent=1) + "\n"
     for name, content in ((RESULTS, text), (TABLE, markdown(results)), (PAGE, page)):
         with whole_file(folder / name) as stream, writing(folder / name):
-            stream.write(content.encode())
+            stream.write(content.encode("utf-8", "backslashreplace"))
     pareto_plot(results, folder / PLOT)
 
 

@@ -250,4 +250,4 @@ def _as_json(results: dict[str, Any]) -> str:
 
 def _write(file: Path, text: str) -> None:
     with whole_file(file) as stream, writing(file):
-        stream.write(text.encode())
+        stream.write(text.encode("utf-8", "backslashreplace"))

@@ -97,8 +97,12 @@ class _ReportedInterrupt(KeyboardInterrupt):
 def training_into(out: Path) -> Iterator[None]:
     """Refuse the folder of a finished run; after Ctrl-C in the block, say what the folder keeps, unless that was said.
 
-    Raises UsageError as `refuse_finished_run` does, and if another run writes to the folder.
+    Raises UsageError as `refuse_finished_run` does, and if another run writes to the folder; ModelError for settings
+    with which the Hub's client, that accelerate and timm import, does not start.
     """
+    from lookwhere_cli.checkpoints.environment import check_client
+
+    check_client()
     refuse_finished_run(out)
     try:
         if out.is_dir():

@@ -184,7 +184,7 @@ def _write_card(info: ModelInfo, before: Config, after: Config, section: str, fo
     text = file.read_text(encoding="utf-8") if file.is_file() else f"# {shared_name(info.name)}\n\n{describe(before)}\n"
     text = text.partition(SECTION)[0].replace(describe(before), describe(after))
     with whole_file(folder / CARD) as stream, writing(folder / CARD):
-        stream.write(f"{text.rstrip()}\n{SECTION}\n{section}\n".encode())
+        stream.write(f"{text.rstrip()}\n{SECTION}\n{section}\n".encode("utf-8", "backslashreplace"))
 
 
 def _section(calibration: Calibration, command: str) -> str:

@@ -73,18 +73,18 @@ def halved(graph: TracedGraph) -> TracedGraph:
         if weight.numel() >= LEAST_HALVED
     ]
     for module, name in large:
-        parametrize.register_parametrization(module, name, _Half(), unsafe=True)
+        parametrize.register_parametrization(module, name, _AsFloat(), unsafe=True)
+        parametrizations: Any = module.parametrizations
+        stored = parametrizations[name]
+        stored.original = nn.Parameter(stored.original.half(), requires_grad=False)
     return copied
 
 
-class _Half(nn.Module):
-    """A parametrization: float32 outside, float16 where it is stored."""
+class _AsFloat(nn.Module):
+    """A parametrization: float32 outside, whatever is stored."""
 
     def forward(self, stored: Tensor) -> Tensor:
         return stored.float()
-
-    def right_inverse(self, weight: Tensor) -> Tensor:
-        return weight.half()
 
 
 @contextmanager

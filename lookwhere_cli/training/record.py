@@ -74,7 +74,7 @@ def finish_fine_tuning(run: Run[Any], plan: FineTuningPlan, command: str) -> Non
     epoch_curves(run.epochs, run.out / CURVES, f"{run.out.resolve().name} on {data}")
     card = full_card(run.out.resolve().name, plan.config, record, {})
     with whole_file(run.out / CARD) as stream, writing(run.out / CARD):
-        stream.write(card.encode())
+        stream.write(card.encode("utf-8", "backslashreplace"))  # names that are no text, as in the locale C
     write_sums(run.out)
 
 
@@ -87,7 +87,7 @@ def pretraining_card(name: str, config: Config, record: Mapping[str, Any]) -> st
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
     with whole_file(folder / RECORD) as stream, writing(folder / RECORD):
-        stream.write(to_json(record, indent=2).encode() + b"\n")
+        stream.write(to_json(record, indent=2).encode("utf-8", "backslashreplace") + b"\n")
 
 
 def _write_log(file: Path, epochs: Sequence[Mapping[str, float]]) -> None:

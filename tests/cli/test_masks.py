@@ -142,7 +142,7 @@ def test_polygons_and_run_lengths_become_a_model_that_finds_masks(
     data, model = coco_set(tmp_path / "set", 12), tmp_path / "model"
     trained = lookwhere(
         *("train", data, "--masks", "--model", masking_folder, "--epochs", 2, "--batch-size", 4, "--size", 48),
-        *("--thumbnail-size", 24, "-k", "all", "--device", "cpu", "--workers", 0, "--out", model),
+        *("--thumbnail-size", 24, "-k", "all", "--device", "cpu", "--dtype", "float32", "--workers", 0, "--out", model),
     )
     assert trained.code == 0, trained.err
     assert "mask AP" in trained.err

@@ -285,4 +285,5 @@ def test_no_command_is_surprised(commands, name, tmp_path):
     assert by_command["models pull"] == by_command["models push"] == 3
     if name not in WRONG and "1" not in ENVIRONMENTS[name].get("CLOSE", ""):
         assert by_command[f"classify {commands[2][1]}"] == 0, said
-        assert by_command[f"train {commands[9][1]}"] == 0, said
+        starts = name != "all of them"  # training imports the Hub's client, which some settings keep from starting
+        assert by_command[f"train {commands[9][1]}"] == (0 if starts else 3), said
