@@ -25,6 +25,7 @@ from tests.training.tiny import teacher_file
 
 NOWHERE = "http://127.0.0.1:9"
 FILE = __file__
+NO_FOLDER = f"{FILE}/nowhere"  # below a file, so that nobody, not even root, can make it meanwhile
 WRONG = {
     "SOCKS proxy": ({"ALL_PROXY": "socks5://127.0.0.1:1080"}, "ALL_PROXY is 'socks5://127.0.0.1:1080', and SOCKS pro"),
     "small letters": ({"https_proxy": "socks5h://h:1"}, "https_proxy is 'socks5h://h:1'"),
@@ -34,9 +35,9 @@ WRONG = {
     "no host": ({"HTTPS_PROXY": "http://"}, "HTTPS_PROXY is 'http://', which is no address of a host"),
     "scheme": ({"ALL_PROXY": "ftp://host:1"}, "ALL_PROXY is 'ftp://host:1', which does not begin with http://"),
     "password": ({"ALL_PROXY": "socks5://me:secret@host:1"}, r"ALL_PROXY is 'socks5://***@host:1'"),
-    "certificates": ({"SSL_CERT_FILE": "/nonexistent.pem"}, "SSL_CERT_FILE is '/nonexistent.pem', which holds no cert"),
+    "certificates": ({"SSL_CERT_FILE": NO_FOLDER}, f"SSL_CERT_FILE is {NO_FOLDER!r}, which holds no cert"),
     "no certificates": ({"SSL_CERT_FILE": FILE}, "which holds no certificates"),
-    "folder of them": ({"SSL_CERT_DIR": "/nonexistent"}, "SSL_CERT_DIR is '/nonexistent', which holds no certificates"),
+    "folder of them": ({"SSL_CERT_DIR": NO_FOLDER}, f"SSL_CERT_DIR is {NO_FOLDER!r}, which holds no certificates"),
     "endpoint": ({"HF_ENDPOINT": "not-a-url"}, "HF_ENDPOINT is 'not-a-url', which does not begin with http://"),
     "cache": ({"HF_HOME": FILE}, f"HF_HOME is {FILE!r}, which is a file, not a folder"),
     "below a file": ({"HF_HUB_CACHE": f"{FILE}/hub"}, "HF_HUB_CACHE is .*, which is below the file"),
@@ -76,7 +77,7 @@ def test_a_wrong_setting_is_named_with_its_value(monkeypatch, case):
         {"HTTPS_PROXY": "proxy.example:3128", "NO_PROXY": "localhost,[::1],fe80::/10"},
         {"ALL_PROXY": "socks5://host:1080"},
         {"HF_ENDPOINT": "https://hub.example/sub", "HF_TOKEN": "hf_abc\n", "HF_HUB_ETAG_TIMEOUT": " 10 "},
-        {"HF_HOME": "/nonexistent/cache", "HTTP_PROXY": ""},
+        {"HF_HOME": f"{Path(FILE).parent}/cache", "HTTP_PROXY": ""},
         {"HF_HUB_OFFLINE": "1", "ALL_PROXY": "::"},
     ],
 )
@@ -177,7 +178,7 @@ ENVIRONMENTS = {
     "ascii": {"PYTHONIOENCODING": "ascii"},
     "latin-1": {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"},
     "C": {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
-    "no home": {"HOME": "/nonexistent"},
+    "no home": {"HOME": NO_FOLDER},
     "odd terminal": {"TERM": "", "COLUMNS": "1", "LINES": "0"},
     "closed stdin": {"CLOSE": "0"},
     "closed stdout": {"CLOSE": "1"},
