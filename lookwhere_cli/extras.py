@@ -18,6 +18,9 @@ EXTRAS = {
     "export": ("onnx", "onnxscript", "onnxruntime"),
     "ray": ("ray",),
     "remote": ("fsspec",),
+    "slides": ("openslide", "openslide_bin"),
+    "geo": ("rasterio",),
+    "video": ("av",),
 }
 """The packages of each extra that users need, by the name under which they are imported."""
 
