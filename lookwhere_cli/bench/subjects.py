@@ -15,6 +15,7 @@ SUBJECTS = {
     "start": "start",
     "model": "model",
     "published": "model",
+    "boxes": "boxes",
     "weights": "weights",
     "folder": "folder",
     "memory": "memory",

@@ -16,6 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lookwhere_cli.bench import folder as folder_subject
 from lookwhere_cli.bench import memory, model, weights
+from lookwhere_cli.bench.boxes import boxes, made_candidates
 from lookwhere_cli.bench.folder import folder
 from lookwhere_cli.bench.full import full_vit
 from lookwhere_cli.bench.measurement import Limit, Measurement
@@ -24,10 +25,12 @@ from lookwhere_cli.bench.photographs import make_photographs
 from lookwhere_cli.bench.process import measure_memory, run
 from lookwhere_cli.bench.settings import BenchSettings
 from lookwhere_cli.bench.start import count_imported, start
+from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import LookWhereError
+from lookwhere_cli.heads.merge import merge_boxes
 from lookwhere_cli.loading import load
 from lookwhere_cli.macs import passes
-from tests.models.small import KINDS, LABELLED, noise, small
+from tests.models.small import DETECTING, KINDS, LABELLED, noise, small
 
 
 @pytest.fixture
@@ -225,3 +228,17 @@ def test_weights(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> No
     whole, ready, touched, peak = measurements
     assert ready.ratio == pytest.approx(ready.value / whole.value)
     assert touched.value > 0 and peak.ratio is not None
+
+
+@pytest.mark.slow  # each function has a turn of a second
+def test_boxes(tmp_path: Path) -> None:
+    save_model(tmp_path / "detecting", small(DETECTING), "# detecting\n")
+    measurements = list(boxes(BenchSettings(str(tmp_path / "detecting"), (), "cpu", rounds=1)))
+    check_form(measurements, "boxes")
+    assert [measurement.unit for measurement in measurements] == ["ms"] * 3
+
+
+def test_made_candidates_are_boxes_of_a_few_things() -> None:
+    made = made_candidates(5000)
+    assert (made.boxes[:, 2:] > made.boxes[:, :2]).all()
+    assert len(merge_boxes(*made, limit=5000).boxes) < 2500
