@@ -72,10 +72,9 @@ def shoot_terminal(tab: Page, scratch: Path, command: list[str], name: str, colu
 
 
 def draw_signs(scratch: Path) -> None:
-    """Save the overlay of the photograph of signs, at README's width."""
-    file = scratch / "signs.png"
-    run_in_terminal(["lookwhere", "explain", "signs.jpg", "--model", "lookwhere-tiny-signs", "--out", str(file)])
-    with Image.open(file) as overlay:
+    """Save the boxes that are found in the photograph of signs, at README's width."""
+    run_in_terminal(["lookwhere", "detect", "signs.jpg", "--conf", "0.35", "--overlay", "--out", str(scratch)])
+    with Image.open(scratch / "signs.overlay.png") as overlay:
         overlay.thumbnail((SIGNS_WIDTH, SIGNS_WIDTH), Image.Resampling.LANCZOS)
         overlay.convert("RGB").save(HERE / "signs.jpg", quality=88)
 
