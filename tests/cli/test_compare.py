@@ -39,6 +39,15 @@ def test_given_models_are_not_trained_and_their_costs_are_measured(lookwhere, fo
     assert all(point["seconds"] > 0 and point["memory"] is None for point in others)
     assert not (tmp_path / "out" / "full").exists()
 
+    less = ("compare", folders, "--use", f"full={full}", "--prune", "90%", "--no-time")
+    broken = folders / "blue" / "broken.png"
+    broken.write_bytes(b"")
+    (tmp_path / "split.csv").write_text("file,split\nblue/broken.png,val\n")
+    ran = lookwhere(*less, "--out", tmp_path / "none", "--fail-fast", "--split-file", tmp_path / "split.csv")
+    assert ran.code == 1 and ran.err.count("Error: ") == 1 and "broken.png" in ran.err
+    assert not list((tmp_path / "none").iterdir())
+    broken.unlink()
+
     ran = lookwhere(
         *("compare", folders, "--out", tmp_path / "less", "--methods", "full", "--prune", "90%", "--no-time"),
         *("--use", f"full={full}", "--use", "cropr=not-there"),

@@ -166,6 +166,9 @@ def test_masks(lookwhere, photos, tmp_path):
     assert ran.out.split()[5:9] == ["mIoU", "95", "%", "pixels"]
     assert (tmp_path / "out" / "confusion.png").exists()
     assert lookwhere("evaluate", tmp_path / "data", "-m", tmp_path / "segments", "--crop").code == 2
+    (tmp_path / "data" / "masks" / "2.png").write_bytes(b"")
+    ran = lookwhere("evaluate", tmp_path / "data", "-m", tmp_path / "segments", "-k", "50%", "--fail-fast")
+    assert ran.code == 1 and ran.out == "" and ran.err.count("Error: ") == 1 and "2.png" in ran.err
 
 
 def test_a_broken_picture_is_named_and_the_rest_is_measured(lookwhere, folders, tmp_path):

@@ -294,6 +294,8 @@ def test_a_split_file_is_followed_and_leaves_out_broken_pictures(lookwhere, fold
 
 def test_broken_pictures_are_skipped_unless_they_are_too_many(lookwhere, folders, tmp_path):
     (folders / "red" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST, "--fail-fast")
+    assert ran.code == 1 and ran.err.count("\n") == 1 and "broken.png" in ran.err and not (tmp_path / "out").exists()
     ran = lookwhere("train", folders, "--out", tmp_path / "out", *FAST, "--epochs", 1)
     assert ran.code == 0, ran.err
     assert ran.err.count("Skipped: ") == 1 and "broken.png" in ran.err
