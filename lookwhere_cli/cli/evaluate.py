@@ -230,7 +230,7 @@ def _print_table(results: dict[str, Any]) -> None:
 
     console = make_console()
     shown = columns(results, console.width)
-    console.print(terminal_table(shown, ordered(results), "headline", caption(results)))
+    console.print(terminal_table(shown, ordered(results), "headline", caption(results, shown)))
 
 
 def _write_all(folder: Path, results: dict[str, Any]) -> None:
