@@ -1,5 +1,6 @@
 """What all rooms' tests share: a tiny model's folder, photographs of several shapes, the command line in-process."""
 
+import functools
 import os
 import signal
 import sys
@@ -8,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+import typer.main
 from hypothesis import settings
 from jaxtyping import install_import_hook
 from PIL import Image
@@ -19,9 +21,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A script's background jobs ignore Ctrl-C and hand that on; the commands started here must hear it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# How long an example takes depends on what else the machine does.
-settings.register_profile("untimed", deadline=None)
+# How long an example takes depends on what else the machine does; each run draws other ones.
+settings.register_profile("untimed", deadline=None, max_examples=40)
 settings.load_profile("untimed")
+
+# Each call of the command line would build the parsers of all commands anew, which takes longer than many commands.
+typer.main.get_command = functools.cache(typer.main.get_command)
 
 # Whatever a test calls in models/, the shapes and types in the signatures are checked.
 PACKAGE = Path(lookwhere_cli.__file__).parent

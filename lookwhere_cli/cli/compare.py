@@ -14,7 +14,7 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
-from lookwhere_cli.cli.output import ProgressBars, make_folder
+from lookwhere_cli.cli.output import ProgressBars, make_folder, stop_at_failure
 from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.cli.train import train
@@ -46,7 +46,7 @@ SELECTING = ("lookwhere", "pruned", "auto")
 TWO_LOOKS = {"patches": "10%-25%", "second_look": "25%"}
 TRAIN_OPTIONS = (
     *("classes", "label_column", "val_share", "split_file", "epochs", "model", "size", "augment", "batch_size", "lr"),
-    *("layer_decay", "seed", "device", "dtype", "workers", "quiet"),
+    *("layer_decay", "seed", "device", "dtype", "workers", "fail_fast", "quiet"),
 )
 """Options that are handed on to `lookwhere train`."""
 PRUNED = "50%"  # of the blocks' MACs, in training
@@ -106,6 +106,7 @@ def compare(
         bool, typer.Option("--time/--no-time", help="Measure times and memory.", rich_help_panel=OUTPUT)
     ] = True,
     overwrite: options.Overwrite = False,
+    fail_fast: asked.FailFast = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,
 ) -> None:
@@ -223,9 +224,10 @@ def _compare(
 
     arguments, console = context.params, make_console(stderr=True)
     labelled, split = select_split(labelled, None, arguments["split_file"], Path(models["full"]))
-    progress = ProgressBars(console, arguments["quiet"])
+    fail_fast, bars = arguments["fail_fast"], ProgressBars(console, arguments["quiet"])
+    progress = stop_at_failure(bars) if fail_fast else bars
     candidates = CandidateMaker(settings, labelled, {"device": arguments["device"]}, progress).make(models)
-    comparison = measure(candidates, labelled, progress)
+    comparison = measure(candidates, labelled, progress, fail_fast)
     results = as_dict(comparison, _costs(comparison, arguments["timed"]), split, command_line())
     _print_table(results)
     _write_all(arguments["out"], results, comparison)

@@ -206,8 +206,8 @@ def _evaluate(context: typer.Context, plan: EvaluationPlan, labelled: LabelledSe
     arguments, console = context.params, make_console(stderr=True)
     say_found(labelled, make_console(stderr=True, quiet=arguments["quiet"]))
     labelled, split = select_split(labelled, arguments["split"], arguments["split_file"], plan.pipeline.info.folder)
-    progress = ProgressBars(console, arguments["quiet"])
-    evaluation = measure(plan, labelled, stop_at_failure(progress) if arguments["fail_fast"] else progress)
+    fail_fast, bars = arguments["fail_fast"], ProgressBars(console, arguments["quiet"])
+    evaluation = measure(plan, labelled, stop_at_failure(bars) if fail_fast else bars, fail_fast)
     results = as_dict(evaluation, split, command_line())
     _print_table(results)
     if arguments["json_file"] is not None:
@@ -230,7 +230,7 @@ def _print_table(results: dict[str, Any]) -> None:
 
     console = make_console()
     shown = columns(results, console.width)
-    console.print(terminal_table(shown, ordered(results), "headline", caption(results)))
+    console.print(terminal_table(shown, ordered(results), "headline", caption(results, shown)))
 
 
 def _write_all(folder: Path, results: dict[str, Any]) -> None:

@@ -82,6 +82,7 @@ def pretrain(
     dtype: options.Dtype = "auto",
     workers: options.Workers = 1,
     save_every: options.SaveEvery = 100,
+    fail_fast: options.FailFast = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -115,9 +116,9 @@ def pretrain(
         recipe = replace(recipe, precision=precision, seed=seed)
         names = _class_names(vits, labels) if head else ()
         create_run_dir(out)
-        photographs = _as_begun(_photographs(folders, console), out)
+        photographs = _as_begun(_photographs(folders, console, fail_fast), out)
         plan = _plan(recipe, vits, names, default_k, photographs, init, save_every)
-        _train(plan, console, out, workers, used_device)
+        _train(plan, console, out, workers, used_device, fail_fast)
 
 
 def _fetch(teachers: Sequence[str], init: str | None, quiet: bool) -> None:
@@ -165,14 +166,14 @@ def _plan(
     return PretrainingPlan(recipe, teachers, config, folders, start, save_every)
 
 
-def _train(plan: PretrainingPlan, console: Console, out: Path, workers: int, device: str) -> None:
+def _train(plan: PretrainingPlan, console: Console, out: Path, workers: int, device: str, fail_fast: bool) -> None:
     from lookwhere_cli.training.loop import Run
     from lookwhere_cli.training.record import finish_pretraining
 
     started = time.monotonic()
     run = Run(plan, out, workers, device)
     resume_run(run, console)
-    train_with_progress(run, console, _describer(plan.recipe.batch), lambda _: None)
+    train_with_progress(run, console, _describer(plan.recipe.batch), lambda _: None, fail_fast)
     if run.accelerator.is_main_process:
         finish_pretraining(run, plan, command_line())
         spent = duration(time.monotonic() - started)
@@ -221,8 +222,11 @@ def _as_begun(photographs: list[list[str]], out: Path) -> list[list[str]]:
     return restored_paths(photographs, stored_pictures(out))
 
 
-def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
-    """Find each folder's photographs that can be read. Raises DataError for a folder without any."""
+def _photographs(folders: Sequence[str], console: Console, fail_fast: bool) -> list[list[str]]:
+    """Find each folder's photographs that can be read. Raises DataError for a folder without any.
+
+    fail_fast: raise PictureError for the first that can't be read.
+    """
     from lookwhere_cli.data.checks import drop_unreadable
     from lookwhere_cli.images.find import find_pictures
 
@@ -232,7 +236,7 @@ def _photographs(folders: Sequence[str], console: Console) -> list[list[str]]:
             found = find_pictures([folder])
             for note in found.notes:
                 say(console, note)
-            readable, problems = drop_unreadable(found)
+            readable, problems = drop_unreadable(found, fail_fast)
             for sentence in problems:
                 say(console, f"Skipped: {sentence}")
             if not readable:

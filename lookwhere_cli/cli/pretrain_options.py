@@ -40,6 +40,7 @@ Colour = Annotated[
     float, _option(DATA, "Change of brightness, contrast, saturation, at most.", metavar="F", min=0, max=1)
 ]
 Mixed = Annotated[float, _option(DATA, "Share of steps with views mixed in pairs.", metavar="P", min=0, max=1)]
+FailFast = Annotated[bool, _option(DATA, "Stop at the first picture that can't be read.", "--fail-fast")]
 
 Coarse = Annotated[
     int, _option(DATA, "Also read a thumbnail of PX x PX px in half of the steps; 0: in none.", metavar="PX", min=0)

@@ -6,8 +6,8 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.checkpoints.layout import CHECKPOINT, WEIGHTS
-from lookwhere_cli.errors import UsageError
+from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.locks import locked_folder
 from lookwhere_cli.show.console import PlainTextColumn, make_console, say
 from lookwhere_cli.text import counted, shared_name
@@ -145,19 +145,27 @@ def resume_run(run: Run[Any], console: Console) -> None:
 
 
 def train_with_progress(
-    run: Run[Any], console: Console, describe: Callable[[Moment], str], report: Callable[[Moment], str | None]
+    run: Run[Any],
+    console: Console,
+    describe: Callable[[Moment], str],
+    report: Callable[[Moment], str | None],
+    fail_fast: bool,
 ) -> None:
     """Train the remaining steps of a run, with a progress bar.
 
-    describe: text beside the bar after a step. report: a line that stays, or None. Raises KeyboardInterrupt after
+    describe: text beside the bar after a step. report: a line that stays, or None. fail_fast: raise PictureError for
+    the first picture that can't be read any more, once the steps so far are saved. Raises KeyboardInterrupt after
     Ctrl-C, once the number of saved steps has been printed, if there are any.
     """
     columns = (PlainTextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with progress, closing(run.train()) as moments:
         bar = progress.add_task("starting", total=run.total, completed=run.saved)
         try:
-            for moment in run.train():
+            for moment in moments:
                 progress.update(bar, advance=1, description=describe(moment))
+                if fail_fast:
+                    _stop_at_skipped(run, moment.skipped)
                 for sentence in moment.skipped:
                     say(progress.console, f"Skipped: {sentence}")
                 line = report(moment)
@@ -169,3 +177,13 @@ def train_with_progress(
             kept = f"{run.saved:,} of {counted(run.total, 'step')} are saved"
             say(console, f"Stopped; {kept}, and the same command continues from there: {run.out / CHECKPOINT}.")
             raise _ReportedInterrupt from None
+
+
+def _stop_at_skipped(run: Run[Any], sentences: Sequence[str]) -> None:
+    """Save the steps so far and raise PictureError, if there are sentences about pictures that can't be read."""
+    if not sentences:
+        return
+    if run.saved < len(run.steps):
+        run.save()
+    kept = f"{run.saved:,} of {counted(run.total, 'step')} are saved"
+    raise PictureError(f"{sentences[0]} {kept}; repair or remove the file, and the same command continues.")

@@ -104,6 +104,7 @@ def train(
     device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     workers: options.Workers = 1,
+    fail_fast: options.FailFast = False,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -121,8 +122,7 @@ def train(
     with training_into(out):
         _fetch(model, teacher, quiet)
         used_device, console = device_type(device), make_console(stderr=True, quiet=quiet or not is_main_process())
-        labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file)
-        check_masks(masks, labelled)
+        labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file, masks)
         stored, steering = _stored(out), steering_for(method, labelled, look, train_selector, dropped)
         shape = _shape(method, (size, thumbnail_size, coarse), selector_depth, pool, (dropped, prune_fusion or None))
         shape = replace(shape, decoder_channels=decoder, points=points, exits=grids, masks=masks)
@@ -132,9 +132,9 @@ def train(
         recipe = replace(recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every)
         regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
         start, taught_by = _load(model), _load(teacher) if teacher else None
-        labelled = _split(_drop_unusable(labelled, console), val_share, seed, hold_out or (), stored)
+        labelled = _split(_drop_unusable(labelled, console, fail_fast), val_share, seed, hold_out or (), stored)
         plan = _plan(_going_on(recipe, out), start, labelled, regions, taught_by, cells.own, stored.get("typical"))
-        _train(plan, console, out, workers, used_device)
+        _train(plan, console, out, workers, used_device, fail_fast)
 
 
 def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
@@ -198,7 +198,9 @@ def _read_set(
     multi_label: bool,
     group: str | None,
     split: Path | None,
+    masks: bool,
 ) -> LabelledSet:
+    """Read the labelled set. masks: refuse one without outlines. Raises UsageError, DataError."""
     from lookwhere_cli.data.read import read_examples
     from lookwhere_cli.data.splits import read_split
 
@@ -213,6 +215,7 @@ def _read_set(
     )
     if any(example.objects is not None for example in labelled.examples):
         check_extra("detect", "The score of boxes")
+    check_masks(masks, labelled)
     return read_split(split, labelled) if split else labelled
 
 
@@ -239,13 +242,13 @@ def _load(name: str) -> Loaded:
     return load_model(name, device="cpu")
 
 
-def _drop_unusable(labelled: LabelledSet, console: Console) -> LabelledSet:
+def _drop_unusable(labelled: LabelledSet, console: Console, fail_fast: bool) -> LabelledSet:
     from lookwhere_cli.data.checks import drop_unusable
     from lookwhere_cli.data.splits import without_test
 
     labelled = without_test(labelled)
     with console.status("Checking the pictures"):
-        usable, problems = drop_unusable(labelled)
+        usable, problems = drop_unusable(labelled, fail_fast)
     for sentence in labelled.notes:
         say(console, sentence)
     for sentence in problems:
@@ -312,7 +315,7 @@ def _check_count(k: Amount, config: Config) -> Amount:
     return k
 
 
-def _train(plan: FineTuningPlan, console: Console, out: Path, workers: int, device: str) -> None:
+def _train(plan: FineTuningPlan, console: Console, out: Path, workers: int, device: str, fail_fast: bool) -> None:
     from lookwhere_cli.data.splits import write_split
     from lookwhere_cli.training.loop import Run
     from lookwhere_cli.training.record import finish_fine_tuning
@@ -325,7 +328,7 @@ def _train(plan: FineTuningPlan, console: Console, out: Path, workers: int, devi
     resume_run(run, console)
     if is_main:
         write_split(out, plan.labelled)
-    train_with_progress(run, console, _describe, _report_epoch)
+    train_with_progress(run, console, _describe, _report_epoch, fail_fast)
     if is_main:
         finish_fine_tuning(run, plan, command_line())
         epoch, score = run.best["epoch"], run.best["score"]

@@ -45,6 +45,7 @@ Part = Annotated[
     Literal["train", "val", "test", "all"] | None,
     _option(DATA, "train, val, test or all. (default: val, if any)", metavar="PART", show_default=False),
 ]
+FailFast = Annotated[bool, _option(DATA, "Stop at the first picture that can't be read.", "--fail-fast")]
 
 Start = Annotated[
     str, _option(MODEL, "Model to start from.", "--model", "-m", metavar="NAME", envvar="LOOKWHERE_MODEL")

@@ -28,15 +28,16 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def drop_unusable(labelled: LabelledSet) -> tuple[LabelledSet, list[str]]:
+def drop_unusable(labelled: LabelledSet, fail_fast: bool = False) -> tuple[LabelledSet, list[str]]:
     """Return the set without the examples that can't be used, and a sentence for each of those.
 
     An example can't be used if its picture or its mask can't be read, or if the mask's size differs from the picture's
     as displayed. Raises DataError if that is more than a tenth of them (with the first ten sentences), if a mask has a
-    value that is no class index, and if all masks together show a single class.
+    value that is no class index, and if all masks together show a single class. fail_fast: raise PictureError for the
+    first example that can't be used.
     """
     check = partial(_check_example, class_count=len(labelled.classes))
-    usable, problems = _partition(labelled.examples, check)
+    usable, problems = _partition(labelled.examples, check, fail_fast)
     if len(problems) > TOLERATED * len(labelled.examples):
         raise _too_many(problems, len(labelled.examples))
     shown = {index for _, classes in usable for index in classes}
@@ -45,25 +46,33 @@ def drop_unusable(labelled: LabelledSet) -> tuple[LabelledSet, list[str]]:
     return replace(labelled, examples=tuple(example for example, _ in usable)), problems
 
 
-def drop_unusable_masks(labelled: LabelledSet) -> tuple[LabelledSet, list[str]]:
+def drop_unusable_masks(labelled: LabelledSet, fail_fast: bool = False) -> tuple[LabelledSet, list[str]]:
     """Do the same as `drop_unusable` for a set with masks; a set without masks is returned as it is, unread."""
-    return drop_unusable(labelled) if labelled.kind == "masks" else (labelled, [])
+    return drop_unusable(labelled, fail_fast) if labelled.kind == "masks" else (labelled, [])
 
 
-def drop_unreadable(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the pictures that can be read, and a sentence for each of the others."""
-    usable, problems = _partition(paths, _displayed_size)
+def drop_unreadable(paths: Sequence[str], fail_fast: bool = False) -> tuple[list[str], list[str]]:
+    """Return the pictures that can be read, and a sentence for each of the others.
+
+    fail_fast: raise PictureError for the first of the others.
+    """
+    usable, problems = _partition(paths, _displayed_size, fail_fast)
     return [path for path, _ in usable], problems
 
 
-def _partition(items: Sequence[T], check: Callable[[T], R]) -> tuple[list[tuple[T, R]], list[str]]:
-    """Check items in threads: those that pass with their result, and the sentences of those that raise PictureError."""
+def _partition(items: Sequence[T], check: Callable[[T], R], fail_fast: bool) -> tuple[list[tuple[T, R]], list[str]]:
+    """Check items in threads: those that pass with their result, and the sentences of those that raise PictureError.
+
+    fail_fast: raise the first PictureError.
+    """
     usable: list[tuple[T, R]] = []
     problems: list[str] = []
     workers = usable_cpus()
     with closing(read_ahead(items, check, workers, 4 * workers)) as results:
         for item, result in zip(items, results, strict=True):
             if isinstance(result, PictureError):
+                if fail_fast:
+                    raise result
                 problems.append(str(result))
             else:
                 usable.append((item, result))

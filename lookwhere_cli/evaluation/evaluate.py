@@ -113,14 +113,17 @@ def amounts_for(pipeline: Pipeline, requested: Sequence[Amount]) -> list[Amount]
     return list(by_count.values())
 
 
-def evaluate(plan: EvaluationPlan, labelled: LabelledSet, progress: ShowProgress) -> Evaluation:
+def evaluate(
+    plan: EvaluationPlan, labelled: LabelledSet, progress: ShowProgress, fail_fast: bool = False
+) -> Evaluation:
     """Measure everything that is planned.
 
     Raises ModelError for a model that the data can't score, UsageError for a plan that can't be followed, DataError if
-    no picture can be read or masks can't be used.
+    no picture can be read or masks can't be used. fail_fast: raise PictureError for the first mask that can't be used,
+    or its picture; for pictures without masks `progress` does that.
     """
     _check(plan, labelled)
-    labelled, unusable = drop_unusable_masks(labelled)
+    labelled, unusable = drop_unusable_masks(labelled, fail_fast)
     eval_set = EvalSet(labelled, progress)
     if isinstance(plan.pipeline.strategy, StagedStrategy):
         timed_rows = _stage_rows(plan.pipeline, eval_set)

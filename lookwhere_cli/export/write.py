@@ -21,7 +21,7 @@ from lookwhere_cli.errors import LookWhereError, ModelError, UsageError
 from lookwhere_cli.export.compare import TOLERANCES, Differences, compare
 from lookwhere_cli.export.formats import FORMATS, OPSET, halved
 from lookwhere_cli.export.graphs import TracedGraph
-from lookwhere_cli.export.heads.registry import graphs_of
+from lookwhere_cli.export.heads.registry import HEADS, graphs_of
 from lookwhere_cli.export.programs import ProgramGraph, open_programs
 from lookwhere_cli.export.quantise import QUANTISED, quantise
 from lookwhere_cli.images.view import Picture
@@ -60,11 +60,16 @@ Notice = Callable[[str], None]
 
 
 def check_exportable(loaded: Loaded) -> LookWhere:
-    """Return the model. Raises ModelError for a cascade over grids."""
+    """Return the model. Raises ModelError for a cascade over grids, and for a task that has no graphs."""
     if not isinstance(loaded.model, LookWhere):
         raise ModelError(
             f"The model {loaded.name!r} is a cascade over grids, whose stages depend on the answers before; it can't "
             "be exported. Export a model that chooses cells."
+        )
+    if HEADS.get(loaded.model.config.task) is None:
+        raise ModelError(
+            f"The model {loaded.name!r} is made to {loaded.model.config.task}, of which there is no exported form; "
+            f"models for {', '.join(HEADS)} can be exported."
         )
     return loaded.model
 

@@ -75,10 +75,10 @@ def _facts(model: JsonObject) -> Iterator[tuple[str, str]]:
 
 
 def _labels(labels: Sequence[str]) -> str:
-    """Return the number of labels and the first of them, with an ellipsis if there are more."""
+    """Return the number of labels and the first of them, and how many more there are."""
     if not labels:
         return "none"
-    more = ", ..." if len(labels) > LISTED_LABELS else ""
+    more = f" and {len(labels) - LISTED_LABELS} more" if len(labels) > LISTED_LABELS else ""
     return f"{len(labels)}: {', '.join(labels[:LISTED_LABELS])}{more}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -34,13 +34,16 @@ class Phrases:
         for line in self._lines(width):
             yield Text(line, self._style)
 
-    def _lines(self, width: int) -> Iterator[str]:
-        line = ""
-        for phrase in self._phrases:
-            longer = f"{line} {phrase}".lstrip()
-            if line and cell_len(longer) > width:
-                yield line
-                line = phrase
-            else:
-                line = longer
-        yield line
+    def _lines(self, width: int) -> list[str]:
+        """Break into as few lines as fit and, of the ways to do so, the one with the most even lines."""
+        best: list[tuple[int, int, list[str]]] = [(0, 0, [])]  # of the first phrases: lines, squared widths, the lines
+        for end in range(1, len(self._phrases) + 1):
+            ways = []
+            for start in range(end):
+                line = " ".join(self._phrases[start:end])
+                length = cell_len(line)
+                if length <= width or start == end - 1:
+                    count, squares, lines = best[start]
+                    ways.append((count + 1, squares + length**2, [*lines, line]))
+            best.append(min(ways))
+        return best[-1][2]

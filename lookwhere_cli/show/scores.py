@@ -1,6 +1,6 @@
 """The results of `lookwhere evaluate` as a table, for the terminal or as Markdown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lookwhere_cli.show.tables import (
     Column,
@@ -87,7 +87,7 @@ def markdown(results: JsonObject) -> str:
     lines = [
         f"# {markdown_text(short(results['model']))} on {markdown_text(results['data'])}",
         "",
-        markdown_text(caption(results)),
+        markdown_text(caption(results, shown)),
         "",
         "```",
         on_one_line(results["command"]),
@@ -102,12 +102,13 @@ def markdown(results: JsonObject) -> str:
     return "\n".join(lines) + "\n"
 
 
-def caption(results: JsonObject) -> str:
-    """Explain the data, the intervals, the times and the rows, in sentences."""
+def caption(results: JsonObject, shown: Sequence[Column]) -> str:
+    """Explain the data, the intervals if they are shown, the times and the rows, in sentences."""
     part = "all of the data" if results["split"] == "all" else f"the split {results['split']}"
     method = INTERVALS.get(results["metric"], "bootstrap over pictures")
+    intervals = f", with 95 % intervals ({method})" if "95 %" in [title for title, _ in shown] else ""
     sentences = [
-        f"{counted(results['pictures'], 'picture')}, {part}. Scores in per cent, with 95 % intervals ({method}).",
+        f"{counted(results['pictures'], 'picture')}, {part}. Scores in per cent{intervals}.",
         *_timing(results["time"]),
     ]
     if coarse := headline_of(results)["coarse"]:
@@ -138,7 +139,7 @@ def _timing(time: JsonObject) -> list[str]:
         return []
     return [
         f"ms: median of {time['pictures']} pictures, one at a time, on {time['device']} ({time['dtype']}), without "
-        f"opening the picture, which takes {significant(1000 * time['decode'])} more."
+        f"opening the picture, which takes {significant(1000 * time['decode'])} ms more."
     ]
 
 

@@ -6,7 +6,7 @@ import copy
 import itertools
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, cast
@@ -117,7 +117,7 @@ class Run(Generic[B]):
             save_checkpoint(self.out, self._state(), self.plan.identity)
         self.saved = len(self.steps)
 
-    def train(self) -> Iterator[Moment]:
+    def train(self) -> Generator[Moment, None, None]:
         """Train the remaining steps; save a checkpoint after each period, at the end and at Ctrl-C.
 
         Pictures that can't be read any more are skipped. Raises KeyboardInterrupt after Ctrl-C, DataError for a run

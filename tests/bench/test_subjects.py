@@ -84,6 +84,7 @@ def test_model(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None
         )
 
 
+@pytest.mark.slow
 def test_published(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(model, "DINOV2", replace(KINDS["replace"], patch=14))
     measurements = list(model.published(replace(settings, device="cpu")))
@@ -177,6 +178,7 @@ def test_memory(settings: BenchSettings, monkeypatch: pytest.MonkeyPatch) -> Non
     assert many.ratio is not None and 0.9 < many.ratio < 1.2
 
 
+@pytest.mark.slow
 def test_memory_is_that_of_the_pictures_asked_for(settings: BenchSettings, tmp_path: Path) -> None:
     with pytest.raises(LookWhereError, match="is empty"):
         (tmp_path / "empty.png").touch()

@@ -8,14 +8,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from unittest import mock
 
 import pyarrow.parquet
 import pytest
 import typer
 
 from lookwhere_cli.checkpoints import resolve
-from lookwhere_cli.cli.app import app
+from lookwhere_cli.cli.app import app, main
 from lookwhere_cli.text import near_names
 
 LOOKWHERE = [sys.executable, "-m", "lookwhere_cli"]
@@ -143,21 +145,30 @@ def test_models_list_shows_size_labels_and_results(lookwhere, model_folder, tmp_
 
 
 def in_terminal(columns, arguments):
-    """Run a command in a pseudo-terminal of that width; return its exit code and output."""
+    """Run a command in this process, on a pseudo-terminal of that width; return its exit code and output."""
     leader, follower = pty.openpty()
-    environment = os.environ | {"COLUMNS": str(columns), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-    process = subprocess.Popen([*LOOKWHERE, *arguments], stdout=follower, stderr=follower, env=environment)
-    os.close(follower)
-    output = b""
-    while True:
-        try:
-            output += (read := os.read(leader, 65536))
-        except OSError:
-            break
-        if not read:
-            break
+    variables = {"COLUMNS": str(columns), "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    output = []
+    reader = threading.Thread(target=lambda: output.extend(iter(lambda: read_terminal(leader), b"")))
+    with (
+        os.fdopen(follower, "w", encoding="utf-8") as terminal,
+        mock.patch.dict(os.environ, variables),
+        mock.patch.multiple(sys, argv=["lookwhere", *arguments], stdout=terminal, stderr=terminal),
+        pytest.raises(SystemExit) as ended,
+    ):
+        reader.start()
+        main()
+    reader.join()
     os.close(leader)
-    return process.wait(), output.decode()
+    return ended.value.code or 0, b"".join(output).decode()
+
+
+def read_terminal(leader):
+    """Return what is written to a terminal; nothing once its other end is closed."""
+    try:
+        return os.read(leader, 65536)
+    except OSError:
+        return b""
 
 
 def test_a_terminal_shows_a_map_in_colour(model_folder, photos):
@@ -188,7 +199,7 @@ def started(model_folder, photos, tmp_path):
         process.communicate()
 
 
-@pytest.mark.parametrize("format", ["json", "csv"])
+@pytest.mark.parametrize("format", ["json", pytest.param("csv", marks=pytest.mark.slow)])
 def test_ctrl_c_leaves_complete_rows_on_stdout(started, format):
     process = started("--format", format)
     first = process.stdout.readline() + process.stdout.readline()
@@ -225,7 +236,13 @@ def test_a_closed_pipe_ends_the_command_silently(started):
     assert process.stderr.read() == b""
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["classify", "--help"], ["models", "list"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--help"], ["--version"]),
+        *(pytest.param(slow, marks=pytest.mark.slow) for slow in (["classify", "--help"], ["models", "list"])),
+    ],
+)
 def test_a_pipe_that_is_closed_from_the_start_is_no_failure(arguments):
     reader, writer = os.pipe()
     os.close(reader)
@@ -242,12 +259,10 @@ def test_a_closed_pipe_of_messages_is_no_failure(photos):
     assert ran.returncode == 141
 
 
-def test_failed_pictures_still_end_with_1(model_folder, photos, tmp_path):
+def test_failed_pictures_still_end_with_1(lookwhere, photos, tmp_path):
     (tmp_path / "broken.png").write_text("no")
-    ran = subprocess.run(
-        [*LOOKWHERE, "classify", str(tmp_path), str(photos), "--model", str(model_folder)], capture_output=True
-    )
-    assert ran.returncode == 1 and b"1 of 13 pictures failed" in ran.stderr
+    ran = lookwhere("classify", tmp_path, photos)
+    assert ran.code == 1 and "1 of 13 pictures failed" in ran.err
 
 
 def test_a_full_disk_on_stdout_is_reported_in_one_sentence(model_folder, photos):
@@ -268,8 +283,7 @@ def test_help_names_the_variables_that_set_defaults(lookwhere, command):
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completions_are_those_of_typer(shell):
-    environment = os.environ | {"_LOOKWHERE_COMPLETE": f"source_{shell}"}
-    command = [sys.executable, "-m", "lookwhere_cli"]
-    ran = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert "lookwhere" in ran.stdout and "_LOOKWHERE_COMPLETE" in ran.stdout
+def test_completions_are_those_of_typer(lookwhere, monkeypatch, shell):
+    monkeypatch.setenv("_LOOKWHERE_COMPLETE", f"source_{shell}")
+    ran = lookwhere()
+    assert "lookwhere" in ran.out and "_LOOKWHERE_COMPLETE" in ran.out

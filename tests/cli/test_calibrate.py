@@ -13,7 +13,6 @@ from lookwhere_cli.cli.calibrate import parse_budget
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config
 from tests.data.labelled import coloured
-from tests.test_architecture import imported
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +163,3 @@ def test_budgets(text, budget):
 def test_texts_that_are_not_budgets(text):
     with pytest.raises(UsageError, match="give a share"):
         parse_budget(text)
-
-
-def test_help_loads_nothing_heavy():
-    found = imported("sys.argv = ['lookwhere', 'calibrate', '--help']; from lookwhere_cli.cli.app import main; main()")
-    assert not found & {"torch", "timm", "numpy", "PIL.Image", "matplotlib", "safetensors"}

@@ -285,8 +285,20 @@ def test_an_unexpected_exception_is_reported_in_a_sentence(lookwhere, photos, mo
     assert ran.code == 1 and "ZeroDivisionError" in ran.err and ran.err.count("\n") == 1
 
 
-def piped(content, model_folder, *options):
-    """Run the command in a new process, with these bytes on standard input."""
+@pytest.fixture
+def piped(lookwhere, monkeypatch):
+    """Run the command in this process, with these bytes on standard input."""
+
+    def run(content):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+        ran = lookwhere("classify", "-", "--format", "jsonl")
+        return ran.code, [json.loads(line) for line in ran.out.splitlines()], ran.err
+
+    return run
+
+
+def piped_into_process(content, model_folder):
+    """Do the same in a new process."""
     command = [
         sys.executable,
         "-m",
@@ -297,24 +309,23 @@ def piped(content, model_folder, *options):
         model_folder,
         "--format",
         "jsonl",
-        *options,
     ]
     ran = subprocess.run(command, input=content, capture_output=True, check=False)
     return ran.returncode, [json.loads(line) for line in ran.stdout.splitlines()], ran.stderr.decode()
 
 
-def test_standard_input_is_a_picture_or_a_list_of_paths(photos, model_folder):
-    code, (row,), _ = piped((photos / "0.png").read_bytes(), model_folder)
+def test_standard_input_is_a_picture_or_a_list_of_paths(piped, photos, model_folder):
+    code, (row,), _ = piped_into_process((photos / "0.png").read_bytes(), model_folder)
     assert code == 0 and (row["path"], row["width"], row["height"]) == ("-", 60, 40)
-    _, of_lines, _ = piped(f"{photos / '0.png'}\n{photos / '1.png'}\n".encode(), model_folder)
-    _, of_zeros, _ = piped(f"{photos / '0.png'}\0{photos / '1.png'}\0".encode(), model_folder)
+    _, of_lines, _ = piped(f"{photos / '0.png'}\n{photos / '1.png'}\n".encode())
+    _, of_zeros, _ = piped(f"{photos / '0.png'}\0{photos / '1.png'}\0".encode())
     assert (
         [one["path"] for one in of_lines]
         == [one["path"] for one in of_zeros]
         == [str(photos / f"{i}.png") for i in (0, 1)]
     )
     assert (of_lines[0]["cells"], of_lines[0]["labels"]) == (row["cells"], row["labels"])
-    code, (bad,), error = piped((photos / "0.png").read_bytes()[:200], model_folder)
+    code, (bad,), error = piped((photos / "0.png").read_bytes()[:200])
     assert code == 1 and bad["path"] == "-" and "is damaged" in bad["error"] and "Traceback" not in error
 
 

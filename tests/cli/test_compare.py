@@ -29,15 +29,31 @@ def test_all_methods_are_trained_and_compared(lookwhere, folders, tmp_path):  # 
     assert "Token Cropr" in (out / "comparison.md").read_text()
 
 
-def test_given_models_are_not_trained_and_their_costs_are_measured(lookwhere, folders, tmp_path):  # noqa: F811
-    full = tmp_path / "full"
-    assert lookwhere("train", folders, "--out", full, "--method", "full", *TINY).code == 0
+@pytest.fixture
+def full(lookwhere, folders, tmp_path):  # noqa: F811
+    """A full ViT that was trained on them."""
+    assert lookwhere("train", folders, "--out", tmp_path / "full", "--method", "full", *TINY).code == 0
+    return tmp_path / "full"
+
+
+@pytest.mark.slow
+def test_costs_are_measured(lookwhere, folders, full, tmp_path):  # noqa: F811
     ran = lookwhere("compare", folders, "--use", f"full={full}", "--out", tmp_path / "out", "--prune", "90%")
     assert ran.code == 0, ran.err
     first, *others = json.loads((tmp_path / "out" / "comparison.json").read_text())["points"]
     assert first["seconds"] > 0 and first["images_per_second"] > 0 and first["memory"] >= 0
     assert all(point["seconds"] > 0 and point["memory"] is None for point in others)
-    assert not (tmp_path / "out" / "full").exists()
+
+
+def test_given_models_are_not_trained(lookwhere, folders, full, tmp_path):  # noqa: F811
+    less = ("compare", folders, "--use", f"full={full}", "--prune", "90%", "--no-time")
+    broken = folders / "blue" / "broken.png"
+    broken.write_bytes(b"")
+    (tmp_path / "split.csv").write_text("file,split\nblue/broken.png,val\n")
+    ran = lookwhere(*less, "--out", tmp_path / "none", "--fail-fast", "--split-file", tmp_path / "split.csv")
+    assert ran.code == 1 and ran.err.count("Error: ") == 1 and "broken.png" in ran.err
+    assert not list((tmp_path / "none").iterdir())
+    broken.unlink()
 
     ran = lookwhere(
         *("compare", folders, "--out", tmp_path / "less", "--methods", "full", "--prune", "90%", "--no-time"),
@@ -46,6 +62,7 @@ def test_given_models_are_not_trained_and_their_costs_are_measured(lookwhere, fo
     assert ran.code == 0, ran.err
     points = json.loads((tmp_path / "less" / "comparison.json").read_text())["points"]
     assert {point["method"] for point in points} == {"full", "smaller", "random", "tome"}
+    assert not (tmp_path / "less" / "full").exists()
 
 
 @pytest.mark.slow

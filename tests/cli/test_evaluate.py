@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,17 +56,12 @@ def test_masks_without_a_class_list_have_the_classes_of_the_model(lookwhere, seg
     assert ran.code == 2 and "Masks need a class list" in ran.err
 
 
-def test_the_real_command_prints_a_table_and_writes_all_files(model_folder, folders, tmp_path):
-    out, code = tmp_path / "out", "from lookwhere_cli.cli.app import main; main()"
-    ran = subprocess.run(
-        [sys.executable, "-c", code, "evaluate", folders, "-m", model_folder, "-k", "25%,all", "--out", out],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"COLUMNS": "80"},
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stderr == f"Pictures: bird 4, cat 4, dog 4.\nWrote the figures of 12 pictures to {out}.\n"
-    lines = ran.stdout.splitlines()
+def test_the_command_prints_a_table_and_writes_all_files(lookwhere, folders, tmp_path):
+    out = tmp_path / "out"
+    ran = lookwhere("evaluate", folders, "-k", "25%,all", "--out", out)
+    assert ran.code == 0, ran.err
+    assert ran.err == f"Pictures: bird 4, cat 4, dog 4.\nWrote the figures of 12 pictures to {out}.\n"
+    lines = ran.out.splitlines()
     assert lines[0].split() == ["patches", "chosen", "by", "cells", "px", "top-1", "95", "%", "ECE", "GMACs", "ms"]
     assert [line.split()[0] for line in lines[1:6]] == ["25%", "random", "centre", "downscaled", "all"]
     assert max(map(len, lines)) <= 80
@@ -166,6 +158,9 @@ def test_masks(lookwhere, photos, tmp_path):
     assert ran.out.split()[5:9] == ["mIoU", "95", "%", "pixels"]
     assert (tmp_path / "out" / "confusion.png").exists()
     assert lookwhere("evaluate", tmp_path / "data", "-m", tmp_path / "segments", "--crop").code == 2
+    (tmp_path / "data" / "masks" / "2.png").write_bytes(b"")
+    ran = lookwhere("evaluate", tmp_path / "data", "-m", tmp_path / "segments", "-k", "50%", "--fail-fast")
+    assert ran.code == 1 and ran.out == "" and ran.err.count("Error: ") == 1 and "2.png" in ran.err
 
 
 def test_a_broken_picture_is_named_and_the_rest_is_measured(lookwhere, folders, tmp_path):

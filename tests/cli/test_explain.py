@@ -120,6 +120,7 @@ def test_ctrl_c_completes_the_page_with_the_finished_pictures(lookwhere, photos,
     assert html.read_text().count("data:image/jpeg;base64,") == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")  # noqa: PTH110
 def test_a_full_disk_on_stdout_is_reported_in_a_sentence(photos, model_folder):
     command = [sys.executable, "-m", "lookwhere_cli", "explain", photos / "0.png", "--model", model_folder]

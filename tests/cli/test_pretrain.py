@@ -21,6 +21,8 @@ def run(lookwhere, tmp_path):
 
 def test_a_run_leaves_a_model_that_classifies(run, lookwhere, tmp_path):
     (tmp_path / "photographs" / "broken.jpg").write_text("no")
+    ran = run("--fail-fast")
+    assert ran.code == 1 and "broken.jpg" in ran.err and not list((tmp_path / "out").glob("*.pt"))
     ran = run()
     assert ran.code == 0 and ran.out == "" and ran.err.count("Skipped: ") == 1
     made = {file.name for file in (tmp_path / "out").iterdir()}

@@ -347,7 +347,7 @@ MANY = 3000
 
 @pytest.mark.parametrize("format", ["png", pytest.param("rle", marks=pytest.mark.slow)])
 def test_after_ctrl_c_finished_masks_are_complete_and_the_next_run_continues(
-    segmenting_folder, photos, tmp_path, format
+    lookwhere, segmenting_folder, photos, tmp_path, format
 ):
     many, out, rows = tmp_path / "many", tmp_path / "masks", tmp_path / "rows.jsonl"
     many.mkdir()
@@ -372,5 +372,6 @@ def test_after_ctrl_c_finished_masks_are_complete_and_the_next_run_continues(
     else:
         assert set(done) <= set(files(out)) and all(mask(out / name).shape == (40, 60) for name in done)
     subset = [many / done[0], many / f"{MANY - 1}.png"]
-    ran = subprocess.run([*command[:4], *subset, *command[5:], *options], capture_output=True, check=True)
-    assert ran.stderr.startswith(b"Skipped 1 of 2 pictures whose masks exist already") and ran.stdout.count(b"\n") == 1
+    ran = lookwhere(*command[3:4], *subset, *command[5:], *options)
+    assert ran.code == 0 and ran.out.count("\n") == 1, ran.err
+    assert ran.err.startswith("Skipped 1 of 2 pictures whose masks exist already")

@@ -134,3 +134,5 @@ def test_unreadable_pictures_are_named_and_left_out_in_order(tmp_path: Path, con
     readable, problems = drop_unreadable(paths)
     assert readable == [paths[0], paths[2]]
     assert len(problems) == 1 and "bad.png" in problems[0]
+    with pytest.raises(PictureError, match=r"bad\.png"):
+        drop_unreadable(paths, fail_fast=True)

@@ -8,9 +8,10 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli import load
+from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.layout import EXPORT
 from lookwhere_cli.errors import ModelError, UsageError
-from tests.models.small import ADDING, LABELLED, PRUNING
+from tests.models.small import ADDING, DETECTING, LABELLED, PRUNING, small
 
 pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
 
@@ -55,6 +56,13 @@ def test_a_folder_in_use_is_left_alone(lookwhere, model_folder, tmp_path):
 def test_a_cascade_is_refused(lookwhere, cascade_folder, tmp_path):
     ran = lookwhere("export", cascade_folder, "--out", tmp_path / "out")
     assert ran.code == 3 and "cascade over grids" in ran.err and not (tmp_path / "out").exists()
+
+
+def test_a_model_that_finds_boxes_is_refused(lookwhere, tmp_path):
+    save_model(tmp_path / "detector", small(DETECTING), "# detector\n")
+    ran = lookwhere("export", tmp_path / "detector", "--out", tmp_path / "out")
+    assert ran.code == 3 and ran.err.count("\n") == 1 and not (tmp_path / "out").exists()
+    assert "is made to detect, of which there is no exported form; models for classify, " in ran.err
 
 
 def test_pictures_to_verify_on_are_looked_for_first(lookwhere, model_folder, tmp_path):

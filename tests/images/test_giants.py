@@ -87,6 +87,7 @@ def test_a_giant_takes_hardly_more_than_its_decoded_pixels(tmp_path, ending, mod
     assert cost(tmp_path, ending, mode, options, size)[0] < (1.1 * decoded + kept) / 2**20 + 16
 
 
+@pytest.mark.slow
 @needs_proc
 def test_threads_keep_no_memory_of_pictures_that_they_decoded_before(tmp_path):
     Image.linear_gradient("L").save(tmp_path / "small.jpg")

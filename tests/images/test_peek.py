@@ -106,14 +106,19 @@ print(peak() - rest, *estimates)
     ("kind", "mode", "options"),
     [
         ("PNG", "RGB", {"compress_level": 1}),
-        ("PNG", "P", {"compress_level": 1}),
-        ("PNG", "I;16", {"compress_level": 1}),
         ("JPEG", "RGB", {"progressive": True}),
-        ("JPEG", "RGB", {}),
-        ("WEBP", "RGB", {"method": 0}),
-        ("JPEG2000", "RGB", {"irreversible": True}),
-        ("AVIF", "RGB", {"speed": 10}),
-        ("TIFF", "F", {}),
+        *(
+            pytest.param(*case, marks=pytest.mark.slow)
+            for case in (
+                ("PNG", "P", {"compress_level": 1}),
+                ("PNG", "I;16", {"compress_level": 1}),
+                ("JPEG", "RGB", {}),
+                ("WEBP", "RGB", {"method": 0}),
+                ("JPEG2000", "RGB", {"irreversible": True}),
+                ("AVIF", "RGB", {"speed": 10}),
+                ("TIFF", "F", {}),
+            )
+        ),
     ],
 )
 def test_the_estimate_is_near_the_memory_that_decoding_takes(tmp_path, kind, mode, options):

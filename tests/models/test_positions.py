@@ -155,6 +155,7 @@ class _Extraction(torch.nn.Module):
         return self.model.logits(self.model.extract(Chosen(patches, cells, GRID, prefix_tokens)))
 
 
+@pytest.mark.slow
 def test_an_exported_extractor_takes_any_batch_and_any_k() -> None:
     axis_taps.cache_clear()
     extraction = _Extraction(small(LABELLED))

@@ -26,7 +26,8 @@ CONFIGS = {
     "franca": published.FRANCA,
     "imagenet": published.imagenet_config(tuple(f"class {index}" for index in range(1000))),
 }
-CASES = ["dinov2_518", "franca_518", "imagenet_224", pytest.param("dinov2_994", marks=pytest.mark.slow)]
+LARGER = ["dinov2_518", "franca_518", "dinov2_994"]
+CASES = ["imagenet_224", *(pytest.param(case, marks=pytest.mark.slow) for case in LARGER)]
 
 
 @cache

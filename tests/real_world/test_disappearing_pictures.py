@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
@@ -122,6 +123,22 @@ def test_a_validation_picture_is_named_too(lookwhere, folders, tmp_path, monkeyp
     before_step(monkeypatch, 0, lambda: val_file(out, folders).unlink())
     ran = lookwhere("train", folders, "--out", out, "--val-share", 0.4, *FAST)
     assert ran.code == 0 and ran.err.count("Skipped: ") == 1
+
+
+def test_with_fail_fast_it_ends_the_run_which_resumes_without_it(lookwhere, folders, tmp_path, monkeypatch):
+    out, gone = tmp_path / "out", []
+
+    def spoil():
+        gone.append(train_files(out, folders)[3])
+        gone[0].unlink()
+
+    before_step(monkeypatch, 0, spoil)
+    arguments = ("train", folders, "--out", out, *FAST, "--fail-fast")
+    ran = lookwhere(*arguments)
+    assert ran.code == 1 and ran.err.count("Error: ") == 1 and gone[0].name in ran.err and "Skipped" not in ran.err
+    saved = int(re.search(r"(\d+) of \d+ steps are saved; repair or remove the file", ran.err)[1])
+    ran = lookwhere(*arguments)
+    assert ran.code == 0 and f"Resumed after {saved} of" in ran.err, ran.err
 
 
 def test_a_mask_is_skipped_with_its_picture(lookwhere, masked, tmp_path, monkeypatch):  # noqa: F811

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -71,23 +72,32 @@ def test_a_narrow_terminal_shows_the_main_metric_and_the_costs() -> None:
     }
 
 
+def said(of: dict[str, Any], width: int = 80) -> str:
+    return caption(of, columns(of, width))
+
+
+def test_the_caption_speaks_of_intervals_only_where_they_are_shown() -> None:
+    assert "95 %" in said(results()) and "Scores in per cent. ms: " in said(results(), 40)
+    assert re.search(r"opening the picture, which takes \S+ ms more", said(results()))
+
+
 def test_without_times_there_is_no_column_for_them() -> None:
     untimed = results(rows=[row("selector", "50%", 4e6, 0.8, headline=True)])
     untimed["time"]["decode"] = None
     assert "ms" not in [title for title, _ in columns(untimed, 80)]
-    assert "ms" not in caption(untimed)
+    assert "ms" not in said(untimed)
 
 
 def test_the_caption_compares_the_headline_with_the_full_vit() -> None:
-    assert "50%: 2.0 times fewer MACs" in caption(results())
-    assert "1.5 times less time than whole." in caption(results())
-    assert "the split val" in caption(results())
+    assert "50%: 2.0 times fewer MACs" in said(results())
+    assert "1.5 times less time than whole." in said(results())
+    assert "the split val" in said(results())
 
 
 def test_the_caption_mentions_coarse_patches() -> None:
-    assert "Besides" not in caption(results())
+    assert "Besides" not in said(results())
     coarse = results(rows=[row("selector", "50%", 4e6, 0.8, headline=True, coarse=128)])
-    assert "the whole picture is read at about 128 px" in caption(coarse)
+    assert "the whole picture is read at about 128 px" in said(coarse)
 
 
 def test_markdown_has_the_command_the_table_and_a_table_by_class() -> None:

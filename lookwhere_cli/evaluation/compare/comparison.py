@@ -80,14 +80,17 @@ class Comparison:
     failed: Sequence[str]
 
 
-def compare(candidates: Sequence[Candidate], labelled: LabelledSet, progress: ShowProgress) -> Comparison:
+def compare(
+    candidates: Sequence[Candidate], labelled: LabelledSet, progress: ShowProgress, fail_fast: bool = False
+) -> Comparison:
     """Measure all candidates on the pictures that can be read, and compare each with the first.
 
     Raises ModelError for a model that the data can't score, DataError if no picture can be read, if masks can't be
-    used, and for data by which methods can't be compared.
+    used, and for data by which methods can't be compared. fail_fast: raise PictureError for the first mask that can't
+    be used, or its picture; for pictures without masks `progress` does that.
     """
     metric = ScoringTask(candidates[0].predictor.pipeline, labelled).paired_metric()
-    labelled, unusable = drop_unusable_masks(labelled)
+    labelled, unusable = drop_unusable_masks(labelled, fail_fast)
     failed, places = list(unusable), list(range(len(labelled.examples)))
     answered: list[list[Answered]] = []
     for candidate in candidates:
