@@ -188,10 +188,11 @@ def _opened(
 def describe_differences(found: Differences) -> str:
     """Return what differs, as the end of a sentence."""
     failed = f" ({found.failed} more can't be read)" if found.failed else ""
+    boxes = f", of a box {found.boxes:.2g} pixels" if found.boxes else ""
+    labels = f" and {found.labels:,} of {counted(found.labels_compared, 'label')}" if found.labels_compared else ""
     return (
-        f"on {counted(found.pictures, 'picture')}{failed} the largest difference of an output is {found.output:.2g}, "
-        f"{found.cells:,} of {counted(found.cells_read, 'cell')} and {found.labels:,} of "
-        f"{counted(found.labels_compared, 'label')} differ"
+        f"on {counted(found.pictures, 'picture')}{failed} the largest difference of an output is {found.output:.2g}"
+        f"{boxes}; {found.cells:,} of {counted(found.cells_read, 'cell')}{labels} differ"
     )
 
 

@@ -17,8 +17,8 @@ def test_cells_that_moved_are_counted():
 
 
 def test_each_kind_of_difference_has_its_tolerance():
-    tolerance = Tolerance(output=1e-3, cells=0.1, labels=0.0)
-    fine = Differences(3, 0, 1e-4, 1, 30, 0, 3)
+    tolerance = Tolerance(output=1e-3, cells=0.1, labels=0.0, boxes=0.1)
+    fine = Differences(3, 0, 1e-4, 1, 30, 0, 3, 0.05)
     assert fine.within(tolerance)
-    for other in ({"output": 0.1}, {"output": float("nan")}, {"cells": 4}, {"labels": 1}):
+    for other in ({"output": 0.1}, {"output": float("nan")}, {"cells": 4}, {"labels": 1}, {"boxes": 0.2}):
         assert not Differences(**(fine.to_dict() | other)).within(tolerance)

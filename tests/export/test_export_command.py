@@ -68,7 +68,7 @@ def test_too_large_a_difference_is_an_error(monkeypatch, lookwhere, model_folder
     from lookwhere_cli.export import write
     from lookwhere_cli.export.compare import Tolerance
 
-    monkeypatch.setitem(write.TOLERANCES, "float32", Tolerance(-1.0, 0.0, 0.0))
+    monkeypatch.setitem(write.TOLERANCES, "float32", Tolerance(-1.0, 0.0, 0.0, 0.0))
     ran = lookwhere("export", model_folder, "--out", tmp_path / "out", "--verify", photos / "0.png")
     assert ran.code == 1 and "differs" in ran.err and not (tmp_path / "out").exists()
     assert not list(tmp_path.iterdir())
