@@ -108,9 +108,7 @@ class MaskLayers(nn.Module):
         return torch.cat([factors.reshape(batch, points, -1), values.reshape(batch, points, -1)], dim=-1)
 
 
-def points_of(
-    cells: Int[Tensor, "batch k"], grid: tuple[Count, Count], side: int
-) -> Float32[Tensor, "batch points 2"]:
+def points_of(cells: Int[Tensor, "batch k"], grid: tuple[Count, Count], side: int) -> Float32[Tensor, "batch points 2"]:
     """Return the (x, y) of side x side points in each cell, in cells of `grid`, row by row."""
     within = (torch.arange(side, device=cells.device, dtype=torch.float32) + 0.5) / side
     offsets = torch.stack([within.repeat(side), within.repeat_interleave(side)], dim=-1)

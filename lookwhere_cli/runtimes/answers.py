@@ -46,9 +46,7 @@ def _over_coarse(
     return flat.reshape(ground.shape)
 
 
-def answer_points(
-    runtime: GraphRuntime, chosen: Chosen[NDArray[Any]]
-) -> Float32[ndarray, "batch candidates numbers"]:
+def answer_points(runtime: GraphRuntime, chosen: Chosen[NDArray[Any]]) -> Float32[ndarray, "batch candidates numbers"]:
     """Return the candidates at the cells that remain; see `models.candidates` for their numbers."""
     masks = ("masks",) if runtime.config.has_masks else ()
     return np.concatenate(runtime.extract(chosen, "boxes", "points", "classes", *masks), axis=-1)
