@@ -17,6 +17,7 @@ from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.checkpoints.layout import CARD, CONFIG, RESULTS, TRAINING
 from lookwhere_cli.checkpoints.records import read_results, read_training
 from lookwhere_cli.checkpoints.sums import write_sums
+from lookwhere_cli.encodings import encode_text
 from lookwhere_cli.errors import LookWhereError, ModelError, UsageError
 from lookwhere_cli.export.compare import TOLERANCES, Differences, compare
 from lookwhere_cli.export.formats import FORMATS, OPSET, halved
@@ -32,7 +33,7 @@ from lookwhere_cli.options import Options
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.runtimes.graphs import GraphRuntime
 from lookwhere_cli.runtimes.onnx import open_onnx
-from lookwhere_cli.text import counted, printable, shared_name
+from lookwhere_cli.text import counted, shared_name
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def _write_records(loaded: Loaded, config: Config, record: ExportRecord, folder:
             shutil.copyfile(loaded.folder / name, folder / name)
     card = full_card(shared_name(loaded.name), config, read_training(loaded.folder), results, record)
     with whole_file(folder / CARD) as stream, writing(folder / CARD):
-        stream.write(printable(card).encode())
+        stream.write(encode_text(card))
 
 
 def _move(unfinished: Path, target: Path) -> None:
