@@ -8,16 +8,15 @@ The number is the last line of stderr.
 from __future__ import annotations
 
 import sys
+from runpy import run_module
 
 from lookwhere_cli.bench.peak import peak_memory
 
 
 def main() -> None:
     """Run the command, and print the number."""
-    from lookwhere_cli.cli.app import main as run_command
-
     try:
-        run_command()
+        run_module("lookwhere_cli", run_name="__main__")
     finally:
         print(f"{peak_memory():.1f}", file=sys.stderr)
 

@@ -79,10 +79,10 @@ class OnnxGraph:
 def open_onnx(
     config: Config, files: Mapping[str, Path], device: str = "auto", weights: str = "float32"
 ) -> GraphRuntime:
-    """Open a model's graphs.
+    """Open a model's graphs, but for those of WHEN_NEEDED.
 
     files: by the graph's name. device: "auto", "cpu", "cuda", "cuda:1", ..., see `PROVIDERS`. weights: how they are
-    stored.
+    stored: "float32", "float16" or "int8"; arrays are float32 in each case.
     Raises UsageError without onnxruntime or for a device that it can't use here, ModelError for a file that it can't
     read.
     """
