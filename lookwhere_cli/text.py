@@ -5,8 +5,6 @@ import os
 import re
 from collections.abc import Iterable
 
-from lookwhere_cli.encodings import encode_text
-
 NEAR = 0.7
 """The least similarity, 0..1, of a name that is offered instead of another."""
 TIE = 0.05
@@ -17,7 +15,7 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 def printable(text: str) -> str:
     r"""Return `text` as valid Unicode: bytes of a path that are not UTF-8 (lone surrogates) become `\udcff`."""
-    return encode_text(text).decode()
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def on_one_line(text: str) -> str:
