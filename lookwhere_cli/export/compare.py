@@ -122,5 +122,5 @@ def count_moved(ours: Float32[ndarray, " cells"], theirs: Float32[ndarray, " cel
 def _sum(found: Sequence[Differences]) -> Differences:
     names = ("pictures", "failed", "cells", "cells_read", "labels", "labels_compared")
     sums = {name: sum(getattr(one, name) for one in found) for name in names}
-    largest = {name: float(np.max([getattr(one, name) for one in found], initial=0.0)) for name in ("output", "boxes")}
-    return Differences(**sums, **largest)
+    output, boxes = np.max([(0.0, 0.0), *((one.output, one.boxes) for one in found)], axis=0).tolist()
+    return Differences(output=output, boxes=boxes, **sums)
