@@ -77,8 +77,7 @@ def compare_points(
 
 def _matters(scores: Float32[ndarray, "candidates classes"]) -> Bool[ndarray, " candidates"]:
     """Return True for points that may have a box which is written or scored."""
-    found: NDArray[np.bool_] = (sigmoid(scores) >= SCORED_FROM).any(axis=1)
-    return found
+    return np.asarray((sigmoid(scores) >= SCORED_FROM).any(axis=1))
 
 
 def _largest(differences: NDArray[Any]) -> float:
