@@ -15,6 +15,7 @@ from lookwhere_cli.strategies.registry import default_strategy
 from lookwhere_cli.text import counted
 
 INSTALL = "pip install -c constraints.txt .  # in the source folder of LookWhere"
+INSTALL_LIGHT = "pip install --no-deps . -r requirements-onnx.txt  # in the same folder; without torch"
 GRAPHS = {
     "selector": "`thumbnails`, RGB in 0..255, in whole patches: the selector's `map` and its `prefix` tokens",
     "extractor": "`patches` (bytes) of the chosen `cells`, the picture's `grid` and the `prefix` tokens: the answer",
@@ -68,7 +69,7 @@ def full_card(
 
     training, results: the contents of training.json and results.json. export: the content of export.json.
     """
-    parts = [f"# {name}", describe(config), "## Use", _use(name, config)]
+    parts = [f"# {name}", describe(config), "## Use", _use(name, config, export)]
     if export is not None:
         parts += ["## Files", _files(export)]
     if config.labels:
@@ -84,8 +85,11 @@ def full_card(
     return "\n\n".join(parts) + "\n"
 
 
-def _use(name: str, config: Config) -> str:
-    return f"```sh\n{INSTALL}\nlookwhere {head_of(config).command()} --model {name}\n```"
+def _use(name: str, config: Config, export: ExportRecord | None) -> str:
+    if export is not None and export.format != "onnx":
+        return "Each file is a program for `torch.export.load`, for services that use torch without this package."
+    install = INSTALL if export is None else INSTALL_LIGHT
+    return f"```sh\n{install}\nlookwhere {head_of(config).command()} --model {name}\n```"
 
 
 def _files(export: ExportRecord) -> str:

@@ -1,4 +1,5 @@
-"""Text files as people save them: UTF-8 or UTF-16, with a byte-order mark or without; and files that hold no content.
+"""Text files as people save them, UTF-8 or UTF-16, with a byte-order mark or without; as this package writes them; and
+files that hold no content.
 
 Names keep one form: Unicode's composed one (NFC), so that the same name from a Mac and from elsewhere is one class.
 """
@@ -27,6 +28,11 @@ def decode_text(content: bytes) -> str:
     mark, encoding = next(((mark, name) for mark, name in _MARKS if content.startswith(mark)), (b"", ""))
     text = content[len(mark) :].decode(encoding or _guessed(content))
     return text.replace(MARK, "")
+
+
+def encode_text(text: str) -> bytes:
+    r"""Return text in UTF-8. Bytes of a path that are no text (lone surrogates) become `\udcff`, as in JSON."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def is_wide(content: bytes) -> bool:

@@ -51,3 +51,10 @@ def test_cells_that_were_never_escaped_are_read_unchanged(cell):
 def test_what_people_share_has_no_absolute_paths(path, shared):
     assert shared_name(path) == shared
     assert shared_sentence(f"'{path}' and \"{path}\" are empty.") == f"'{shared}' and \"{shared}\" are empty."
+
+
+def test_text_with_bytes_that_are_no_text_can_be_written_and_read_again():
+    from lookwhere_cli.encodings import decode_text, encode_text
+
+    assert encode_text("caf\u00e9") == "caf\u00e9".encode()
+    assert decode_text(encode_text("caf\udce9")) == r"caf\udce9"

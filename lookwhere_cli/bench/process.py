@@ -28,6 +28,11 @@ def run(command: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     return ended
 
 
+def measure_command_memory(*arguments: str) -> float:
+    """Return the most memory, in MiB, that `lookwhere` with these arguments holds in a process of its own."""
+    return float(run((sys.executable, "-m", "lookwhere_cli.bench.command", *arguments)).stderr.splitlines()[-1])
+
+
 def measure_memory(model: str, options: Mapping[str, Any], pictures: Sequence[Path | str], count: int) -> MemoryUse:
     """Measure the memory of a new process that answers `count` pictures; see `bench.peak`.
 

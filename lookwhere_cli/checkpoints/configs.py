@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lookwhere_cli.checkpoints.layout import CONFIG
 from lookwhere_cli.checkpoints.records import read_json
+from lookwhere_cli.encodings import encode_text
 from lookwhere_cli.errors import ModelError
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.schedule import check_own_schedule, pruning_of
@@ -17,7 +18,7 @@ def write_config(folder: Path, config: Config) -> None:
     """Write the folder's config. Raises OutputError."""
     text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False)
     with whole_file(folder / CONFIG) as stream, writing(folder / CONFIG):
-        stream.write(text.encode("utf-8", "backslashreplace") + b"\n")  # \udcff, which JSON reads as it was
+        stream.write(encode_text(text) + b"\n")
 
 
 def read_config(folder: Path) -> Config:

@@ -18,6 +18,7 @@ from lookwhere_cli.cli.output import ProgressBars, make_folder, stop_at_failure
 from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.cli.train import train
+from lookwhere_cli.encodings import encode_text
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.output.files import check_free, whole_file, writing
@@ -269,7 +270,7 @@ def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison)
     text = to_json(results, indent=1) + "\n"
     for name, content in ((RESULTS, text), (TABLE, markdown(results)), (PAGE, page)):
         with whole_file(folder / name) as stream, writing(folder / name):
-            stream.write(content.encode("utf-8", "backslashreplace"))
+            stream.write(encode_text(content))
     pareto_plot(results, folder / PLOT)
 
 

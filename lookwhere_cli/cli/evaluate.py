@@ -20,6 +20,7 @@ from lookwhere_cli.cli.output import ProgressBars, make_folder, stop_at_failure
 from lookwhere_cli.cli.runs import command_line
 from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.cli.usage import as_typed
+from lookwhere_cli.encodings import encode_text
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import AUTO, MAX_PIXELS, Options
 from lookwhere_cli.output.files import check_free, whole_file, writing
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from lookwhere_cli.data.examples import LabelledSet
     from lookwhere_cli.evaluation.evaluate import EvaluationPlan
     from lookwhere_cli.evaluation.tiles import TiledPipeline
+    from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
     from lookwhere_cli.pipeline import Pipeline
 
 RESULTS, TABLE, CURVE, CONFUSION = "results.json", "results.md", "accuracy.png", "confusion.png"
@@ -166,10 +168,8 @@ def _plan(context: typer.Context, chosen: Options, amounts: Sequence[Amount] | N
     amounts: None for `-k auto`. Raises UsageError, ModelError.
     """
     from lookwhere_cli.evaluation.evaluate import TIMED, EvaluationPlan, amounts_for
-    from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
     from lookwhere_cli.loading import load
     from lookwhere_cli.strategies.registry import check_amount
-    from lookwhere_cli.training.timm_models import load_vit
 
     arguments = context.params
     pipeline = load(arguments["model"], replace(chosen, k=AUTO if amounts is None else None)).pipeline
@@ -180,10 +180,18 @@ def _plan(context: typer.Context, chosen: Options, amounts: Sequence[Amount] | N
         pipeline,
         () if amounts is None else amounts_for(pipeline, amounts),
         full and load(full, replace(chosen, k=ALL_CELLS, size=None, coarse=None, prune=None)).pipeline,
-        teacher and TimmClassifier(load_vit(teacher), device=pipeline.runtime.device),
+        teacher and _timm_classifier(teacher, pipeline.runtime.device),
         TIMED if arguments["timed"] else 0,
         arguments["tiles"] and _tiles(context, pipeline, chosen),
     )
+
+
+def _timm_classifier(name: str, device: str) -> TimmClassifier:
+    """Load a timm ViT, by modules that import torch. Raises ModelError."""
+    from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
+    from lookwhere_cli.training.timm_models import load_vit
+
+    return TimmClassifier(load_vit(name), device=device)
 
 
 def _tiles(context: typer.Context, pipeline: Pipeline, chosen: Options) -> TiledPipeline:
@@ -250,4 +258,4 @@ def _as_json(results: dict[str, Any]) -> str:
 
 def _write(file: Path, text: str) -> None:
     with whole_file(file) as stream, writing(file):
-        stream.write(text.encode("utf-8", "backslashreplace"))
+        stream.write(encode_text(text))

@@ -12,7 +12,7 @@ from lookwhere_cli.data.draw import draw_validation
 from lookwhere_cli.data.examples import Example, LabelledSet, Split
 from lookwhere_cli.data.table import read_table
 from lookwhere_cli.data.wording import list_names, suggest
-from lookwhere_cli.encodings import composed
+from lookwhere_cli.encodings import composed, encode_text
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.text import counted, escape_formula, unescape_formula
@@ -73,7 +73,7 @@ def write_split(folder: Path, labelled: LabelledSet) -> None:
         (escape_formula(labelled.name(one)), one.split, escape_formula(one.group or "")) for one in labelled.examples
     )
     with whole_file(folder / SPLIT_FILE) as stream, writing(folder / SPLIT_FILE):
-        stream.write(text.getvalue().encode("utf-8", "backslashreplace"))
+        stream.write(encode_text(text.getvalue()))
 
 
 def read_split(file: Path, labelled: LabelledSet) -> LabelledSet:

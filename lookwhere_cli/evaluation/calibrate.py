@@ -20,6 +20,7 @@ from lookwhere_cli.checkpoints.layout import CARD, RESULTS, TRAINING, WEIGHTS
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.data.read import read_examples
 from lookwhere_cli.data.splits import SPLIT_FILE
+from lookwhere_cli.encodings import encode_text
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.models.config import Config
@@ -184,7 +185,7 @@ def _write_card(info: ModelInfo, before: Config, after: Config, section: str, fo
     text = file.read_text(encoding="utf-8") if file.is_file() else f"# {shared_name(info.name)}\n\n{describe(before)}\n"
     text = text.partition(SECTION)[0].replace(describe(before), describe(after))
     with whole_file(folder / CARD) as stream, writing(folder / CARD):
-        stream.write(f"{text.rstrip()}\n{SECTION}\n{section}\n".encode("utf-8", "backslashreplace"))
+        stream.write(encode_text(f"{text.rstrip()}\n{SECTION}\n{section}\n"))
 
 
 def _section(calibration: Calibration, command: str) -> str:

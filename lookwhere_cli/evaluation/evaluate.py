@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from lookwhere_cli.amounts import ALL_CELLS, Amount
 from lookwhere_cli.data.checks import drop_unusable_masks
 from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.evaluation.tiles import TiledPipeline
-from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
 from lookwhere_cli.metrics.scores import Scores
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.scoring.choosers import CHOOSERS
@@ -22,6 +22,9 @@ from lookwhere_cli.scoring.timing import Lap, answer_seconds, median_seconds, op
 from lookwhere_cli.scoring.variants import amount_strategy, at_size, with_k, with_thresholds
 from lookwhere_cli.strategies.base import StagedStrategy
 from lookwhere_cli.strategies.stages import DISABLED
+
+if TYPE_CHECKING:
+    from lookwhere_cli.evaluation.timm_classifier import TimmClassifier  # it imports torch
 
 SHARES = tuple(map(Amount.share, (0.1, 0.25, 0.5, 1.0)))
 TIMED = 16  # pictures whose time is measured

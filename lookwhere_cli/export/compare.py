@@ -7,36 +7,41 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32
 from numpy import ndarray
-from numpy.typing import NDArray
 
 from lookwhere_cli.errors import PictureError
+from lookwhere_cli.export.heads.compare import COMPARISONS
 from lookwhere_cli.images.view import Picture
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.runtimes.base import Runtime
 from lookwhere_cli.strategies.base import Batch, Selected, choose_cells
 
 TIE = 1e-5
-"""Cells whose scores differ by less may change places."""
+"""Cells whose scores differ by less may change places; of the map's largest score where that is above 1, since rounding
+grows with the scores."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What may differ at most: outputs, the share of the cells that are read, the share of the labels."""
+    """What may differ at most: outputs, the share of the cells that are read, the share of the labels, boxes in pixels.
+
+    Outputs are logits, scores before softmax or sigmoid, or features. A label is that of a picture, of a pixel or of a
+    point that may have a box.
+    """
 
     output: float
     cells: float
     labels: float
+    boxes: float
 
 
 TOLERANCES = {
-    "float32": Tolerance(1e-3, 0.0, 0.001),
-    "float16": Tolerance(0.1, 0.01, 0.01),
-    "int8": Tolerance(np.inf, 0.1, 0.1),
+    "float32": Tolerance(1e-3, 0.0, 0.001, 0.1),
+    "float16": Tolerance(0.1, 0.01, 0.01, 2.0),
+    "int8": Tolerance(np.inf, 0.1, 0.1, np.inf),
 }
-"""By how the weights are stored. A label is a picture's best, or a pixel's: 0.1 % of the pixels lie on an edge between
-classes."""
+"""By how the weights are stored. Of the labels of pixels some differ, since they lie on an edge between classes."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,8 @@ class Differences:
 
     pictures: compared, failed: that could not be read. output: the largest difference of the outputs (logits, scores)
     from equal cells. cells: of those that are read, how many are others, but for ties; cells_read: of how many. labels:
-    how many of all differ; labels_compared: of how many.
+    how many of all differ; labels_compared: of how many. boxes: the largest difference of a side of a box, in pixels of
+    the picture.
     """
 
     pictures: int
@@ -55,6 +61,7 @@ class Differences:
     cells_read: int
     labels: int
     labels_compared: int
+    boxes: float = 0.0
 
     def within(self, tolerance: Tolerance) -> bool:
         """Return True if nothing differs by more."""
@@ -62,6 +69,7 @@ class Differences:
             self.output <= tolerance.output
             and self.cells <= tolerance.cells * self.cells_read
             and self.labels <= tolerance.labels * self.labels_compared
+            and self.boxes <= tolerance.boxes
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -94,9 +102,10 @@ def _compare_one(pipeline: Pipeline, exported: Runtime, picture: Picture) -> Dif
     patch = pipeline.config.patch
     ours = pipeline.runtime.answer(selected.choose(patches, patch))[0]
     answer = exported.answer(theirs.choose(patches, patch))[0]
-    labels = _labels(ours) != _labels(answer)
+    task = pipeline.config.task if pipeline.config.labels else "features"
+    found = COMPARISONS[task](pipeline.head, ours, answer, opened.view)
     moved = count_moved(selected.selection.map[0], others.selection.map[0], selected.first)
-    return Differences(1, 0, float(np.abs(ours - answer).max()), moved, selected.first, int(labels.sum()), labels.size)
+    return Differences(1, 0, cells=moved, cells_read=selected.first, **found._asdict())
 
 
 def count_moved(ours: Float32[ndarray, " cells"], theirs: Float32[ndarray, " cells"], k: int) -> int:
@@ -106,16 +115,12 @@ def count_moved(ours: Float32[ndarray, " cells"], theirs: Float32[ndarray, " cel
     """
     chosen, others = choose_cells(ours[None], k)[0], choose_cells(theirs[None], k)[0]
     left_out, taken_in = ours[np.setdiff1d(chosen, others)], ours[np.setdiff1d(others, chosen)]
-    return int((np.sort(left_out) - np.sort(taken_in)[::-1] > TIE).sum())
-
-
-def _labels(output: Float32[ndarray, classes * places]) -> Int64[ndarray, " labels"]:
-    """Return the best class of the picture, or of each place of a finer grid."""
-    best: NDArray[np.int64] = np.atleast_1d(output.argmax(axis=0))
-    return best.reshape(-1)
+    tie = TIE * max(1.0, float(np.abs(ours).max()))
+    return int((np.sort(left_out) - np.sort(taken_in)[::-1] > tie).sum())
 
 
 def _sum(found: Sequence[Differences]) -> Differences:
     names = ("pictures", "failed", "cells", "cells_read", "labels", "labels_compared")
     sums = {name: sum(getattr(one, name) for one in found) for name in names}
-    return Differences(output=max((one.output for one in found), default=0.0), **sums)
+    output, boxes = np.max([(0.0, 0.0), *((one.output, one.boxes) for one in found)], axis=0).tolist()
+    return Differences(output=output, boxes=boxes, **sums)

@@ -79,7 +79,7 @@ class SelectorGraph(TracedGraph):
 
 
 class HeadGraph(nn.Module):
-    """A module that turns the last block's input, from which k cells went in, into a tuple of outputs.
+    """A module that turns the last block's input, and the inputs of the extractor, into a tuple of outputs.
 
     outputs: their names. With "hidden" and "places" among them, a DenseGraph computes the cells' tokens.
     """
@@ -151,7 +151,7 @@ class ExtractorGraph(TracedGraph):
     def forward(self, given: dict[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the outputs, in order, of inputs by name."""
         last = self.body(given)
-        outputs: tuple[Tensor, ...] = self.head(last, given["cells"].shape[1])
+        outputs: tuple[Tensor, ...] = self.head(last, given)
         if self.prunes:
             return (*outputs, last.survivors)
         return tuple(one for name, one in zip(self.head.outputs, outputs, strict=True) if _is_needed(name))

@@ -17,6 +17,7 @@ from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.checkpoints.layout import CARD, CONFIG, RESULTS, TRAINING
 from lookwhere_cli.checkpoints.records import read_results, read_training
 from lookwhere_cli.checkpoints.sums import write_sums
+from lookwhere_cli.encodings import encode_text
 from lookwhere_cli.errors import LookWhereError, ModelError, UsageError
 from lookwhere_cli.export.compare import TOLERANCES, Differences, compare
 from lookwhere_cli.export.formats import FORMATS, OPSET, halved
@@ -32,7 +33,7 @@ from lookwhere_cli.options import Options
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.runtimes.graphs import GraphRuntime
 from lookwhere_cli.runtimes.onnx import open_onnx
-from lookwhere_cli.text import counted, printable, shared_name
+from lookwhere_cli.text import counted, shared_name
 
 
 @dataclass(frozen=True)
@@ -193,10 +194,11 @@ def _opened(
 def describe_differences(found: Differences) -> str:
     """Return what differs, as the end of a sentence."""
     failed = f" ({found.failed} more can't be read)" if found.failed else ""
+    boxes = f", of a box {found.boxes:.2g} pixels" if found.boxes else ""
+    labels = f" and {found.labels:,} of {counted(found.labels_compared, 'label')}" if found.labels_compared else ""
     return (
-        f"on {counted(found.pictures, 'picture')}{failed} the largest difference of an output is {found.output:.2g}, "
-        f"{found.cells:,} of {counted(found.cells_read, 'cell')} and {found.labels:,} of "
-        f"{counted(found.labels_compared, 'label')} differ"
+        f"on {counted(found.pictures, 'picture')}{failed} the largest difference of an output is {found.output:.2g}"
+        f"{boxes}; {found.cells:,} of {counted(found.cells_read, 'cell')}{labels} differ"
     )
 
 
@@ -220,7 +222,7 @@ def _write_records(loaded: Loaded, config: Config, record: ExportRecord, folder:
             shutil.copyfile(loaded.folder / name, folder / name)
     card = full_card(shared_name(loaded.name), config, read_training(loaded.folder), results, record)
     with whole_file(folder / CARD) as stream, writing(folder / CARD):
-        stream.write(printable(card).encode())
+        stream.write(encode_text(card))
 
 
 def _move(unfinished: Path, target: Path) -> None:

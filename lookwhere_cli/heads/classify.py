@@ -66,15 +66,18 @@ class ClassifyHead(OneAnswer):
             )
 
     def decode(self, output: Float32[ndarray, " labels"], view: View) -> tuple[Label, ...]:
-        """Return the most probable labels, best first."""
+        """Return the `top` most probable labels, best first. output: logits."""
         return self.picture_labels(output)
 
     def picture_labels(self, output: Float32[ndarray, " labels"]) -> tuple[Label, ...]:
-        """Return the most probable labels, best first."""
+        """Return the `top` most probable labels, best first. output: logits, before softmax or sigmoid."""
         return self.name(self.activation(output[None]))[0]
 
     def name(self, probabilities: Float32[ndarray, "batch labels"]) -> list[tuple[Label, ...]]:
-        """Return the `top` most probable labels of each picture, best first."""
+        """Return the `top` most probable labels of each picture, best first; of equal ones the lower index first.
+
+        probabilities: 0..1.
+        """
         best = np.argsort(-probabilities, axis=1, kind="stable")[:, : self.top]
         values = np.take_along_axis(probabilities, best, axis=1)
         return [
@@ -120,7 +123,7 @@ class ClassifyHead(OneAnswer):
             raise wrong_data(model, self.verb, kind, hint)
 
     def measure(self, output: Float32[ndarray, " labels"], truth: Truth, view: View) -> Float32[ndarray, " labels"]:
-        """Return the probabilities."""
+        """Return the probability of each of the model's labels, 0..1. output: logits."""
         return self.activation(output)
 
     def scorer(self, classes: Int[ndarray, " classes"]) -> Scorer:

@@ -152,11 +152,11 @@ class DetectHead:
         require("pycocotools.mask", "detect", "A mask of an object")
 
     def picture_labels(self, output: Float32[ndarray, "candidates numbers"]) -> tuple[Label, ...]:
-        """Return the labels of the picture, that of the best box first."""
+        """Return the `top` labels of the picture, that of the best box first, each with the score of its best box."""
         return self.labeller.picture_labels(output)
 
     def boxes(self, output: Float32[ndarray, "candidates numbers"], view: View) -> tuple[Detection, ...]:
-        """Return the boxes, best first."""
+        """Return the boxes, best first, in full-resolution pixels of the picture as displayed; see `decode`."""
         return tuple(self.decode(output, view).detections)
 
     def row_fields(self, result: Found) -> dict[str, Any]:
@@ -167,7 +167,7 @@ class DetectHead:
         return fields | {"macs": result.macs} if result.macs else fields
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
-        """Multiply-adds of a pass to the candidates."""
+        """Multiply-adds of a pass to the candidates; masks, which depend on the boxes, are counted in `decode`."""
         return passes.count_detect(config, grid, thumbnail_grid, k, coarse).total
 
     def count_full(self, config: Config, grid: Grid) -> int:
@@ -209,7 +209,11 @@ class DetectHead:
     def measure(
         self, output: Float32[ndarray, "candidates numbers"], truth: Truth, view: View
     ) -> Float32[ndarray, "boxes 6"] | FoundInstances:
-        """Return all boxes that are scored, with their masks if the model finds masks."""
+        """Return all boxes that are scored, with their masks if the model finds masks.
+
+        A box is left, top, right, bottom in pixels of the picture, its score, and its class. Raises UsageError without
+        pycocotools for masks.
+        """
         found = replace(self.for_scoring(), masks=self.config.has_masks).decode(output, view).detections
         boxes = np.column_stack([found.boxes, found.scores, found.classes]).astype(np.float32)
         return boxes if found.masks is None else FoundInstances(boxes, found.masks, view.size)

@@ -69,7 +69,10 @@ class SegmentHead(OneAnswer):
         return ()
 
     def decode(self, output: Float32[ndarray, "classes rows columns"], view: View) -> PixelClasses:
-        """Resize the scores to the picture and take the best class of each pixel."""
+        """Resize the scores to the picture as displayed, at full resolution, and take the best class of each pixel.
+
+        output: before softmax, on a grid over all that the view reads.
+        """
         return classes_at(output, *view.size)
 
     def row_fields(self, result: PixelClasses) -> dict[str, Any]:
@@ -114,7 +117,8 @@ class SegmentHead(OneAnswer):
     def measure(
         self, output: Float32[ndarray, "classes rows columns"], truth: Truth, view: View
     ) -> Int[ndarray, "classes classes"]:
-        """Count the pixels by [truth, answer], at the mask's own resolution."""
+        """Count the pixels by [truth, answer], at the mask's own resolution. Raises PictureError for a mask that can't
+        be read."""
         mask = truth.mask()
         return count_pixels(classes_at(output, *mask.shape).classes, mask, len(self.labels))
 

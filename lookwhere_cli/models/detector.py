@@ -6,6 +6,7 @@ FCOS (Tian et al. 2019): a point predicts its classes and its distances to the s
 from __future__ import annotations
 
 import math
+from typing import NamedTuple, TypeAlias
 
 import torch
 from jaxtyping import Float, Float32, Int
@@ -18,8 +19,21 @@ from lookwhere_cli.models.layers import Linear, gelu
 
 PRIOR = 0.01
 """Probability of each class at a point before training: most points are of the background."""
+Count: TypeAlias = int | Tensor
+"""Cells along an axis; a tensor without axes while a graph is traced whose grid is an input."""
 LONGEST = 8.0
 """Largest exponent of a distance in cells, so that no box is infinite."""
+
+
+class PointNumbers(NamedTuple):
+    """What the points of each cell predict, in the order of `points_of`.
+
+    distances: to the left, top, right and bottom of the point's box, in cells. others: a score for each class before
+    the sigmoid and, of a model that finds masks, the numbers that they are made of; each (batch, points, numbers).
+    """
+
+    distances: Float32[Tensor, "batch points 4"]
+    others: tuple[Float32[Tensor, "batch points numbers"], ...]
 
 
 class Detector(nn.Module):
@@ -48,13 +62,18 @@ class Detector(nn.Module):
     ) -> Float32[Tensor, "batch candidates numbers"]:
         """Return the candidates of each picture; see `candidates` for their numbers. Lengths are in cells of `grid`."""
         with torch.autocast(tokens.device.type, enabled=False):  # bfloat16 is too coarse for the sides of boxes
-            hidden = gelu(self.shared(tokens.to(self.shared.weight.dtype)))
-            classes = self.class_head(gelu(self.class_hidden(hidden))).float()
-            distances = self.box_head(gelu(self.box_hidden(hidden))).float().clamp(max=LONGEST).exp()
-            masks = () if self.masks is None else (self.masks(hidden),)
+            found = self.predict(tokens)
         points = points_of(cells, grid, self.side)
-        boxes = boxes_around(points, distances.reshape(*points.shape[:2], 4))
-        return torch.cat([boxes, points, classes.reshape(*points.shape[:2], -1), *masks], dim=-1)
+        return torch.cat([boxes_around(points, found.distances), points, *found.others], dim=-1)
+
+    def predict(self, tokens: Float[Tensor, "batch k dim"]) -> PointNumbers:
+        """Return what the points of each cell predict."""
+        hidden = gelu(self.shared(tokens.to(self.shared.weight.dtype)))
+        classes = self.class_head(gelu(self.class_hidden(hidden))).float()
+        distances = self.box_head(gelu(self.box_hidden(hidden))).float().clamp(max=LONGEST).exp()
+        batch, points = tokens.shape[0], tokens.shape[1] * self.side**2
+        masks = () if self.masks is None else (self.masks(hidden),)
+        return PointNumbers(distances.reshape(batch, points, 4), (classes.reshape(batch, points, -1), *masks))
 
 
 class MaskLayers(nn.Module):
@@ -89,7 +108,7 @@ class MaskLayers(nn.Module):
         return torch.cat([factors.reshape(batch, points, -1), values.reshape(batch, points, -1)], dim=-1)
 
 
-def points_of(cells: Int[Tensor, "batch k"], grid: Grid, side: int) -> Float32[Tensor, "batch points 2"]:
+def points_of(cells: Int[Tensor, "batch k"], grid: tuple[Count, Count], side: int) -> Float32[Tensor, "batch points 2"]:
     """Return the (x, y) of side x side points in each cell, in cells of `grid`, row by row."""
     within = (torch.arange(side, device=cells.device, dtype=torch.float32) + 0.5) / side
     offsets = torch.stack([within.repeat(side), within.repeat_interleave(side)], dim=-1)

@@ -16,14 +16,18 @@ from lookwhere_cli.runtimes.graphs import GraphHead, GraphRuntime, cells_at
 
 
 def answer_whole(runtime: GraphRuntime, chosen: Chosen[NDArray[Any]]) -> Float32[ndarray, "batch classes"]:
-    """Return the logits; of a model without a head what a head would read."""
+    """Return the logits, before softmax or sigmoid; of a model without a head what a head would read, (batch, dim)."""
     return runtime.extract(chosen, "logits" if runtime.config.labels else "pooled")[0]
 
 
 def answer_pixels(
     runtime: GraphRuntime, chosen: Chosen[NDArray[Any]]
 ) -> Float32[ndarray, "batch classes fine_rows fine_columns"]:
-    """Return class scores on the fine grid: the cells that were not read are filled in before the decoder runs."""
+    """Return class scores before softmax on the fine grid.
+
+    Cells that were not read take their vectors from the nearest ones that were or, in a model that reads a coarse
+    thumbnail, from its patches, before the decoder runs.
+    """
     pieces, *remaining = runtime.extract(chosen, *(("pieces", "remaining") if runtime.prunes else ("pieces",)))
     if chosen.coarse is None:
         cells = cells_at(chosen.cells, remaining[0] if remaining else None)
@@ -46,9 +50,19 @@ def _over_coarse(
     return flat.reshape(ground.shape)
 
 
+def answer_points(runtime: GraphRuntime, chosen: Chosen[NDArray[Any]]) -> Float32[ndarray, "batch candidates numbers"]:
+    """Return the candidates at the cells that remain, in their order; see `models.candidates` for their numbers.
+
+    Lengths are in cells of the picture's grid, class scores before the sigmoid.
+    """
+    masks = ("masks",) if runtime.config.has_masks else ()
+    return np.concatenate(runtime.extract(chosen, "boxes", "points", "classes", *masks), axis=-1)
+
+
 HEADS: dict[str, GraphHead] = {
     "classify": answer_whole,
     "features": answer_whole,
     "segment": answer_pixels,
+    "detect": answer_points,
 }
 """By task."""

@@ -46,19 +46,32 @@ class Runtime(Protocol):
         ...
 
     def select(self, thumbnails: Pixels, grid: Grid) -> Selection[NDArray[Any]]:
-        """Score the cells of `grid`, from thumbnails (batch, height, width, 3) in whole patches."""
+        """Score the cells of `grid` (rows, columns).
+
+        thumbnails: (batch, height, width, 3), RGB in 0..255, uint8 or float32; height and width are whole patches.
+        Returns the map, (batch, rows * columns) float32, row by row, where cells of high scores are to be read; and
+        the prefix tokens, (batch, prefix, dim) float32. Of a model without a selector both are zero.
+        """
         ...
 
     def answer(self, chosen: Chosen[NDArray[Any]]) -> Float32[ndarray, batch * output]:
-        """Compute the output of the model's head: logits (batch, classes), or scores on a finer grid."""
+        """Compute the output of the model's head, float32, before softmax or sigmoid.
+
+        Logits (batch, classes); of segmentation scores on a finer grid, (batch, classes, fine rows, fine columns); of
+        detection candidates, (batch, points, numbers), in cells of the grid (see `models.candidates`); of a model
+        without labels what `pool` returns. chosen: uint8 patches, int64 cells, float32 prefix tokens.
+        """
         ...
 
     def pool(self, chosen: Chosen[NDArray[Any]]) -> Float32[ndarray, "batch dim"]:
-        """Compute what a classification head reads: CLS, or the maximum over the cells."""
+        """Compute what a classification head reads: CLS, or each channel's maximum over the cells; float32."""
         ...
 
     def tokens(self, chosen: Chosen[NDArray[Any]]) -> CellTokens:
-        """Compute a token for each chosen cell that pruning leaves."""
+        """Compute a token for each chosen cell that pruning leaves, in the order of `chosen.cells`.
+
+        Raises ValueError for a model that drops tokens if coarse patches are among them.
+        """
         ...
 
     def answer_with_survivors(
@@ -66,7 +79,7 @@ class Runtime(Protocol):
     ) -> tuple[Float32[ndarray, batch * output], Int64[ndarray, "batch survivors"] | None]:
         """Compute the same as `answer`, and the chosen cells that no pruning module drops, best first.
 
-        The second is None for a model without pruning modules.
+        The second holds cells, row * columns + column; it is None for a model without pruning modules.
         """
         ...
 
@@ -105,14 +118,20 @@ class GridRuntime(Protocol):
     """A runtime of a cascade over growing grids (DVT)."""
 
     def begin(self, pictures: Pixels, grids: Sequence[Grid]) -> State:
-        """Prepare the first exit, for pictures (batch, height, width, 3) that exit i reads as grids[i]."""
+        """Prepare the first exit.
+
+        pictures: (batch, height, width, 3), RGB in 0..255; each exit resizes them. grids: (rows, columns) of each exit.
+        """
         ...
 
     def run_exit(self, number: int, state: Any) -> tuple[Float[ndarray, "batch classes"], State]:
-        """Compute the logits of an exit, counted from 0, and what the next one reuses."""
+        """Compute the logits of an exit, (batch, classes) before softmax, and what the next exit reuses.
+
+        number: of the exit, from 0. state: what `begin` or the exit before returned, perhaps for fewer pictures.
+        """
         ...
 
 
 def stack(arrays: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    """Stack arrays of one shape into a batch; a single one is not copied."""
+    """Stack arrays of one shape and dtype into a batch, (count, *shape); a single one is not copied."""
     return arrays[0][None] if len(arrays) == 1 else np.stack(arrays)

@@ -30,7 +30,7 @@ class Graph(Protocol):
         ...
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """Compute the outputs of these names, from an array for each input."""
+        """Compute the outputs of these names, in their order, from an array of the right dtype for each input."""
         ...
 
 
@@ -49,7 +49,7 @@ class GraphRuntime:
         self._is_warm = False
 
     def select(self, thumbnails: Pixels, grid: Grid) -> Selection[NDArray[Any]]:
-        """Score the cells of `grid`."""
+        """Score the cells of `grid`; the graph's finer map is resized bilinearly (half-pixel centres)."""
         batch = len(thumbnails)
         if "selector" not in self.graphs:
             prefix = np.zeros((batch, self.config.prefix_tokens, self.config.dim), np.float32)
@@ -113,7 +113,10 @@ class GraphRuntime:
         return "coarse" in self.graphs["extractor"].inputs
 
     def extract(self, chosen: Chosen[NDArray[Any]], *outputs: str) -> list[NDArray[Any]]:
-        """Run the extractor's graph and return these outputs."""
+        """Run the extractor's graph and return these outputs, each (batch, ...), in their order.
+
+        A large batch goes through in several passes of about PASS_TOKENS tokens.
+        """
         batch, tokens = len(chosen.cells), chosen.cells.shape[1] + self.config.prefix_tokens
         step = max(1, PASS_TOKENS // tokens)
         if batch <= step:
@@ -145,7 +148,7 @@ GraphHead: TypeAlias = Callable[[GraphRuntime, Chosen[NDArray[Any]]], NDArray[An
 def cells_at(
     cells: Int64[ndarray, "batch k"], places: Int64[ndarray, "batch remaining"] | None
 ) -> Int64[ndarray, "batch remaining"]:
-    """Return the cells at these places; all of them without places."""
+    """Return the cells at these places of each picture, counted from 0 in `cells`; all of them without places."""
     return cells if places is None else np.take_along_axis(cells, places, axis=1)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -34,35 +36,62 @@ AUTOMATIC = ("cuda", "cpu")
 Provider: TypeAlias = tuple[str, dict[str, str]]
 """An execution provider and its options."""
 ERRORS_ONLY = 3
+WHEN_NEEDED = {"dense"}
+"""Graphs that are opened when they are first used: most commands do without them."""
 
 
 class OnnxGraph:
-    """A graph in a session of onnxruntime."""
+    """A graph in a session of onnxruntime, which a process opens when it first uses the graph.
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self.inputs = frozenset(one.name for one in session.get_inputs())
+    The threads of a session do not survive a fork, so a forked process opens one of its own, and so does a process that
+    the graph is sent to.
+    """
+
+    def __init__(self, file: Path, provider: Provider, weights: str) -> None:
+        self._source = (file, provider, weights)
+        self._sessions: dict[int, Any] = {}  # by process: to close a parent's session would wait for its threads
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out sessions: the process that a copy is sent to opens its own."""
+        return {"_source": self._source, "_sessions": {}}
+
+    @cached_property
+    def inputs(self) -> frozenset[str]:
+        """Names of its inputs. Raises as `open` does."""
+        return frozenset(one.name for one in self.open().get_inputs())
+
+    def open(self) -> Any:
+        """Return the session of this process.
+
+        Raises ModelError for a file that onnxruntime can't read, UsageError for a provider that does not start here.
+        """
+        process = os.getpid()
+        if process not in self._sessions:
+            self._sessions[process] = _session(*self._source)
+        return self._sessions[process]
 
     def run(self, feeds: Mapping[str, NDArray[Any]], outputs: Sequence[str]) -> list[NDArray[Any]]:
-        """Compute the outputs."""
-        found: list[NDArray[Any]] = self._session.run(list(outputs), dict(feeds))
+        """Compute the outputs of these names, from an array for each input. Raises as `open` does."""
+        found: list[NDArray[Any]] = self.open().run(list(outputs), dict(feeds))
         return found
 
 
 def open_onnx(
     config: Config, files: Mapping[str, Path], device: str = "auto", weights: str = "float32"
 ) -> GraphRuntime:
-    """Open a model's graphs.
+    """Open a model's graphs, but for those of WHEN_NEEDED.
 
     files: by the graph's name. device: "auto", "cpu", "cuda", "cuda:1", ..., see `PROVIDERS`. weights: how they are
-    stored.
+    stored: "float32", "float16" or "int8"; arrays are float32 in each case.
     Raises UsageError without onnxruntime or for a device that it can't use here, ModelError for a file that it can't
     read.
     """
     library = require("onnxruntime", "onnx", "An exported model")
-    library.set_default_logger_severity(ERRORS_ONLY)
     name, provider = _provider(library, device)
-    graphs = {graph: OnnxGraph(_session(library, file, provider, weights)) for graph, file in files.items()}
+    graphs = {graph: OnnxGraph(file, provider, weights) for graph, file in files.items()}
+    # The largest first: what reading it leaves free in memory is then enough for the others.
+    for graph in sorted(graphs.keys() - WHEN_NEEDED, key=lambda graph: -files[graph].stat().st_size):
+        graphs[graph].open()
     return GraphRuntime(config, graphs, HEADS[config.task], name)
 
 
@@ -87,7 +116,9 @@ def _provider(library: ModuleType, device: str) -> tuple[str, Provider]:
     return device, (PROVIDERS[name], {"device_id": index} if index and name != "cpu" else {})
 
 
-def _session(library: ModuleType, file: Path, provider: Provider, weights: str) -> Any:
+def _session(file: Path, provider: Provider, weights: str) -> Any:
+    library = import_module("onnxruntime")
+    library.set_default_logger_severity(ERRORS_ONLY)
     options = library.SessionOptions()
     options.log_severity_level = ERRORS_ONLY
     if weights == "float32" and provider[0] == PROVIDERS["cpu"]:

@@ -16,6 +16,7 @@ from lookwhere_cli.checkpoints.layout import CARD
 from lookwhere_cli.checkpoints.layout import TRAINING as RECORD
 from lookwhere_cli.checkpoints.sums import write_sums
 from lookwhere_cli.data.examples import SPLITS
+from lookwhere_cli.encodings import encode_text
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.output.numbers import finite, to_json
@@ -74,7 +75,7 @@ def finish_fine_tuning(run: Run[Any], plan: FineTuningPlan, command: str) -> Non
     epoch_curves(run.epochs, run.out / CURVES, f"{run.out.resolve().name} on {data}")
     card = full_card(run.out.resolve().name, plan.config, record, {})
     with whole_file(run.out / CARD) as stream, writing(run.out / CARD):
-        stream.write(card.encode("utf-8", "backslashreplace"))  # names that are no text, as in the locale C
+        stream.write(encode_text(card))
     write_sums(run.out)
 
 
@@ -87,7 +88,7 @@ def pretraining_card(name: str, config: Config, record: Mapping[str, Any]) -> st
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
     with whole_file(folder / RECORD) as stream, writing(folder / RECORD):
-        stream.write(to_json(record, indent=2).encode("utf-8", "backslashreplace") + b"\n")
+        stream.write(encode_text(to_json(record, indent=2)) + b"\n")
 
 
 def _write_log(file: Path, epochs: Sequence[Mapping[str, float]]) -> None:

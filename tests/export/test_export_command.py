@@ -8,10 +8,9 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli import load
-from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.layout import EXPORT
 from lookwhere_cli.errors import ModelError, UsageError
-from tests.models.small import ADDING, DETECTING, LABELLED, PRUNING, small
+from tests.models.small import ADDING, LABELLED, PRUNING
 
 pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
 
@@ -58,13 +57,6 @@ def test_a_cascade_is_refused(lookwhere, cascade_folder, tmp_path):
     assert ran.code == 3 and "cascade over grids" in ran.err and not (tmp_path / "out").exists()
 
 
-def test_a_model_that_finds_boxes_is_refused(lookwhere, tmp_path):
-    save_model(tmp_path / "detector", small(DETECTING), "# detector\n")
-    ran = lookwhere("export", tmp_path / "detector", "--out", tmp_path / "out")
-    assert ran.code == 3 and ran.err.count("\n") == 1 and not (tmp_path / "out").exists()
-    assert "is made to detect, of which there is no exported form; models for classify, " in ran.err
-
-
 def test_pictures_to_verify_on_are_looked_for_first(lookwhere, model_folder, tmp_path):
     (tmp_path / "empty").mkdir()
     ran = lookwhere("export", model_folder, "--out", tmp_path / "out", "--verify", tmp_path / "empty")
@@ -76,7 +68,7 @@ def test_too_large_a_difference_is_an_error(monkeypatch, lookwhere, model_folder
     from lookwhere_cli.export import write
     from lookwhere_cli.export.compare import Tolerance
 
-    monkeypatch.setitem(write.TOLERANCES, "float32", Tolerance(-1.0, 0.0, 0.0))
+    monkeypatch.setitem(write.TOLERANCES, "float32", Tolerance(-1.0, 0.0, 0.0, 0.0))
     ran = lookwhere("export", model_folder, "--out", tmp_path / "out", "--verify", photos / "0.png")
     assert ran.code == 1 and "differs" in ran.err and not (tmp_path / "out").exists()
     assert not list(tmp_path.iterdir())

@@ -16,7 +16,7 @@ from lookwhere_cli.runtimes.answers import HEADS
 from lookwhere_cli.runtimes.graphs import GraphRuntime
 from lookwhere_cli.runtimes.onnx import open_onnx
 from lookwhere_cli.runtimes.torch import runtime_of
-from tests.models.small import ADDING, GATED, LABELLED, PRUNING, PUBLISHED, SEGMENTING, small
+from tests.models.small import ADDING, DETECTING, GATED, LABELLED, PRUNING, PUBLISHED, SEGMENTING, small
 
 pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
 
@@ -35,6 +35,11 @@ CONFIGS = {
     "pruning": PRUNING,
     "pruning with fusion": replace(PRUNING, prune_fusion=True, prune_norm=True),
     "masks of pruned tokens": replace(SEGMENTING, extractor_depth=5, prune=3),
+    "boxes": DETECTING,
+    "boxes of one point in a cell": replace(DETECTING, detect_points=1, pool="max"),
+    "boxes beside a coarse thumbnail": replace(DETECTING, coarse_size=12),
+    "boxes and masks of objects": replace(DETECTING, detect_mask_channels=4),
+    "boxes of pruned tokens": replace(DETECTING, extractor_depth=5, prune=3),
 }
 SHAPES = [(1, (6, 6), (3, 3), 18), (3, (5, 11), (2, 5), 40), (2, (9, 4), (4, 2), 17)]
 """Batch, grid, grid of the thumbnail, number of cells."""

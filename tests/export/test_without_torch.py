@@ -4,11 +4,12 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from tests.models.small import LABELLED, SEGMENTING
+from tests.models.small import DETECTING, LABELLED, SEGMENTING
 
 pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
 
@@ -50,8 +51,8 @@ def allowed():
     return {re.sub("_", "-", name.lower()) for name in names} | {"lookwhere", "setuptools"}
 
 
-def run(*arguments):
-    script = SCRIPT.format(ALLOWED=allowed())
+def run(*arguments, more=()):
+    script = SCRIPT.format(ALLOWED=allowed() | set(more))
     command = [sys.executable, "-c", script, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
@@ -94,6 +95,67 @@ def test_segment_writes_the_same_masks(exported, photos, tmp_path):
     for answer in Segmenter(load(str(source))).segment(sorted(photos.iterdir())):
         written = np.asarray(Image.open(tmp_path / "masks" / Path(answer.row.path).name))
         assert (written == answer.classes).mean() >= 0.999
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fields", [{}, {"detect_mask_channels": 4}], ids=["boxes", "masks"])
+def test_detect_finds_the_same_boxes(exported, photos, fields):
+    config = replace(DETECTING, **fields)
+    source, folder = exported(config)
+    # Scores of random weights are all alike; so many boxes compare all that is computed.
+    options = ("--conf", "0.3", "--iou", "0.9", *(("--masks",) if fields else ()))
+    more = ("pycocotools",) if fields else ()
+    ran = run("detect", photos, "--model", folder, "--format", "jsonl", "--quiet", *options, more=more)
+    assert ran.returncode == 0, ran.stderr
+    from lookwhere_cli import load
+
+    rows = [json.loads(line) for line in ran.stdout.splitlines()]
+    predictor = load(str(source), conf=0.3, iou=0.9, masks=bool(fields))
+    answers = list(predictor.answers([row["path"] for row in rows]))
+    assert len(rows) == 12 and sum(len(row["boxes"]) for row in rows) > 24
+    for row, answer in zip(rows, answers, strict=True):
+        expected = [found.to_dict() for found in answer.row.boxes]
+        assert [found["label"] for found in row["boxes"]] == [found["label"] for found in expected]
+        for found, other in zip(row["boxes"], expected, strict=True):
+            assert found["box"] == pytest.approx(other["box"], abs=0.1)
+            assert found.get("mask") == other.get("mask")
+
+
+@pytest.mark.slow
+def test_classify_names_the_labels_of_boxes(exported, photos):
+    source, folder = exported(DETECTING)
+    ran = run("classify", photos, "--model", folder, "--format", "jsonl", "--quiet")
+    assert ran.returncode == 0, ran.stderr
+    from lookwhere_cli import load
+
+    rows = [json.loads(line) for line in ran.stdout.splitlines()]
+    for row, other in zip(rows, load(str(source)).classify([row["path"] for row in rows]), strict=True):
+        assert [label["label"] for label in row["labels"]] == [label.label for label in other.labels]
+
+
+@pytest.mark.slow
+def test_evaluate_scores_boxes(exported, photos, tmp_path):
+    """The extra that it needs brings torch, but the process does not import it."""
+    pytest.importorskip("pycocotools")
+    source, folder = exported(DETECTING)
+    boxes = "".join(f"{photos / f'{number}.png'},4,4,20,20,cat\n" for number in range(8))
+    (tmp_path / "boxes.csv").write_text(f"file,left,top,right,bottom,label\n{boxes}")
+    arguments = ("evaluate", tmp_path / "boxes.csv", "-k", "50%", "--no-time", "--quiet", "--json")
+    extra = ("accelerate", "matplotlib", "pycocotools", "torchmetrics", "torchvision", "pyyaml")
+    ran = run(*arguments, tmp_path / "theirs.json", "--model", folder, more=extra)
+    assert ran.returncode == 0, ran.stderr
+    ours = subprocess.run(
+        [sys.executable, "-m", "lookwhere_cli", *map(str, arguments), tmp_path / "ours.json", "--model", source],
+        capture_output=True,
+        check=True,
+    )
+    assert ours.returncode == 0
+    found, expected = (json.loads((tmp_path / f"{name}.json").read_text())["rows"] for name in ("theirs", "ours"))
+    assert len(found) == len(expected) > 1
+    for row, other in zip(found, expected, strict=True):
+        assert (row["chosen_by"], row["cells"], row["macs"]) == (other["chosen_by"], other["cells"], other["macs"])
+        for name, score in other["scores"].items():
+            assert row["scores"][name]["value"] == pytest.approx(score["value"], abs=1e-3)
 
 
 def test_models_show_verify_and_list(exported):

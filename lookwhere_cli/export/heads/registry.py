@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lookwhere_cli.export.graphs import DenseGraph, ExtractorGraph, HeadGraph, SelectorGraph, TracedGraph
+from lookwhere_cli.export.heads.detect import PointsGraph
 from lookwhere_cli.export.heads.segment import DecoderGraph, PiecesGraph
 from lookwhere_cli.export.heads.whole import whole_graph
 from lookwhere_cli.models.lookwhere import LookWhere
@@ -13,6 +14,7 @@ HEADS: dict[str, Callable[[LookWhere], HeadGraph]] = {
     "classify": whole_graph,
     "features": whole_graph,
     "segment": PiecesGraph,
+    "detect": PointsGraph,
 }
 """A task's part of the extractor's graph."""
 FURTHER: dict[str, dict[str, Callable[[LookWhere], TracedGraph]]] = {"segment": {"decoder": DecoderGraph}}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -23,10 +25,10 @@ class PiecesGraph(HeadGraph):
         self.last, self.pools_cells = LastBlock(model), model.config.pool == "max"
         self.first = decoder.narrow if isinstance(decoder, ConvDecoder) else decoder.head
 
-    def forward(self, last: Pruned, k: int) -> tuple[Tensor, ...]:
+    def forward(self, last: Pruned, given: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return the pieces of cells and coarse patches, what is pooled, the cells' tokens, and all tokens' places."""
         cls, tokens, places = self.last.all(last)
-        cells = self.last.first(tokens, k)
+        cells = self.last.first(tokens, given["cells"].shape[1])
         return self.first(tokens), cells.amax(dim=1) if self.pools_cells else cls, cells, places
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor, nn
 
 from lookwhere_cli.export.graphs import HeadGraph, LastBlock
@@ -17,7 +19,7 @@ class ClsGraph(HeadGraph):
         self.last, self.head = LastBlock(model), model.head if model.config.labels else None
         self.outputs = (*_logits(self.head), "pooled", "hidden", "places")
 
-    def forward(self, last: Pruned, k: int) -> tuple[Tensor, ...]:
+    def forward(self, last: Pruned, given: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return logits, CLS, the last block's input, and where its cells come from."""
         cls = self.last.cls(last)
         rest = (cls, last.tokens, last.places)
@@ -32,9 +34,9 @@ class MaxGraph(HeadGraph):
         self.last, self.head = LastBlock(model), model.head if model.config.labels else None
         self.outputs = (*_logits(self.head), "pooled", "tokens", "remaining")
 
-    def forward(self, last: Pruned, k: int) -> tuple[Tensor, ...]:
+    def forward(self, last: Pruned, given: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Return logits, the maxima, the cells' tokens, and which cells these are."""
-        _, tokens, places = self.last.cells(last, k)
+        _, tokens, places = self.last.cells(last, given["cells"].shape[1])
         pooled = tokens.amax(dim=1)
         rest = (pooled, tokens, places)
         return rest if self.head is None else (self.head(pooled), *rest)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.output.files import whole_file, writing
@@ -117,7 +117,7 @@ def _object(found: Detection) -> str:
 
 
 def _xml(text: str) -> str:
-    return escape(on_one_line(text))
+    return escape(on_one_line(text), quote=False)
 
 
 def _write_once(file: Path, text: str, overwrite: bool) -> None:
