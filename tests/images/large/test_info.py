@@ -77,9 +77,7 @@ def test_a_film_without_the_extra(tmp_path, monkeypatch):
     with pytest.raises(PictureError, match="is a film that can't be opened"):
         file_facts(str(tmp_path / "a.mp4"), READING)
     monkeypatch.setattr("lookwhere_cli.images.large.info.find_spec", lambda name: None)
-    with pytest.raises(
-        PictureError, match=r"is a film, which needs one more package: pip install 'lookwhere\[video\]'"
-    ):
+    with pytest.raises(PictureError, match=r"is a film, which needs .*pip install 'lookwhere\[video\]'"):
         file_facts(str(tmp_path / "a.mp4"), READING)
 
 
