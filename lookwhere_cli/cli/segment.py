@@ -47,6 +47,8 @@ def segment(
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = MAX_PIXELS,
     background: options.Background = "white",
+    bands: options.Bands = None,
+    stretch_range: options.StretchRange = None,
     model: options.Model = DEFAULT_SEGMENTER,
     device: options.Device = "auto",
     runtime: options.Runtime = "auto",
@@ -88,7 +90,6 @@ def segment(
     request = MaskRequest(MASK_FILES[format](folder, overwrite), overlay, overwrite)
     request.masks.check_library()
     _check_rows(rows, rows_format, full_rows, overwrite)
-
     from lookwhere_cli.cli.pictures import pictures_of
 
     files = output_paths(pictures_of(paths, quiet)[: context.params["limit"]], paths, folder)
