@@ -69,6 +69,9 @@ class Options:
     """A picture with more pixels is refused."""
     background: Colour = WHITE
     """Red, green and blue in 0..255 behind transparent pixels."""
+    reuse: float | None = None
+    """In films: difference of two frames' thumbnails, as a share of the brightest value (0.01, "1%"), up to which the
+    selector does not run again; None: it runs for every frame."""
 
     def __post_init__(self) -> None:
         values = {
@@ -76,6 +79,7 @@ class Options:
             "prune": None if self.prune is None else parse_prune(self.prune),
             "memory": None if self.memory is None else parse_bytes(self.memory),
             "background": parse_colour(self.background),
+            "reuse": None if self.reuse is None else parse_difference(self.reuse),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -111,6 +115,7 @@ class OptionChanges(TypedDict, total=False):
     memory: int | str | None
     max_pixels: int
     background: Colour | str
+    reuse: float | str | None
 
 
 def parse_amount(value: AmountLike, option: str = "k") -> Amount | Literal["auto"]:
@@ -138,6 +143,15 @@ def parse_bytes(value: int | str, option: str = "memory") -> int:
     if size < 1:
         raise UsageError(f"{option} {value} is not an amount of memory; write, for instance, 512M or 2G.")
     return size
+
+
+def parse_difference(value: float | str, option: str = "reuse") -> float:
+    """Read a share, above 0 and below 1: 0.01, "1%". Raises UsageError that names `option`."""
+    written = re.fullmatch(r"(\d*\.?\d+)(?:e-\d+)?\s*(%?)", str(value).strip().lower())
+    share = float(str(value).strip(" %")) / (100 if written[2] else 1) if written else 0.0
+    if not 0 < share < 1:
+        raise UsageError(f"{option} {value} is no share between 0 and 1; write, for instance, 1% or 0.01.")
+    return share
 
 
 def parse_colour(value: Colour | str, option: str = "background") -> Colour:

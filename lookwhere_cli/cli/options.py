@@ -16,6 +16,7 @@ from lookwhere_cli.options import (
     parse_amount,
     parse_bytes,
     parse_colour,
+    parse_difference,
     parse_prune,
 )
 
@@ -37,6 +38,8 @@ def options_from(context: typer.Context, auto: bool = False) -> Options:
         values["prune"] = parse_prune(values["prune"], "--prune")
     if values.get("memory") is not None:
         values["memory"] = parse_bytes(values["memory"], "--memory")
+    if values.get("reuse") is not None:
+        values["reuse"] = parse_difference(values["reuse"], "--reuse")
     if "background" in values:
         values["background"] = parse_colour(values["background"], "--background")
     for name in ("top", "batch_size", "workers"):

@@ -10,7 +10,7 @@ from lookwhere_cli.images.find import FoundPictures, find_pictures
 
 def pictures_of(arguments: Sequence[str], quiet: bool) -> FoundPictures:
     """Find the pictures and print, on stderr and unless `quiet`, what was passed over. Raises UsageError."""
-    found = find_pictures(arguments)
+    found = find_pictures(arguments, films=True)
     for note in found.notes:
         say_done(note, quiet)
     return found

@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from lookwhere_cli.checkpoints.layout import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
+from lookwhere_cli.cli.films import say_skipped_frames, with_frames
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
@@ -106,12 +107,14 @@ def segment(
     _say_skipped(len(files) - len(pending), len(files), quiet)
     if not pending:
         return
+    pictures = with_frames(context, list(pending), request.skips(pending))
     make_folder(folder)
     card = partial(segmented_card, colours=colours, with_map=not no_map)
     columns = CsvColumns(classes=labels, full=full_rows)
     with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, columns, card) as output:
-        results = write_files(segmenter, pending, write_mask, colours)
-        tally = write_results(results, output, len(pending), quiet, fail_fast)
+        results = write_files(segmenter, request, pending, pictures, write_mask, colours)
+        tally = write_results(results, output, pictures, quiet, fail_fast)
+    say_skipped_frames(pictures, quiet)
     _say_written(tally, request.kinds(pending), folder, quiet)
     if tally.failed:
         raise typer.Exit(1)
