@@ -123,7 +123,7 @@ def _moving_pictures(path: str, container: Any) -> Any:
 
 def _is_cover(stream: Any) -> bool:
     """Return True for the picture that a song or a film is shown with in lists."""
-    return "attached_pic" in getattr(stream.disposition, "name", "").lower()
+    return "attached_pic" in (getattr(stream.disposition, "name", None) or "").lower()
 
 
 def _reason(error: Exception) -> str:

@@ -26,14 +26,13 @@ class Every:
     @classmethod
     def parse(cls, text: str, option: str = "every") -> Every:
         """Read "1s", "0.5s" or "10f". Raises UsageError that names `option`."""
-        written = _WRITTEN.fullmatch(text.strip().lower()) if isinstance(text, str) else None
-        value = Fraction(written[1]) if written else Fraction(0)
-        if written is None or not value or (written[2] == "f" and value.denominator != 1):
+        seconds, frames = parse_span(text)
+        if not (seconds or frames):
             raise UsageError(
                 f"{option} {text} is neither a time nor a number of frames; write 1s or 0.5s for seconds, 10f for "
                 "every 10th frame, 1f for all."
             )
-        return cls(seconds=value) if written[2] == "s" else cls(frames=int(value))
+        return cls(seconds, frames)
 
     def wanted(self, tick: Fraction) -> Wanted:
         """Return what says which frames are looked at: the first one of each interval.
@@ -67,3 +66,14 @@ class Every:
             most = math.ceil(Fraction(seconds) / self.seconds)
             return max(1, most if frames is None else min(most, frames))
         return None if self.frames is None or frames is None else math.ceil(frames / self.frames)
+
+
+def parse_span(text: str) -> tuple[Fraction | None, int | None]:
+    """Read "12.5s" as seconds or "300f" as a number of frames; both are None for anything else."""
+    written = _WRITTEN.fullmatch(text.strip().lower()) if isinstance(text, str) else None
+    if written is None:
+        return None, None
+    value = Fraction(written[1])
+    if written[2] == "s":
+        return value, None
+    return None, int(value) if value.denominator == 1 else None

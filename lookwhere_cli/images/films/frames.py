@@ -16,7 +16,7 @@ from lookwhere_cli.extras import check_extra
 from lookwhere_cli.images.ahead import read_ahead
 from lookwhere_cli.images.films.container import OpenedFilm, open_film
 from lookwhere_cli.images.films.decode import DecodedFrame, decode
-from lookwhere_cli.images.films.every import DEFAULT, Every
+from lookwhere_cli.images.films.every import DEFAULT, Every, parse_span
 from lookwhere_cli.images.films.names import EXTRA
 from lookwhere_cli.images.films.upright import brightness_note, degrees, pixel_shape, turn_of, upright
 from lookwhere_cli.images.frame import Box
@@ -103,14 +103,11 @@ def frame_at(path: str, moment: str) -> FilmFrame:
 
 def parse_moment(text: str, option: str = "--at") -> tuple[int, Fraction | None]:
     """Read "12.5s" or "300f": return the frame's number, or the time in seconds. Raises UsageError."""
-    try:
-        if text.strip().lower() in ("0s", "0.0s", "0f"):
-            return (0, Fraction(0)) if "s" in text.lower() else (0, None)
-        read = Every.parse(text, option)
-    except UsageError as error:
-        raise UsageError(f"{option} {text} names no frame; write a time (12.5s) or a frame's number (300f).") from error
+    time, number = parse_span(text)
+    if time is None and number is None:
+        raise UsageError(f"{option} {text} names no frame; write a time (12.5s) or a frame's number (300f).")
     # Times in rows are rounded, and a frame that begins when another one is asked for is not meant.
-    return (read.frames or 0, None if read.seconds is None else read.seconds + _HALF_MILLISECOND)
+    return number or 0, None if time is None else time + _HALF_MILLISECOND
 
 
 def _last(
