@@ -16,7 +16,7 @@ from rich.console import Console
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
-from lookwhere_cli.cli.films import check_moment, picture_at
+from lookwhere_cli.cli.films import At, check_moment, picture_at
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, open_writer, track
 from lookwhere_cli.cli.summary import failures, listed, say_done, stopped
@@ -50,10 +50,7 @@ def explain(
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = MAX_PIXELS,
     background: options.Background = "white",
-    at: Annotated[
-        str | None,
-        typer.Option(metavar="12.5s|300f", help="The frame to explain, of a film.", rich_help_panel=options.READING),
-    ] = None,
+    at: At = None,
     model: options.Model = DEFAULT_CLASSIFIER,
     thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",

@@ -16,9 +16,13 @@ from lookwhere_cli.errors import UsageError
 from lookwhere_cli.text import counted
 
 if TYPE_CHECKING:
+    from lookwhere_cli.images.films.every import Every
     from lookwhere_cli.images.films.frames import FilmFrame
     from lookwhere_cli.images.films.pictures import PicturesAndFrames
 
+At = Annotated[
+    str | None, typer.Option(metavar="12.5s|300f", help="The frame to explain, of a film.", rich_help_panel=READING)
+]
 Skip: TypeAlias = "Callable[[FilmFrame], bool]"
 
 _OPTIONS: dict[str, Any] = {
@@ -64,21 +68,34 @@ def with_frames(
 ) -> Sequence[str] | PicturesAndFrames:
     """Return the pictures of a command, with the frames of its films in the films' places, drawn as they are needed.
 
-    skip: see `PicturesAndFrames`. Raises UsageError for options of films without a film, or with impossible values.
+    skip: see `PicturesAndFrames`. Raises UsageError as `check_film_options` does.
+    """
+    limit = context.params.get("limit")
+    paths = paths[:limit]
+    every = check_film_options(context, paths)
+    if every is None:
+        return paths
+    from lookwhere_cli.images.films.pictures import PicturesAndFrames
+
+    return PicturesAndFrames(paths, every, limit, skip)
+
+
+def check_film_options(context: typer.Context, paths: Sequence[str]) -> Every | None:
+    """Return which frames of films are read; None if no film is among the pictures.
+
+    Raises UsageError for options of films without a film, or with impossible values.
     """
     from lookwhere_cli.images.films.every import DEFAULT, Every
     from lookwhere_cli.images.films.names import is_film
-    from lookwhere_cli.images.films.pictures import PicturesAndFrames
 
     params = context.params
     every = Every.parse(params["every"] or ("1f" if params.get("film") else DEFAULT), "--every")
-    paths = paths[: params.get("limit")]
     if any(map(is_film, paths)):
-        return PicturesAndFrames(paths, every, params.get("limit"), skip)
+        return every
     for name in _OPTIONS:
         if params.get(name) is not None:
             raise UsageError(f"--{name} is for films, and no film is among the pictures; leave it out, or name one.")
-    return paths
+    return None
 
 
 def say_skipped_frames(pictures: Sequence[str] | PicturesAndFrames, quiet: bool) -> None:

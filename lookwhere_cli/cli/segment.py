@@ -15,7 +15,7 @@ from rich.console import Console, RenderableType
 from lookwhere_cli.checkpoints.layout import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
-from lookwhere_cli.cli.films import say_skipped_frames, with_frames
+from lookwhere_cli.cli.films import check_film_options, say_skipped_frames, with_frames
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
@@ -94,6 +94,7 @@ def segment(
 
     files = output_paths(pictures_of(paths, quiet)[: context.params["limit"]], paths, folder)
     request.check(files)
+    check_film_options(context, list(files))
     name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
 
     from lookwhere_cli.cli.cards import segmented_card
@@ -115,9 +116,7 @@ def segment(
         results = write_files(segmenter, request, pending, pictures, write_mask, colours)
         tally = write_results(results, output, pictures, quiet, fail_fast)
     say_skipped_frames(pictures, quiet)
-    _say_written(tally, request.kinds(pending), folder, quiet)
-    if tally.failed:
-        raise typer.Exit(1)
+    _say_end(tally, request.kinds(pending), folder, quiet)
 
 
 def _check_rows(rows: Path | None, format: Format | None, full_rows: bool, overwrite: bool) -> None:
@@ -142,10 +141,13 @@ def _format_of(rows: Path | None, format: Format | None) -> str:
     return row_format(rows, format, "--rows", "--rows-format")
 
 
-def _say_written(tally: Tally, kinds: Sequence[str], out: Path, quiet: bool) -> None:
+def _say_end(tally: Tally, kinds: Sequence[str], out: Path, quiet: bool) -> None:
+    """Say what was written; exit with 1 if pictures failed."""
     if quiet:
         say_failures(tally)
     say_done(wrote(f"{listed(kinds)} of {counted(tally.done - tally.failed, 'picture')}", out, tally.failed), quiet)
+    if tally.failed:
+        raise typer.Exit(1)
 
 
 def _say_skipped(skipped: int, total: int, quiet: bool) -> None:

@@ -15,7 +15,7 @@ _TOLERANCE = 0.01
 """Pixels by which a box may exceed the decoded ones, for the rounding of its edges."""
 
 
-class Moment(NamedTuple):
+class FilmMoment(NamedTuple):
     """Where a frame is in its film: seconds from the start, and its number, from 0."""
 
     time: float
@@ -26,7 +26,7 @@ class Source(Protocol):
     """A picture that is read by windows; any object with these two members is one.
 
     More are used where an object has them: `path` (str), which names the picture in rows and messages, `notes` (tuple
-    of str), what its row should say about it, `moment` (Moment) of a film's frame, and `nbytes` (int), the bytes of
+    of str), what its row should say about it, `moment` (FilmMoment) of a film's frame, and `nbytes` (int), the bytes of
     pixels that it holds in memory.
     """
 

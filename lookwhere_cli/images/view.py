@@ -16,7 +16,7 @@ from lookwhere_cli.images.decode import Reserve, decode_file, decode_picture, un
 from lookwhere_cli.images.frame import Box, Reading, frame_for
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
-from lookwhere_cli.images.source import CellSource, Moment, Source, is_source
+from lookwhere_cli.images.source import CellSource, FilmMoment, Source, is_source
 from lookwhere_cli.images.tensor import TorchTensor
 
 Picture: TypeAlias = EncodedPicture | bytearray | memoryview | Image.Image | NDArray[Any] | TorchTensor | Source
@@ -39,7 +39,7 @@ class View:
         self.source = source
         self.path: str = getattr(source, "path", "")
         self.notes: tuple[str, ...] = getattr(source, "notes", ())
-        self.moment: Moment | None = getattr(source, "moment", None)
+        self.moment: FilmMoment | None = getattr(source, "moment", None)
         self.size = source.size
         self.grid, self.box = frame_for(*source.size, reading)
         self._patch, self._aliased = reading.patch, reading.thumbnail_filter == "alias"

@@ -8,7 +8,7 @@ import pytest
 from lookwhere_cli import load
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.films.frames import FilmFrame
-from lookwhere_cli.images.source import Moment
+from lookwhere_cli.images.source import FilmMoment
 from lookwhere_cli.macs.passes import count_selector
 from lookwhere_cli.strategies.base import REUSED
 
@@ -17,7 +17,7 @@ def frame(number, brightness, path="made.mp4"):
     """A frame of which all of the right half is as bright as is said, with some noise that stays."""
     pixels = np.random.default_rng(0).integers(0, 30, (48, 48, 3), dtype=np.uint8)
     pixels[:, 24:] += np.uint8(brightness)
-    return FilmFrame(pixels, path, Moment(number / 25, number))
+    return FilmFrame(pixels, path, FilmMoment(number / 25, number))
 
 
 def rows_of(predictor, frames):

@@ -21,7 +21,7 @@ from lookwhere_cli.images.films.names import EXTRA
 from lookwhere_cli.images.films.upright import brightness_note, degrees, pixel_shape, turn_of, upright
 from lookwhere_cli.images.frame import Box
 from lookwhere_cli.images.names import in_message
-from lookwhere_cli.images.source import DecodedSource, Moment
+from lookwhere_cli.images.source import DecodedSource, FilmMoment
 
 AHEAD_BYTES = 128 << 20
 """Bytes of frames that are decoded before they are asked for."""
@@ -35,7 +35,9 @@ class FilmFrame(DecodedSource):
     path: of the film. moment: its time in seconds from the film's start, and its number.
     """
 
-    def __init__(self, pixels: UInt8[ndarray, "h w 3"], path: str, moment: Moment, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, pixels: UInt8[ndarray, "h w 3"], path: str, moment: FilmMoment, notes: tuple[str, ...] = ()
+    ) -> None:
         height, width = pixels.shape[:2]
         super().__init__(pixels, (height, width), (0, 0, width, height), path, notes)
         self.moment = moment
@@ -155,7 +157,7 @@ class _Converter:
             brightness_note(frame.picture),
         )
         pixels = upright(frame.picture, self._reformatter, self._shape)
-        moment = Moment(float(frame.time), frame.number)
+        moment = FilmMoment(float(frame.time), frame.number)
         return FilmFrame(pixels, self._path, moment, tuple(filter(None, notes)))
 
 
