@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from fractions import Fraction
-from itertools import repeat
+from functools import partial
 
 from jaxtyping import UInt8
 from numpy import ndarray
 
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
-from lookwhere_cli.images.ahead import read_ahead
+from lookwhere_cli.images.ahead import in_background
 from lookwhere_cli.images.films.container import OpenedFilm, open_film
 from lookwhere_cli.images.films.decode import DecodedFrame, decode
 from lookwhere_cli.images.films.every import DEFAULT, Every, parse_span
@@ -73,13 +73,12 @@ def frames(path: str | os.PathLike[str], every: str = DEFAULT) -> Iterator[FilmF
 def sampled_frames(path: str, every: Every) -> Generator[FilmFrame | LostFrames, None, None]:
     """Yield the frames of a film that are looked at; see `frames`. Raises nothing."""
     try:
-        with open_film(path) as film, closing(_looked_at(film, every)) as decoded:
-            next_frame = lambda _: next(decoded, None)  # noqa: E731 - it is handed to the thread
-            with closing(read_ahead(repeat(None), next_frame, 1, _depth(film))) as ahead:
-                for frame in ahead:
-                    if frame is None:
-                        return
-                    yield LostFrames(path, str(frame)) if isinstance(frame, PictureError) else frame
+        with (
+            open_film(path) as film,
+            closing(in_background(partial(_looked_at, film, every), _depth(film))) as decoded,
+        ):
+            for frame in decoded:
+                yield LostFrames(path, str(frame)) if isinstance(frame, PictureError) else frame
     except PictureError as error:
         yield LostFrames(path, str(error))
 
@@ -126,10 +125,12 @@ def _last(
     return before
 
 
-def _looked_at(film: OpenedFilm, every: Every) -> Generator[FilmFrame | PictureError, None, None]:
+def _looked_at(film: OpenedFilm, every: Every, closed: Callable[[], bool]) -> Iterator[FilmFrame | PictureError]:
     """Decode all frames, and convert those that are looked at."""
     wanted, converter = every.wanted(film.tick), _Converter(film)
     for one in decode(film):
+        if closed():
+            return
         if isinstance(one, PictureError):
             yield one
         elif wanted(one.number, one.time):
