@@ -21,6 +21,7 @@ from lookwhere_cli.cli.export import export
 from lookwhere_cli.cli.features import features
 from lookwhere_cli.cli.films import FILM_OPTIONS, with_film_options
 from lookwhere_cli.cli.help import Command, Group, showing, without
+from lookwhere_cli.cli.info import info
 from lookwhere_cli.cli.job_options import JOB_OPTIONS, with_job_options
 from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.cli.segment import segment
@@ -47,7 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_RARE = ("thumbnail", "memory", "max_pixels", "runtime")
+_RARE = ("thumbnail", "memory", "max_pixels", "runtime", "bands", "stretch_range")
 app.command(cls=without(*_RARE, *JOB_OPTIONS, *FILM_OPTIONS))(with_film_options(with_job_options(classify)))
 app.command(cls=without(*_RARE, *JOB_OPTIONS, *FILM_OPTIONS))(with_film_options(with_job_options(segment)))
 app.command(
@@ -76,6 +77,7 @@ app.command(
 )(compare)
 app.command(cls=Command)(export)
 app.command(cls=Command)(bench)
+app.command(cls=without("max_pixels"))(info)
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 

@@ -15,6 +15,7 @@ from lookwhere_cli.extras import install_command
 from lookwhere_cli.images.films.names import can_read_films, is_film_in_folder
 from lookwhere_cli.images.formats import is_picture_bytes, looks_like_picture, named_like_picture
 from lookwhere_cli.images.kinds import CAMERA_RAW, passed_over_kind
+from lookwhere_cli.images.large.names import belonging_files, is_remote_raster
 from lookwhere_cli.images.names import StandardInput
 from lookwhere_cli.images.spelling import spelled_on_disk, spellings_of_pattern
 from lookwhere_cli.text import counted, near_names
@@ -59,7 +60,8 @@ def find_pictures(
     - a file, always taken;
     - a folder, searched to any depth, in natural order (2 before 10); hidden names and other files are skipped;
     - a pattern such as "photos/**/*.jpg";
-    - "@list.txt", a file that lists arguments of these three kinds, one per line or separated by zero bytes;
+    - the address of a raster, if what reads it is installed, and GDAL's paths (/vsicurl/...), taken as they are;
+    - "@list.txt", a file that lists arguments of these kinds, one per line or separated by zero bytes;
     - "-": `stdin` (default: sys.stdin). If it holds a picture, its path is a StandardInput; else it is such a list.
 
     films: whether the films in folders are taken, too; they are counted in the notes if the extra that reads them is
@@ -140,7 +142,9 @@ def _on_standard_input(content: bytes, films: bool) -> Iterator[_Entry]:
 
 
 def _named(argument: str, films: bool) -> Iterator[_Entry]:
-    if os.path.isdir(argument):  # noqa: PTH112 - Path raises for a string with a zero byte
+    if is_remote_raster(argument):
+        yield _Entry(argument, argument)
+    elif os.path.isdir(argument):  # noqa: PTH112 - Path raises for a string with a zero byte
         yield from _in_folder(argument, films)
     elif os.path.lexists(argument):  # before it is taken for a pattern: names may hold brackets
         yield _resolved(argument)
@@ -259,6 +263,8 @@ def _entries(folder: _Entry) -> list[_Entry] | None:
             )
     except OSError:
         return None
+    belonging = belonging_files([entry.name for entry in visible])
+    visible = [entry for entry in visible if entry.name not in belonging]
     return [resolved for entry in visible if (resolved := _entry(entry, folder.real_path)) is not None]
 
 
