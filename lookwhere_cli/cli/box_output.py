@@ -67,10 +67,13 @@ def box_request(out: Path | None, format: BoxFormat | None, overlay: bool, overw
     return BoxRequest(rows, out, None, None, False, overwrite)
 
 
-def check_masks_fit(request: BoxRequest) -> None:
-    """Raise UsageError if masks were computed and nothing would show them, or a package for them is missing."""
+def check_masks_fit(request: BoxRequest, drawn: bool = False) -> None:
+    """Raise UsageError if masks were computed and nothing would show them, or a package for them is missing.
+
+    drawn: whether a film shows them.
+    """
     format = request.folder or request.rows
-    if format not in MASK_FORMATS and not request.overlay:
+    if format not in MASK_FORMATS and not (request.overlay or drawn):
         raise UsageError(
             f"--masks has no effect on {'CSV' if format == 'csv' else format}; write {', '.join(MASK_FORMATS)}, or "
             "draw them with --overlay --out FOLDER."

@@ -96,9 +96,9 @@ def detect(
     if run_as_job(context, "detect", settings, DEFAULT_DETECTOR):
         return
     request = box_request(None if out is None else Path(out), format, overlay, overwrite)
+    film_file = check_film(context, request)
     if masks:
-        check_masks_fit(request)
-    check_film(context, request)
+        check_masks_fit(request, drawn=film_file is not None)
 
     from lookwhere_cli.cli.pictures import pictures_of
 

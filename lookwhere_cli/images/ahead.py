@@ -1,5 +1,6 @@
 """Reading ahead: threads prepare what comes next while the caller works."""
 
+import atexit
 import os
 import sys
 import threading
@@ -44,19 +45,25 @@ def in_background(items: Callable[[Callable[[], bool]], Iterator[T]], depth: int
     """Yield items that a thread of their own makes, one after the other, up to `depth` ahead.
 
     items: called in that thread, with a function that returns True once nobody wants more; it is to be asked often.
-    What it raises is raised here. Closing the iterator waits for the thread; the end of the process does not.
+    What it raises is raised here. The thread ends with the iterator, and with the process, which waits for no item.
     """
     ready: Queue[Callable[[], T]] = Queue(depth)
     closed = threading.Event()
     thread = threading.Thread(target=_make, args=(items, ready, closed), name="read-ahead", daemon=True)
+
+    def end() -> None:
+        closed.set()
+        thread.join()
+
     thread.start()
+    atexit.register(end)  # it is no thread that the process waits for, but libraries must not vanish under it
     try:
         with suppress(_EndOfItems):
             while True:
                 yield ready.get()()
     finally:
-        closed.set()
-        thread.join()
+        end()
+        atexit.unregister(end)
 
 
 class _EndOfItems(Exception):  # noqa: N818 - it is no error

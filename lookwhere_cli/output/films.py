@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Any, BinaryIO, NamedTuple
-
-import numpy as np
-from jaxtyping import UInt8
-from numpy import ndarray
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from lookwhere_cli.errors import OutputError
 from lookwhere_cli.extras import require
+
+if TYPE_CHECKING:  # --help imports this module, and no NumPy
+    from jaxtyping import UInt8
+    from numpy import ndarray
 
 
 class _Coding(NamedTuple):
@@ -86,6 +86,8 @@ class FilmWriter:
 
     def _encodable(self, picture: UInt8[ndarray, "height width 3"]) -> Any:
         """Return a picture as the encoder takes it: sides even, in BT.709."""
+        import numpy as np
+
         assert self._size is not None
         height, width = self._size
         down, across = height - picture.shape[0], width - picture.shape[1]

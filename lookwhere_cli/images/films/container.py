@@ -94,7 +94,8 @@ def _opened(path: str, av: Any) -> Any:
     try:
         if not os.stat(path).st_size:  # noqa: PTH116 - the path may hold any bytes
             raise PictureError(f"{in_message(path)} is empty (0 bytes).")
-        return av.open("file:" + path, metadata_errors="replace")  # a name is never taken for an address
+        # A name is never taken for an address, and a playlist that poses as a film can't reach the network.
+        return av.open("file:" + path, metadata_errors="replace", options={"protocol_whitelist": "file"})
     except av.error.FFmpegError as error:
         raise PictureError(
             f"{in_message(path)} is not a film of a known format, or it is damaged or cut ({_reason(error)}); try to "

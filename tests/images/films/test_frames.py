@@ -1,5 +1,9 @@
 """Frames of films: which ones, when, in which colours, which way up; and what damaged films say."""
 
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from fractions import Fraction
 
@@ -132,6 +136,20 @@ def test_frames_are_read_like_any_picture(plain):
     assert one.read_cells((0, 0, 64, 48), (6, 8), 8, np.array([0, 47])).shape == (2, 8, 8, 3)
 
 
+@pytest.mark.parametrize(
+    "name", [b"\xff\xfe.mp4", b"http:x.mp4", b"concat:a|b.mp4", b"-x.mp4", b"a\nb.mp4", b"%03d.mp4"]
+)
+def test_names_are_names_whatever_they_look_like(name, plain, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(plain, os.fsdecode(name))
+    assert moments(os.fsdecode(name), "1s") == [(0.0, 0), (1.0, 25)]
+
+
+def test_a_playlist_does_not_reach_the_network(tmp_path):
+    (tmp_path / "list.mp4").write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nhttp://127.0.0.1:9/a.ts\n")
+    assert "not a film of a known format" in only_sentence(tmp_path / "list.mp4")
+
+
 def only_sentence(path, **options):
     (one,) = frames(path, **options)
     assert isinstance(one, LostFrames)
@@ -237,6 +255,17 @@ def test_frames_that_are_not_drawn_are_not_decoded_and_no_thread_stays(plain):
     assert next(some).moment.frame == 0
     some.close()
     assert threading.active_count() == before
+
+
+def test_a_process_ends_while_a_film_is_open(tmp_path):
+    path = film(tmp_path / "long.mp4", frames=400)
+    script = (
+        "from lookwhere_cli.images.films.frames import frames\n"
+        f"some = [frames({path!r}, every) for every in ('1f', '9999s')]\n"
+        "print([next(one).moment.frame for one in some])\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    assert ran.stdout == "[0, 0]\n" and ran.stderr == ""
 
 
 def test_python_has_frames():
