@@ -26,7 +26,7 @@ def write_raster(path, pixels, tile=64, overviews=(2, 4), crs=UTM, transform=PLA
     """Write (height, width, bands) as a GeoTIFF. tile: side of the tiles, or None for strips."""
     layout = {"tiled": True, "blockxsize": tile, "blockysize": tile} if tile else {}
     if colours and "alpha" in colours:
-        options["alpha"] = "unspecified"
+        options["alpha"] = "yes"
     height, width, count = pixels.shape
     profile = {"driver": "GTiff", "height": height, "width": width, "count": count, "dtype": pixels.dtype}
     with rasterio.open(path, "w", **profile, crs=crs, transform=transform, **layout, **options) as dataset:
