@@ -31,6 +31,15 @@ from lookwhere_cli.text import counted
 Overlay = Annotated[
     bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
 ]
+Masks = Annotated[
+    MaskFormat,
+    typer.Option(
+        metavar="FORMAT",
+        help="Of masks: png (default), rle, geojson.",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
+]
 RowsFormat = Annotated[
     Format | None,
     typer.Option(metavar="FORMAT", help="Of rows: text, json, jsonl, csv, parquet.", rich_help_panel=OUTPUT),
@@ -57,15 +66,7 @@ def segment(
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
     memory: options.Memory = None,
-    format: Annotated[
-        MaskFormat,
-        typer.Option(
-            metavar="FORMAT",
-            help="Of masks: png (default), rle, geojson.",
-            rich_help_panel=OUTPUT,
-            show_default=False,
-        ),
-    ] = "png",
+    format: Masks = "png",
     overlay: Overlay = False,
     rows: options.RowsFile = None,
     rows_format: RowsFormat = None,
