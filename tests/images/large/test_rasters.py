@@ -327,3 +327,18 @@ def test_threads_may_read_at_once(raster, pixels):
     for (left, top, right, bottom), one in zip(boxes, read, strict=True):
         np.testing.assert_array_equal(one, pixels[top:bottom, left:right])
     source.close()
+
+
+def test_the_content_of_a_raster_is_a_plain_picture_with_a_note(tmp_path, raster):
+    content = (tmp_path / raster).read_bytes()
+    (note,) = [note for note in open_view(content, READING).notes if "georeferenced" in note]
+    assert "give its path" in note
+
+
+def test_a_turned_tiff_is_refused_by_windows(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(smooth(50, 60)).save(tmp_path / "a.tif", exif=exif)
+    assert open_view(tmp_path / "a.tif", READING).size == (60, 50)
+    with pytest.raises(PictureError, match=r"its EXIF turn \(6\) does not allow; save it upright"):
+        open_view(tmp_path / "a.tif", Reading(16, 128, max_pixels=100))
