@@ -95,7 +95,7 @@ def explain(
 
     from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = pictures_of(paths, quiet)
+    pictures = pictures_of(paths, quiet, films=at is not None)
     check_moment(pictures, at)
     overlays = {} if out is None else _overlay_files(pictures, paths, out, overwrite)
     if html is not None:

@@ -292,6 +292,16 @@ def test_explain_asks_for_one_frame(lookwhere: Any, plain: str) -> None:
     assert ran.code == 2 and "name one of its frames, by its time or its number: --at 12.5s" in ran.err
 
 
+def test_explain_passes_over_films_in_folders_unless_it_has_a_moment(
+    lookwhere: Any, plain: str, photos: Path, tmp_path: Path
+) -> None:
+    shutil.copy(plain, tmp_path / "a.mp4")
+    shutil.copy(photos / "0.png", tmp_path / "b.png")
+    assert [row.get("frame") for row in rows_of(lookwhere("explain", tmp_path, "--format", "jsonl"))] == [None]
+    ran = lookwhere("explain", tmp_path, "--at", "3f", "--format", "jsonl")
+    assert [row.get("frame") for row in rows_of(ran)] == [3, None]
+
+
 def test_one_film_makes_a_film(detect: Any, plain: str, photos: Path, tmp_path: Path) -> None:
     ran = detect(plain, photos / "0.png", "--film", tmp_path / "out.mp4")
     assert ran.code == 2 and "--film is made from one film, and 2 files named" in ran.err
