@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from lookwhere_cli.images.films.frames import FilmFrame
     from lookwhere_cli.images.films.pictures import PicturesAndFrames
 
-At = Annotated[
-    str | None, typer.Option(metavar="12.5s|300f", help="The frame to explain, of a film.", rich_help_panel=READING)
-]
+At = Annotated[str | None, typer.Option(metavar="12.5s", help="The frame of a film; or 300f.", rich_help_panel=READING)]
 Skip: TypeAlias = "Callable[[FilmFrame], bool]"
 
 _OPTIONS: dict[str, Any] = {
