@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lookwhere_cli.amounts import Amount
     from lookwhere_cli.detections import Detections
     from lookwhere_cli.explain import Explanation
+    from lookwhere_cli.images.films.frames import frames
     from lookwhere_cli.loading import load
     from lookwhere_cli.options import Options
     from lookwhere_cli.output.rows import Detection, Label, Row, Share
@@ -35,6 +36,7 @@ __all__ = [
     "Segmenter",
     "Share",
     "__version__",
+    "frames",
     "load",
 ]
 
@@ -50,6 +52,7 @@ _MODULES = {
     "Segmented": "segmenter",
     "Segmenter": "segmenter",
     "Share": "output.rows",
+    "frames": "images.films.frames",
     "load": "loading",
 }
 

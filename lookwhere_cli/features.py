@@ -16,7 +16,7 @@ from lookwhere_cli.images.view import Picture
 from lookwhere_cli.models.spread import spread
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.pipeline import Pipeline
-from lookwhere_cli.strategies.base import Batch, FeatureStrategy, Outcome, Selected
+from lookwhere_cli.strategies.base import Batch, FeatureStrategy, Outcome, Selected, SparingStrategy
 from lookwhere_cli.stream import Cutter
 
 
@@ -67,8 +67,10 @@ class _Extraction:
             output = spread(tokens, cells, grid).reshape(count, *grid, -1)
         else:
             output = runtime.pool(chosen)
-        macs = self._strategy.features_macs(grid, self._dense)
-        outcome = Outcome(output, list(selected.order), [grid] * count, [macs] * count, [None] * count)
+        macs = [self._strategy.features_macs(grid, self._dense)] * count
+        outcome = Outcome(output, list(selected.order), [grid] * count, macs, [None] * count)
+        if isinstance(self._strategy, SparingStrategy):
+            outcome = self._strategy.spare(selected, outcome)
         share = (begun.seconds + time.perf_counter() - started) / count
         for place, picture in enumerate(selected.batch.pictures):
             self._pipeline.check_numbers(picture.view, output[place], selected.maps[place])

@@ -22,6 +22,7 @@ from lookwhere_cli.reader import PictureReader
 from lookwhere_cli.runtimes.base import Runtime
 from lookwhere_cli.sizes import check_multiple_of_patch
 from lookwhere_cli.strategies.registry import strategy_for
+from lookwhere_cli.strategies.reuse import reusing
 from lookwhere_cli.stream import StreamOptions
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ def _check_for_graphs(exported: Exported, options: Options) -> None:
 def _predictor(runtime: Runtime, info: ModelInfo, config: Config, options: Options) -> Predictor:
     reading = reading_for(config, options)
     strategy = strategy_for(info.name, config, options.k, reading)
+    if options.reuse is not None:
+        strategy = reusing(info.name, config, strategy, options.reuse)
     head = head_of(config).with_options(options, info.name)
     reader = PictureReader(reading, strategy.thumbnail_grid)
     stream = StreamOptions(options.batch_size, options.workers or usable_cpus(), options.memory)

@@ -75,6 +75,9 @@ class Options:
     """Bands of rasters, from 1: one as grey, or three as red, green and blue ("4,3,2"); empty for the usual ones."""
     stretch_range: tuple[float, float] | None = None
     """Values of rasters that become black and white; None: percentiles of each band, 8 bits as they are."""
+    reuse: float | None = None
+    """In films: difference of two frames' thumbnails, as a share of the brightest value (0.01, "1%"), up to which the
+    selector does not run again; None: it runs for every frame."""
 
     def __post_init__(self) -> None:
         values = {
@@ -84,6 +87,7 @@ class Options:
             "background": parse_colour(self.background),
             "bands": parse_bands(self.bands),
             "stretch_range": None if self.stretch_range is None else parse_range(self.stretch_range),
+            "reuse": None if self.reuse is None else parse_difference(self.reuse),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -121,6 +125,7 @@ class OptionChanges(TypedDict, total=False):
     background: Colour | str
     bands: Sequence[int] | str
     stretch_range: Sequence[float] | None
+    reuse: float | str | None
 
 
 def parse_amount(value: AmountLike, option: str = "k") -> Amount | Literal["auto"]:
@@ -148,6 +153,15 @@ def parse_bytes(value: int | str, option: str = "memory") -> int:
     if size < 1:
         raise UsageError(f"{option} {value} is not an amount of memory; write, for instance, 512M or 2G.")
     return size
+
+
+def parse_difference(value: float | str, option: str = "reuse") -> float:
+    """Read a share, above 0 and below 1: 0.01, "1%". Raises UsageError that names `option`."""
+    written = re.fullmatch(r"(\d*\.?\d+)(?:e-\d+)?\s*(%?)", str(value).strip().lower())
+    share = float(str(value).strip(" %")) / (100 if written[2] else 1) if written else 0.0
+    if not 0 < share < 1:
+        raise UsageError(f"{option} {value} is no share between 0 and 1; write, for instance, 1% or 0.01.")
+    return share
 
 
 def parse_colour(value: Colour | str, option: str = "background") -> Colour:

@@ -108,6 +108,7 @@ class Pipeline:
         seconds: the picture's share of the time that its batch took; what opening took is added.
         """
         view, grid, cells = picture.view, outcome.grids[place], outcome.cells[place]
+        time, frame = view.moment or (None, None)
         rows, columns = (indices.tolist() for indices in np.unravel_index(cells, grid))
         return Row(
             path=view.path,
@@ -123,5 +124,7 @@ class Pipeline:
             seconds=picture.seconds + seconds,
             coarse=self.reader.coarse_grid(view.grid),
             exit=outcome.exits[place],
-            note="; ".join(view.notes) or None,
+            note="; ".join((*view.notes, *outcome.notes_of(place))) or None,
+            time=time,
+            frame=frame,
         )

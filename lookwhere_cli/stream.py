@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from lookwhere_cli.budget import Budget
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.decode import Reserve
-from lookwhere_cli.images.view import Picture, View
+from lookwhere_cli.images.view import Picture, View, held_bytes
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.reader import OpenedPicture
 from lookwhere_cli.runtimes.base import stack
@@ -37,6 +37,7 @@ Numbers: TypeAlias = Sequence[int]
 NICENESS = 15
 WINDOW = 2  # batches' worth of pictures among which those of one grid are gathered
 ACTIVATIONS = 128 << 20  # bytes that the activations of a batch may take
+DRAWN = 128 << 20  # bytes that pictures which come with their pixels, as frames do, may take before they are opened
 _PARTS = 2  # for each thread, of a batch that is cut: a picture takes less time than handing it over and back
 WIDTH = 14  # numbers per token and channel that a block holds at once: its input, q, k, v, the feed-forward layer
 
@@ -130,7 +131,7 @@ class _Ahead:
         """
         if os.getpid() != self._process:
             raise UsageError("Rows that were begun before this process was forked can't be continued; begin them here.")
-        while len(self._pending) <= self._depth and (item := next(self._pictures, None)) is not None:
+        while self._has_room() and (item := next(self._pictures, None)) is not None:
             self._pending.append((*item, self._pool.submit(self._prepare, *item)))
         if not self._pending:
             raise StopIteration
@@ -139,6 +140,11 @@ class _Ahead:
             return None
         self._pending.popleft()
         return _Item(number, picture, future.result())
+
+    def _has_room(self) -> bool:
+        """Return True if another picture may be drawn; those that come with their pixels hold memory from then on."""
+        drawn = sum(held_bytes(picture) for _, picture, _ in self._pending)
+        return not self._pending or (len(self._pending) <= self._depth and drawn < DRAWN)
 
     def _prepare(self, number: int, picture: Picture) -> OpenedPicture | PictureError:
         try:

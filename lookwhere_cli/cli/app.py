@@ -21,6 +21,7 @@ from lookwhere_cli.cli.evaluate import evaluate
 from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.export import export
 from lookwhere_cli.cli.features import features
+from lookwhere_cli.cli.films import FILM_OPTIONS, with_film_options
 from lookwhere_cli.cli.help import Command, Group, showing, without
 from lookwhere_cli.cli.info import info
 from lookwhere_cli.cli.job_options import JOB_OPTIONS, with_job_options
@@ -50,13 +51,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _RARE = ("thumbnail", "memory", "max_pixels", "runtime", "bands", "stretch_range")
-app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(classify))
-app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(segment))
+app.command(cls=without(*_RARE, *JOB_OPTIONS, *FILM_OPTIONS))(with_film_options(with_job_options(classify)))
+app.command(cls=without(*_RARE, *JOB_OPTIONS, *FILM_OPTIONS))(with_film_options(with_job_options(segment)))
 app.command(
-    cls=showing("conf", "iou", "max_boxes", "only", "k", "size", "model", "device", "format", "out", "overlay", "quiet")
-)(with_job_options(detect))
+    cls=showing(
+        *("conf", "iou", "max_boxes", "only", "k", "size", "every", "model", "device", "format", "out", "overlay"),
+        *("film", "quiet"),
+    )
+)(with_film_options(with_job_options(detect), "film"))
 app.command(cls=without(*_RARE))(explain)
-app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(features))
+app.command(cls=without(*_RARE, *JOB_OPTIONS, *FILM_OPTIONS))(with_film_options(with_job_options(features)))
 app.command(cls=showing("steps", "batch_size", "size", "patches", "registers", "lr", "device"))(pretrain)
 app.command(cls=showing("epochs", "multi_label", "model", "method", "size", "patches", "look", "batch_size", "lr"))(
     train

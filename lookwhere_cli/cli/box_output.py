@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
@@ -11,6 +11,7 @@ from lookwhere_cli.cli.output import check_parquet, open_rows, open_writer
 from lookwhere_cli.cli.results import ResultOutput
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import require
+from lookwhere_cli.images.films.names import is_film
 from lookwhere_cli.output.boxes.folders import BOX_FOLDERS, BoxFolder
 from lookwhere_cli.output.boxes.writers import BOX_ENDINGS, make_box_writer
 from lookwhere_cli.output.files import check_free, is_device, whole_file, writing
@@ -20,6 +21,8 @@ from lookwhere_cli.output.writers import RowWriter
 from lookwhere_cli.show.console import make_console
 
 if TYPE_CHECKING:
+    from lookwhere_cli.images.films.frames import FilmFrame
+    from lookwhere_cli.images.view import Picture
     from lookwhere_cli.pipeline import Answer
     from lookwhere_cli.predictor import Predictor
 
@@ -64,10 +67,13 @@ def box_request(out: Path | None, format: BoxFormat | None, overlay: bool, overw
     return BoxRequest(rows, out, None, None, False, overwrite)
 
 
-def check_masks_fit(request: BoxRequest) -> None:
-    """Raise UsageError if masks were computed and nothing would show them, or a package for them is missing."""
+def check_masks_fit(request: BoxRequest, drawn: bool = False) -> None:
+    """Raise UsageError if masks were computed and nothing would show them, or a package for them is missing.
+
+    drawn: whether a film shows them.
+    """
     format = request.folder or request.rows
-    if format not in MASK_FORMATS and not request.overlay:
+    if format not in MASK_FORMATS and not (request.overlay or drawn):
         raise UsageError(
             f"--masks has no effect on {'CSV' if format == 'csv' else format}; write {', '.join(MASK_FORMATS)}, or "
             "draw them with --overlay --out FOLDER."
@@ -119,17 +125,20 @@ class PictureFiles:
 
     def pending(self, folder: BoxFolder | None) -> dict[str, OutputPath]:
         """Return the pictures some of whose files are missing; with `overwrite`, all."""
-        return {picture: path for picture, path in self.paths.items() if any(self._missing(path, folder))}
+        paths = self.paths.items()
+        return {picture: path for picture, path in paths if is_film(picture) or any(self._missing(path, folder))}
 
-    def write(
-        self, predictor: Predictor, folder: BoxFolder | None, pending: Mapping[str, OutputPath]
-    ) -> Iterator[Answer]:
-        """Answer the pictures and write their files; yield each answer once they are written."""
-        for answer in predictor.answers(pending):
+    def skips(self, folder: BoxFolder | None) -> Callable[[FilmFrame], bool]:
+        """Return what says of a film's frame whether its files all exist."""
+        return lambda frame: not any(self._missing(self.paths[frame.path].of_frame(frame.moment.frame), folder))
+
+    def write(self, predictor: Predictor, folder: BoxFolder | None, pictures: Iterable[Picture]) -> Iterator[Answer]:
+        """Answer the pictures, films as their frames, and write their files; yield each answer once they are."""
+        for answer in predictor.answers(pictures):
             if answer.view is None:
                 yield answer
                 continue
-            path = pending[answer.row.path]
+            path = self.paths[answer.row.path].at(answer.row)
             try:
                 boxes, overlay = self._missing(path, folder)
                 if folder is not None and boxes:
@@ -157,7 +166,7 @@ def write_overlay(predictor: Predictor, answer: Answer, file: Path) -> None:
 
     row, view = answer.row, answer.view
     assert view is not None and row.boxes is not None
-    picture = Image.fromarray(predictor.pipeline.reader.displayed(view.path, *view.size))
+    picture = Image.fromarray(predictor.pipeline.reader.displayed(view.original, *view.size))
     drawn = box_overlay(picture, row.boxes, row.grid, row.cells, view.box, f"{row.model}, {row.summary}")
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)

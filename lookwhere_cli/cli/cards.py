@@ -120,6 +120,8 @@ def _error_card(row: Row) -> RenderableType:
 
 def _title(row: Row) -> Text:
     title = Text(on_one_line(row.path) or "picture", "bold")
+    if row.time is not None:
+        title.append(f" at {row.time:.3f} s, frame {row.frame}")
     if row.error is None:
         title.append(f"  {row.width} x {row.height}", "dim not bold")
     return title.append(f"  {on_one_line(row.note)}", "dim not bold") if row.note else title

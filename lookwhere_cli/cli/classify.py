@@ -12,6 +12,7 @@ import typer
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
+from lookwhere_cli.cli.films import with_frames
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import check_full_rows, row_format
@@ -78,7 +79,7 @@ def classify(
 
     from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = pictures_of(paths, quiet)[: context.params["limit"]]
+    pictures = with_frames(context, pictures_of(paths, quiet))
     name = model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet)
 
     from lookwhere_cli.cli.cards import answer_card
@@ -92,7 +93,7 @@ def classify(
         columns = CsvColumns(labels=min(top, len(predictor.config.labels)), full=full_rows)
         destination = rows_output(file, rows_format, columns)
     with destination as output:
-        tally = write_results(answers, output, len(pictures), quiet, fail_fast)
+        tally = write_results(answers, output, pictures, quiet, fail_fast)
     if file is None or quiet:
         say_failures(tally)
     else:

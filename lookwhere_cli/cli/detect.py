@@ -14,6 +14,8 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_DETECTOR
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.box_output import BoxFormat, BoxRequest, PictureFiles, box_request, box_rows, check_masks_fit
 from lookwhere_cli.cli.fetching import model_from_option
+from lookwhere_cli.cli.film_output import check_film, film_request, film_writer
+from lookwhere_cli.cli.films import say_skipped_frames, with_frames
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder
@@ -94,13 +96,15 @@ def detect(
     if run_as_job(context, "detect", settings, DEFAULT_DETECTOR):
         return
     request = box_request(None if out is None else Path(out), format, overlay, overwrite)
+    film_file = check_film(context, request)
     if masks:
-        check_masks_fit(request)
+        check_masks_fit(request, drawn=film_file is not None)
 
     from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = pictures_of(paths, quiet)[: context.params["limit"]]
-    files = None if request.out is None else PictureFiles(request, pictures, paths)
+    found = pictures_of(paths, quiet)[: context.params["limit"]]
+    pictures, film = with_frames(context, found), film_request(context, found)
+    files = None if request.out is None else PictureFiles(request, found, paths)
     name = model_from_option(context, "detect", DEFAULT_DETECTOR, quiet)
 
     from lookwhere_cli.loading import load
@@ -108,12 +112,12 @@ def detect(
     predictor = load(name, settings)
     predictor.pipeline.head.check("detect", name)
     if files is not None:
-        _write_files(predictor, request, files, len(pictures), (quiet, fail_fast))
+        _write_files(context, predictor, request, files)
         return
-    in_terminal = format is None and out is None and sys.stdout.isatty()
+    in_terminal = format is None and out is None and film is None and sys.stdout.isatty()
     destination = _cards(no_map) if in_terminal else box_rows(request, predictor.config.labels)
-    with destination as output:
-        tally = write_results(predictor.answers(pictures), output, len(pictures), quiet, fail_fast)
+    with destination as output, film_writer(film, quiet) as draw:
+        tally = write_results(map(draw, predictor.answers(pictures)), output, pictures, quiet, fail_fast)
     _say_end(tally, f"the boxes of {counted(tally.done - tally.failed, 'picture')}", request.file, quiet)
 
 
@@ -123,25 +127,26 @@ def _cards(no_map: bool) -> AbstractContextManager[ResultOutput]:
     return terminal_output(partial(box_card, with_map=not no_map))
 
 
-def _write_files(
-    predictor: Predictor, request: BoxRequest, files: PictureFiles, total: int, manners: tuple[bool, bool]
-) -> None:
-    """Write a file of boxes, an overlay, or both for each picture. manners: quiet, fail_fast."""
+def _write_files(context: typer.Context, predictor: Predictor, request: BoxRequest, files: PictureFiles) -> None:
+    """Write a file of boxes, an overlay, or both for each picture."""
     from lookwhere_cli.output.boxes.folders import BOX_FOLDERS
 
-    quiet, fail_fast = manners
+    quiet = context.params["quiet"]
     out, labels = request.out, predictor.config.labels
     assert out is not None
     make_folder(out)
     folder = None if request.folder is None else BOX_FOLDERS[request.folder](out, labels, request.overwrite)
     pending = files.pending(folder)
-    skipped = total - len(pending)
+    skipped = len(files.paths) - len(pending)
     if skipped and not quiet:
         say_done(f"Skipped {counted(skipped, 'picture')} whose files exist already; --overwrite replaces them.", quiet)
     if not pending:
         return
+    pictures = with_frames(context, list(pending), files.skips(folder))
     with box_rows(request, labels) as output:
-        tally = write_results(files.write(predictor, folder, pending), output, len(pending), quiet, fail_fast)
+        results = files.write(predictor, folder, pictures)
+        tally = write_results(results, output, pictures, quiet, context.params["fail_fast"])
+    say_skipped_frames(pictures, quiet)
     kinds = ["the boxes"] * (folder is not None) + ["overlays"] * request.overlay
     _say_end(tally, f"{listed(kinds)} of {counted(tally.done - tally.failed, 'picture')}", out, quiet)
 

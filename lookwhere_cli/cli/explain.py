@@ -16,6 +16,7 @@ from rich.console import Console
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
+from lookwhere_cli.cli.films import At, check_moment, picture_at
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, open_writer, track
 from lookwhere_cli.cli.summary import failures, listed, say_done, stopped
@@ -52,6 +53,7 @@ def explain(
     background: options.Background = "white",
     bands: options.Bands = None,
     stretch_range: options.StretchRange = None,
+    at: At = None,
     model: options.Model = DEFAULT_CLASSIFIER,
     thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",
@@ -93,7 +95,8 @@ def explain(
 
     from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = pictures_of(paths, quiet)
+    pictures = pictures_of(paths, quiet, films=at is not None)
+    check_moment(pictures, at)
     overlays = {} if out is None else _overlay_files(pictures, paths, out, overwrite)
     if html is not None:
         check_free(html, overwrite)
@@ -110,7 +113,7 @@ def explain(
         _printer(format) as printer,
         _reporting_interrupt(len(pictures), files) as count,
     ):
-        outputs = _Outputs(printer, overlays, add_to_page, count)
+        outputs = _Outputs(at, printer, overlays, add_to_page, count)
         failed = _explain_all(predictor, pictures, outputs, quiet, fail_fast)
     _say_written(len(pictures) - failed, failed, out, html, quiet)
     if open_page and html is not None and html.exists():
@@ -142,9 +145,11 @@ class _Printer(NamedTuple):
 class _Outputs(NamedTuple):
     """What is done with each explanation.
 
-    overlays: the file of each picture's overlay, if any are drawn. tally: counts a finished picture.
+    overlays: the file of each picture's overlay, if any are drawn. tally: counts a finished picture. at: the moment of
+    films.
     """
 
+    at: str | None
     printer: _Printer
     overlays: dict[str, Path]
     add_to_page: Callable[[Predictor, Explanation], None]
@@ -187,7 +192,7 @@ def _explain_all(
     printer, failed = outputs.printer, 0
     for picture in track(pictures, len(pictures), printer.bar, printer.bar.is_terminal and not quiet):
         try:
-            explanation = predictor.explain(picture)
+            explanation = predictor.explain(picture_at(picture, outputs.at))
             if picture in outputs.overlays:
                 _draw(predictor, explanation, outputs.overlays[picture])
         except PictureError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +11,7 @@ import typer
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
+from lookwhere_cli.cli.films import with_frames
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import array_output, track
@@ -83,13 +84,13 @@ def features(
 
     from lookwhere_cli.cli.pictures import pictures_of
 
-    pictures = pictures_of(paths, quiet)[: context.params["limit"]]
+    pictures = with_frames(context, pictures_of(paths, quiet))
     ensure_downloaded(model, quiet)
 
     from lookwhere_cli.loading import load
 
     predictor = load(model, settings)
-    tally = _write(predictor.features(pictures, dense), file, maps, len(pictures), quiet, fail_fast)
+    tally = _write(predictor.features(pictures, dense), file, maps, pictures, quiet, fail_fast)
     if quiet:
         say_failures(tally)
     say_done(wrote(f"the features of {counted(tally.done - tally.failed, 'picture')}", file, tally.failed), quiet)
@@ -97,7 +98,7 @@ def features(
         raise typer.Exit(1)
 
 
-def _write(features_of: Iterator[Features], out: Path, maps: bool, total: int, quiet: bool, fail_fast: bool) -> Tally:
+def _write(features_of: Iterator[Features], out: Path, maps: bool, total: Sized, quiet: bool, fail_fast: bool) -> Tally:
     """Write all features. Return how many pictures were read, and how many failed.
 
     fail_fast: raise PictureError at the first failure.
@@ -115,7 +116,7 @@ def _write(features_of: Iterator[Features], out: Path, maps: bool, total: int, q
                     failed += 1
                     say(console, f"Error: {one.row.error}")
         except KeyboardInterrupt:
-            say(console, stopped(done, total))
+            say(console, stopped(done, len(total)))
             raise
     return Tally(done, failed)
 

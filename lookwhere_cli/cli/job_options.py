@@ -74,6 +74,7 @@ _FOLDER_ANYWAY = ("segment",)
 """Commands whose --out is a folder without a job too."""
 _FOLDER_FORMATS = ("yolo", "voc")
 """Values of --format for which --out is a folder without a job too."""
+_OF_FILMS = ("every", "reuse", "film")
 _NOT_IN_JOBS = ("full_rows", "fail_fast", "overlay", "rows", "rows_format")
 
 
@@ -159,6 +160,9 @@ def _check_options(context: typer.Context) -> None:
             raise UsageError(
                 f"A job has no {_option(name)}: its rows are Parquet files, failed ones among them; leave it out."
             )
+    for name in _OF_FILMS:
+        if params.get(name) is not None:
+            raise UsageError(f"{_option(name)} is for films, which a job does not read; leave it out.")
     if "labels" not in params and params.get("format") not in (None, "parquet", "png", "rle", "geojson"):
         raise UsageError(f"A job writes Parquet, and --format is {params['format']}; leave it out.")
     is_ray = params["engine"] == "ray"

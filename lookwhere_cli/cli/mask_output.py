@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
 from lookwhere_cli.cli.output import make_folder, open_writer
 from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.images.films.names import is_film
 from lookwhere_cli.output.files import output_of_one_picture, whole_file, writing
 from lookwhere_cli.output.masks import coco
 from lookwhere_cli.output.masks.paths import OutputPath, check_no_clash
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import UInt8
 
+    from lookwhere_cli.images.films.frames import FilmFrame
+    from lookwhere_cli.images.view import Picture
     from lookwhere_cli.segmenter import Segmented, Segmenter
 
 MaskFormat = Literal["png", "rle", "geojson"]
@@ -184,15 +187,25 @@ class MaskRequest(NamedTuple):
         Raises UsageError if a file of an earlier run has other classes.
         """
         self.masks.read_existing(paths, labels)
-        pending = {picture: self._pending_files(picture, path) for picture, path in paths.items()}
-        return {picture: files for picture, files in pending.items() if files.mask or files.overlay}
+        pending = {picture: self.files_of(picture, path) for picture, path in paths.items()}
+        return {picture: files for picture, files in pending.items() if files.mask or files.overlay or is_film(picture)}
+
+    def skips(self, pending: Mapping[str, PendingFiles]) -> Callable[[FilmFrame], bool]:
+        """Return what says of a film's frame whether its files all exist."""
+
+        def has_all(frame: FilmFrame) -> bool:
+            files = self.files_of(frame.path, pending[frame.path].path.of_frame(frame.moment.frame))
+            return not (files.mask or files.overlay)
+
+        return has_all
 
     def kinds(self, pending: Mapping[str, PendingFiles]) -> list[str]:
         """Return what is to be written, in words: masks, overlays, or both."""
-        masks = ["masks"] if any(files.mask for files in pending.values()) else []
+        masks = ["masks"] if any(files.mask or is_film(files.picture) for files in pending.values()) else []
         return masks + (["overlays"] if any(files.overlay for files in pending.values()) else [])
 
-    def _pending_files(self, picture: str, path: OutputPath) -> PendingFiles:
+    def files_of(self, picture: str, path: OutputPath) -> PendingFiles:
+        """Return the files that are to be written for a picture, or for a frame of the film `picture`."""
         mask = self.overwrite or not self.masks.exists(path)
         overlay = self.overlay and (self.overwrite or not path.file(OVERLAY).exists())
         return PendingFiles(picture, path, mask, overlay)
@@ -200,16 +213,23 @@ class MaskRequest(NamedTuple):
 
 def write_files(
     segmenter: Segmenter,
+    request: MaskRequest,
     pending: Mapping[str, PendingFiles],
+    pictures: Iterable[Picture],
     write_mask: WriteMask,
     colours: UInt8[np.ndarray, "classes 3"],
 ) -> Iterator[Segmented]:
-    """Segment the pictures and write their files; yield each result, its row with the path of its mask, once done."""
-    for result in segmenter.segment(list(pending)):
+    """Segment the pictures and write their files; yield each result, its row with the path of its mask, once done.
+
+    pictures: those that are pending, films as their frames.
+    """
+    for result in segmenter.segment(pictures):
         if result.classes is None:
             yield result
             continue
         files, row = pending[result.row.path], result.row
+        if row.frame is not None:
+            files = request.files_of(row.path, files.path.at(row))
         try:
             if files.mask:
                 row = replace(row, mask=str(write_mask(files.path, row, result.classes)))
@@ -229,8 +249,8 @@ def _write_overlay(
     from lookwhere_cli.show.class_overlay import class_overlay
 
     row, classes, file = result.row, result.classes, files.path.file(OVERLAY)
-    assert classes is not None
-    picture = Image.fromarray(segmenter.predictor.pipeline.reader.displayed(files.picture, *classes.shape))
+    assert classes is not None and result.view is not None
+    picture = Image.fromarray(segmenter.predictor.pipeline.reader.displayed(result.view.original, *classes.shape))
     caption = f"{row.model}, {row.k} of {row.grid[0] * row.grid[1]} cells read"
     overlay = class_overlay(picture, classes, row.shares, colours, caption)
     with output_of_one_picture():

@@ -17,6 +17,7 @@ from lookwhere_cli.options import (
     parse_bands,
     parse_bytes,
     parse_colour,
+    parse_difference,
     parse_prune,
     parse_range,
 )
@@ -39,6 +40,8 @@ def options_from(context: typer.Context, auto: bool = False) -> Options:
         values["prune"] = parse_prune(values["prune"], "--prune")
     if values.get("memory") is not None:
         values["memory"] = parse_bytes(values["memory"], "--memory")
+    if values.get("reuse") is not None:
+        values["reuse"] = parse_difference(values["reuse"], "--reuse")
     if "background" in values:
         values["background"] = parse_colour(values["background"], "--background")
     if "bands" in values:

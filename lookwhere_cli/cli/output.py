@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
@@ -126,21 +126,29 @@ def make_folder(folder: Path) -> None:
         raise UsageError(f"--out {str(folder)!r} can't be made ({error.strerror}); choose another place.") from error
 
 
-def track(items: Iterable[T], total: int, console: Console, visible: bool, title: str = "") -> Iterator[T]:
-    """Yield the items; if `visible`, show a progress bar on the console once they take more than a second."""
+def track(items: Iterable[T], total: int | Sized, console: Console, visible: bool, title: str = "") -> Iterator[T]:
+    """Yield the items; if `visible`, show a progress bar on the console once they take more than a second.
+
+    total: how many there are, or what tells it: of films it is an estimate that comes true on the way.
+    """
     bar = _progress_bar(console, title)
-    task = bar.add_task(title, total=total, rate="")
+    task = bar.add_task(title, total=number_of(total), rate="")
     started = time.monotonic()
     try:
         for done, item in enumerate(items, start=1):
             yield item
             elapsed = time.monotonic() - started
-            bar.update(task, completed=done, rate=f"{done / elapsed:.1f}/s")
+            bar.update(task, completed=done, total=number_of(total), rate=f"{done / elapsed:.1f}/s")
             if visible and elapsed > PROGRESS_AFTER and not bar.live.is_started:
                 bar.start()
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+def number_of(total: int | Sized) -> int:
+    """Return how many there are."""
+    return total if isinstance(total, int) else len(total)
 
 
 class ProgressBars:

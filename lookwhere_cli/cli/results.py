@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from rich.console import Console, RenderableType
 
-from lookwhere_cli.cli.output import row_output, track
+from lookwhere_cli.cli.output import number_of, row_output, track
 from lookwhere_cli.cli.summary import Tally, stopped
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.output.rows import Row
@@ -57,12 +57,16 @@ def rows_output(out: Path | None, format: str, columns: CsvColumns) -> Iterator[
         yield ResultOutput(lambda result: write(result.row), console, progress, messages=True)
 
 
-def write_results(results: Iterator[Result], output: ResultOutput, total: int, quiet: bool, fail_fast: bool) -> Tally:
+def write_results(
+    results: Iterator[Result], output: ResultOutput, total: int | Sized, quiet: bool, fail_fast: bool
+) -> Tally:
     """Write all results, and return how many there are.
 
-    total: the number of pictures. quiet: no progress and no notes. fail_fast: raise PictureError at the first failure.
+    total: the number of pictures, or what tells it. quiet: no progress and no notes. fail_fast: raise PictureError at
+    the first failure.
     """
     done = failed = 0
+    said: set[tuple[str, str | None]] = set()
     try:
         for result in track(results, total, output.console, output.progress and not quiet):
             done += 1
@@ -71,9 +75,12 @@ def write_results(results: Iterator[Result], output: ResultOutput, total: int, q
             if result.row.error is not None and fail_fast:
                 raise PictureError(result.row.error)
             if output.messages:
-                _say_error_or_note(result.row, output.console, quiet)
+                is_news = result.row.frame is None or (result.row.path, result.row.note) not in said
+                _say_error_or_note(result.row, output.console, quiet or not is_news)
+                if result.row.frame is not None:  # what is said of a film is said once
+                    said.add((result.row.path, result.row.note))
     except KeyboardInterrupt:
-        say(output.console, stopped(done, total))
+        say(output.console, stopped(done, number_of(total)))
         raise
     return Tally(done, failed)
 

@@ -15,6 +15,7 @@ from rich.console import Console, RenderableType
 from lookwhere_cli.checkpoints.layout import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
+from lookwhere_cli.cli.films import check_film_options, say_skipped_frames, with_frames
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
@@ -29,6 +30,15 @@ from lookwhere_cli.text import counted
 
 Overlay = Annotated[
     bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
+]
+Masks = Annotated[
+    MaskFormat,
+    typer.Option(
+        metavar="FORMAT",
+        help="Of masks: png (default), rle, geojson.",
+        rich_help_panel=OUTPUT,
+        show_default=False,
+    ),
 ]
 RowsFormat = Annotated[
     Format | None,
@@ -56,15 +66,7 @@ def segment(
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
     memory: options.Memory = None,
-    format: Annotated[
-        MaskFormat,
-        typer.Option(
-            metavar="FORMAT",
-            help="Of masks: png (default), rle, geojson.",
-            rich_help_panel=OUTPUT,
-            show_default=False,
-        ),
-    ] = "png",
+    format: Masks = "png",
     overlay: Overlay = False,
     rows: options.RowsFile = None,
     rows_format: RowsFormat = None,
@@ -94,6 +96,7 @@ def segment(
 
     files = output_paths(pictures_of(paths, quiet)[: context.params["limit"]], paths, folder)
     request.check(files)
+    check_film_options(context, list(files))
     name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
 
     from lookwhere_cli.cli.cards import segmented_card
@@ -107,15 +110,15 @@ def segment(
     _say_skipped(len(files) - len(pending), len(files), quiet)
     if not pending:
         return
+    pictures = with_frames(context, list(pending), request.skips(pending))
     make_folder(folder)
     card = partial(segmented_card, colours=colours, with_map=not no_map)
     columns = CsvColumns(classes=labels, full=full_rows)
     with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, columns, card) as output:
-        results = write_files(segmenter, pending, write_mask, colours)
-        tally = write_results(results, output, len(pending), quiet, fail_fast)
-    _say_written(tally, request.kinds(pending), folder, quiet)
-    if tally.failed:
-        raise typer.Exit(1)
+        results = write_files(segmenter, request, pending, pictures, write_mask, colours)
+        tally = write_results(results, output, pictures, quiet, fail_fast)
+    say_skipped_frames(pictures, quiet)
+    _say_end(tally, request.kinds(pending), folder, quiet)
 
 
 def _check_rows(rows: Path | None, format: Format | None, full_rows: bool, overwrite: bool) -> None:
@@ -140,10 +143,13 @@ def _format_of(rows: Path | None, format: Format | None) -> str:
     return row_format(rows, format, "--rows", "--rows-format")
 
 
-def _say_written(tally: Tally, kinds: Sequence[str], out: Path, quiet: bool) -> None:
+def _say_end(tally: Tally, kinds: Sequence[str], out: Path, quiet: bool) -> None:
+    """Say what was written; exit with 1 if pictures failed."""
     if quiet:
         say_failures(tally)
     say_done(wrote(f"{listed(kinds)} of {counted(tally.done - tally.failed, 'picture')}", out, tally.failed), quiet)
+    if tally.failed:
+        raise typer.Exit(1)
 
 
 def _say_skipped(skipped: int, total: int, quiet: bool) -> None:

@@ -1,13 +1,16 @@
 """Reading ahead: threads prepare what comes next while the caller works."""
 
+import atexit
 import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TypeVar
+from functools import partial
+from queue import Full, Queue
+from typing import NoReturn, TypeVar
 
 from lookwhere_cli.errors import PictureError
 
@@ -36,6 +39,63 @@ def read_ahead(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def in_background(items: Callable[[Callable[[], bool]], Iterator[T]], depth: int) -> Generator[T, None, None]:
+    """Yield items that a thread of their own makes, one after the other, up to `depth` ahead.
+
+    items: called in that thread, with a function that returns True once nobody wants more; it is to be asked often.
+    What it raises is raised here. The thread ends with the iterator, and with the process, which waits for no item.
+    """
+    ready: Queue[Callable[[], T]] = Queue(depth)
+    closed = threading.Event()
+    thread = threading.Thread(target=_make, args=(items, ready, closed), name="read-ahead", daemon=True)
+
+    def end() -> None:
+        closed.set()
+        thread.join()
+
+    thread.start()
+    atexit.register(end)  # it is no thread that the process waits for, but libraries must not vanish under it
+    try:
+        with suppress(_EndOfItems):
+            while True:
+                yield ready.get()()
+    finally:
+        end()
+        atexit.unregister(end)
+
+
+class _EndOfItems(Exception):  # noqa: N818 - it is no error
+    """There are no more items."""
+
+
+def _make(
+    items: Callable[[Callable[[], bool]], Iterator[T]], ready: Queue[Callable[[], T]], closed: threading.Event
+) -> None:
+    _give_way()
+    try:
+        for item in items(closed.is_set):
+            _put(ready, partial(_same, item), closed)
+        _put(ready, partial(_raise, _EndOfItems()), closed)
+    except BaseException as error:
+        _put(ready, partial(_raise, error), closed)
+
+
+def _put(ready: Queue[Callable[[], T]], item: Callable[[], T], closed: threading.Event) -> None:
+    """Wait for room in the queue, as long as anybody reads from it."""
+    while not closed.is_set():
+        with suppress(Full):
+            ready.put(item, timeout=0.1)
+            return
+
+
+def _same(item: T) -> T:
+    return item
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error
 
 
 def _value(read: Callable[[T], R], item: T) -> R | PictureError:

@@ -11,6 +11,8 @@ from typing import BinaryIO, NamedTuple, TextIO
 
 from lookwhere_cli.encodings import decode_text, is_pointer, is_wide, pointer_sentence
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.extras import install_command
+from lookwhere_cli.images.films.names import can_read_films, is_film_in_folder
 from lookwhere_cli.images.formats import is_picture_bytes, looks_like_picture, named_like_picture
 from lookwhere_cli.images.kinds import CAMERA_RAW, passed_over_kind
 from lookwhere_cli.images.large.names import belonging_files, is_remote_raster
@@ -20,6 +22,13 @@ from lookwhere_cli.text import counted, near_names
 
 _STDIN = "standard input"
 _UNREADABLE = "folder that may not be read"
+
+
+_FILM = "film"
+_HINTS = {
+    CAMERA_RAW: " (name them to have their previews read)",
+    _FILM: f" (their frames need one more package: {install_command('video')})",
+}
 
 
 class _Entry(NamedTuple):
@@ -40,7 +49,9 @@ class FoundPictures(list[str]):
     notes: tuple[str, ...] = ()
 
 
-def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = None) -> FoundPictures:
+def find_pictures(
+    arguments: Sequence[str], stdin: TextIO | BinaryIO | None = None, films: bool = False
+) -> FoundPictures:
     """Return the paths of all pictures that the arguments name, in order, each real file once.
 
     Its notes count the folders in folders that may not be read, and the pictures that are not read from folders.
@@ -53,15 +64,17 @@ def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = No
     - "@list.txt", a file that lists arguments of these kinds, one per line or separated by zero bytes;
     - "-": `stdin` (default: sys.stdin). If it holds a picture, its path is a StandardInput; else it is such a list.
 
+    films: whether the films in folders are taken, too; they are counted in the notes if the extra that reads them is
+    not installed.
     Bytes in names that are not UTF-8 are kept as surrogates. Raises UsageError for what does not exist, and for a
     folder, a pattern or a list without pictures.
     """
-    return _collected(entry for argument in arguments for entry in _expand(argument, stdin))
+    return _collected(entry for argument in arguments for entry in _expand(argument, stdin, films))
 
 
 def find_in_folder(folder: str) -> FoundPictures:
     """Return the pictures in a folder, at any depth, with the notes of `find_pictures`; it may be none."""
-    return _collected(_walk(folder))
+    return _collected(_walk(folder, films=False))
 
 
 def _collected(entries: Iterable[_Entry]) -> FoundPictures:
@@ -86,7 +99,7 @@ def _counts(entries: Sequence[_Entry]) -> str:
         if name == _UNREADABLE:
             parts.append(f"{counted(len(paths), 'folder')} that may not be read ({_examples(paths)})")
         else:
-            hint = " (name them to have their previews read)" if name == CAMERA_RAW else ""
+            hint = _HINTS.get(name or "", "")
             parts.append(f"{counted(len(paths), f'{name} file')}{hint}")
     return ", ".join(parts)
 
@@ -107,49 +120,49 @@ def natural_path_key(path: str) -> list[tuple[list[str | int], str]]:
     return [natural_key(part) for part in Path(path).parts]
 
 
-def _expand(argument: str, stdin: TextIO | BinaryIO | None) -> Iterator[_Entry]:
+def _expand(argument: str, stdin: TextIO | BinaryIO | None, films: bool) -> Iterator[_Entry]:
     if argument == "-":
         source = stdin or sys.stdin
         if source is None:
             raise UsageError("Standard input is closed, so it holds no list and no picture; name files or folders.")
-        yield from _on_standard_input(_read(source))
+        yield from _on_standard_input(_read(source), films)
     elif argument.startswith("@") and not os.path.lexists(argument):
-        yield from _listed(_read_list(argument[1:]), repr(argument[1:]))
+        yield from _listed(_read_list(argument[1:]), repr(argument[1:]), films)
     else:
-        yield from _named(argument)
+        yield from _named(argument, films)
 
 
-def _on_standard_input(content: bytes) -> Iterator[_Entry]:
+def _on_standard_input(content: bytes, films: bool) -> Iterator[_Entry]:
     """Yield the picture that the content is, or the pictures that it lists. A file's name may be "GIF89a"."""
     first_lines = {content.partition(separator)[0].removesuffix(b"\r") for separator in (b"\n", b"\0")}
     if is_picture_bytes(content) and not any(map(os.path.lexists, first_lines)):
         yield _Entry(StandardInput(content), "-")
     else:
-        yield from _listed(content, _STDIN)
+        yield from _listed(content, _STDIN, films)
 
 
-def _named(argument: str) -> Iterator[_Entry]:
+def _named(argument: str, films: bool) -> Iterator[_Entry]:
     if is_remote_raster(argument):
         yield _Entry(argument, argument)
     elif os.path.isdir(argument):  # noqa: PTH112 - Path raises for a string with a zero byte
-        yield from _in_folder(argument)
+        yield from _in_folder(argument, films)
     elif os.path.lexists(argument):  # before it is taken for a pattern: names may hold brackets
         yield _resolved(argument)
     elif (spelled := spelled_on_disk(argument)) is not None:
-        yield from _named(spelled)
+        yield from _named(spelled, films)
     elif glob.has_magic(argument):
-        yield from _matching(argument)
+        yield from _matching(argument, films)
     else:
         raise UsageError(_missing(argument))
 
 
-def _in_folder(folder: str) -> Iterator[_Entry]:
+def _in_folder(folder: str, films: bool) -> Iterator[_Entry]:
     if not os.access(folder, os.R_OK | os.X_OK):
         raise UsageError(f"The folder {folder!r} may not be read: permission denied.")
-    yield from _at_least_one(_walk(folder), f"There is no picture in the folder {folder!r}.")
+    yield from _at_least_one(_walk(folder, films), f"There is no picture in the folder {folder!r}.")
 
 
-def _matching(pattern: str) -> Iterator[_Entry]:
+def _matching(pattern: str, films: bool) -> Iterator[_Entry]:
     names_kind = passed_over_kind(pattern) is not None
     matches = _glob(pattern)
     if not matches:
@@ -157,7 +170,7 @@ def _matching(pattern: str) -> Iterator[_Entry]:
     entries = (
         entry._replace(passed_over=None) if names_kind and entry.path == match else entry
         for match in matches
-        for entry in _walk(match)
+        for entry in _walk(match, films)
     )
     yield from _at_least_one(entries, f"Nothing that matches the pattern {pattern!r} is a picture.")
 
@@ -191,7 +204,7 @@ def _escaped(pattern: str) -> str:
     return pattern.replace("[", "[[]")
 
 
-def _listed(content: bytes, source: str) -> Iterator[_Entry]:
+def _listed(content: bytes, source: str, films: bool) -> Iterator[_Entry]:
     """Yield the pictures that the lines of a list name; `source` names the list in messages."""
     if is_pointer(content):
         raise UsageError(pointer_sentence(source))
@@ -201,7 +214,7 @@ def _listed(content: bytes, source: str) -> Iterator[_Entry]:
     for number, line in enumerate(lines, start=1):
         try:
             if line:
-                yield from _named(os.fsdecode(line))
+                yield from _named(os.fsdecode(line), films)
         except UsageError as error:
             raise UsageError(f"Line {number} of {source}: {error}") from error
 
@@ -217,7 +230,7 @@ def _lines(content: bytes, source: str) -> list[bytes]:
     return [line.removesuffix(b"\r").removeprefix(BOM_UTF8) for line in content.split(separator)]
 
 
-def _walk(start: str) -> Iterator[_Entry]:
+def _walk(start: str, films: bool) -> Iterator[_Entry]:
     """Yield the pictures in a folder, or a single one, and what is passed over; each folder is searched once."""
     visited = set()
     pending = [_resolved(start)]
@@ -228,6 +241,8 @@ def _walk(start: str) -> Iterator[_Entry]:
                 yield entry._replace(passed_over=kind)
             elif looks_like_picture(entry.path):
                 yield entry
+            elif films and is_film_in_folder(entry.path):
+                yield entry if can_read_films() else entry._replace(passed_over=_FILM)
         elif entry.real_path not in visited:
             visited.add(entry.real_path)
             entries = _entries(entry)

@@ -2,11 +2,13 @@
 
 import re
 
+from lookwhere_cli.images.films.names import FILM_START
+
 RAW_EXTENSIONS = (
     *(".nef", ".nrw", ".dng", ".arw", ".srf", ".sr2", ".cr2", ".cr3", ".crw", ".raf", ".orf", ".rw2", ".rwl", ".pef"),
     *(".srw", ".3fr", ".fff", ".iiq", ".mef", ".mos", ".mrw", ".x3f", ".erf", ".kdc", ".dcr", ".gpr"),
 )
-START_BYTES = 160
+START_BYTES = 200
 """Bytes at the start of a file that `other_kind` wants to see."""
 CAMERA_RAW = "camera RAW"
 _RAW_START = re.compile(
@@ -17,6 +19,10 @@ _RAW_START = re.compile(
 
 _CONVERT = "convert it to PNG or JPEG"
 _ARRAY = "save it as PNG, or give the array in Python"
+_FILM = (
+    "is a film; classify, detect, segment, features and explain read the frames of files that are named like films "
+    "(.mp4), outside of jobs; in Python, give lookwhere_cli.frames(FILM)"
+)
 _KINDS = (
     (rb"\xff\x0a|\0\0\0\x0cJXL ", f"is JPEG XL, which is not read; {_CONVERT}"),
     (rb".{128}DICM", f"is DICOM, which is not read; {_ARRAY}, scaled to the window of values that matters"),
@@ -25,7 +31,7 @@ _KINDS = (
     (rb"%!PS|\xc5\xd0\xd3\xc6", f"is PostScript, which is never run; {_CONVERT}"),
     (rb"(?i)\s*(?:<\?xml.{0,120})?(?:<!DOCTYPE )?<?svg\b", "is SVG, a drawing; render it as PNG"),
     (rb"(?i)\s*<(?:!DOCTYPE html|html)", "is a web page, not a picture; download the picture again"),
-    (rb"....ftyp|RIFF....AVI |\x1a\x45\xdf\xa3|\0\0\x01[\xb3\xba]", "is a film; save its frames as pictures"),
+    (FILM_START, _FILM),
     (rb"\x76\x2f\x31\x01", f"is OpenEXR, which is not read; {_CONVERT}"),
     (rb"#\?(?:RADIANCE|RGBE)", f"is Radiance HDR, which is not read; {_CONVERT}"),
     (rb"II\xbc[\0\x01]", f"is JPEG XR, which is not read; {_CONVERT}"),

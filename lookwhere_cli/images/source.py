@@ -1,7 +1,7 @@
 """Sources of pixels: anything that is read by windows, such as a decoded picture."""
 
 from abc import abstractmethod
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -15,11 +15,19 @@ _TOLERANCE = 0.01
 """Pixels by which a box may exceed the decoded ones, for the rounding of its edges."""
 
 
+class FilmMoment(NamedTuple):
+    """Where a frame is in its film: seconds from the start, and its number, from 0."""
+
+    time: float
+    frame: int
+
+
 class Source(Protocol):
     """A picture that is read by windows; any object with these two members is one.
 
-    Two more are used where an object has them: `path` (str), which names the picture in rows and messages, and `notes`
-    (tuple of str), what its row should say about it.
+    More are used where an object has them: `path` (str), which names the picture in rows and messages, `notes` (tuple
+    of str), what its row should say about it, `moment` (FilmMoment) of a film's frame, and `nbytes` (int), the bytes of
+    pixels that it holds in memory.
     """
 
     @property

@@ -17,7 +17,7 @@ from lookwhere_cli.images.frame import Box, Reading, frame_for
 from lookwhere_cli.images.large.open import open_large, plain_notes
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
-from lookwhere_cli.images.source import CellSource, Source, is_source
+from lookwhere_cli.images.source import CellSource, FilmMoment, Source, is_source
 from lookwhere_cli.images.tensor import TorchTensor
 
 Picture: TypeAlias = EncodedPicture | bytearray | memoryview | Image.Image | NDArray[Any] | TorchTensor | Source
@@ -31,6 +31,7 @@ class View:
     """A source, the part of it that is read, and the grid of cells on that part.
 
     source: the pixels. path: the picture's path, or "". notes: for its row, such as "first of 12 frames".
+    moment: of a film's frame, else None.
     size: (height, width) as displayed, at full resolution. grid: (rows, columns).
     box: (left, top, right, bottom) of the part that is read, in displayed full-resolution pixels.
     """
@@ -39,6 +40,7 @@ class View:
         self.source = source
         self.path: str = getattr(source, "path", "")
         self.notes: tuple[str, ...] = getattr(source, "notes", ())
+        self.moment: FilmMoment | None = getattr(source, "moment", None)
         self.size = source.size
         self.grid, self.box = frame_for(*source.size, reading)
         self._patch, self._aliased = reading.patch, reading.thumbnail_filter == "alias"
@@ -46,7 +48,12 @@ class View:
     @property
     def nbytes(self) -> int:
         """The bytes of pixels that the source holds in memory."""
-        return int(getattr(self.source, "nbytes", 0))
+        return held_bytes(self.source)
+
+    @property
+    def original(self) -> Picture:
+        """What to open to see all pixels: the source of a frame, which holds them; of any other picture its path."""
+        return self.path if self.moment is None else self.source
 
     def thumbnail(
         self, height: int, width: int
@@ -88,6 +95,11 @@ class View:
         return pixels
 
 
+def held_bytes(picture: object) -> int:
+    """Return the bytes of pixels that a source holds in memory, as far as it tells."""
+    return int(getattr(picture, "nbytes", 0)) if is_source(picture) else 0
+
+
 def is_picture(value: object) -> TypeGuard[Picture]:
     """Return True if a value is of a kind that `open_view` takes; False for several pictures and everything else.
 
@@ -120,6 +132,7 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
     """
     name = name or picture_name(picture)
     if is_source(picture):
+        reserve(held_bytes(picture))
         return View(picture, reading)
     if isinstance(picture, bytearray | memoryview):
         picture = bytes(picture)

@@ -39,14 +39,14 @@ class Macs:
 def count_image(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
     """Count a pass to the answer for the picture as a whole. The last block computes only what is pooled."""
     returned = _returned(config, k, coarse) if config.pool == "max" else 1
-    return Macs(_selector(config, thumbnail_grid), _extractor(config, k + coarse, returned), _head(config))
+    return Macs(count_selector(config, thumbnail_grid), _extractor(config, k + coarse, returned), _head(config))
 
 
 def count_dense(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, channels: int, coarse: int = 0) -> Macs:
     """Count a pass to a token for every cell, of `channels` numbers, spread from the cells that pruning leaves."""
     cells = grid[0] * grid[1]
     return Macs(
-        _selector(config, thumbnail_grid),
+        count_selector(config, thumbnail_grid),
         _extractor(config, k + coarse, _returned(config, k, coarse)),
         spread=min(NEAREST, _remaining(config, k)) * cells * channels,
     )
@@ -56,7 +56,7 @@ def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coar
     """Count a pass of a segmentation model, whose decoder answers for every cell."""
     cells, remaining = grid[0] * grid[1], _remaining(config, k)
     return Macs(
-        _selector(config, thumbnail_grid),
+        count_selector(config, thumbnail_grid),
         _extractor(config, k + coarse, remaining + coarse),
         head=_decoder(config, cells, remaining + coarse),
         spread=(CORNERS if coarse else min(NEAREST, remaining)) * cells * _spread_channels(config),
@@ -66,7 +66,7 @@ def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coar
 def count_detect(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int = 0) -> Macs:
     """Count a pass of a detection model, which asks each cell that pruning leaves for boxes."""
     return Macs(
-        _selector(config, thumbnail_grid),
+        count_selector(config, thumbnail_grid),
         _extractor(config, k + coarse, _returned(config, k, coarse)),
         head=_detector(config, _remaining(config, k)),
     )
@@ -125,7 +125,8 @@ def _full_head(config: Config, cells: int) -> int:
     return _decoder(config, cells, cells) if config.has_decoder else _head(config)
 
 
-def _selector(config: Config, thumbnail_grid: Grid) -> int:
+def count_selector(config: Config, thumbnail_grid: Grid) -> int:
+    """Count the selector's pass."""
     if not config.selector_depth:
         return 0
     patches = thumbnail_grid[0] * thumbnail_grid[1]

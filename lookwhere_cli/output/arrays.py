@@ -27,7 +27,7 @@ PARQUET_BYTES = 32 << 20  # of arrays in a row group
 COPY_BYTES = 1 << 20  # copied at a time
 PARQUET_COLUMNS = (
     *("path", "model", "revision", "note", "error", "width", "height", "k", "macs", "macs_full"),
-    *("grid", "coarse", "cells", "seconds"),
+    *("grid", "coarse", "cells", "seconds", "time", "frame"),
 )
 """The fields of a row that Parquet files of features have, in their order."""
 
@@ -53,7 +53,8 @@ class SafetensorsWriter(ArrayWriter):
 
     Arrays of shape (dim,) become (pictures, dim). Arrays of shape (rows, columns, ...) become (cells of all pictures,
     ...), row by row, picture after picture; "grid", (pictures, 2) int32, holds each picture's rows and columns.
-    Metadata: "paths" (a JSON list), "model", "revision".
+    Metadata: "paths" (a JSON list), "model", "revision"; with films also "times" and "frames", lists likewise, null for
+    other pictures.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -61,6 +62,7 @@ class SafetensorsWriter(ArrayWriter):
         self._parts: dict[str, BinaryIO] = {}
         self._shapes: dict[str, list[int]] = {}
         self._paths: list[str] = []
+        self._moments: list[tuple[float | None, int | None]] = []
         self._model = {"model": "", "revision": ""}
 
     def write(self, row: Row, arrays: Arrays) -> None:
@@ -70,6 +72,7 @@ class SafetensorsWriter(ArrayWriter):
         if row.error is not None:
             return
         self._paths.append(printable(row.path))
+        self._moments.append((row.time, row.frame))
         self._model = {"model": printable(row.model), "revision": row.revision}
         with _temporary_files():
             for name, array in arrays.items():
@@ -97,7 +100,11 @@ class SafetensorsWriter(ArrayWriter):
         self._shapes[name][0] += len(array)
 
     def _metadata(self) -> dict[str, str]:
-        return {"format": "pt", **self._model, "paths": json.dumps(self._paths)}
+        moments = {}
+        if any(frame is not None for _, frame in self._moments):
+            times, frames = zip(*self._moments, strict=True)
+            moments = {"times": json.dumps(times), "frames": json.dumps(frames)}
+        return {"format": "pt", **self._model, "paths": json.dumps(self._paths), **moments}
 
     def _entries(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield each tensor's name and its entry in the header."""

@@ -57,7 +57,7 @@ def row_types(arrow: Any) -> dict[str, Any]:
     types = dict.fromkeys(COLUMNS, integer)
     types |= dict.fromkeys(("path", "model", "revision", "mask", "note", "error"), text)
     types |= dict.fromkeys(("grid", "coarse"), arrow.list_(integer))
-    types |= {"cells": arrow.list_(arrow.list_(integer)), "seconds": number}
+    types |= {"cells": arrow.list_(arrow.list_(integer)), "seconds": number, "time": number}
     box = [("label", text), ("index", integer), ("score", number), ("box", arrow.list_(number))]
     box.append(("mask", arrow.struct([("size", arrow.list_(integer)), ("counts", text)])))
     types["boxes"] = arrow.list_(arrow.struct(box))

@@ -97,6 +97,8 @@ class Row:
         mask: path of the file with the picture's mask.
         note: how the picture was decoded, for instance "first of 12 frames".
         error: why there is no result, in one sentence.
+        time: of a film's frame: seconds from the film's start; None for other pictures.
+        frame: of a film's frame: its number, from 0; None for other pictures.
     """
 
     path: str
@@ -118,6 +120,8 @@ class Row:
     mask: str | None = None
     note: str | None = None
     error: str | None = None
+    time: float | None = None
+    frame: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON stores it: `schema`, then the fields; from `coarse` on only those with a value.
@@ -138,6 +142,11 @@ class Row:
         answers += [(share.label, share.share) for share in self.shares]
         answers += [(found.label, found.score) for found in self.boxes or ()]
         return with_answers(title, cells_svg(self.grid, self.cells, self.width, self.height), answers, self.summary)
+
+    @property
+    def name(self) -> str:
+        """The picture's path; of a film's frame the one that a file with it would have: film.mp4/000025.png."""
+        return self.path if self.frame is None else f"{self.path}/{frame_stem(self.frame)}.png"
 
     @property
     def summary(self) -> str:
@@ -168,7 +177,14 @@ class Row:
             "boxes": None if self.boxes is None else [found.to_dict() for found in self.boxes],
             "mask": None if self.mask is None else printable(self.mask),
             "note": self.note,
+            "time": None if self.time is None else round(self.time, 6),
+            "frame": self.frame,
         }
+
+
+def frame_stem(frame: int) -> str:
+    """Return the name, without ending, of files for a film's frame."""
+    return f"{frame:06d}"
 
 
 COLUMNS = tuple(field.name for field in fields(Row))

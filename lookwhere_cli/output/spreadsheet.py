@@ -12,7 +12,7 @@ from lookwhere_cli.text import printable
 
 BEFORE, AFTER = (
     ("width", "height", "model", "revision", "k"),
-    ("macs", "macs_full", "seconds", "exit", "mask", "note", "error"),
+    ("macs", "macs_full", "seconds", "exit", "mask", "note", "error", "time", "frame"),
 )
 """The fields that a record has after its answer, as they are; fields with lists (`NESTED`) lie between them."""
 

@@ -61,6 +61,14 @@ def box_overlay(
     return canvas
 
 
+def boxes_on(picture: Image.Image, boxes: Sequence[Detection]) -> Image.Image:
+    """Return a picture with the boxes, their labels, and the tints of their masks, and nothing else."""
+    canvas = picture.convert("RGB") if picture.mode != "RGB" else picture.copy()
+    _tint(canvas, boxes)
+    draw_boxes(canvas, boxes, picture.size)
+    return canvas
+
+
 def draw_boxes(canvas: Image.Image, boxes: Sequence[Detection], size: tuple[int, int]) -> None:
     """Draw boxes and their labels on a picture of `size` (width, height) at the top left of the canvas."""
     unit = text_size(size[1], size[0])

@@ -20,6 +20,10 @@ Cut: TypeAlias = Callable[[Sequence[int], Int64[ndarray, "pictures k"]], UInt8[n
 """Cuts the patches at `cells` out of the pictures at these places of a batch."""
 
 
+REUSED = "selector map of an earlier frame"
+"""The note of a frame for which the selector did not run."""
+
+
 class Batch(NamedTuple):
     """Opened pictures of one grid (rows, columns)."""
 
@@ -35,18 +39,21 @@ class Selected(NamedTuple):
     """A batch whose cells were chosen.
 
     selection: the selector's map and prefix tokens. order: (batch, cells) int64, cells by score, best first.
-    first: how many of them are read to begin with.
+    first: how many of them are read to begin with. reused: whether each picture's map is that of an earlier frame, for
+    which the selector did not run again; empty: none is.
     """
 
     batch: Batch
     selection: Selection[NDArray[Any]]
     order: Int64[ndarray, "batch cells"]
     first: int
+    reused: Sequence[bool] = ()
 
     def at(self, places: Sequence[int]) -> Selected:
         """Keep only the pictures at these places."""
         selection = Selection(self.selection.map[places], self.selection.prefix_tokens[places])
-        return Selected(self.batch.at(places), selection, self.order[places], self.first)
+        reused = [self.reused[place] for place in places] if self.reused else ()
+        return Selected(self.batch.at(places), selection, self.order[places], self.first, reused)
 
     def choose(self, patches: NDArray[Any], patch: int, k: int | None = None) -> Chosen[NDArray[Any]]:
         """Put together what the extractor is given: the best k cells (default: `first`) and their patches.
@@ -67,7 +74,7 @@ class Outcome(NamedTuple):
 
     output: (batch, ...), the output of the model's head. cells: for each picture the cells that its answer is from,
     best first. grids: the grid of these cells. macs: multiply-adds, all passes included.
-    exits: the exit or look that answered, from 1; None where there is only one.
+    exits: the exit or look that answered, from 1; None where there is only one. reused: as in `Selected`.
     """
 
     output: Float32[ndarray, batch * output]
@@ -75,6 +82,11 @@ class Outcome(NamedTuple):
     grids: Sequence[Grid]
     macs: Sequence[int]
     exits: Sequence[int | None]
+    reused: Sequence[bool] = ()
+
+    def notes_of(self, place: int) -> tuple[str, ...]:
+        """Return what the row of the picture at this place should say about how it was answered."""
+        return (REUSED,) if self.reused and self.reused[place] else ()
 
 
 class Strategy(Protocol):
@@ -139,6 +151,15 @@ class FeatureStrategy(Strategy, Protocol):
 
     def features_macs(self, grid: Grid, dense: bool) -> int:
         """Multiply-adds of a picture's features: of its pooled token or, dense, of a token for every cell."""
+        ...
+
+
+@runtime_checkable
+class SparingStrategy(Strategy, Protocol):
+    """A strategy that spares some pictures a part of the computation."""
+
+    def spare(self, selected: Selected, outcome: Outcome) -> Outcome:
+        """Return what came of a batch, less the multiply-adds that were spared."""
         ...
 
 

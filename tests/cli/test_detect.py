@@ -79,7 +79,7 @@ def test_one_line_of_csv_for_each_box_and_one_for_a_picture_without(detect: Any,
     ran = detect(photos, "--out", tmp_path / "boxes.csv", "--conf", 0.3)
     assert ran.code == 0 and ran.out == "" and "Wrote the boxes of 12 pictures" in ran.err
     lines = list(csv.DictReader(io.StringIO((tmp_path / "boxes.csv").read_text())))
-    assert list(lines[0]) == ["file", "left", "top", "right", "bottom", "label", "score"]
+    assert list(lines[0]) == ["file", "left", "top", "right", "bottom", "label", "score", "time", "frame"]
     rows = rows_of(detect(photos, "--format", "jsonl", "--conf", 0.3))
     assert len(lines) == sum(max(1, len(row["boxes"])) for row in rows)
     assert {line["file"] for line in lines} == {row["path"] for row in rows}

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lookwhere_cli.errors import PictureError
-from lookwhere_cli.images.ahead import read_ahead
+from lookwhere_cli.images.ahead import in_background, read_ahead
 
 _elsewhere: set[threading.Thread] = set()
 
@@ -82,3 +82,31 @@ def test_reading_goes_on_while_the_caller_works():
     both = threading.Barrier(2, timeout=5)
     results = read_ahead(range(2), lambda item: both.wait() >= 0, workers=2, depth=2)
     assert list(results) == [True, True]
+
+
+def test_a_thread_makes_items_ahead_and_ends_when_nobody_wants_more():
+    made = []
+
+    def items(closed):
+        for number in range(1000):
+            if closed():
+                return
+            made.append(threading.current_thread())
+            yield number
+
+    ahead = in_background(items, 3)
+    assert [next(ahead), next(ahead)] == [0, 1]
+    ahead.close()
+    assert len(made) <= 7 and len(set(made)) == 1 and made[0] is not threading.current_thread()
+    assert not made[0].is_alive() and list(in_background(lambda _: iter("abc"), 1)) == list("abc")
+
+
+def test_what_the_thread_raises_is_raised_in_its_place():
+    def items(_):
+        yield 1
+        raise ValueError("damaged")
+
+    ahead = in_background(items, 5)
+    assert next(ahead) == 1
+    with pytest.raises(ValueError, match="damaged"):
+        next(ahead)

@@ -194,10 +194,10 @@ def test_text_and_csv_to_the_letter():
         "c.png\terror: Broken.",
     ]
     assert written("csv", given_rows).decode().splitlines() == [
-        "file,left,top,right,bottom,label,score",
-        "a.png,1.0,2.0,30.5,40.0,ship,0.912346",
-        "a.png,0,0,1,1,'=1,0.5",
-        "b.png,,,,,,",
+        "file,left,top,right,bottom,label,score,time,frame",
+        "a.png,1.0,2.0,30.5,40.0,ship,0.912346,,",
+        "a.png,0,0,1,1,'=1,0.5,,",
+        "b.png,,,,,,,,",
     ]
 
 

@@ -28,8 +28,14 @@ KINDS = {
     "a.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "is SVG, a drawing; render it"),
     "b.svg": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "is SVG, a drawing; render it"),
     "404.jpg": (b"<!DOCTYPE html><html>404</html>", "is a web page, not a picture; download"),
-    "a.mp4": (b"\0\0\0\x18ftypmp42" + b"x" * 80, "is a film; save its frames"),
-    "a.mkv": (b"\x1a\x45\xdf\xa3" + b"x" * 80, "is a film; save its frames"),
+    "a.mp4": (
+        b"\0\0\0\x18ftypmp42" + b"x" * 80,
+        "is a film; classify, detect, segment, features and explain read the frames",
+    ),
+    "a.mkv": (
+        b"\x1a\x45\xdf\xa3" + b"x" * 80,
+        "is a film; classify, detect, segment, features and explain read the frames",
+    ),
     "a.exr": (b"\x76\x2f\x31\x01" + b"x" * 80, "is OpenEXR, which is not read"),
     "a.hdr": (b"#?RADIANCE\n" + b"x" * 80, "is Radiance HDR, which is not read"),
     "a.fits": (b"SIMPLE  =                    T" + b" " * 80, "is FITS, which is not read"),

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image
 
-from lookwhere_cli.errors import PictureError
-from lookwhere_cli.extras import install_command
+from lookwhere_cli.images.films.describe import describe_film
+from lookwhere_cli.images.films.names import is_film
 from lookwhere_cli.images.frame import Reading, frame_for
 from lookwhere_cli.images.header import header_notes, opened_picture
-from lookwhere_cli.images.kinds import START_BYTES, other_kind
 from lookwhere_cli.images.large.georeference import Georeference
 from lookwhere_cli.images.large.levels import scale_for
 from lookwhere_cli.images.large.open import open_large, plain_notes
 from lookwhere_cli.images.large.pyramid import PyramidSource
-from lookwhere_cli.images.names import StandardInput, in_message
 from lookwhere_cli.text import counted
 
 Facts: TypeAlias = dict[str, Any]
 """What is known of a file: numbers, texts, lists and dictionaries that JSON can hold."""
 _ORIENTATION = 274
 _DTYPES = {"1": "1 bit", "F": "float32", "I": "int32"}
-_FILM = "is a film"
 
 
 def file_facts(path: str, reading: Reading) -> Facts:
@@ -37,7 +32,7 @@ def file_facts(path: str, reading: Reading) -> Facts:
     """
     source = open_large(path, reading)
     if source is None:
-        return _film_facts(path) if _is_film(path) else _picture_facts(path, reading)
+        return _film_facts(path) if is_film(path) else _picture_facts(path, reading)
     try:
         facts = {"path": path, **_facts_of(source), **_reading_facts(source.size, reading)}
         if isinstance(source, PyramidSource):
@@ -161,42 +156,24 @@ def _orientation(picture: Image.Image) -> int:
     return next(number for number, one in TURNS.items() if one == turn)
 
 
-def _is_film(path: str) -> bool:
-    if isinstance(path, StandardInput):
-        return False
-    try:
-        with Path(path).open("rb") as stream:
-            start = stream.read(START_BYTES)
-    except (OSError, ValueError):
-        return False
-    return (other_kind(start) or "").startswith(_FILM)
-
-
 def _film_facts(path: str) -> Facts:
     """Return what a film is. Raises PictureError without the extra, or if it holds no pictures."""
-    if find_spec("av") is None:
-        raise PictureError(f"{in_message(path)} is a film, which needs one more package: {install_command('video')}.")
-    import av  # an extra
-
-    try:
-        with av.open(path) as container:
-            stream = next(iter(container.streams.video), None)
-            if stream is None:
-                raise PictureError(f"{in_message(path)} is a film without pictures.")
-            return {
-                "path": path,
-                "read_as": "film",
-                "format": container.format.name,
-                "codec": stream.codec_context.name,
-                "width": stream.codec_context.width,
-                "height": stream.codec_context.height,
-                "frames": stream.frames or None,
-                "frames_per_second": None if stream.average_rate is None else float(stream.average_rate),
-                "seconds": None if container.duration is None else container.duration / av.time_base,
-                "notes": [],
-            }
-    except (av.FFmpegError, OSError) as error:
-        raise PictureError(f"{in_message(path)} is a film that can't be opened ({error}).") from error
+    film = describe_film(path)
+    height, width = film.size
+    return {
+        "path": path,
+        "read_as": "film",
+        "format": film.container,
+        "codec": film.coding,
+        "width": width,
+        "height": height,
+        "frames": film.frames,
+        "frames_per_second": film.rate,
+        "seconds": film.seconds,
+        "turned": film.turned,
+        "streams": list(film.streams),
+        "notes": ["variable frame rate"] if film.varies else [],
+    }
 
 
 def lines(facts: Facts) -> Iterable[tuple[str, str]]:
@@ -231,6 +208,10 @@ def _film_lines(facts: Facts) -> Iterable[tuple[str, str]]:
         yield "length", f"{facts['seconds']:g} s"
     if (frames := facts.get("frames")) and frames > 1:
         yield "frames", str(frames)
+    if facts.get("turned"):
+        yield "turned", f"by {facts['turned']} degrees"
+    for place, stream in enumerate(facts.get("streams", ())):
+        yield ("" if place else "streams"), stream
     if facts.get("orientation", 1) != 1:
         yield "turned", f"as EXIF orientation {facts['orientation']} says"
 

@@ -16,7 +16,7 @@ from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.output.writers import ENDINGS, WRITERS, CsvWriter, RowWriter, make_writer
 from lookwhere_cli.text import printable
 
-COLUMNS = ("file", "left", "top", "right", "bottom", "label", "score")
+COLUMNS = ("file", "left", "top", "right", "bottom", "label", "score", "time", "frame")
 BOX_ENDINGS = ENDINGS | {".geojson": "geojson"}
 """The formats of boxes by the ending of a file's name."""
 
@@ -35,12 +35,13 @@ class BoxCsvWriter(CsvWriter):
     def write(self, row: Row) -> None:
         """Write the lines of a picture."""
         for found in row.boxes or (None,) if row.error is None else ():
-            self._write([printable(row.path), *_cells(found)])
+            values = row.to_dict()
+            self._write([printable(row.path), *_cells(found), values.get("time", ""), values.get("frame", "")])
 
 
 def _cells(found: Detection | None) -> list[Any]:
     if found is None:
-        return [""] * (len(COLUMNS) - 1)
+        return [""] * 6
     values = found.to_dict()
     return [*values["box"], values["label"], values["score"]]
 
@@ -61,7 +62,7 @@ class CocoBoxWriter(RowWriter):
             return
         image = len(self._images) + 1
         size = {"width": row.width, "height": row.height}
-        self._images.append({"id": image, "file_name": printable(row.path), **size})
+        self._images.append({"id": image, "file_name": printable(row.name), **size, **_moment(row)})
         for found in row.boxes or ():
             self._stream.write(b",\n" if self._annotations else b"\n")
             self._annotations += 1
@@ -102,11 +103,11 @@ class GeoJsonBoxWriter(RowWriter):
         """Write the features of a picture."""
         if row.error is not None:
             return
-        name = printable(row.path)
-        self._pictures.append({"file_name": name, "width": row.width, "height": row.height})
+        name, moment = printable(row.name), _moment(row)
+        self._pictures.append({"file_name": name, "width": row.width, "height": row.height, **moment})
         for found in row.boxes or ():
             values = found.to_dict()
-            properties = {"file_name": name} | {key: values[key] for key in ("label", "index", "score")}
+            properties = {"file_name": name, **moment} | {key: values[key] for key in ("label", "index", "score")}
             feature = {"type": "Feature", "properties": properties, "geometry": _geometry(found)}
             self._stream.write(self._separator + _json(feature).encode())
             self._separator = b",\n"
@@ -114,6 +115,12 @@ class GeoJsonBoxWriter(RowWriter):
     def close(self) -> None:
         """Write the pictures."""
         self._stream.write(b"\n], " + _json({"pictures": self._pictures}).encode()[1:] + b"\n")
+
+
+def _moment(row: Row) -> dict[str, Any]:
+    """Return the time and the number of a film's frame; nothing for other pictures."""
+    values = row.to_dict()
+    return {name: values[name] for name in ("time", "frame") if name in values}
 
 
 def _geometry(found: Detection) -> dict[str, Any]:

@@ -35,8 +35,9 @@ class Annotations:
         return {image["file_name"] for image in self.images}
 
     def without(self, names: set[str]) -> Annotations:
-        """Return the annotations of all images but those with a `file_name` in `names`."""
-        images = [image for image in self.images if image["file_name"] not in names]
+        """Return the annotations of all images but those with a `file_name` in `names`, and frames of such films."""
+        kept = (image for image in self.images if image["file_name"] not in names)
+        images = [image for image in kept if image["file_name"].rpartition("/")[0] not in names]
         ids = {image["id"] for image in images}
         return Annotations(images, [one for one in self.annotations if one["image_id"] in ids])
 

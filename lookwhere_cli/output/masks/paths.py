@@ -1,5 +1,7 @@
 """The paths of each picture's files in an output folder that mirrors the folders of the pictures."""
 
+from __future__ import annotations
+
 import hashlib
 import os
 from collections import Counter
@@ -8,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.output.rows import Row, frame_stem
 
 STANDARD_INPUT, STANDARD_INPUT_NAME = "-", "stdin"
 MAX_NAME = 255  # bytes
@@ -26,6 +29,17 @@ class OutputPath(NamedTuple):
     def file(self, ending: str) -> Path:
         """Return the path of the picture's file with `ending`, such as ".png"; see `fitting_name`."""
         return self.stem.with_name(fitting_name(self.stem.name, ending))
+
+    def at(self, row: Row) -> OutputPath:
+        """Return where the files of a row of this picture go: of a film's frame, into a folder for the film."""
+        if row.frame is None:
+            return self
+        return self.of_frame(row.frame)
+
+    def of_frame(self, frame: int) -> OutputPath:
+        """Return where the files of a frame of this film go."""
+        name = frame_stem(frame)
+        return OutputPath(f"{self.relative}/{name}.png", self.stem / name)
 
 
 def fitting_name(stem: str, ending: str) -> str:

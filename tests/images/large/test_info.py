@@ -68,16 +68,16 @@ def test_an_ordinary_picture(tmp_path):
 def test_a_film():
     facts = file_facts(str(LARGE / "cars.mp4"), READING)
     assert facts["read_as"] == "film"
-    assert facts["frames_per_second"] > 0
+    assert (facts["frames"], facts["frames_per_second"], facts["turned"]) == (377, 12.5, 0)
     assert told(facts)["read as"] == "film, frame by frame"
 
 
 def test_a_film_without_the_extra(tmp_path, monkeypatch):
     (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x18ftypisom" + bytes(200))
-    with pytest.raises(PictureError, match="is a film that can't be opened"):
+    with pytest.raises(PictureError, match="is not a film of a known format, or it is damaged or cut"):
         file_facts(str(tmp_path / "a.mp4"), READING)
-    monkeypatch.setattr("lookwhere_cli.images.large.info.find_spec", lambda name: None)
-    with pytest.raises(PictureError, match=r"is a film, which needs .*pip install 'lookwhere\[video\]'"):
+    monkeypatch.setattr("lookwhere_cli.images.films.container.can_read_films", lambda: False)
+    with pytest.raises(PictureError, match=r"whose frames need one more package: pip install 'lookwhere\[video\]'"):
         file_facts(str(tmp_path / "a.mp4"), READING)
 
 
