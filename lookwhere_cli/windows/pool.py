@@ -20,7 +20,7 @@ from lookwhere_cli.windows.run import WindowAnswer, result_fields
 class WholePicture:
     """Collects the windows of a picture.
 
-    `k`, `macs` and `seconds` are sums over windows, `macs` with what the ranking took; `macs_full` is what the full ViT
+    `k`, `macs` and `seconds` are sums over windows, `macs` and `seconds` with what planning took; `macs_full` is what the full ViT
     would take on all cells of all windows, also of those that are skipped. Labels and boxes: see the pools in `heads`.
     """
 
@@ -31,7 +31,7 @@ class WholePicture:
         self._pool = head.pool() if isinstance(head, WindowHead) else None
         self._margin = plan.pipeline.reader.reading.patch / 2 * max(plan.size.scale)
         self._k = self._failed = self._read = 0
-        self._macs, self._seconds, self._error = plan.macs, 0.0, ""
+        self._macs, self._seconds, self._error = plan.macs, plan.seconds, ""
 
     def add(self, answered: WindowAnswer) -> None:
         """Add a window."""
