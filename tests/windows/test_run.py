@@ -83,9 +83,10 @@ def test_boxes_are_moved_to_the_picture(detector: Predictor) -> None:
 
 def test_a_window_with_too_many_boxes_is_noted(detector: Predictor) -> None:
     head = replace(detector.pipeline.head, limit=2)
-    _, whole = whole_of(Predictor(replace(detector.pipeline, head=head)), ArraySource(noise(24, 72)), WindowOptions(24))
-    assert "more than 2 boxes" in whole.row.note and len(whole.row.boxes) > 2
-    _, whole = whole_of(detector, ArraySource(noise(24, 72)), WindowOptions(24))
+    limited, source = Predictor(replace(detector.pipeline, head=head)), ArraySource(noise(24, 72))
+    _, whole = whole_of(limited, source, WindowOptions(24, overlap=0))
+    assert "more than 2 boxes" in whole.row.note and len(whole.row.boxes) == 6
+    _, whole = whole_of(detector, source, WindowOptions(24, overlap=0))
     assert whole.row.note is None
 
 
