@@ -88,7 +88,12 @@ def check_film_options(context: typer.Context, paths: Sequence[str]) -> Every | 
 
     params = context.params
     every = Every.parse(params["every"] or ("1f" if params.get("film") else DEFAULT), "--every")
-    if any(map(is_film, paths)):
+    film = next(filter(is_film, paths), None)
+    if film is not None:
+        if params.get("window") is not None:
+            raise UsageError(
+                f"--window is for pictures, and {film!r} is a film, of which each frame is one; leave it out."
+            )
         return every
     for name in _OPTIONS:
         if params.get(name) is not None:

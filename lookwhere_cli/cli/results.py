@@ -76,7 +76,7 @@ def write_results(
                 raise PictureError(result.row.error)
             if output.messages:
                 is_news = result.row.frame is None or (result.row.path, result.row.note) not in said
-                _say_error_or_note(result.row, output.console, quiet or not is_news)
+                say_error_or_note(result.row, output.console, quiet or not is_news)
                 if result.row.frame is not None:  # what is said of a film is said once
                     said.add((result.row.path, result.row.note))
     except KeyboardInterrupt:
@@ -85,7 +85,8 @@ def write_results(
     return Tally(done, failed)
 
 
-def _say_error_or_note(row: Row, console: Console, quiet: bool) -> None:
+def say_error_or_note(row: Row, console: Console, quiet: bool) -> None:
+    """Print why a picture failed or, unless `quiet`, what there is to note about it."""
     if row.error is not None:
         say(console, f"Error: {row.error}")
     elif row.note and not quiet:

@@ -19,6 +19,7 @@ from lookwhere_cli.heads.classify import ClassifyHead
 from lookwhere_cli.heads.merge import merge_boxes
 from lookwhere_cli.heads.object_masks import mask_probabilities, mask_values
 from lookwhere_cli.heads.paste import paste_masks
+from lookwhere_cli.heads.pooling import BoxPool
 from lookwhere_cli.heads.segment import check_not_cropped
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
@@ -28,7 +29,7 @@ from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.options import Options
 from lookwhere_cli.output.masks.run_lengths import RunLengths
-from lookwhere_cli.output.rows import Detection, Label
+from lookwhere_cli.output.rows import Detection, Label, Row
 from lookwhere_cli.probabilities import sigmoid
 from lookwhere_cli.text import near_names
 
@@ -127,6 +128,25 @@ class DetectHead:
         masks = self._masks(output[:, POINT], numbers, points[kept], merged.boxes, view)
         return Found(replace(found, masks=masks), merged.is_cut, passes.count_masks(self.config, len(kept)))
 
+    def moved(self, result: Found, right: int, down: int) -> Found:
+        """Return what was found in a window, in pixels of the picture that the window is of."""
+        shift = np.array([right, down] * 2, np.float32)
+        return result._replace(detections=replace(result.detections, boxes=result.detections.boxes + shift))
+
+    def result_of(self, row: Row) -> Found:
+        """Return the boxes of a row."""
+        found = row.boxes or ()
+        boxes = np.array([one.box for one in found], np.float32).reshape(-1, 4)
+        scores, classes = np.array([one.score for one in found], np.float32), np.array([one.index for one in found])
+        is_cut = self._cut_note in (row.note or "")
+        return Found(Detections(boxes, scores, classes.astype(np.int64), self.labels), is_cut)
+
+    def pool(self) -> BoxPool:
+        """Collect the boxes of windows. Raises UsageError for masks, which are as large as the whole picture."""
+        if self.masks:
+            raise UsageError("Masks of objects can't be found in windows; leave masks out, or window.")
+        return BoxPool(self.labels, self.iou, Found)
+
     def _masks(
         self,
         places: Float32[ndarray, "candidates 2"],
@@ -162,8 +182,7 @@ class DetectHead:
     def row_fields(self, result: Found) -> dict[str, Any]:
         """The boxes, and a note if there were too many."""
         fields: dict[str, Any] = {"boxes": tuple(result.detections)}
-        note = f"more than {self.limit} boxes; those with the lowest scores were left out"
-        fields |= {"note": note} if result.is_cut else {}
+        fields |= {"note": self._cut_note} if result.is_cut else {}
         return fields | {"macs": result.macs} if result.macs else fields
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
@@ -230,6 +249,10 @@ class DetectHead:
 
         return PairedBoxes(classes)
 
+    @property
+    def _cut_note(self) -> str:
+        return f"more than {self.limit} boxes; those with the lowest scores were left out"
+
     @cached_property
     def _wanted(self) -> Bool[ndarray, " classes"]:
         return np.array([not self.only or name in self.only for name in self.labels])
@@ -238,18 +261,9 @@ class DetectHead:
 class LabelsOfBoxes(ClassifyHead):
     """Labels a picture by its boxes."""
 
-    def picture_labels(self, output: Float32[ndarray, "candidates numbers"]) -> tuple[Label, ...]:
-        """Return the labels, that of the best box first."""
-        return super().picture_labels(self._best_scores(output))
-
-    def _best_scores(self, output: Float32[ndarray, "candidates numbers"]) -> Float32[ndarray, " classes"]:
-        return best_scores(split_numbers(output, len(self.labels))[0])
-
-    def measure(
-        self, output: Float32[ndarray, "candidates numbers"], truth: Truth, view: View
-    ) -> Float32[ndarray, " labels"]:
-        """Return the probabilities."""
-        return super().measure(self._best_scores(output), truth, view)
+    def probabilities(self, output: Float32[ndarray, "candidates numbers"]) -> Float32[ndarray, " classes"]:
+        """Return the score of the best box of each class."""
+        return super().probabilities(best_scores(split_numbers(output, len(self.labels))[0]))
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
         """Multiply-adds of a pass to the candidates."""

@@ -17,7 +17,7 @@ from lookwhere_cli.images.frame import Box, Reading, frame_for
 from lookwhere_cli.images.large.open import open_large, plain_notes
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
-from lookwhere_cli.images.source import CellSource, FilmMoment, Source, is_source
+from lookwhere_cli.images.source import CellSource, FilmMoment, LoadingSource, Source, is_source
 from lookwhere_cli.images.tensor import TorchTensor
 
 Picture: TypeAlias = EncodedPicture | bytearray | memoryview | Image.Image | NDArray[Any] | TorchTensor | Source
@@ -131,6 +131,8 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
     decoded. Arrays and tensors: see `view_of`.
     """
     name = name or picture_name(picture)
+    if isinstance(picture, LoadingSource):
+        picture = picture.load(reading, reserve)
     if is_source(picture):
         reserve(held_bytes(picture))
         return View(picture, reading)

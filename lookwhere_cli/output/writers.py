@@ -51,7 +51,7 @@ class LineWriter(RowWriter):
 
 
 class TextWriter(LineWriter):
-    """A line for each picture: path, a frame's time, labels, shares and boxes in per cent, or the error; between tabs.
+    """A line for each picture, between tabs: path, window, a frame's time, then labels, shares and boxes, or the error.
 
     encoding: of a terminal; letters that it lacks are escaped.
     """
@@ -70,8 +70,9 @@ class TextWriter(LineWriter):
         results += [f"{share.label} {share.share:.1%}" for share in row.shares]
         results += [f"{found.label} {found.score:.1%} at {_pixels(found.box)}" for found in row.boxes or ()]
         parts = results if row.error is None else [f"error: {row.error}"]
+        window = [] if row.window is None else [_pixels(row.window)]
         at = [] if row.time is None else [f"{row.time:.3f} s"]
-        return "\t".join(map(on_one_line, (row.path, *at, *parts)))
+        return "\t".join(map(on_one_line, (row.path, *window, *at, *parts)))
 
 
 class JsonLinesWriter(LineWriter):
