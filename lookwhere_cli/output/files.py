@@ -77,6 +77,33 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             _sync_folder(target.parent)
 
 
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Yield a path for a library that opens files itself; what it writes there becomes `path` if the block succeeds.
+
+    It is discarded otherwise. No other process writes the same file meanwhile. Raises UsageError and OutputError as
+    `whole_file` does.
+    """
+    target = path.resolve()
+    claim = _Partial(path, partial_name(target))
+    content = partial_name(target.with_name(f"{target.name}.content"))
+    with _discarded_on_failure(claim):
+        claim.claim()
+        if target in _checked and target.exists():
+            raise UsageError(f"{str(path)!r} was written by another process meanwhile; choose another name.")
+        try:
+            content.unlink(missing_ok=True)
+            yield content
+            with writing(path):
+                _sync_file(content)
+                content.replace(target)
+                _checked.discard(target)
+                _sync_folder(target.parent)
+        finally:
+            with suppress(OSError):
+                content.unlink(missing_ok=True)
+
+
 def partial_name(target: Path) -> Path:
     """Return the temporary name of a file, in its folder; the disk takes it if it takes the file's own."""
     name = f".{target.name}.partial"
@@ -203,6 +230,12 @@ def _discarded_on_failure(partial: _Partial) -> Iterator[None]:
         yield
     finally:
         partial.discard()
+
+
+def _sync_file(file: Path) -> None:
+    """Write a file's content to the disk."""
+    with file.open("r+b") as stream:
+        os.fsync(stream.fileno())
 
 
 def _sync_folder(folder: Path) -> None:
