@@ -35,9 +35,13 @@ class PixelClasses(NamedTuple):
 
 @dataclass(frozen=True)
 class SegmentHead(OneAnswer):
-    """Labels every pixel."""
+    """Labels every pixel.
+
+    scale: pixels of the picture, down and across, to a pixel of the mask.
+    """
 
     config: Config
+    scale: tuple[float, float] = (1.0, 1.0)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -69,8 +73,9 @@ class SegmentHead(OneAnswer):
         return ()
 
     def decode(self, output: Float32[ndarray, "classes rows columns"], view: View) -> PixelClasses:
-        """Resize the scores to the picture and take the best class of each pixel."""
-        return classes_at(output, *view.size)
+        """Resize the scores to the mask and take the best class of each pixel."""
+        height, width = (max(1, round(side / scale)) for side, scale in zip(view.size, self.scale, strict=True))
+        return classes_at(output, height, width)
 
     def row_fields(self, result: PixelClasses) -> dict[str, Any]:
         """The classes that occur, with their shares of the pixels, the largest first."""

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from lookwhere_cli.output.geo.collection import FeatureStream, PlacedPictures
+from lookwhere_cli.output.geo.collection import FeatureStream, Geometry, PlacedPictures
 from lookwhere_cli.output.geo.placement import Placement
 from lookwhere_cli.output.masks.coco import categories
 from lookwhere_cli.output.rows import Detection, Row
@@ -137,7 +137,7 @@ class GeoJsonBoxWriter(RowWriter):
         self._features.close({"pictures": self._pictures + placed}, with_extent=bool(placed) and are_alike)
 
 
-def _geometry(found: Detection, row: Row, placement: Placement | None) -> dict[str, Any]:
+def _geometry(found: Detection, row: Row, placement: Placement | None) -> Geometry:
     from lookwhere_cli.output.geo.outlines import box_geometry, mask_geometry
 
     placement = placement or Placement.in_pixels(row.path, (row.height, row.width))

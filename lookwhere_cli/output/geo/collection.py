@@ -9,8 +9,9 @@ from typing import Any, BinaryIO, TypeAlias
 from lookwhere_cli.output.geo.placement import Placement
 from lookwhere_cli.text import printable
 
-Feature: TypeAlias = tuple[dict[str, Any], dict[str, Any]]
-"""Properties and geometry."""
+Geometry: TypeAlias = dict[str, Any] | None
+Feature: TypeAlias = tuple[dict[str, Any], Geometry]
+"""Properties and geometry; None for one that lies nowhere on the Earth."""
 _END = b"\n]}\n"
 
 
@@ -88,8 +89,10 @@ def to_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _outer_points(geometry: dict[str, Any]) -> Iterator[Sequence[float]]:
+def _outer_points(geometry: Geometry) -> Iterator[Sequence[float]]:
     """Yield the points of the outer rings of a Polygon or MultiPolygon."""
+    if geometry is None:
+        return
     coordinates = geometry["coordinates"]
     for polygon in coordinates if geometry["type"] == "MultiPolygon" else [coordinates]:
         yield from polygon[0]

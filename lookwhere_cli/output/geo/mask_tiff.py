@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from jaxtyping import UInt8
 from numpy import ndarray
 
@@ -30,13 +29,14 @@ SMALLEST_OVERVIEW = 512  # pixels of the longer side
 class MaskCanvas:
     """The pixels of a mask.
 
-    size: (height, width). crs, transform: rasterio's, of the mask's pixels; None for a picture that is no map.
-    pixel: side of a pixel in micrometres, across and down; None if it is not known.
+    size: (height, width). crs, transform, gcps: rasterio's, of the mask's pixels; the last two are alternatives, and
+    all are None for a picture that is no map. pixel: side of a pixel in micrometres, across and down, if it is known.
     """
 
     size: tuple[int, int]
     crs: Any = None
     transform: Any = None
+    gcps: Any = None
     pixel: tuple[float, float] | None = None
 
 
@@ -80,6 +80,8 @@ def open_mask(
         with reports.raised():
             dataset = rasterio.open(path, "w", **_profile(canvas, side))
         with _closed_on_failure(dataset):
+            if canvas.gcps is not None:
+                dataset.gcps = (canvas.gcps, canvas.crs)
             dataset.write_colormap(1, {**_palette(colours), NODATA: (0, 0, 0, 0)})
             dataset.update_tags(CLASSES=json.dumps([printable(label) for label in labels]), **_resolution(canvas))
             yield MaskTiff(dataset, reports)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,26 +17,47 @@ MOST_OFF = 0.5
 """Pixels by which a straight edge may miss the true one."""
 
 
-def box_geometry(box: Sequence[float], placement: Placement) -> dict[str, Any]:
+def box_geometry(box: Sequence[float], placement: Placement) -> dict[str, Any] | None:
     """Return the outline of a box: left, top, right, bottom in full-resolution pixels.
 
-    Edges that are bent on the map get more points; a box across the antimeridian is a MultiPolygon.
+    Edges that are bent on the map get more points; a box across the antimeridian is a MultiPolygon. None for a box
+    that lies nowhere on the Earth, as corners of some world maps do.
     """
     if not placement.is_earth:
         return _geometry([_corners(box, 1)], placement.decimals)
-    fine = _unwrapped(placement.place(_corners(box, PARTS)))
-    is_straight = _most_off(fine, _corners(box, PARTS)) <= MOST_OFF
-    return _geometry(list(_cut(_around_pole(fine[::PARTS] if is_straight else fine))), placement.decimals)
+    fine = box_outline(box, placement)
+    is_complete = len(fine) == 4 * PARTS + 1
+    if is_complete and _most_off(fine, _corners(box, PARTS)) <= MOST_OFF:
+        fine = fine[::PARTS]
+    rings = list(_cut(fine))
+    return _geometry(rings, placement.decimals) if rings else None
 
 
-def mask_geometry(polygons: Any, placement: Placement) -> dict[str, Any]:
-    """Return a shapely MultiPolygon in full-resolution pixels as a geometry. Raises UsageError without shapely."""
+def box_outline(box: Sequence[float], placement: Placement) -> Points:
+    """Return the outline of a box on the Earth, closed, in eight points to an edge; longitudes may exceed 180.
+
+    Points that lie nowhere on the Earth are left out.
+    """
+    placed = placement.place(_corners(box, PARTS))
+    placed = placed[np.isfinite(placed).all(axis=1)]
+    if len(placed) < len(_corners(box, PARTS)):
+        placed = np.concatenate([placed, placed[:1]])
+    return np.column_stack([np.unwrap(placed[:, 0], period=360), placed[:, 1]])
+
+
+def mask_geometry(polygons: Any, placement: Placement) -> dict[str, Any] | None:
+    """Return a shapely MultiPolygon in full-resolution pixels as a geometry; None if it lies nowhere on the Earth.
+
+    Raises UsageError without shapely.
+    """
     shapely = require_shapely()
     placed = shapely.transform(polygons, placement.place)
     if placement.is_earth:
-        placed = _cut_polygons(shapely, placed)
+        placed = _cut_polygons(shapely, _on_earth(shapely, placed))
     placed = shapely.orient_polygons(placed)
     geometry: dict[str, Any] = shapely.geometry.mapping(placed)
+    if not geometry["coordinates"]:
+        return None
     return {"type": geometry["type"], "coordinates": _rounded(geometry["coordinates"], placement.decimals)}
 
 
@@ -44,13 +66,8 @@ def _corners(box: Sequence[float], parts: int) -> Points:
     left, top, right, bottom = box
     corners = np.array([(left, top), (right, top), (right, bottom), (left, bottom), (left, top)], np.float64)
     steps = np.linspace(0, 1, parts, endpoint=False)[:, None]
-    edges = [first + steps * (second - first) for first, second in zip(corners[:-1], corners[1:], strict=True)]
+    edges = [first + steps * (second - first) for first, second in pairwise(corners)]
     return np.concatenate([*edges, corners[:1]])
-
-
-def _unwrapped(points: Points) -> Points:
-    """Let longitudes run on beyond 180 degrees, so that neighbours are less than half the Earth apart."""
-    return np.column_stack([np.unwrap(points[:, 0], period=360), points[:, 1]])
 
 
 def _most_off(fine: Points, pixels: Points) -> float:
@@ -65,16 +82,25 @@ def _most_off(fine: Points, pixels: Points) -> float:
 
 
 def _around_pole(ring: Points) -> Points:
-    """Lead a ring that goes once around the Earth over the pole that it holds, so that it is closed."""
+    """Lead a ring that goes once around the Earth over the pole that it holds, along the antimeridian."""
     turn = ring[-1, 0] - ring[0, 0]
     if abs(turn) < 180:
         return ring
-    pole = 90.0 if ring[:, 1].mean() > 0 else -90.0
-    return np.concatenate([ring, [(ring[-1, 0], pole), (ring[0, 0], pole)], ring[:1]])
+    longitude, latitude = (ring[:-1, 0] + 180) % 360 - 180, ring[:-1, 1]
+    last = int(np.abs(np.diff(longitude, append=longitude[0])).argmax())  # before the antimeridian
+    order = np.roll(np.arange(len(longitude)), -last - 1)
+    edge, pole = np.copysign(180.0, turn), np.copysign(90.0, latitude.mean())
+    ends = order[[0, -1]]
+    crossing = np.average(latitude[ends], weights=180 - np.abs(longitude[ends[::-1]]) + 1e-12)
+    over = [(edge, crossing), (edge, pole), (-edge, pole), (-edge, crossing)]
+    return np.concatenate([over[-1:], np.column_stack([longitude, latitude])[order], over])
 
 
 def _cut(ring: Points) -> Iterator[Points]:
     """Yield the parts of a ring in each turn of the Earth, with longitudes of -180..180."""
+    if len(ring) < 4:
+        return
+    ring = _around_pole(ring)
     for turn in (-360.0, 0.0, 360.0):
         part = ring - (turn, 0.0)
         if part[:, 0].min() < -180:
@@ -97,6 +123,14 @@ def _above(ring: Points, limit: float, sign: float) -> Points:
             crossing = here + (there - here) * first / (first - second)
             kept.append((limit, crossing[1]))
     return np.array([*kept, kept[0]]) if kept else ring[:0]
+
+
+def _on_earth(shapely: Any, placed: Any) -> Any:
+    """Leave out polygons with points that lie nowhere on the Earth."""
+    if np.isfinite(shapely.get_coordinates(placed)).all():
+        return placed
+    parts = [part for part in shapely.get_parts(placed) if np.isfinite(shapely.get_coordinates(part)).all()]
+    return shapely.MultiPolygon(parts)
 
 
 def _cut_polygons(shapely: Any, placed: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from jaxtyping import UInt8
@@ -17,6 +17,9 @@ from lookwhere_cli.output.masks.polygons import outlines, require_shapely
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.writers import RowWriter
 from lookwhere_cli.text import printable
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""Left, top, right, bottom in full-resolution pixels."""
 
 
 class WindowGeoJsonWriter(RowWriter):
@@ -50,28 +53,31 @@ class MaskGeoJsonWriter:
         require_shapely()
         self._features, self._pictures, self._colour = FeatureStream(stream), PlacedPictures(), colour
 
-    def write(self, row: Row, classes: UInt8[ndarray, "height width"], placement: Placement) -> None:
-        """Write the classes of a window, which `row` tells: its place, and the shares of the classes that occur."""
+    def write(self, row: Row, classes: UInt8[ndarray, "height width"], box: Box, placement: Placement) -> None:
+        """Write the classes of a part of a window.
+
+        row: the window's, with the shares of the classes that occur in the part. box: left, top, right, bottom of the
+        part in full-resolution pixels.
+        """
         self._pictures.add(placement)
-        self._features.write(self._of_window(row, classes, placement))
+        self._features.write(self._of_part(row, classes, box, placement))
 
     def close(self) -> None:
         """Write the pictures and the extent of all shapes."""
         self._features.close(self._pictures.members(), self._pictures.share_coordinates)
 
-    def _of_window(self, row: Row, classes: UInt8[ndarray, "height width"], placement: Placement) -> Iterator[Feature]:
-        assert row.window is not None
-        place = {"path": printable(row.path), "window": list(row.window)}
-        shapes = _in_picture(outlines(classes), row.window, classes.shape)
+    def _of_part(
+        self, row: Row, classes: UInt8[ndarray, "height width"], box: Box, placement: Placement
+    ) -> Iterator[Feature]:
+        place = {"path": printable(row.path), "window": row.window and list(row.window)}
+        shapes = outlines(classes)
         for share in row.shares:
-            yield place | share_properties(share, self._colour), mask_geometry(shapes[share.index], placement)
+            shape = _in_picture(shapes[share.index], box, classes.shape)
+            yield place | share_properties(share, self._colour), mask_geometry(shape, placement)
 
 
-def _in_picture(
-    shapes: dict[int, Any], window: tuple[float, float, float, float], shape: tuple[int, ...]
-) -> dict[int, Any]:
-    """Move shapes from the pixels of a window's mask to those of the picture at full resolution."""
-    shapely = require_shapely()
-    left, top, right, bottom = window
-    scale = np.array(((right - left) / shape[1], (bottom - top) / shape[0]))
-    return {index: shapely.transform(one, lambda points: points * scale + (left, top)) for index, one in shapes.items()}
+def _in_picture(shape: Any, box: Box, size: tuple[int, ...]) -> Any:
+    """Move a shape from the pixels of a part's mask, of this (height, width), to those of the picture."""
+    left, top, right, bottom = box
+    scale = np.array(((right - left) / size[1], (bottom - top) / size[0]))
+    return require_shapely().transform(shape, lambda points: points * scale + (left, top))

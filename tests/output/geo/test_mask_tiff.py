@@ -1,6 +1,5 @@
 import errno
 import json
-import os
 import resource
 import signal
 
@@ -16,6 +15,10 @@ from lookwhere_cli.output.geo.mask_tiff import NODATA, MaskCanvas, open_mask, ti
 LABELS = ["grass", "a road"]
 COLOURS = np.array([(1, 2, 3), (200, 100, 0)], np.uint8)
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+def names(folder):
+    return sorted(file.name for file in folder.iterdir())
 
 
 def test_a_mask_has_the_classes_where_they_were_written(tmp_path):
@@ -34,7 +37,7 @@ def test_a_mask_has_the_classes_where_they_were_written(tmp_path):
     expected = np.full((100, 150), NODATA)
     expected[64:96, 32:64], expected[96:, 128:] = 1, 0
     assert np.array_equal(pixels, expected)
-    assert os.listdir(tmp_path) == ["a.tif"]
+    assert names(tmp_path) == ["a.tif"]
 
 
 def test_windows_that_are_no_tiles_and_overviews(tmp_path):
@@ -87,7 +90,7 @@ def test_a_disk_that_fills_leaves_nothing_behind(tmp_path, limited, missing):
     ):
         mask.write(0, 0, pixels)
     assert isinstance(failure.value.__cause__, OSError) and failure.value.__cause__.errno == errno.EFBIG
-    assert not ends_run(failure.value) and os.listdir(tmp_path) == []
+    assert not ends_run(failure.value) and names(tmp_path) == []
 
 
 def test_ctrl_c_and_errors_leave_nothing_behind(tmp_path):
@@ -98,7 +101,7 @@ def test_ctrl_c_and_errors_leave_nothing_behind(tmp_path):
         ):
             mask.write(0, 0, np.ones((32, 32), np.uint8))
             raise error
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_a_folder_that_is_not_there_is_wrong_use(tmp_path):
