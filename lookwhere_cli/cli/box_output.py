@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
@@ -97,12 +98,27 @@ def box_rows(request: BoxRequest, labels: Sequence[str]) -> Iterator[ResultOutpu
         return
     with _open(request.rows, request.file, labels) as write:
         progress = console.is_terminal and request.file is not None
-        yield ResultOutput(lambda result: write(result.row), console, progress, messages=True)
+        yield ResultOutput(
+            _with_placement(write) if request.rows == "geojson" else _row_only(write), console, progress, messages=True
+        )
 
 
-def _open(format: str, file: Path | None, labels: Sequence[str]) -> AbstractContextManager[Callable[[Row], None]]:
+def _row_only(write: Callable[[Row], None]) -> Callable[[Answer], None]:
+    return lambda answer: write(answer.row)
+
+
+def _with_placement(write: Callable[..., None]) -> Callable[[Answer], None]:
+    """Return a function that writes boxes in the coordinates of their slide or map."""
+    from lookwhere_cli.windows.placing import placement_of_large
+
+    return lambda answer: write(answer.row, placement_of_large(answer.view))
+
+
+def _open(format: str, file: Path | None, labels: Sequence[str]) -> AbstractContextManager[Callable[..., None]]:
     def make(stream: BinaryIO) -> RowWriter:
-        return make_box_writer(format, stream, labels)
+        from lookwhere_cli.show.colours import colour_of_class
+
+        return make_box_writer(format, stream, labels, colour_of_class)
 
     return open_writer(open_rows(file, format), make, file or "standard output")
 
@@ -150,15 +166,24 @@ class PictureFiles:
 
 
 def write_overlay(predictor: Predictor, answer: Answer, file: Path) -> None:
-    """Draw the boxes and the cells that were read on the picture as displayed. Raises PictureError."""
+    """Draw the boxes and the cells that were read on the picture as displayed, or on its overview if it is large.
+
+    Raises PictureError.
+    """
     from PIL import Image
 
     from lookwhere_cli.show.box_overlay import box_overlay
+    from lookwhere_cli.show.geometry import scaled_box, shown_size
 
     row, view = answer.row, answer.view
     assert view is not None and row.boxes is not None
-    picture = Image.fromarray(predictor.pipeline.reader.displayed(view.path, *view.size))
-    drawn = box_overlay(picture, row.boxes, row.grid, row.cells, view.box, f"{row.model}, {row.summary}")
+    size = shown_size(view)
+    picture = Image.fromarray(predictor.pipeline.reader.displayed(view.path, *size))
+    boxes = row.boxes
+    if size != view.size:
+        boxes = tuple(replace(found, box=scaled_box(found.box, view.size, size), mask=None) for found in boxes)
+    grid_box, caption = scaled_box(view.box, view.size, size), f"{row.model}, {row.summary}"
+    drawn = box_overlay(picture, boxes, row.grid, row.cells, grid_box, caption)
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file) as stream, writing(file):

@@ -254,15 +254,18 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
 
     from lookwhere_cli.cli.cards import coarse_text
     from lookwhere_cli.show.box_overlay import draw_boxes
+    from lookwhere_cli.show.geometry import scaled_box, shown_size
     from lookwhere_cli.show.overlay import overlay
 
     row, view = explanation.row, explanation.view
     likely = [label for label in row.labels if label.probability >= LIKELY] or row.labels[:1]
     answer = [", ".join(f"{label.label} {label.probability:.1%}" for label in likely)] if likely else []
     caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
-    displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *view.size))
-    drawn = overlay(displayed, explanation.scores, row.cells, view.box, caption)
-    draw_boxes(drawn, row.boxes or (), displayed.size)
+    size = shown_size(view)
+    displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *size))
+    drawn = overlay(displayed, explanation.scores, row.cells, scaled_box(view.box, view.size, size), caption)
+    boxes = [replace(found, box=scaled_box(found.box, view.size, size)) for found in row.boxes or ()]
+    draw_boxes(drawn, boxes, displayed.size)
     with output_of_one_picture():
         make_folder(file.parent)
         with whole_file(file) as stream, writing(file):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lookwhere_cli.images.frame import Box
 from lookwhere_cli.images.large.base import is_large
 from lookwhere_cli.images.source import Source
+from lookwhere_cli.images.view import View
 from lookwhere_cli.output.geo.areas import area_on_earth
 from lookwhere_cli.output.geo.placement import Placement
 
@@ -15,6 +16,11 @@ def placement_of(source: Source) -> Placement:
     if not is_large(source):
         return Placement.in_pixels(path, source.size)
     return Placement(path, source.size, source.place, source.coordinates != "pixels")
+
+
+def placement_of_large(view: View | None) -> Placement | None:
+    """Return the coordinates of a slide or raster; None for all other pictures."""
+    return placement_of(view.source) if view is not None and is_large(view.source) else None
 
 
 def area_of(source: Source, box: Box) -> tuple[float, str] | None:
