@@ -17,8 +17,9 @@ from lookwhere_cli.images.source import Source
 from lookwhere_cli.output.geo.mask_tiff import MaskCanvas
 from lookwhere_cli.output.rows import Row, Share
 from lookwhere_cli.pipeline import Answer
+from lookwhere_cli.windows.kept import KeptArrays
 from lookwhere_cli.windows.placing import area_of
-from lookwhere_cli.windows.plan import Answering, WindowPlan
+from lookwhere_cli.windows.plan import Answering, Window, WindowPlan
 from lookwhere_cli.windows.pool import WholePicture
 from lookwhere_cli.windows.run import WindowAnswer, answer_windows
 
@@ -121,35 +122,53 @@ class WholeMask:
         return _shares_of(self._pixels, self._labels, areas, self._unit)
 
 
-def mask_parts(predictor: Answering, source: Source, plan: WindowPlan) -> Iterator[tuple[WindowAnswer, MaskPart]]:
+def mask_parts(
+    predictor: Answering, source: Source, plan: WindowPlan, kept: KeptArrays | None = None
+) -> Iterator[tuple[WindowAnswer, MaskPart]]:
     """Yield each window's answer and its part of the mask, in reading order.
 
-    The model must be one that labels every pixel. Memory does not grow with the picture.
+    The model must be one that labels every pixel. kept: where finished parts are kept; those of an earlier run come
+    first, without views. Memory does not grow with the picture.
     """
-    head, grid = plan.pipeline.head, MaskGrid.of(plan)
+    head, cutter = plan.pipeline.head, _Cutter(source, MaskGrid.of(plan), predictor.pipeline.config.labels)
     assert isinstance(head, SegmentHead)
-    plan = replace(plan, pipeline=replace(plan.pipeline, head=replace(head, scale=grid.scale)))
-    for answered in answer_windows(predictor, source, plan):
-        place = grid.place(answered.window.number)
-        yield answered, _part(answered, grid, place, area_of(source, grid.box(place)), head.labels)
+    scaled = replace(plan, pipeline=replace(plan.pipeline, head=replace(head, scale=cutter.grid.scale)))
+    done = 0
+    for window, (row, arrays) in zip(plan.windows, () if kept is None else kept.finished(), strict=False):
+        done += 1
+        yield WindowAnswer(window, Answer(row)), cutter.part(row, window, arrays.get("classes"))
+    for answered in answer_windows(predictor, source, scaled.after(done)):
+        part = cutter.cut(answered)
+        if kept is not None:
+            kept.keep(part.row, {} if part.classes is None else {"classes": part.classes})
+        yield answered, part
 
 
-def _part(
-    answered: WindowAnswer,
-    grid: MaskGrid,
-    place: tuple[int, int, int, int],
-    area: Area | None,
-    labels: tuple[str, ...],
-) -> MaskPart:
-    row, box, counts = answered.row, grid.box(place), np.zeros(len(labels), np.int64)
-    if row.error is not None:
-        return MaskPart(row, place[:2], None, counts, box, area)
-    classes = _sampled(answered.answer, answered.window.box, grid, place)
-    counts += np.bincount(classes.ravel(), minlength=len(labels))
-    square, unit = area or (None, None)
-    areas = [None if square is None else square * count / max(1, classes.size) for count in counts.tolist()]
-    row = replace(row, shares=_shares_of(counts, labels, areas, unit))
-    return MaskPart(row, place[:2], classes, counts, box, area)
+class _Cutter:
+    """Cuts the parts of a mask out of the classes of windows."""
+
+    def __init__(self, source: Source, grid: MaskGrid, labels: tuple[str, ...]) -> None:
+        self.grid, self._source, self._labels = grid, source, labels
+
+    def cut(self, answered: WindowAnswer) -> MaskPart:
+        """Return the part that a window decides."""
+        row, window = answered.row, answered.window
+        if row.error is not None:
+            return self.part(row, window, None)
+        classes = _sampled(answered.answer, window.box, self.grid, self.grid.place(window.number))
+        return self.part(row, window, classes)
+
+    def part(self, row: Row, window: Window, classes: UInt8[ndarray, "height width"] | None) -> MaskPart:
+        """Return the part with these classes, and its shares and area."""
+        place = self.grid.place(window.number)
+        box, counts = self.grid.box(place), np.zeros(len(self._labels), np.int64)
+        area = area_of(self._source, box)
+        if classes is not None:
+            counts += np.bincount(classes.ravel(), minlength=len(self._labels))
+            square, unit = area or (None, None)
+            areas = [None if square is None else square * count / max(1, classes.size) for count in counts.tolist()]
+            row = replace(row, shares=_shares_of(counts, self._labels, areas, unit))
+        return MaskPart(row, place[:2], classes, counts, box, area)
 
 
 def _sampled(
@@ -158,12 +177,16 @@ def _sampled(
     """Return the class at the centre of each pixel of a part of the mask."""
     classes: UInt8[ndarray, "h w"] = answer.result.classes
     left, top, right, bottom = place
-    rows = _nearest(top, bottom, grid.scale[0], window[1], window[3], classes.shape[0])
-    columns = _nearest(left, right, grid.scale[1], window[0], window[2], classes.shape[1])
+    rows = nearest(top, bottom, grid.scale[0], window[1], window[3], classes.shape[0])
+    columns = nearest(left, right, grid.scale[1], window[0], window[2], classes.shape[1])
     return classes[rows[:, None], columns]
 
 
-def _nearest(start: int, stop: int, scale: float, low: float, high: float, count: int) -> Int64[ndarray, " n"]:
+def nearest(start: int, stop: int, scale: float, low: float, high: float, count: int) -> Int64[ndarray, " n"]:
+    """Return which of `count` pixels between `low` and `high` is at the centre of each coarser one of start..stop.
+
+    scale: pixels, in terms of `low` and `high`, to a coarser one.
+    """
     centres = ((np.arange(start, stop) + 0.5) * scale - low) / (high - low) * count
     return np.clip(np.floor(centres).astype(np.int64), 0, count - 1)
 
