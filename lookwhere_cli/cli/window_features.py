@@ -1,0 +1,140 @@
+"""`lookwhere features --window`: a row of features for each window, with its place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from lookwhere_cli.cli.window_options import WindowRequest
+from lookwhere_cli.cli.window_segment import kept_sentence
+from lookwhere_cli.features import compute_features
+from lookwhere_cli.heads.features import Features
+from lookwhere_cli.images.frame import Box
+from lookwhere_cli.images.large.base import is_large
+from lookwhere_cli.images.names import in_message
+from lookwhere_cli.output.rows import Row
+from lookwhere_cli.windows.kept import KeptArrays, kept_beside
+from lookwhere_cli.windows.picture import WindowReading, open_windows
+from lookwhere_cli.windows.source import window_sources
+
+if TYPE_CHECKING:
+    from lookwhere_cli.output.arrays import Arrays, Place
+    from lookwhere_cli.predictor import Predictor
+
+
+class PlacedFeatures(NamedTuple):
+    """The features of a window, and where it lies; a picture that failed has neither."""
+
+    row: Row
+    arrays: Arrays
+    place: Place
+
+
+class FeatureRun:
+    """A run over pictures whose windows' features are written; for `write_windows`.
+
+    arrays_of: the arrays to write, by name. out: the file, beside which finished windows are kept. key: returns what
+    identifies a picture with all that decides its features.
+    """
+
+    def __init__(
+        self,
+        predictor: Predictor,
+        request: WindowRequest,
+        arrays_of: Callable[[Features], Arrays],
+        dense: bool,
+        out: Path,
+        key: Callable[[str], str],
+    ) -> None:
+        self.predictor, self.request, self.dense = predictor, request._replace(rows=True), dense
+        self.arrays_of = arrays_of
+        self._out, self._key = out, key
+        self._kept: list[KeptArrays] = []
+
+    def begin(self, pictures: Sequence[str], quiet: bool) -> None:
+        """Do nothing: what an earlier run left is used as a picture is opened."""
+
+    def end(self, is_written: bool) -> None:
+        """Remove what was kept, if the file is whole; else leave it, to go on from there."""
+        for kept in self._kept:
+            (kept.remove if is_written else kept.close)()
+
+    @property
+    def kept_in(self) -> str:
+        """Return the sentence about what a stopped run leaves; empty if it leaves nothing."""
+        return kept_sentence([kept.path for kept in self._kept])
+
+    @contextmanager
+    def open(self, picture: str) -> Iterator[_FeatureReading]:
+        """Open a picture, and what an earlier run has kept of it."""
+        key = self._key(picture)
+        kept = KeptArrays(kept_beside(self._out.with_name(f"{self._out.name}.{key[:12]}")), key)
+        self._kept.append(kept)
+        with open_windows(self.predictor, picture, self.request.options) as reading:
+            try:
+                yield _FeatureReading(self, reading, kept)
+            finally:
+                kept.close()
+
+
+class _FeatureReading:
+    """A picture that is open; see `WindowReading`."""
+
+    def __init__(self, run: FeatureRun, reading: WindowReading, kept: KeptArrays) -> None:
+        self._run, self._kept, self.plan, self._source = run, kept, reading.plan, reading.source
+        self._failed, self._error = 0, ""
+        self._resolution = _resolution(reading)
+
+    def answers(self) -> Iterator[PlacedFeatures]:
+        """Yield the features of each window, in reading order."""
+        done = 0
+        for window, (row, arrays) in zip(self.plan.windows, self._kept.finished(), strict=False):
+            done += 1
+            yield self._placed(row, arrays, window.box)
+        rest = self.plan.after(done).windows
+        pictures = window_sources(self._source, (window.box for window in rest))
+        computed = compute_features(self.plan.pipeline, pictures, self._run.dense)
+        for window, one in zip(rest, computed, strict=True):
+            left, top, right, bottom = (int(edge) for edge in window.box)
+            row, arrays = replace(one.row, window=(left, top, right, bottom)), self._run.arrays_of(one)
+            self._kept.keep(row, arrays)
+            yield self._placed(row, arrays, window.box)
+
+    def whole(self) -> PlacedFeatures:
+        """Return the row of the picture, without features: it has `error` if no window could be read."""
+        path = getattr(self._source, "path", "")
+        counts = replace(self.plan.counts, failed=self._failed)
+        row = Row(path, windows=counts)
+        if self._failed and not counts.read:
+            sentence = f"{in_message(path)}: none of its windows can be read; the first one: {self._error}"
+            row = replace(row, error=sentence)
+        return PlacedFeatures(row, {}, {})
+
+    def _placed(self, row: Row, arrays: Arrays, box: Box) -> PlacedFeatures:
+        if row.error is not None:
+            self._failed += 1
+            self._error = self._error or row.error
+        place: Place = {"x": int(box[0]), "y": int(box[1]), "window_size": self.plan.side, **self._resolution}
+        return PlacedFeatures(row, arrays, place)
+
+
+def write_placed(write: Callable[[Row, Arrays, Place], None]) -> Callable[[PlacedFeatures], None]:
+    """Return a function that writes the features of windows, and no rows of whole pictures."""
+
+    def write_window(one: PlacedFeatures) -> None:
+        if one.place:
+            write(one.row, one.arrays, one.place)
+
+    return write_window
+
+
+def _resolution(reading: WindowReading) -> Place:
+    """Return how large the pixels are that are read: `level` in full-resolution pixels, `mpp` in µm, `gsd` in m."""
+    source, (_, scale) = reading.source, reading.plan.size.scale
+    spacing = source.spacing if is_large(source) else None
+    size = None if spacing is None else spacing.across * scale
+    is_slide = spacing is not None and spacing.unit == "µm"
+    return {"level": scale, "mpp": size if is_slide else None, "gsd": None if is_slide else size}
