@@ -17,6 +17,7 @@ from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import check_full_rows, row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.cli.summary import say_done, say_failures, wrote
+from lookwhere_cli.cli.window_options import Manners, may_replace, window_request
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.spreadsheet import CsvColumns
@@ -68,11 +69,12 @@ def classify(
     settings = options.options_from(context, auto=True)
     if run_as_job(context, "classify", settings, DEFAULT_CLASSIFIER):
         return
+    windows = window_request(context)
     file = None if out is None else Path(out)
     rows_format = row_format(file, format)
     check_full_rows(full_rows, rows_format)
     if file is not None:
-        check_free(file, overwrite)
+        check_free(file, may_replace(windows, file, overwrite))
 
     from lookwhere_cli.cli.pictures import pictures_of
 
@@ -83,11 +85,20 @@ def classify(
     from lookwhere_cli.loading import load
 
     predictor = load(name, settings)
+    in_terminal = format is None and file is None and sys.stdout.isatty()
+    columns = CsvColumns(min(top, len(predictor.config.labels)), full=full_rows, windows=windows is not None)
+    if windows is not None:
+        from lookwhere_cli.cli.cards import window_card
+        from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
+
+        run = ResumableRun(predictor.labelling(), windows, settings, file, overwrite)
+        shown = terminal_output(window_card) if in_terminal and not windows.rows else None
+        write_in_windows(run, pictures, shown or rows_output(file, rows_format, columns), Manners(quiet, fail_fast))
+        return
     answers = predictor.label(pictures)
-    if format is None and file is None and sys.stdout.isatty():
+    if in_terminal:
         destination = terminal_output(partial(answer_card, with_map=not no_map))
     else:
-        columns = CsvColumns(labels=min(top, len(predictor.config.labels)), full=full_rows)
         destination = rows_output(file, rows_format, columns)
     with destination as output:
         tally = write_results(answers, output, len(pictures), quiet, fail_fast)

@@ -224,5 +224,5 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 """The names of a row's fields: the columns of Parquet."""
-NESTED = ("grid", "cells", "labels", "coarse", "shares", "boxes", "window", "windows")
+NESTED = ("grid", "cells", "labels", "coarse", "shares", "boxes")
 """The fields that hold lists."""

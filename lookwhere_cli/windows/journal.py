@@ -65,8 +65,8 @@ class Journal:
             self._plans.pop(key)
             self._sections.pop(key, None)
         if not self._plans:
-            with suppress(FileNotFoundError), writing(self.path):
-                self.path.unlink()
+            with writing(self.path):
+                self.path.unlink(missing_ok=True)
         return len(forgotten)
 
     def picture(self, key: str) -> PictureJournal:
@@ -114,8 +114,8 @@ class Journal:
     def remove(self) -> None:
         """Remove the file: the output is whole."""
         self.close()
-        with suppress(FileNotFoundError), writing(self.path):
-            self.path.unlink()
+        with writing(self.path):
+            self.path.unlink(missing_ok=True)
 
     def _ends_with_line(self) -> bool:
         with self.path.open("rb") as stream:
