@@ -13,10 +13,11 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.job_options import run_as_job
-from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import check_full_rows, row_format
+from lookwhere_cli.cli.options import OUTPUT
+from lookwhere_cli.cli.output import check_full_rows
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
 from lookwhere_cli.cli.summary import say_done, say_failures, wrote
+from lookwhere_cli.cli.window_geojson import LabelFormat, label_format, label_output
 from lookwhere_cli.cli.window_options import Manners, may_replace, window_request
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
@@ -45,10 +46,8 @@ def classify(
     memory: options.Memory = None,
     top: options.Top = 5,
     format: Annotated[
-        Format | None,
-        typer.Option(
-            metavar="FORMAT", help="text, json, jsonl, csv, parquet. (default: by --out)", rich_help_panel=OUTPUT
-        ),
+        LabelFormat | None,
+        typer.Option(metavar="FORMAT", help="text, json, jsonl, csv, parquet, geojson.", rich_help_panel=OUTPUT),
     ] = None,
     out: options.RowsPlace = None,
     full_rows: options.FullRows = False,
@@ -71,7 +70,7 @@ def classify(
         return
     windows = window_request(context)
     file = None if out is None else Path(out)
-    rows_format = row_format(file, format)
+    rows_format = label_format(file, format, windows)
     check_full_rows(full_rows, rows_format)
     if file is not None:
         check_free(file, may_replace(windows, file, overwrite))
@@ -93,7 +92,7 @@ def classify(
 
         run = ResumableRun(predictor.labelling(), windows, settings, file, overwrite)
         shown = terminal_output(window_card) if in_terminal and not windows.rows else None
-        write_in_windows(run, pictures, shown or rows_output(file, rows_format, columns), Manners(quiet, fail_fast))
+        write_in_windows(run, pictures, shown or label_output(file, rows_format, columns), Manners(quiet, fail_fast))
         return
     answers = predictor.label(pictures)
     if in_terminal:

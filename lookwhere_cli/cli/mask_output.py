@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from lookwhere_cli.segmenter import Segmented, Segmenter
 
-MaskFormat = Literal["png", "rle", "geojson"]
+MaskFormat = Literal["png", "rle", "geojson", "tif"]
 OVERLAY = ".overlay.png"
 
 WriteMask = Callable[[OutputPath, Row, "UInt8[np.ndarray, 'height width']"], Path]
@@ -154,7 +154,38 @@ class CocoFile(MaskFiles):
             yield write
 
 
-MASK_FILES: dict[MaskFormat, type[MaskFiles]] = {"png": PngFiles, "rle": CocoFile, "geojson": GeoJsonFiles}
+class TiffFiles(MaskFiles):
+    """A tiled TIFF for each picture."""
+
+    ending = ".tif"
+
+    def check_library(self) -> None:
+        """Raise UsageError if rasterio is missing."""
+        from lookwhere_cli.output.geo.mask_tiff import require_rasterio
+
+        require_rasterio()
+
+    def open(self, labels: Sequence[str], colours: UInt8[np.ndarray, "classes 3"]) -> AbstractContextManager[WriteMask]:
+        """The value writes a TIFF."""
+        from lookwhere_cli.output.geo.mask_tiff import TILE, MaskCanvas, open_mask
+
+        def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
+            file = path.file(self.ending)
+            with output_of_one_picture():
+                make_folder(file.parent)
+                with open_mask(file, MaskCanvas(classes.shape), labels, colours, TILE) as mask:
+                    mask.write(0, 0, classes)
+            return file
+
+        return nullcontext(write)
+
+
+MASK_FILES: dict[MaskFormat, type[MaskFiles]] = {
+    "png": PngFiles,
+    "rle": CocoFile,
+    "geojson": GeoJsonFiles,
+    "tif": TiffFiles,
+}
 
 
 class PendingFiles(NamedTuple):
