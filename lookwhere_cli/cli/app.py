@@ -47,7 +47,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_RARE = ("thumbnail", "memory", "max_pixels", "runtime")
+_RARE = ("thumbnail", "memory", "max_pixels", "runtime", "bands", "stretch_range")
 app.command(cls=without(*_RARE, "dtype", *JOB_OPTIONS, *RARE_WINDOW_OPTIONS))(
     with_job_options(with_window_options(classify))
 )
