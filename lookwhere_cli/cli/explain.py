@@ -19,6 +19,7 @@ from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, open_writer, track
 from lookwhere_cli.cli.summary import failures, listed, say_done, stopped
+from lookwhere_cli.cli.window_options import Manners, window_request
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.names import name_below
 from lookwhere_cli.options import MAX_PIXELS
@@ -86,7 +87,7 @@ def explain(
 
       lookwhere explain photos/ -k 10% --html page.html --open
     """
-    settings = options.options_from(context, auto=True)
+    settings, windows = options.options_from(context, auto=True), window_request(context)
     if open_page and html is None:
         raise UsageError("--open opens the page of --html; add for instance --html page.html.")
 
@@ -103,11 +104,39 @@ def explain(
     predictor = load(model, settings)
     if out is not None and out not in overlays.values():
         make_folder(out)  # last: wrong use makes none
-    files = [file for file in (out, html) if file is not None]
+    if windows is not None:
+        from lookwhere_cli.cli.window_explain import WindowFiles, explain_in_windows
+
+        files = WindowFiles(out, overlays, html, open_page)
+        windows = windows._replace(rows=format is not None)
+        explain_in_windows(predictor, windows, files, pictures, paths, Manners(quiet, fail_fast))
+        return
+    _explain_pictures(predictor, pictures, paths, _Files(out, overlays, html, open_page), format, (quiet, fail_fast))
+
+
+class _Files(NamedTuple):
+    """What is written. overlays: the file of each picture's overlay, if any are drawn."""
+
+    out: Path | None
+    overlays: dict[str, Path]
+    html: Path | None
+    open_page: bool
+
+
+def _explain_pictures(
+    predictor: Predictor,
+    pictures: Sequence[str],
+    paths: Sequence[str],
+    files: _Files,
+    format: str | None,
+    manners: tuple[bool, bool],
+) -> None:
+    """Explain pictures as wholes, and exit with 1 if some failed. manners: quiet, fail_fast."""
+    (out, overlays, html, open_page), (quiet, fail_fast) = files, manners
     with (
         _page_writer(html, pictures, paths) as add_to_page,
         _printer(format) as printer,
-        _reporting_interrupt(len(pictures), files) as count,
+        _reporting_interrupt(len(pictures), [file for file in (out, html) if file is not None]) as count,
     ):
         outputs = _Outputs(printer, overlays, add_to_page, count)
         failed = _explain_all(predictor, pictures, outputs, quiet, fail_fast)

@@ -16,11 +16,13 @@ from lookwhere_cli.checkpoints.layout import DEFAULT_SEGMENTER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.job_options import run_as_job
-from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
+from lookwhere_cli.cli.mask_output import MASK_FILES, WINDOW_FORMATS, MaskFiles, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import check_full_rows, make_folder, row_format
 from lookwhere_cli.cli.results import ResultOutput, rows_output, terminal_output, write_results
 from lookwhere_cli.cli.summary import Tally, listed, say_done, say_failures, wrote
+from lookwhere_cli.cli.window_options import Manners, WindowRequest, window_request
+from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.masks.paths import output_paths
@@ -57,14 +59,9 @@ def segment(
     workers: options.Workers = None,
     memory: options.Memory = None,
     format: Annotated[
-        MaskFormat,
-        typer.Option(
-            metavar="FORMAT",
-            help="Of masks: png (default), rle, geojson.",
-            rich_help_panel=OUTPUT,
-            show_default=False,
-        ),
-    ] = "png",
+        MaskFormat | None,
+        typer.Option(metavar="FORMAT", help="png; tif (with --window), geojson, rle.", rich_help_panel=OUTPUT),
+    ] = None,
     overlay: Overlay = False,
     rows: options.RowsFile = None,
     rows_format: RowsFormat = None,
@@ -86,9 +83,8 @@ def segment(
     settings = options.options_from(context)
     if run_as_job(context, "segment", settings, DEFAULT_SEGMENTER):
         return
-    folder = Path(out)
-    request = MaskRequest(MASK_FILES[format](folder, overwrite), overlay, overwrite)
-    request.masks.check_library()
+    folder, windows = Path(out), window_request(context)
+    request = MaskRequest(_mask_files(format, windows, folder, overwrite), overlay, overwrite)
     _check_rows(rows, rows_format, full_rows, overwrite)
 
     from lookwhere_cli.cli.pictures import pictures_of
@@ -97,7 +93,8 @@ def segment(
     request.check(files)
     name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
 
-    from lookwhere_cli.cli.cards import segmented_card
+    from lookwhere_cli.cli.cards import segmented_card, window_mask_card
+    from lookwhere_cli.cli.window_segment import segment_in_windows
     from lookwhere_cli.loading import load
     from lookwhere_cli.segmenter import Segmenter
     from lookwhere_cli.show.colours import class_colours
@@ -109,14 +106,29 @@ def segment(
     if not pending:
         return
     make_folder(folder)
+    columns = CsvColumns(classes=labels, full=full_rows, windows=windows is not None)
+    if windows is not None:
+        card = partial(window_mask_card, colours=colours, with_map=not no_map)
+        destination = _destination(rows, rows_format, columns, card)
+        segment_in_windows(segmenter, windows, request, pending, settings, destination, Manners(quiet, fail_fast))
+        return
     card = partial(segmented_card, colours=colours, with_map=not no_map)
-    columns = CsvColumns(classes=labels, full=full_rows)
     with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, columns, card) as output:
         results = write_files(segmenter, pending, write_mask, colours)
         tally = write_results(results, output, len(pending), quiet, fail_fast)
     _say_written(tally, request.kinds(pending), folder, quiet)
     if tally.failed:
         raise typer.Exit(1)
+
+
+def _mask_files(format: MaskFormat | None, windows: WindowRequest | None, folder: Path, overwrite: bool) -> MaskFiles:
+    """Return the format of masks. Raises UsageError for one that can't be written, or not in windows."""
+    chosen = format or ("png" if windows is None else "tif")
+    if windows is not None and chosen not in WINDOW_FORMATS:
+        raise UsageError(f"--format {chosen} holds a whole mask in memory; with --window, use tif or geojson.")
+    files = MASK_FILES[chosen](folder, overwrite)
+    files.check_library()
+    return files
 
 
 def _check_rows(rows: Path | None, format: Format | None, full_rows: bool, overwrite: bool) -> None:

@@ -6,16 +6,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lookwhere_cli.cli.window_options import WindowRequest
+from lookwhere_cli.cli.output import array_output
+from lookwhere_cli.cli.results import ResultOutput
+from lookwhere_cli.cli.window_options import Manners, WindowRequest
+from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
 from lookwhere_cli.cli.window_segment import kept_sentence
 from lookwhere_cli.features import compute_features
 from lookwhere_cli.heads.features import Features
 from lookwhere_cli.images.frame import Box
 from lookwhere_cli.images.large.base import is_large
 from lookwhere_cli.images.names import in_message
+from lookwhere_cli.options import Options
+from lookwhere_cli.output.files import kept_files
 from lookwhere_cli.output.rows import Row
+from lookwhere_cli.show.console import make_console
+from lookwhere_cli.text import counted
+from lookwhere_cli.windows.journal import picture_key
 from lookwhere_cli.windows.kept import KeptArrays, kept_beside
 from lookwhere_cli.windows.picture import WindowReading, open_windows
 from lookwhere_cli.windows.source import window_sources
@@ -34,7 +42,7 @@ class PlacedFeatures(NamedTuple):
 
 
 class FeatureRun:
-    """A run over pictures whose windows' features are written; for `write_windows`.
+    """A run over pictures whose windows' features are written.
 
     arrays_of: the arrays to write, by name. out: the file, beside which finished windows are kept. key: returns what
     identifies a picture with all that decides its features.
@@ -49,9 +57,8 @@ class FeatureRun:
         out: Path,
         key: Callable[[str], str],
     ) -> None:
-        self.predictor, self.request, self.dense = predictor, request._replace(rows=True), dense
-        self.arrays_of = arrays_of
-        self._out, self._key = out, key
+        self.predictor, self.request, self.out = predictor, request._replace(rows=True), out
+        self.arrays_of, self.dense, self._key = arrays_of, dense, key
         self._kept: list[KeptArrays] = []
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:
@@ -60,7 +67,9 @@ class FeatureRun:
     def end(self, is_written: bool) -> None:
         """Remove what was kept, if the file is whole; else leave it, to go on from there."""
         for kept in self._kept:
-            (kept.remove if is_written else kept.close)()
+            kept.close()
+        for file in kept_files(self.out) if is_written else ():
+            file.unlink(missing_ok=True)
 
     @property
     def kept_in(self) -> str:
@@ -71,7 +80,7 @@ class FeatureRun:
     def open(self, picture: str) -> Iterator[_FeatureReading]:
         """Open a picture, and what an earlier run has kept of it."""
         key = self._key(picture)
-        kept = KeptArrays(kept_beside(self._out.with_name(f"{self._out.name}.{key[:12]}")), key)
+        kept = KeptArrays(kept_beside(self.out.with_name(f"{self.out.name}.{key[:12]}")), key)
         self._kept.append(kept)
         with open_windows(self.predictor, picture, self.request.options) as reading:
             try:
@@ -84,7 +93,7 @@ class _FeatureReading:
     """A picture that is open; see `WindowReading`."""
 
     def __init__(self, run: FeatureRun, reading: WindowReading, kept: KeptArrays) -> None:
-        self._run, self._kept, self.plan, self._source = run, kept, reading.plan, reading.source
+        self._run, self._kept, self.plan, self.source = run, kept, reading.plan, reading.source
         self._failed, self._error = 0, ""
         self._resolution = _resolution(reading)
 
@@ -95,7 +104,7 @@ class _FeatureReading:
             done += 1
             yield self._placed(row, arrays, window.box)
         rest = self.plan.after(done).windows
-        pictures = window_sources(self._source, (window.box for window in rest))
+        pictures = window_sources(self.source, (window.box for window in rest))
         computed = compute_features(self.plan.pipeline, pictures, self._run.dense)
         for window, one in zip(rest, computed, strict=True):
             left, top, right, bottom = (int(edge) for edge in window.box)
@@ -105,7 +114,7 @@ class _FeatureReading:
 
     def whole(self) -> PlacedFeatures:
         """Return the row of the picture, without features: it has `error` if no window could be read."""
-        path = getattr(self._source, "path", "")
+        path = getattr(self.source, "path", "")
         counts = replace(self.plan.counts, failed=self._failed)
         row = Row(path, windows=counts)
         if self._failed and not counts.read:
@@ -121,14 +130,40 @@ class _FeatureReading:
         return PlacedFeatures(row, arrays, place)
 
 
-def write_placed(write: Callable[[Row, Arrays, Place], None]) -> Callable[[PlacedFeatures], None]:
-    """Return a function that writes the features of windows, and no rows of whole pictures."""
+def features_in_windows(
+    predictor: Predictor,
+    request: WindowRequest,
+    arrays_of: Callable[[Features], Arrays],
+    kinds: tuple[bool, bool],
+    out: Path,
+    pictures: Sequence[str],
+    settings: Options,
+    manners: Manners,
+) -> None:
+    """Write the features of pictures in windows, say what was written, and exit with 1 if something failed.
 
-    def write_window(one: PlacedFeatures) -> None:
-        if one.place:
-            write(one.row, one.arrays, one.place)
+    kinds: whether features are dense, and whether selector maps are written.
+    """
+    keys = ResumableRun(predictor, request, settings, None, overwrite=True)
+    key = lambda picture: picture_key(picture, keys.key(picture), kinds)  # noqa: E731
+    run = FeatureRun(predictor, request, arrays_of, kinds[0], out, key)
+    what = f"the features of the windows of {counted(len(pictures), 'picture')}"
+    write_in_windows(run, pictures, _output(out), manners, what)
 
-    return write_window
+
+@contextmanager
+def _output(out: Path) -> Iterator[ResultOutput]:
+    """Write the features of windows, the errors of windows and pictures, and no rows of whole pictures."""
+    console = make_console(stderr=True)
+    with array_output(out) as write:
+
+        def write_one(one: Any) -> None:
+            if isinstance(one, PlacedFeatures) and one.place:
+                write(one.row, one.arrays, one.place)
+            elif one.row.error is not None:
+                write(one.row, {}, {})
+
+        yield ResultOutput(write_one, console, console.is_terminal, messages=True)
 
 
 def _resolution(reading: WindowReading) -> Place:

@@ -12,22 +12,26 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from lookwhere_cli.cli.mask_output import OVERLAY, PendingFiles
+from lookwhere_cli.cli.mask_output import OVERLAY, MaskRequest, PendingFiles
 from lookwhere_cli.cli.output import make_folder
-from lookwhere_cli.cli.window_options import WindowRequest
-from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.cli.results import ResultOutput
+from lookwhere_cli.cli.summary import listed
+from lookwhere_cli.cli.window_options import Manners, WindowRequest
+from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
+from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.source import Source
 from lookwhere_cli.images.view import View
 from lookwhere_cli.interrupts import delayed
+from lookwhere_cli.options import Options
 from lookwhere_cli.output.files import output_of_one_picture, whole_file, writing
-from lookwhere_cli.output.geo.mask_tiff import open_mask, require_rasterio
+from lookwhere_cli.output.geo.mask_tiff import open_mask
 from lookwhere_cli.output.geo.writers import MaskGeoJsonWriter
-from lookwhere_cli.output.masks.polygons import require_shapely
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.segmenter import Segmented, Segmenter
 from lookwhere_cli.show.class_overlay import class_overlay
-from lookwhere_cli.show.colours import colour_of_class
+from lookwhere_cli.show.colours import class_colours, colour_of_class
 from lookwhere_cli.show.geometry import shown_size
+from lookwhere_cli.text import counted
 from lookwhere_cli.windows.kept import KeptArrays, kept_beside
 from lookwhere_cli.windows.mask_overview import MaskOverview
 from lookwhere_cli.windows.masks import MaskGrid, MaskPart, WholeMask, mask_parts
@@ -35,21 +39,18 @@ from lookwhere_cli.windows.picture import WindowReading, open_windows
 from lookwhere_cli.windows.placing import placement_of
 
 WritePart = Callable[[MaskPart], None]
-LIBRARIES: dict[str, Callable[[], object]] = {"tif": require_rasterio, "geojson": require_shapely}
-"""The formats that are written window by window, and what raises UsageError if their library is missing."""
 
 
 class MaskFile(NamedTuple):
-    """How the mask of a picture is written. ending: ".tif" or ".geojson"."""
+    """How the mask of a picture is written: as the ending of the path says, .tif or .geojson."""
 
     path: Path
-    ending: str
     labels: Sequence[str]
     colours: UInt8[np.ndarray, "classes 3"]
 
     def open(self, source: Source, grid: MaskGrid) -> AbstractContextManager[WritePart]:
         """Return a context manager whose value writes parts; the file gets its name if the block succeeds."""
-        return self._tiff(source, grid) if self.ending == ".tif" else self._geojson(source)
+        return self._tiff(source, grid) if self.path.suffix == ".tif" else self._geojson(source)
 
     @contextmanager
     def _tiff(self, source: Source, grid: MaskGrid) -> Iterator[WritePart]:
@@ -74,7 +75,7 @@ class MaskFile(NamedTuple):
 
 
 class MaskRun:
-    """A run over pictures whose masks are written in windows; for `write_windows`.
+    """A run over pictures whose masks are written in windows.
 
     pending: the files to write, by picture. key: returns what identifies a picture with all that decides its mask.
     """
@@ -83,12 +84,12 @@ class MaskRun:
         self,
         segmenter: Segmenter,
         request: WindowRequest,
+        masks: MaskRequest,
         pending: Mapping[str, PendingFiles],
-        file_of: Callable[[PendingFiles], MaskFile],
         key: Callable[[str], str],
     ) -> None:
-        self.segmenter, self.request = segmenter, request
-        self._pending, self._file_of, self._key = pending, file_of, key
+        self.segmenter, self.request, self.out = segmenter, request, masks.masks.out
+        self._masks, self._pending, self._key = masks, pending, key
         self._kept: list[Path] = []
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:
@@ -106,7 +107,8 @@ class MaskRun:
     def open(self, picture: str) -> Iterator[_MaskReading]:
         """Open a picture, its mask, and what an earlier run has kept of it."""
         files = self._pending[picture]
-        file = self._file_of(files)
+        labels = self.segmenter.labels
+        file = MaskFile(files.path.file(self._masks.masks.ending), labels, class_colours(len(labels)))
         kept = KeptArrays(kept_beside(file.path), self._key(picture))
         self._kept.append(kept.path)
         with output_of_one_picture():
@@ -147,7 +149,7 @@ class _MaskReading:
         opened: ExitStack,
         kept: KeptArrays,
     ) -> None:
-        self.plan, self.is_whole = reading.plan, False
+        self.plan, self.source, self.is_whole = reading.plan, reading.source, False
         self._source, self._segmenter, self._files, self._file = reading.source, segmenter, files, file
         self._write, self._opened, self._kept = write, opened, kept
         self._view = View(reading.source, reading.plan.pipeline.reader.reading)
@@ -187,11 +189,20 @@ class _MaskReading:
             drawn.save(stream, format="PNG")
 
 
-def check_mask_format(format: str) -> None:
-    """Raise UsageError for a format that can't be written in windows, or whose library is missing."""
-    if format not in LIBRARIES:
-        raise UsageError(f"--format {format} holds a whole mask in memory; with --window, use tif or geojson.")
-    LIBRARIES[format]()
+def segment_in_windows(
+    segmenter: Segmenter,
+    request: WindowRequest,
+    masks: MaskRequest,
+    pending: Mapping[str, PendingFiles],
+    settings: Options,
+    destination: AbstractContextManager[ResultOutput],
+    manners: Manners,
+) -> None:
+    """Write the masks of pictures in windows, say what was written, and exit with 1 if something failed."""
+    keys = ResumableRun(segmenter.predictor, request, settings, None, overwrite=True)
+    run = MaskRun(segmenter, request, masks, pending, keys.key)
+    what = f"the {listed(masks.kinds(pending))} of {counted(len(pending), 'picture')}"
+    write_in_windows(run, list(pending), destination, manners, what)
 
 
 def kept_sentence(paths: Sequence[Path]) -> str:

@@ -13,6 +13,8 @@ from lookwhere_cli.errors import LookWhereError, OutputError, PictureError, Usag
 from lookwhere_cli.output.locks import lock
 
 STREAMS, DESCRIPTORS = ("/dev/stdout", "/dev/stderr"), Path("/dev/fd")
+KEPT = ".windows"
+"""The ending of files that hold finished windows, to go on from there."""
 LONG = 143
 """Bytes of a name that every file system takes; a temporary name is never longer."""
 WAIT = 5.0
@@ -110,6 +112,15 @@ def partial_name(target: Path) -> Path:
     if len(os.fsencode(name)) > LONG:
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.partial"
     return target.with_name(name)
+
+
+def kept_files(file: Path) -> list[Path]:
+    """Return the files beside an output that hold windows of a run that was stopped; see `windows.kept`."""
+    beginning = f"{file.name}."
+    if not file.parent.is_dir():
+        return []
+    found = [one for one in file.parent.iterdir() if one.name.startswith(beginning) and one.suffix == KEPT]
+    return sorted(found)
 
 
 def ends_run(failure: LookWhereError) -> bool:

@@ -17,12 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookwhere_cli.interrupts import delayed
-from lookwhere_cli.output.files import writing
+from lookwhere_cli.output.files import KEPT, writing
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.windows.exact import row_from_json, row_to_json
 
 VERSION = 1
-ENDING = ".windows"
 LEVEL = 1  # of compression: fast
 _LENGTH = 8
 
@@ -90,7 +89,7 @@ class KeptArrays:
 
 def kept_beside(file: Path) -> Path:
     """Return the path of what is kept for an output file."""
-    return file.with_name(file.name + ENDING)
+    return file.with_name(file.name + KEPT)
 
 
 def _packed(row: Row, arrays: NamedArrays) -> bytes:

@@ -85,14 +85,7 @@ class MaskGrid:
 
     def canvas(self, source: Source) -> MaskCanvas:
         """Return the mask as a file has it: where it lies on the Earth, or how large its pixels are."""
-        down, across = self.scale
-        georeference = getattr(source, "georeference", None)
-        if georeference is not None:
-            return MaskCanvas(self.size, *_coarser(georeference, across, down))
-        spacing = source.spacing if is_large(source) else None
-        if spacing is None or spacing.unit != "µm":
-            return MaskCanvas(self.size)
-        return MaskCanvas(self.size, pixel=(spacing.across * across, spacing.down * down))
+        return canvas_of(source, self.size)
 
 
 class WholeMask:
@@ -189,6 +182,20 @@ def nearest(start: int, stop: int, scale: float, low: float, high: float, count:
     """
     centres = ((np.arange(start, stop) + 0.5) * scale - low) / (high - low) * count
     return np.clip(np.floor(centres).astype(np.int64), 0, count - 1)
+
+
+def canvas_of(source: Source, size: tuple[int, int]) -> MaskCanvas:
+    """Return a mask of (height, width) pixels that covers a picture, as a file has it: where it lies on the Earth, or
+    how large its pixels are.
+    """
+    down, across = source.size[0] / size[0], source.size[1] / size[1]
+    georeference = getattr(source, "georeference", None)
+    if georeference is not None:
+        return MaskCanvas(size, *_coarser(georeference, across, down))
+    spacing = source.spacing if is_large(source) else None
+    if spacing is None or spacing.unit != "µm":
+        return MaskCanvas(size)
+    return MaskCanvas(size, pixel=(spacing.across * across, spacing.down * down))
 
 
 def _shares_of(
