@@ -9,6 +9,8 @@ from lookwhere_cli.images.large.base import Spacing
 from lookwhere_cli.loading import load
 from lookwhere_cli.output.geo.writers import MaskGeoJsonWriter
 from lookwhere_cli.segmenter import Segmenter
+from lookwhere_cli.windows.kept import KeptArrays
+from lookwhere_cli.windows.mask_overview import MaskOverview
 from lookwhere_cli.windows.masks import MaskGrid, WholeMask, mask_parts
 from lookwhere_cli.windows.options import WindowOptions
 from lookwhere_cli.windows.placing import placement_of
@@ -103,3 +105,35 @@ def test_polygons_cover_what_was_read(segmenter):
     assert collection["bbox"] == pytest.approx([10, 50 - 0.048, 10.04, 50], abs=1e-7)
     first = collection["features"][0]["properties"]
     assert first["unit"] == "m²" and first["classification"]["name"] == first["label"] and first["path"] == "made.svs"
+
+
+def test_a_stopped_run_goes_on_where_it_was(segmenter, tmp_path):
+    pixels, options = noise(48, 72), WindowOptions(24)
+    expected, _, row = mask_of(segmenter, ArraySource(pixels), options)
+    source = ArraySource(pixels)
+    plan = plan_windows(segmenter.predictor, source, options)
+    kept = KeptArrays(tmp_path / "a.windows", "key")
+    parts = mask_parts(segmenter.predictor, source, plan, kept)
+    first = [next(parts)[1] for _ in range(2)]
+    parts.close()
+    kept.close()
+
+    source, kept = ArraySource(pixels), KeptArrays(tmp_path / "a.windows", "key")
+    whole, mask = WholeMask(source, plan, segmenter.labels), np.full(expected.shape, 255, np.uint8)
+    for answered, part in mask_parts(segmenter.predictor, source, plan, kept):
+        whole.add(answered, part)
+        left, top = part.corner
+        mask[top : top + 24, left : left + 24] = part.classes
+    assert np.array_equal(mask, expected) and len(first) == 2
+    read = {box for box in source.reads if box[2] - box[0] == 24}
+    assert len(read) == 4 and (0, 0, 24, 24) not in read
+    assert whole.finish().shares == row.shares and whole.finish().k == row.k
+
+
+def test_the_overview_has_the_classes_of_the_mask(segmenter):
+    source = ArraySource(noise(48, 72))
+    mask, parts, _ = mask_of(segmenter, source, WindowOptions(24))
+    overview = MaskOverview(source.size, (16, 24))
+    for part in parts:
+        overview.add(part)
+    assert np.array_equal(overview.classes, mask[1::3, 1::3])
