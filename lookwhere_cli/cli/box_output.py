@@ -80,9 +80,10 @@ def check_masks_fit(request: BoxRequest) -> None:
 
 def check_windows_fit(request: BoxRequest, rows: bool, masks: bool) -> None:
     """Raise UsageError for what pictures have only if they are read as a whole. rows: of windows."""
-    if request.out is not None:
-        what = "--overlay" if request.overlay else f"--format {request.folder}"
-        raise UsageError(f"{what} is for pictures that are read as a whole; with --window, write {_WHOLE_FILES}.")
+    if request.folder is not None:
+        raise UsageError(
+            f"--format {request.folder} is for pictures that are read as a whole; with --window, write {_WHOLE_FILES}."
+        )
     if masks:
         raise UsageError("--masks finds masks in pictures that are read as a whole; leave it out, or --window.")
     if rows and request.rows not in WRITERS:
@@ -150,6 +151,10 @@ class PictureFiles:
     def pending(self, folder: BoxFolder | None) -> dict[str, OutputPath]:
         """Return the pictures some of whose files are missing; with `overwrite`, all."""
         return {picture: path for picture, path in self.paths.items() if any(self._missing(path, folder))}
+
+    def overlays(self) -> dict[str, Path]:
+        """Return the file of each overlay that is missing; with `overwrite`, of all."""
+        return {picture: path.file(OVERLAY) for picture, path in self.pending(None).items()}
 
     def write(
         self, predictor: Predictor, folder: BoxFolder | None, pending: Mapping[str, OutputPath]

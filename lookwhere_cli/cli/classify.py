@@ -15,9 +15,8 @@ from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import check_full_rows
-from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
-from lookwhere_cli.cli.summary import say_done, say_failures, wrote
-from lookwhere_cli.cli.window_geojson import LabelFormat, label_format, label_output
+from lookwhere_cli.cli.results import terminal_output, write_results
+from lookwhere_cli.cli.summary import Tally, say_done, say_failures, wrote
 from lookwhere_cli.cli.window_options import Manners, may_replace, window_request
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
@@ -82,27 +81,28 @@ def classify(
     pictures = pictures_of(paths, quiet)[: context.params["limit"]]
     name = model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet)
 
-    from lookwhere_cli.cli.cards import answer_card
+    from lookwhere_cli.cli.cards import answer_card, window_card
     from lookwhere_cli.loading import load
 
-    predictor = load(name, settings)
-    in_terminal = format is None and file is None and sys.stdout.isatty()
-    columns = CsvColumns(min(top, len(predictor.config.labels)), full=full_rows, windows=windows is not None)
+    predictor = load(name, settings).labelling()
+    if format is None and file is None and sys.stdout.isatty() and not (windows and windows.rows):
+        destination = terminal_output(window_card if windows else partial(answer_card, with_map=not no_map))
+    else:
+        columns = CsvColumns(min(top, len(predictor.config.labels)), full=full_rows, windows=windows is not None)
+        destination = label_output(file, rows_format, columns)
     if windows is not None:
-        from lookwhere_cli.cli.cards import window_card
         from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
 
-        run = ResumableRun(predictor.labelling(), windows, settings, file, overwrite)
-        shown = terminal_output(window_card) if in_terminal and not windows.rows else None
-        write_in_windows(run, pictures, shown or label_output(file, rows_format, columns), Manners(quiet, fail_fast))
+        run = ResumableRun(predictor, windows, settings, file, overwrite)
+        write_in_windows(run, pictures, destination, Manners(quiet, fail_fast))
         return
-    answers = predictor.label(pictures)
-    if in_terminal:
-        destination = terminal_output(partial(answer_card, with_map=not no_map))
-    else:
-        destination = rows_output(file, rows_format, columns)
     with destination as output:
-        tally = write_results(answers, output, len(pictures), quiet, fail_fast)
+        tally = write_results(predictor.answers(pictures), output, len(pictures), quiet, fail_fast)
+    _say_end(tally, file, quiet)
+
+
+def _say_end(tally: Tally, file: Path | None, quiet: bool) -> None:
+    """Say what was written; exit with 1 if pictures failed."""
     if file is None or quiet:
         say_failures(tally)
     else:

@@ -120,17 +120,15 @@ def detect(
 
     predictor = load(name, settings)
     predictor.pipeline.head.check("detect", name)
-    if files is not None:
-        _write_files(predictor, request, files, len(pictures), (quiet, fail_fast))
-        return
     in_terminal = format is None and out is None and sys.stdout.isatty()
     if windows is not None:
-        from lookwhere_cli.cli.cards import window_card
-        from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
+        from lookwhere_cli.cli.window_detect import detect_in_windows
 
-        run = ResumableRun(predictor, windows, settings, request.file, overwrite)
-        shown = terminal_output(window_card) if in_terminal and not windows.rows else None
-        write_in_windows(run, pictures, shown or box_rows(request, predictor.config.labels), Manners(quiet, fail_fast))
+        manners = Manners(quiet, fail_fast)
+        detect_in_windows(predictor, windows, settings, request, files, pictures, in_terminal, overwrite, manners)
+        return
+    if files is not None:
+        _write_files(predictor, request, files, len(pictures), (quiet, fail_fast))
         return
     destination = _cards(no_map) if in_terminal else box_rows(request, predictor.config.labels)
     with destination as output:

@@ -55,7 +55,7 @@ class ExplainRun:
     """A run over pictures that are explained in windows.
 
     overlays: the file of each picture's overlay, if any are drawn. page: adds a picture to the page, if there is
-    one. name_of: how the page calls a picture.
+    one. name_of: how the page calls a picture. out: the folder of overlays, for the sentence at the end.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class ExplainRun:
         overlays: Mapping[str, Path],
         page: WritePicture | None,
         name_of: Callable[[str], str],
+        out: Path | None = None,
     ) -> None:
-        self.predictor, self.request, self.kept_in = predictor, request, ""
-        self.out: Path | None = None
+        self.predictor, self.request, self.kept_in, self.out = predictor, request, "", out
         self.overlays, self.page, self.name_of = overlays, page, name_of
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:

@@ -110,9 +110,9 @@ def window_request(context: typer.Context) -> WindowRequest | None:
         params.get("size"),
     )
     if options.roi is not None:
-        from lookwhere_cli.windows.regions import Regions
+        from lookwhere_cli.windows.regions import RegionsOfInterest
 
-        Regions(options.roi)
+        RegionsOfInterest(options.roi)
     return WindowRequest(options, bool(params.get("window_rows")))
 
 

@@ -24,7 +24,7 @@ from lookwhere_cli.output.rows import WindowCounts
 from lookwhere_cli.pipeline import failed_answer
 from lookwhere_cli.show.console import say
 from lookwhere_cli.text import counted, on_one_line
-from lookwhere_cli.windows.journal import Journal, picture_key
+from lookwhere_cli.windows.journal import WindowJournal, picture_key
 from lookwhere_cli.windows.picture import WindowReading, open_windows
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class ResumableRun:
     ) -> None:
         self.predictor, self.request = predictor, request
         self._settings = replace(settings, batch_size=1, workers=None, memory=None, device="auto")
-        self._journal = None if out is None or is_device(out) else Journal(out, request.rows)
+        self._journal = None if out is None or is_device(out) else WindowJournal(out, request.rows)
         self.out, self._overwrite = out, overwrite
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:

@@ -41,7 +41,7 @@ class _Section(NamedTuple):
     state: str
 
 
-class Journal:
+class WindowJournal:
     """The file of an output. out: the output's path; the journal has the same with `.windows.jsonl` at the end.
 
     with_cells: whether the rows of windows are wanted with their cells.
@@ -142,7 +142,7 @@ class Journal:
 class PictureJournal:
     """Keeps the windows of one picture; see `picture.Keeper`."""
 
-    def __init__(self, journal: Journal, key: str) -> None:
+    def __init__(self, journal: WindowJournal, key: str) -> None:
         self._journal, self._key = journal, key
         self._plan: WindowPlan | None = None
         self._marked = time.monotonic()

@@ -27,7 +27,10 @@ def red(index):
     return 250, index, 0
 
 
-def window(path="a.svs", left=0, labels=(Label("tumour", 1, 0.9), Label("stroma", 0, 0.1))):
+LABELS = (Label("tumour", 1, 0.9), Label("stroma", 0, 0.1))
+
+
+def window(path="a.svs", left=0, labels=LABELS):
     return Row(path, width=100, height=100, k=12, macs=77, labels=labels, window=(left, 0, left + 100, 100))
 
 
