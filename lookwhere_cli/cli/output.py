@@ -77,8 +77,8 @@ def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractCo
     return open_writer(open_rows(out, format), make, out or "standard output")
 
 
-def array_output(out: Path) -> AbstractContextManager[Callable[[Row, Arrays], None]]:
-    """Return a context manager whose value writes rows and arrays to a file; see `open_writer`.
+def array_output(out: Path) -> AbstractContextManager[Callable[..., None]]:
+    """Return a context manager whose value writes rows and arrays, and of windows places, to a file; see `open_writer`.
 
     The ending of the file's name, .safetensors or .parquet, decides the format.
     """

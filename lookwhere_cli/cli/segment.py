@@ -107,13 +107,12 @@ def segment(
         return
     make_folder(folder)
     columns = CsvColumns(classes=labels, full=full_rows, windows=windows is not None)
+    card = partial(window_mask_card if windows else segmented_card, colours=colours, with_map=not no_map)
+    destination = _destination(rows, rows_format, columns, card)
     if windows is not None:
-        card = partial(window_mask_card, colours=colours, with_map=not no_map)
-        destination = _destination(rows, rows_format, columns, card)
         segment_in_windows(segmenter, windows, request, pending, settings, destination, Manners(quiet, fail_fast))
         return
-    card = partial(segmented_card, colours=colours, with_map=not no_map)
-    with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, columns, card) as output:
+    with request.masks.open(labels, colours) as write_mask, destination as output:
         results = write_files(segmenter, pending, write_mask, colours)
         tally = write_results(results, output, len(pending), quiet, fail_fast)
     _say_written(tally, request.kinds(pending), folder, quiet)
