@@ -331,8 +331,7 @@ def _page_picture(predictor: Predictor, explanation: Explanation, name: str) -> 
     from lookwhere_cli.show.page import PagePicture
 
     row, view = explanation.row, explanation.view
-    scale = min(1.0, PAGE_SIDE / max(view.size))
-    height, width = (max(1, round(length * scale)) for length in view.size)
+    scale, (height, width) = _shrunk(view.size, PAGE_SIDE)
     left, top, right, bottom = (edge * scale for edge in view.box)
     return PagePicture(
         name=name,
@@ -348,6 +347,12 @@ def _page_picture(predictor: Predictor, explanation: Explanation, name: str) -> 
         coarse=row.coarse,
         boxes={k: [_scaled(one, scale) for one in boxes] for k, boxes in explanation.boxes.items()},
     )
+
+
+def _shrunk(size: tuple[int, int], side: int) -> tuple[float, tuple[int, int]]:
+    """Return the scale at which the longer side has at most `side` pixels, and the (height, width) at that scale."""
+    scale = min(1.0, side / max(size))
+    return scale, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
 
 def _scaled(found: Detection, scale: float) -> Detection:

@@ -16,7 +16,7 @@ from lookwhere_cli.cli.streams import is_unicode
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.interrupts import delayed
-from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
+from lookwhere_cli.output.arrays import ARRAY_WRITERS
 from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
