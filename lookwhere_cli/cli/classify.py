@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -15,8 +16,9 @@ from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import check_full_rows
-from lookwhere_cli.cli.results import terminal_output, write_results
+from lookwhere_cli.cli.results import ResultOutput, terminal_output, write_results
 from lookwhere_cli.cli.summary import Tally, say_done, say_failures, wrote
+from lookwhere_cli.cli.window_geojson import LabelFormat, label_format, label_output
 from lookwhere_cli.cli.window_options import Manners, may_replace, window_request
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
@@ -85,6 +87,7 @@ def classify(
     from lookwhere_cli.loading import load
 
     predictor = load(name, settings).labelling()
+    destination: AbstractContextManager[ResultOutput]
     if format is None and file is None and sys.stdout.isatty() and not (windows and windows.rows):
         destination = terminal_output(window_card if windows else partial(answer_card, with_map=not no_map))
     else:

@@ -12,7 +12,7 @@ from lookwhere_cli.cli.output import array_output
 from lookwhere_cli.cli.results import ResultOutput
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
 from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
-from lookwhere_cli.cli.window_segment import kept_sentence
+from lookwhere_cli.cli.window_segment import kept_sentence, say_kept
 from lookwhere_cli.features import compute_features
 from lookwhere_cli.heads.features import Features
 from lookwhere_cli.images.frame import Box
@@ -60,9 +60,11 @@ class FeatureRun:
         self.predictor, self.request, self.out = predictor, request._replace(rows=True), out
         self.arrays_of, self.dense, self._key = arrays_of, dense, key
         self._kept: list[KeptArrays] = []
+        self._quiet = False
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:
-        """Do nothing: what an earlier run left is used as a picture is opened."""
+        """Remember what may be said; what an earlier run left is used as a picture is opened."""
+        self._quiet = quiet
 
     def end(self, is_written: bool) -> None:
         """Remove what was kept, if the file is whole; else leave it, to go on from there."""
@@ -82,6 +84,7 @@ class FeatureRun:
         key = self._key(picture)
         kept = KeptArrays(kept_beside(self.out.with_name(f"{self.out.name}.{key[:12]}")), key)
         self._kept.append(kept)
+        say_kept(kept, self._quiet)
         with open_windows(self.predictor, picture, self.request.options) as reading:
             try:
                 yield _FeatureReading(self, reading, kept)

@@ -15,7 +15,7 @@ from PIL import Image
 from lookwhere_cli.cli.mask_output import OVERLAY, MaskRequest, PendingFiles
 from lookwhere_cli.cli.output import make_folder
 from lookwhere_cli.cli.results import ResultOutput
-from lookwhere_cli.cli.summary import listed
+from lookwhere_cli.cli.summary import listed, say_done
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
 from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
 from lookwhere_cli.errors import PictureError
@@ -91,9 +91,11 @@ class MaskRun:
         self.segmenter, self.request, self.out = segmenter, request, masks.masks.out
         self._masks, self._pending, self._key = masks, pending, key
         self._kept: list[Path] = []
+        self._quiet = False
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:
-        """Do nothing: what an earlier run left is used as a picture is opened."""
+        """Remember what may be said; what an earlier run left is used as a picture is opened."""
+        self._quiet = quiet
 
     def end(self, is_written: bool) -> None:
         """Do nothing: what is kept is removed as soon as a mask is written."""
@@ -111,6 +113,7 @@ class MaskRun:
         file = MaskFile(files.path.file(self._masks.masks.ending), labels, class_colours(len(labels)))
         kept = KeptArrays(kept_beside(file.path), self._key(picture))
         self._kept.append(kept.path)
+        say_kept(kept, self._quiet)
         with output_of_one_picture():
             make_folder(file.path.parent)
         with (
@@ -203,6 +206,14 @@ def segment_in_windows(
     run = MaskRun(segmenter, request, masks, pending, keys.key)
     what = f"the {listed(masks.kinds(pending))} of {counted(len(pending), 'picture')}"
     write_in_windows(run, list(pending), destination, manners, what)
+
+
+def say_kept(kept: KeptArrays, quiet: bool) -> None:
+    """Say that a run goes on from what an earlier one kept, or that this is of other options."""
+    if kept.is_usable:
+        say_done(f"Going on from {kept.path}.", quiet)
+    elif kept.is_usable is False:
+        say_done(f"What {kept.path} has of other options or another file is not used.", quiet)
 
 
 def kept_sentence(paths: Sequence[Path]) -> str:

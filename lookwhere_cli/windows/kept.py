@@ -36,6 +36,15 @@ class KeptArrays:
         self._stream: BinaryIO | None = None
         self._stop = 0
 
+    @property
+    def is_usable(self) -> bool | None:
+        """True if the file holds windows of an earlier run, False if those are of other options; None without one."""
+        try:
+            with self.path.open("rb") as stream:
+                return stream.readline() == self._head()
+        except OSError:
+            return None
+
     def finished(self) -> Iterator[tuple[Row, NamedArrays]]:
         """Yield the rows and arrays of windows that an earlier run finished, in order; none if it had other options."""
         self._stop = 0

@@ -111,7 +111,7 @@ class WholeMask:
         return row if row.error is not None else replace(row, shares=self._shares())
 
     def _shares(self) -> tuple[Share, ...]:
-        areas: list[float | None] = [None] * len(self._labels) if self._unit is None else self._areas.tolist()
+        areas: list[float | None] = [None if self._unit is None else area for area in self._areas.tolist()]
         return _shares_of(self._pixels, self._labels, areas, self._unit)
 
 

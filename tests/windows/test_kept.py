@@ -65,7 +65,9 @@ def test_damage_in_a_record_ends_what_is_used(path):
 
 
 def test_what_belongs_to_other_options_is_not_used(path):
+    assert KeptArrays(path, "one").is_usable is None
     keep(path, windows(3))
+    assert KeptArrays(path, "one").is_usable and KeptArrays(path, "another").is_usable is False
     assert kept(path, "another") == []
     keep(path, list(windows(1)), "another")
     assert len(kept(path, "another")) == 1 and kept(path, "one") == []
