@@ -102,7 +102,7 @@ class SafetensorsWriter(ArrayWriter):
         if name not in self._parts:
             self._parts[name] = TemporaryFile()  # noqa: SIM115 - `close` closes it
             self._shapes[name] = [0, *array.shape[1:]]
-            self._dtypes[name] = "I32" if array.dtype.kind == "i" else "F32"
+            self._dtypes[name] = "I32" if str(array.dtype) == "int32" else "F32"
         self._parts[name].write(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         self._shapes[name][0] += len(array)
 
