@@ -15,6 +15,8 @@ from shapely.geometry import shape
 
 from lookwhere_cli.loading import load
 from lookwhere_cli.segmenter import Segmenter
+from lookwhere_cli.show import geometry
+from lookwhere_cli.show.legend import BACKGROUND
 from lookwhere_cli.windows import kept
 
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
@@ -195,6 +197,14 @@ def test_an_explanation_as_json_has_the_windows_and_the_whole(lookwhere, raster)
     ran = lookwhere("explain", raster, "--window", 24, "--format", "jsonl")
     rows = [json.loads(line) for line in ran.out.splitlines()]
     assert len(rows) == 7 and all("window" in row for row in rows[:6]) and rows[6]["windows"]["total"] == 6
+
+
+def test_a_map_as_one_picture_is_explained_on_its_overview(lookwhere, raster, tmp_path, monkeypatch):
+    monkeypatch.setattr(geometry, "OVERVIEW_SIDE", 36)
+    out = tmp_path / "overlay.png"
+    assert lookwhere("explain", raster, "--out", out).code == 0
+    drawn = Image.open(out)
+    assert drawn.getpixel((40, 10)) == BACKGROUND != drawn.getpixel((30, 10))  # 36 pixels wide, then a margin
 
 
 def test_geojson_of_labels(lookwhere, raster, tmp_path):

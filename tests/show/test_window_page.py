@@ -9,8 +9,10 @@ from playwright.sync_api import sync_playwright
 
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.images.view import View
+from lookwhere_cli.images.view import view_of as view_of_pixels
 from lookwhere_cli.output.rows import Detection, Label, Row, WindowCounts
-from lookwhere_cli.show import window_page
+from lookwhere_cli.show import geometry, window_page
+from lookwhere_cli.show.geometry import scaled_box, shown_size
 from lookwhere_cli.show.window_overlay import CELL, READ, SKIPPED, ShownWindow, WindowMap, window_overlay
 from lookwhere_cli.show.window_page import PageWindows, WindowPageWriter
 from tests.large_sources import ArraySource
@@ -27,6 +29,10 @@ def window(number, label="stone", index=0, probability=0.5, cells=((0, 0), (5, 5
 
 def view_of(value):
     return View(ArraySource(np.full((24, 24, 3), value, np.uint8)), READING)
+
+
+def view_of_photograph(height, width):
+    return view_of_pixels(np.zeros((height, width, 3), np.uint8), READING)
 
 
 def whole(count):
@@ -117,3 +123,10 @@ def test_overviews_of_any_shape_are_drawn(size):
     windows = WindowMap(size)
     windows.add(ShownWindow((0, 0, size[1], size[0]), None, (1, 1), ((0, 0),)))
     assert window_overlay(Image.new("RGB", size[::-1]), windows, (), "").width >= 300
+
+
+def test_slides_are_shown_on_overviews_and_photographs_as_they_are(monkeypatch):
+    monkeypatch.setattr(geometry, "OVERVIEW_SIDE", 50)
+    slide, photograph = View(ArraySource(np.zeros((60, 100, 3), np.uint8)), READING), view_of_photograph(60, 100)
+    assert shown_size(slide) == (30, 50) and shown_size(photograph) == (60, 100)
+    assert scaled_box((10, 20, 100, 60), slide.size, (30, 50)) == (5, 10, 50, 30)
