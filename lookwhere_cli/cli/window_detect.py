@@ -41,6 +41,8 @@ def detect_in_windows(
         if skipped:
             sentence = f"Skipped {counted(skipped, 'picture')} whose files exist already; --overwrite replaces them."
             say_done(sentence, manners.quiet)
+        if not overlays:
+            return
         what = f"the overlays of {counted(len(overlays), 'picture')}"
         drawing = ExplainRun(predictor, windows, overlays, None, str, request.out)
         write_in_windows(drawing, list(overlays), box_rows(request, labels), manners, what)

@@ -13,11 +13,13 @@ from rasterio.transform import from_origin
 from safetensors.numpy import load_file
 from shapely.geometry import shape
 
+from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.loading import load
 from lookwhere_cli.segmenter import Segmenter
 from lookwhere_cli.show import geometry
 from lookwhere_cli.show.legend import BACKGROUND
 from lookwhere_cli.windows import kept
+from tests.models.small import DETECTING, small
 
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 WINDOW = ("--window", 24, "-k", "all")
@@ -32,6 +34,13 @@ def raster(tmp_path):
     with rasterio.open(file, "w", **profile, transform=from_origin(5e5, 4e6, 10, 10)) as written:
         written.write(pixels)
     return file
+
+
+@pytest.fixture(scope="module")
+def detecting_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "detecting"
+    save_model(folder, small(DETECTING), "# detecting\n")
+    return folder
 
 
 def names(folder):
@@ -222,3 +231,17 @@ def test_geojson_of_labels(lookwhere, raster, tmp_path):
 def test_geojson_of_labels_needs_windows(lookwhere, raster, arguments, missing):
     ran = lookwhere("classify", raster, "--format", "geojson", *arguments)
     assert ran.code == 2 and f"add {missing}, or choose another format" in ran.err
+
+
+def test_boxes_of_a_map_and_overlays_on_its_overview(lookwhere, detecting_folder, raster, tmp_path):
+    options = ("--model", detecting_folder, "--conf", "0.01", *WINDOW)
+    ran = lookwhere("detect", raster, *options, "--format", "geojson")
+    collection = json.loads(ran.out)
+    assert ran.code == 0 and collection["pictures"][0]["coordinates"] == "longitude and latitude"
+    assert len(collection["features"]) > 3 and -75.1 < collection["bbox"][0] < collection["bbox"][2] < -74.9
+    ran = lookwhere("detect", raster, *options, "--overlay", "--out", tmp_path / "overlays", "--format", "jsonl")
+    (row,) = [json.loads(line) for line in ran.out.splitlines()]
+    assert ran.code == 0 and len(row["boxes"]) == len(collection["features"])
+    assert names(tmp_path / "overlays") == ["a map.overlay.png"]
+    again = lookwhere("detect", raster, *options, "--overlay", "--out", tmp_path / "overlays")
+    assert again.code == 0 and "Skipped 1 picture whose files exist already" in again.err
