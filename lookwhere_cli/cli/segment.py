@@ -86,7 +86,6 @@ def segment(
     folder, windows = Path(out), window_request(context)
     request = MaskRequest(_mask_files(format, windows, folder, overwrite), overlay, overwrite)
     _check_rows(rows, rows_format, full_rows, overwrite)
-
     from lookwhere_cli.cli.pictures import pictures_of
 
     files = output_paths(pictures_of(paths, quiet)[: context.params["limit"]], paths, folder)

@@ -28,9 +28,14 @@ class WindowSource(LoadingSource):
 
     def __init__(self, picture: Source, box: Box) -> None:
         left, top, right, bottom = (int(edge) for edge in box)
-        self.size = (bottom - top, right - left)
+        self._size = (bottom - top, right - left)
         self.path: str = getattr(picture, "path", "")
         self._picture, self._corner, self._box = picture, (left, top), box
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The window's (height, width) in full-resolution pixels."""
+        return self._size
 
     def read(self, box: Box, height: int, width: int) -> UInt8[ndarray, "height width 3"]:
         """Return a box of the window, resampled. Raises PictureError if it can't be read."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,15 @@ def test_boxes_are_moved_to_the_picture(detector: Predictor) -> None:
         np.testing.assert_allclose(one.answer.result.detections.boxes, shifted, atol=1e-3)
         assert one.row.boxes == tuple(one.answer.result.detections)
     assert whole.row.boxes and whole.result.detections.scores[0] == max(one.row.boxes[0].score for one in answers)
+
+
+def test_a_window_with_too_many_boxes_is_noted(detector: Predictor) -> None:
+    head = replace(detector.pipeline.head, limit=2)
+    limited, source = Predictor(replace(detector.pipeline, head=head)), ArraySource(noise(24, 72))
+    _, whole = whole_of(limited, source, WindowOptions(24, overlap=0))
+    assert "more than 2 boxes" in whole.row.note and len(whole.row.boxes) == 6
+    _, whole = whole_of(detector, source, WindowOptions(24, overlap=0))
+    assert whole.row.note is None
 
 
 class Damaged(ArraySource):
