@@ -154,7 +154,8 @@ class PictureFiles:
 
     def overlays(self) -> dict[str, Path]:
         """Return the file of each overlay that is missing; with `overwrite`, of all."""
-        return {picture: path.file(OVERLAY) for picture, path in self.pending(None).items()}
+        missing = {picture: path for picture, path in self.paths.items() if self._missing(path, None)[1]}
+        return {picture: path.file(OVERLAY) for picture, path in missing.items()}
 
     def write(
         self, predictor: Predictor, folder: BoxFolder | None, pending: Mapping[str, OutputPath]

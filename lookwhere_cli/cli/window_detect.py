@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from lookwhere_cli.cli.box_output import BoxRequest, PictureFiles, box_rows
 from lookwhere_cli.cli.cards import window_card
 from lookwhere_cli.cli.results import terminal_output
-from lookwhere_cli.cli.summary import say_done
 from lookwhere_cli.cli.window_explain import ExplainRun
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
 from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
@@ -30,22 +29,16 @@ def detect_in_windows(
     overwrite: bool,
     manners: Manners,
 ) -> None:
-    """Write the boxes of pictures, or rows and overlays, and exit with 1 if something failed.
+    """Write the boxes of pictures, or rows and the overlays that are missing, and exit with 1 if something failed.
 
     files: where overlays go. in_terminal: whether results are shown as cards.
     """
     labels = predictor.config.labels
     if files is not None:
         overlays = files.overlays()
-        skipped = len(pictures) - len(overlays)
-        if skipped:
-            sentence = f"Skipped {counted(skipped, 'picture')} whose files exist already; --overwrite replaces them."
-            say_done(sentence, manners.quiet)
-        if not overlays:
-            return
+        drawing = ExplainRun(predictor, windows, overlays, None, str, request.out if overlays else None)
         what = f"the overlays of {counted(len(overlays), 'picture')}"
-        drawing = ExplainRun(predictor, windows, overlays, None, str, request.out)
-        write_in_windows(drawing, list(overlays), box_rows(request, labels), manners, what)
+        write_in_windows(drawing, pictures, box_rows(request, labels), manners, what)
         return
     run = ResumableRun(predictor, windows, settings, request.file, overwrite)
     shown = terminal_output(window_card) if in_terminal and not windows.rows else None
