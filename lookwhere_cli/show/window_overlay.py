@@ -25,7 +25,7 @@ MOST_BOXES = 300  # drawn on an overview
 MOST_ENTRIES = 12  # classes in the legend
 CLASS_COLOURS = 255
 TINT = 0.35  # opacity of a class's colour on a small window
-_NO_LABEL = (255, 255, 255)
+_NO_LABEL = (200, 200, 205)
 _DARK, _DIM = ([round(share * value) for value in range(256)] * 3 for share in (0.5, 0.8))
 
 
@@ -136,7 +136,7 @@ def _frame(canvas: Image.Image, windows: Sequence[ShownWindow]) -> None:
     for window in windows:
         left, top, right, bottom = window.area
         _frame_cells(draw, window)
-        stroke = int(np.clip(window.side / 50, 1, 4))
+        stroke = int(np.clip(window.side / 60, 1, 2 if window.label is None else 4))
         if stroke > 1:
             draw.rectangle((left, top, right - 1, bottom - 1), outline="black", width=stroke + 1)
         draw.rectangle((left, top, right - 1, bottom - 1), outline=window.colour, width=stroke)
