@@ -38,7 +38,7 @@ TRAIN = "Needs `pip install '.[train]'`."
 EXTRAS = {
     "classify": PARQUET,
     "features": PARQUET,
-    "segment": f"{PARQUET} The formats rle and geojson need `pip install '.[segment]'`.",
+    "segment": f"{PARQUET} The formats rle and geojson need `pip install '.[segment]'`, tif `pip install '.[geo]'`.",
     "export": "Needs `pip install '.[export]'`; to run what it writes, `pip install '.[onnx]'` is enough.",
     "jobs": "Needs `pip install '.[parquet]'`.",
     **dict.fromkeys(("train", "pretrain", "compare", "evaluate"), TRAIN),

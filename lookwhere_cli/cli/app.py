@@ -55,15 +55,21 @@ _RARE = ("thumbnail", "memory", "max_pixels", "runtime", "bands", "stretch_range
 app.command(cls=without(*_RARE, "dtype", *JOB_OPTIONS, *FILM_OPTIONS, *RARE_WINDOW_OPTIONS))(
     with_film_options(with_job_options(with_window_options(classify)))
 )
-app.command(cls=without(*_RARE, *JOB_OPTIONS, *FILM_OPTIONS))(with_film_options(with_job_options(segment)))
+app.command(cls=without(*_RARE, "dtype", *JOB_OPTIONS, *FILM_OPTIONS, *RARE_WINDOW_OPTIONS))(
+    with_film_options(with_job_options(with_window_options(segment)))
+)
 app.command(
     cls=showing(
         *("conf", "iou", "max_boxes", "only", "k", "size", "window", "every", "model", "device", "format", "out"),
         *("overlay", "film", "quiet"),
     )
 )(with_film_options(with_job_options(with_window_options(detect)), "film"))
-app.command(cls=without(*_RARE))(explain)
-app.command(cls=without(*_RARE, *JOB_OPTIONS, *FILM_OPTIONS))(with_film_options(with_job_options(features)))
+app.command(cls=without(*_RARE, "dtype", *RARE_WINDOW_OPTIONS))(
+    with_window_options(explain, leave_out=("window_rows",))
+)
+app.command(cls=without(*_RARE, "dtype", *JOB_OPTIONS, *FILM_OPTIONS, *RARE_WINDOW_OPTIONS))(
+    with_film_options(with_job_options(with_window_options(features, leave_out=("window_rows",))))
+)
 app.command(cls=showing("steps", "batch_size", "size", "patches", "registers", "lr", "device"))(pretrain)
 app.command(cls=showing("epochs", "multi_label", "model", "method", "size", "patches", "look", "batch_size", "lr"))(
     train

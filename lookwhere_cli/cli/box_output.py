@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Literal, NamedTuple
 
@@ -85,9 +86,10 @@ def check_masks_fit(request: BoxRequest, drawn: bool = False) -> None:
 
 def check_windows_fit(request: BoxRequest, rows: bool, masks: bool) -> None:
     """Raise UsageError for what pictures have only if they are read as a whole. rows: of windows."""
-    if request.out is not None:
-        what = "--overlay" if request.overlay else f"--format {request.folder}"
-        raise UsageError(f"{what} is for pictures that are read as a whole; with --window, write {_WHOLE_FILES}.")
+    if request.folder is not None:
+        raise UsageError(
+            f"--format {request.folder} is for pictures that are read as a whole; with --window, write {_WHOLE_FILES}."
+        )
     if masks:
         raise UsageError("--masks finds masks in pictures that are read as a whole; leave it out, or --window.")
     if rows and request.rows not in WRITERS:
@@ -117,12 +119,27 @@ def box_rows(request: BoxRequest, labels: Sequence[str]) -> Iterator[ResultOutpu
         return
     with _open(request.rows, request.file, labels) as write:
         progress = console.is_terminal and request.file is not None
-        yield ResultOutput(lambda result: write(result.row), console, progress, messages=True)
+        yield ResultOutput(
+            _with_placement(write) if request.rows == "geojson" else _row_only(write), console, progress, messages=True
+        )
 
 
-def _open(format: str, file: Path | None, labels: Sequence[str]) -> AbstractContextManager[Callable[[Row], None]]:
+def _row_only(write: Callable[[Row], None]) -> Callable[[Answer], None]:
+    return lambda answer: write(answer.row)
+
+
+def _with_placement(write: Callable[..., None]) -> Callable[[Answer], None]:
+    """Return a function that writes boxes in the coordinates of their slide or map."""
+    from lookwhere_cli.windows.placing import placement_of_large
+
+    return lambda answer: write(answer.row, placement_of_large(answer.view))
+
+
+def _open(format: str, file: Path | None, labels: Sequence[str]) -> AbstractContextManager[Callable[..., None]]:
     def make(stream: BinaryIO) -> RowWriter:
-        return make_box_writer(format, stream, labels)
+        from lookwhere_cli.show.colours import colour_of_class
+
+        return make_box_writer(format, stream, labels, colour_of_class)
 
     return open_writer(open_rows(file, format), make, file or "standard output")
 
@@ -145,6 +162,11 @@ class PictureFiles:
     def skips(self, folder: BoxFolder | None) -> Callable[[FilmFrame], bool]:
         """Return what says of a film's frame whether its files all exist."""
         return lambda frame: not any(self._missing(self.paths[frame.path].of_frame(frame.moment.frame), folder))
+
+    def overlays(self) -> dict[str, Path]:
+        """Return the file of each overlay that is missing; with `overwrite`, of all."""
+        missing = {picture: path for picture, path in self.paths.items() if self._missing(path, None)[1]}
+        return {picture: path.file(OVERLAY) for picture, path in missing.items()}
 
     def write(self, predictor: Predictor, folder: BoxFolder | None, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """Answer the pictures, films as their frames, and write their files; yield each answer once they are."""
@@ -173,15 +195,24 @@ class PictureFiles:
 
 
 def write_overlay(predictor: Predictor, answer: Answer, file: Path) -> None:
-    """Draw the boxes and the cells that were read on the picture as displayed. Raises PictureError."""
+    """Draw the boxes and the cells that were read on the picture as displayed, or on its overview if it is large.
+
+    Raises PictureError.
+    """
     from PIL import Image
 
     from lookwhere_cli.show.box_overlay import box_overlay
+    from lookwhere_cli.show.geometry import scaled_box, shown_size
 
     row, view = answer.row, answer.view
     assert view is not None and row.boxes is not None
-    picture = Image.fromarray(predictor.pipeline.reader.displayed(view.original, *view.size))
-    drawn = box_overlay(picture, row.boxes, row.grid, row.cells, view.box, f"{row.model}, {row.summary}")
+    size = shown_size(view)
+    picture = Image.fromarray(predictor.pipeline.reader.displayed(view.original, *size))
+    boxes = row.boxes
+    if size != view.size:
+        boxes = tuple(replace(found, box=scaled_box(found.box, view.size, size), mask=None) for found in boxes)
+    grid_box, caption = scaled_box(view.box, view.size, size), f"{row.model}, {row.summary}"
+    drawn = box_overlay(picture, boxes, row.grid, row.cells, grid_box, caption)
     with writing(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(file) as stream, writing(file):

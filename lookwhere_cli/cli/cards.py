@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lookwhere_cli.output.rows import Row
+from lookwhere_cli.output.rows import Row, WindowCounts
 from lookwhere_cli.show.box_map import BoxMap, box_table
 from lookwhere_cli.show.geometry import pixels_of
 from lookwhere_cli.show.phrases import Phrases
@@ -64,10 +64,29 @@ def window_card(answer: Answer, console: Console) -> RenderableType:
     row = answer.row
     if row.error is not None or row.windows is None:
         return _error_card(row)
-    counts = row.windows
+    return Group(_title(row), _found(row), _window_cost(row, row.windows), "")
+
+
+def window_mask_card(
+    segmented: Segmented, console: Console, colours: UInt8[np.ndarray, "classes 3"], with_map: bool
+) -> RenderableType:
+    """Return the title, shares and costs of a picture that was segmented in windows, and the map of its classes."""
+    row, classes, _ = segmented
+    if row.error is not None or row.windows is None:
+        return _error_card(row)
+    words = Group(share_bars(row.shares, colours), _window_cost(row, row.windows), *_mask_file(row))
+    if not with_map or classes is None:
+        return Group(_title(row), words, "")
+    black = np.zeros((256 - len(colours), 3), np.uint8)  # where nothing was read
+    palette, everywhere = np.concatenate([colours, black]), ((0, 0),)
+    class_map = ClassMap(classes, row.shares, palette, (1, 1), everywhere, max_height=16, max_width=56)
+    return Group(_title(row), _arranged(class_map, words, console), "")
+
+
+def _window_cost(row: Row, counts: WindowCounts) -> Phrases:
     read = f"{counts.read:,} of {counted(counts.total, 'window')}, {row.k:,} cells read"
     cost = [read, f"{row.macs / 1e9:.2f} GMACs", f"{row.seconds:.1f} s"]
-    return Group(_title(row), _found(row), Phrases(cost + ([_ratio(row)] if row.macs else [])), "")
+    return Phrases(cost + ([_ratio(row)] if row.macs else []))
 
 
 def segmented_card(

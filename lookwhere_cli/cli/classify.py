@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -12,12 +13,13 @@ import typer
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
-from lookwhere_cli.cli.films import with_frames
+from lookwhere_cli.cli.films import with_frames, without_frames
 from lookwhere_cli.cli.job_options import run_as_job
-from lookwhere_cli.cli.options import OUTPUT, Format
-from lookwhere_cli.cli.output import check_full_rows, row_format
-from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
+from lookwhere_cli.cli.options import OUTPUT
+from lookwhere_cli.cli.output import check_full_rows
+from lookwhere_cli.cli.results import ResultOutput, terminal_output, write_results
 from lookwhere_cli.cli.summary import Tally, say_done, say_failures, wrote
+from lookwhere_cli.cli.window_geojson import LabelFormat, label_format, label_output
 from lookwhere_cli.cli.window_options import Manners, may_replace, window_request
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
@@ -48,10 +50,8 @@ def classify(
     memory: options.Memory = None,
     top: options.Top = 5,
     format: Annotated[
-        Format | None,
-        typer.Option(
-            metavar="FORMAT", help="text, json, jsonl, csv, parquet. (default: by --out)", rich_help_panel=OUTPUT
-        ),
+        LabelFormat | None,
+        typer.Option(metavar="FORMAT", help="text, json, jsonl, csv, parquet, geojson.", rich_help_panel=OUTPUT),
     ] = None,
     out: options.RowsPlace = None,
     full_rows: options.FullRows = False,
@@ -74,7 +74,7 @@ def classify(
         return
     windows = window_request(context)
     file = None if out is None else Path(out)
-    rows_format = row_format(file, format)
+    rows_format = label_format(file, format, windows)
     check_full_rows(full_rows, rows_format)
     if file is not None:
         check_free(file, may_replace(windows, file, overwrite))
@@ -88,16 +88,17 @@ def classify(
     from lookwhere_cli.loading import load
 
     predictor = load(name, settings).labelling()
+    destination: AbstractContextManager[ResultOutput]
     if format is None and file is None and sys.stdout.isatty() and not (windows and windows.rows):
         destination = terminal_output(window_card if windows else partial(answer_card, with_map=not no_map))
     else:
         columns = CsvColumns(min(top, len(predictor.config.labels)), full=full_rows, windows=windows is not None)
-        destination = rows_output(file, rows_format, columns)
+        destination = label_output(file, rows_format, columns)
     if windows is not None:
         from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
 
         run = ResumableRun(predictor, windows, settings, file, overwrite)
-        write_in_windows(run, pictures, destination, Manners(quiet, fail_fast))
+        write_in_windows(run, without_frames(pictures), destination, Manners(quiet, fail_fast))
         return
     with destination as output:
         tally = write_results(predictor.answers(pictures), output, pictures, quiet, fail_fast)

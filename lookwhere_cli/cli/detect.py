@@ -23,7 +23,7 @@ from lookwhere_cli.cli.box_output import (
 )
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.film_output import check_film, film_request, film_writer
-from lookwhere_cli.cli.films import say_skipped_frames, with_frames
+from lookwhere_cli.cli.films import say_skipped_frames, with_frames, without_frames
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder
@@ -124,17 +124,17 @@ def detect(
 
     predictor = load(name, settings)
     predictor.pipeline.head.check("detect", name)
-    if files is not None:
-        _write_files(context, predictor, request, files)
-        return
     in_terminal = format is None and out is None and film is None and sys.stdout.isatty()
     if windows is not None:
-        from lookwhere_cli.cli.cards import window_card
-        from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
+        from lookwhere_cli.cli.window_detect import detect_in_windows
 
-        run = ResumableRun(predictor, windows, settings, request.file, overwrite)
-        shown = terminal_output(window_card) if in_terminal and not windows.rows else None
-        write_in_windows(run, pictures, shown or box_rows(request, predictor.config.labels), Manners(quiet, fail_fast))
+        manners = Manners(quiet, fail_fast)
+        detect_in_windows(
+            predictor, windows, settings, request, files, without_frames(pictures), in_terminal, overwrite, manners
+        )
+        return
+    if files is not None:
+        _write_files(context, predictor, request, files)
         return
     destination = _cards(no_map) if in_terminal else box_rows(request, predictor.config.labels)
     with destination as output, film_writer(film, quiet) as draw:

@@ -20,6 +20,7 @@ from lookwhere_cli.cli.films import At, check_moment, picture_at
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, open_writer, track
 from lookwhere_cli.cli.summary import failures, listed, say_done, stopped
+from lookwhere_cli.cli.window_options import Manners, window_request
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.names import name_below
 from lookwhere_cli.options import MAX_PIXELS
@@ -31,7 +32,6 @@ TITLE = "Where the model looked"
 ENDING = ".png"
 LIKELY = 0.5  # probability from which on an overlay names a label; the first one it always names
 PAGE_SIDE = 1600  # pixels; the page shows pictures with at most this longer side
-OVERLAY_SIDE = 4096  # likewise of an overlay on a slide or a raster
 
 if TYPE_CHECKING:
     from lookwhere_cli.explain import Explanation
@@ -89,9 +89,11 @@ def explain(
 
       lookwhere explain photos/ -k 10% --html page.html --open
     """
-    settings = options.options_from(context, auto=True)
+    settings, windows = options.options_from(context, auto=True), window_request(context)
     if open_page and html is None:
         raise UsageError("--open opens the page of --html; add for instance --html page.html.")
+    if windows is not None and at is not None:
+        raise UsageError("--window is for pictures, and --at for films; leave one of them out.")
 
     from lookwhere_cli.cli.pictures import pictures_of
 
@@ -107,11 +109,42 @@ def explain(
     predictor = load(model, settings)
     if out is not None and out not in overlays.values():
         make_folder(out)  # last: wrong use makes none
-    files = [file for file in (out, html) if file is not None]
+    if windows is not None:
+        from lookwhere_cli.cli.window_explain import WindowFiles, explain_in_windows
+
+        files = WindowFiles(out, overlays, html, open_page)
+        windows = windows._replace(rows=format is not None)
+        explain_in_windows(predictor, windows, files, pictures, paths, Manners(quiet, fail_fast))
+        return
+    _explain_pictures(
+        predictor, pictures, paths, _Files(at, out, overlays, html, open_page), format, (quiet, fail_fast)
+    )
+
+
+class _Files(NamedTuple):
+    """What is read and written. at: the moment of films. overlays: the file of each picture's overlay, if any are drawn."""
+
+    at: str | None
+    out: Path | None
+    overlays: dict[str, Path]
+    html: Path | None
+    open_page: bool
+
+
+def _explain_pictures(
+    predictor: Predictor,
+    pictures: Sequence[str],
+    paths: Sequence[str],
+    files: _Files,
+    format: str | None,
+    manners: tuple[bool, bool],
+) -> None:
+    """Explain pictures as wholes, and exit with 1 if some failed. manners: quiet, fail_fast."""
+    (at, out, overlays, html, open_page), (quiet, fail_fast) = files, manners
     with (
         _page_writer(html, pictures, paths) as add_to_page,
         _printer(format) as printer,
-        _reporting_interrupt(len(pictures), files) as count,
+        _reporting_interrupt(len(pictures), [file for file in (out, html) if file is not None]) as count,
     ):
         outputs = _Outputs(at, printer, overlays, add_to_page, count)
         failed = _explain_all(predictor, pictures, outputs, quiet, fail_fast)
@@ -261,19 +294,19 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     from PIL import Image
 
     from lookwhere_cli.cli.cards import coarse_text
-    from lookwhere_cli.images.large.base import is_large
     from lookwhere_cli.show.box_overlay import draw_boxes
+    from lookwhere_cli.show.geometry import scaled_box, shown_size
     from lookwhere_cli.show.overlay import overlay
 
     row, view = explanation.row, explanation.view
     likely = [label for label in row.labels if label.probability >= LIKELY] or row.labels[:1]
     answer = [", ".join(f"{label.label} {label.probability:.1%}" for label in likely)] if likely else []
     caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
-    scale, (height, width) = _shrunk(view.size, OVERLAY_SIDE) if is_large(view.source) else (1.0, view.size)
-    displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, height, width))
-    left, top, right, bottom = (edge * scale for edge in view.box)
-    drawn = overlay(displayed, explanation.scores, row.cells, (left, top, right, bottom), caption)
-    draw_boxes(drawn, [_scaled(one, scale) for one in row.boxes or ()], displayed.size)
+    size = shown_size(view)
+    displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *size))
+    drawn = overlay(displayed, explanation.scores, row.cells, scaled_box(view.box, view.size, size), caption)
+    boxes = [replace(found, box=scaled_box(found.box, view.size, size)) for found in row.boxes or ()]
+    draw_boxes(drawn, boxes, displayed.size)
     with output_of_one_picture():
         make_folder(file.parent)
         with whole_file(file) as stream, writing(file):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sized
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,15 +12,16 @@ import typer
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import ensure_downloaded
-from lookwhere_cli.cli.films import with_frames
+from lookwhere_cli.cli.films import with_frames, without_frames
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import array_output, track
 from lookwhere_cli.cli.summary import Tally, say_done, say_failures, stopped, wrote
+from lookwhere_cli.cli.window_options import Manners, window_request
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.options import MAX_PIXELS
-from lookwhere_cli.output.files import check_free
+from lookwhere_cli.output.files import check_free, kept_files
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
@@ -75,12 +77,12 @@ def features(
     settings = options.options_from(context)
     if run_as_job(context, "features", settings):
         return
-    file = Path(out)
+    file, windows = Path(out), window_request(context)
     if file.suffix.lower() not in ENDINGS:
         raise UsageError(f"--out {out!r} must end in .safetensors or .parquet, which sets the format.")
     if file.suffix.lower() == ".parquet":
         check_extra("parquet", "A .parquet file")
-    check_free(file, overwrite)
+    check_free(file, overwrite or (windows is not None and bool(kept_files(file))))
 
     from lookwhere_cli.cli.pictures import pictures_of
 
@@ -90,6 +92,21 @@ def features(
     from lookwhere_cli.loading import load
 
     predictor = load(model, settings)
+    if windows is not None:
+        from lookwhere_cli.cli.window_features import features_in_windows
+
+        arrays_of = partial(_arrays, maps=maps)
+        features_in_windows(
+            predictor,
+            windows,
+            arrays_of,
+            (dense, maps),
+            file,
+            without_frames(pictures),
+            settings,
+            Manners(quiet, fail_fast),
+        )
+        return
     tally = _write(predictor.features(pictures, dense), file, maps, pictures, quiet, fail_fast)
     if quiet:
         say_failures(tally)

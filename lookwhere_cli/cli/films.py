@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import typer
 
@@ -76,6 +76,11 @@ def with_frames(
     from lookwhere_cli.images.films.pictures import PicturesAndFrames
 
     return PicturesAndFrames(paths, every, limit, skip)
+
+
+def without_frames(pictures: Sequence[str] | PicturesAndFrames) -> Sequence[str]:
+    """Return pictures that are read in windows: no film is among them, as `with_frames` refuses that."""
+    return cast("Sequence[str]", pictures)
 
 
 def check_film_options(context: typer.Context, paths: Sequence[str]) -> Every | None:

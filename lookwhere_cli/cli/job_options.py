@@ -70,6 +70,7 @@ _MAKING = ("shard_size", "shards", "engine", "processes", "actors")
 _OF_RAY = ("actors", "cpus_per_actor", "gpus_per_actor", "address")
 _SETTINGS = {"features": ("dense", "maps"), "segment": ("format",)}
 """Options of a command that decide its rows, beside those of reading."""
+_DEFAULTS = {"format": "png"}
 _FOLDER_ANYWAY = ("segment",)
 """Commands whose --out is a folder without a job too."""
 _FOLDER_FORMATS = ("yolo", "voc")
@@ -165,7 +166,8 @@ def _check_options(context: typer.Context) -> None:
     for name in _OF_FILMS:
         if params.get(name) is not None:
             raise UsageError(f"{_option(name)} is for films, which a job does not read; leave it out.")
-    if "labels" not in params and params.get("format") not in (None, "parquet", "png", "rle", "geojson"):
+    masks = ("png", "rle", "geojson") if "rows_format" in params else ()
+    if "labels" not in params and params.get("format") not in (None, "parquet", *masks):
         raise UsageError(f"A job writes Parquet, and --format is {params['format']}; leave it out.")
     is_ray = params["engine"] == "ray"
     wrong = next((name for name in (("processes",) if is_ray else _OF_RAY) if params[name] is not None), None)
@@ -209,7 +211,7 @@ def _job_of(context: typer.Context, command: str, settings: Options, default: st
         params["column"],
         params["limit"],
         params["shard_size"] or SHARD_SIZE,
-        {name: params[name] for name in _SETTINGS.get(command, ())},
+        {name: params[name] or _DEFAULTS.get(name, params[name]) for name in _SETTINGS.get(command, ())},
     )
 
 

@@ -23,14 +23,16 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
 
     from lookwhere_cli.images.films.frames import FilmFrame
-    from lookwhere_cli.images.view import Picture
+    from lookwhere_cli.images.view import Picture, View
     from lookwhere_cli.segmenter import Segmented, Segmenter
 
-MaskFormat = Literal["png", "rle", "geojson"]
+MaskFormat = Literal["png", "rle", "geojson", "tif"]
+WINDOW_FORMATS: tuple[MaskFormat, ...] = ("tif", "geojson")
+"""The formats that can be written window by window."""
 OVERLAY = ".overlay.png"
 
-WriteMask = Callable[[OutputPath, Row, "UInt8[np.ndarray, 'height width']"], Path]
-"""Writes a picture's class indices and returns the file that holds them."""
+WriteMask = Callable[[OutputPath, Row, "UInt8[np.ndarray, 'height width']", "View"], Path]
+"""Writes a picture's class indices and returns the file that holds them. Those of slides and rasters are coarser."""
 
 
 class MaskFiles(ABC):
@@ -69,7 +71,7 @@ class PngFiles(MaskFiles):
         from lookwhere_cli.output.masks.index_png import write_png
         from lookwhere_cli.output.masks.labelmap import labelmap, write_labelmap
 
-        def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
+        def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"], view: View) -> Path:
             file = path.file(self.ending)
             with output_of_one_picture():
                 make_folder(file.parent)
@@ -93,13 +95,18 @@ class GeoJsonFiles(MaskFiles):
 
     def open(self, labels: Sequence[str], colours: UInt8[np.ndarray, "classes 3"]) -> AbstractContextManager[WriteMask]:
         """The value writes a GeoJSON file."""
+        from lookwhere_cli.cli.large_masks import write_placed
+        from lookwhere_cli.images.large.base import is_large
         from lookwhere_cli.output.masks.geojson import write_geojson
 
-        def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
+        def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"], view: View) -> Path:
             file = path.file(self.ending)
             with output_of_one_picture():
                 make_folder(file.parent)
-                write_geojson(file, path.relative, classes, row.shares)
+                if is_large(view.source):
+                    write_placed(file, row, classes, view)
+                else:
+                    write_geojson(file, path.relative, classes, row.shares)
             return file
 
         return nullcontext(write)
@@ -149,7 +156,11 @@ class CocoFile(MaskFiles):
 
         with open_writer(whole_file(self._file), writer, self._file) as write_annotations:
 
-            def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"]) -> Path:
+            def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"], view: View) -> Path:
+                if classes.shape != view.size:
+                    raise PictureError(
+                        f"{row.path!r} is too large for run lengths; write its mask with --format tif or geojson."
+                    )
                 if not self.exists(path):
                     write_annotations(path.relative, row, classes)
                 return self._file
@@ -157,7 +168,39 @@ class CocoFile(MaskFiles):
             yield write
 
 
-MASK_FILES: dict[MaskFormat, type[MaskFiles]] = {"png": PngFiles, "rle": CocoFile, "geojson": GeoJsonFiles}
+class TiffFiles(MaskFiles):
+    """A tiled TIFF for each picture."""
+
+    ending = ".tif"
+
+    def check_library(self) -> None:
+        """Raise UsageError if rasterio is missing."""
+        from lookwhere_cli.output.geo.mask_tiff import require_rasterio
+
+        require_rasterio()
+
+    def open(self, labels: Sequence[str], colours: UInt8[np.ndarray, "classes 3"]) -> AbstractContextManager[WriteMask]:
+        """The value writes a TIFF."""
+        from lookwhere_cli.output.geo.mask_tiff import TILE, open_mask
+        from lookwhere_cli.windows.masks import canvas_of
+
+        def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"], view: View) -> Path:
+            file = path.file(self.ending)
+            with output_of_one_picture():
+                make_folder(file.parent)
+                with open_mask(file, canvas_of(view.source, classes.shape), labels, colours, TILE) as mask:
+                    mask.write(0, 0, classes)
+            return file
+
+        return nullcontext(write)
+
+
+MASK_FILES: dict[MaskFormat, type[MaskFiles]] = {
+    "png": PngFiles,
+    "rle": CocoFile,
+    "geojson": GeoJsonFiles,
+    "tif": TiffFiles,
+}
 
 
 class PendingFiles(NamedTuple):
@@ -232,7 +275,8 @@ def write_files(
             files = request.files_of(row.path, files.path.at(row))
         try:
             if files.mask:
-                row = replace(row, mask=str(write_mask(files.path, row, result.classes)))
+                assert result.view is not None
+                row = replace(row, mask=str(write_mask(files.path, row, result.classes, result.view)))
             if files.overlay:
                 _write_overlay(segmenter, result, files, colours)
         except PictureError as error:  # a file can't be written, or the picture that an overlay reads again is gone

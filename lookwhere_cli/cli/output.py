@@ -16,7 +16,7 @@ from lookwhere_cli.cli.streams import is_unicode
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.interrupts import delayed
-from lookwhere_cli.output.arrays import ARRAY_WRITERS, Arrays
+from lookwhere_cli.output.arrays import ARRAY_WRITERS
 from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
@@ -77,8 +77,8 @@ def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractCo
     return open_writer(open_rows(out, format), make, out or "standard output")
 
 
-def array_output(out: Path) -> AbstractContextManager[Callable[[Row, Arrays], None]]:
-    """Return a context manager whose value writes rows and arrays to a file; see `open_writer`.
+def array_output(out: Path) -> AbstractContextManager[Callable[..., None]]:
+    """Return a context manager whose value writes rows and arrays, and of windows places, to a file; see `open_writer`.
 
     The ending of the file's name, .safetensors or .parquet, decides the format.
     """

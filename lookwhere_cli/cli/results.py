@@ -25,6 +25,10 @@ class Result(Protocol):
     def row(self) -> Row: ...  # noqa: D102
 
 
+def _nowhere(source: Any) -> None:
+    pass
+
+
 class ResultOutput(NamedTuple):
     """Where results go.
 
@@ -32,12 +36,14 @@ class ResultOutput(NamedTuple):
     console: for the progress bar and messages.
     progress: whether a progress bar may be shown.
     messages: whether errors and notes are printed here, because `write` does not show them.
+    locate: called with the pixels of a picture before the results of its windows are written.
     """
 
     write: Callable[[Any], None]
     console: Console
     progress: bool
     messages: bool
+    locate: Callable[[Any], None] = _nowhere
 
 
 @contextmanager

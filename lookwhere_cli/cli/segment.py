@@ -17,11 +17,13 @@ from lookwhere_cli.cli import options
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.films import check_film_options, say_skipped_frames, with_frames
 from lookwhere_cli.cli.job_options import run_as_job
-from lookwhere_cli.cli.mask_output import MASK_FILES, MaskFormat, MaskRequest, write_files
+from lookwhere_cli.cli.mask_output import MASK_FILES, WINDOW_FORMATS, MaskFiles, MaskFormat, MaskRequest, write_files
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import check_full_rows, make_folder, row_format
 from lookwhere_cli.cli.results import ResultOutput, rows_output, terminal_output, write_results
 from lookwhere_cli.cli.summary import Tally, listed, say_done, say_failures, wrote
+from lookwhere_cli.cli.window_options import Manners, WindowRequest, window_request
+from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.masks.paths import output_paths
@@ -32,13 +34,8 @@ Overlay = Annotated[
     bool, typer.Option("--overlay", help="Also draw the classes on the pictures.", rich_help_panel=OUTPUT)
 ]
 Masks = Annotated[
-    MaskFormat,
-    typer.Option(
-        metavar="FORMAT",
-        help="Of masks: png (default), rle, geojson.",
-        rich_help_panel=OUTPUT,
-        show_default=False,
-    ),
+    MaskFormat | None,
+    typer.Option(metavar="FORMAT", help="png; tif (with --window), geojson, rle.", rich_help_panel=OUTPUT),
 ]
 RowsFormat = Annotated[
     Format | None,
@@ -66,7 +63,7 @@ def segment(
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
     memory: options.Memory = None,
-    format: Masks = "png",
+    format: Masks = None,
     overlay: Overlay = False,
     rows: options.RowsFile = None,
     rows_format: RowsFormat = None,
@@ -88,9 +85,8 @@ def segment(
     settings = options.options_from(context)
     if run_as_job(context, "segment", settings, DEFAULT_SEGMENTER):
         return
-    folder = Path(out)
-    request = MaskRequest(MASK_FILES[format](folder, overwrite), overlay, overwrite)
-    request.masks.check_library()
+    folder, windows = Path(out), window_request(context)
+    request = MaskRequest(_mask_files(format, windows, folder, overwrite), overlay, overwrite)
     _check_rows(rows, rows_format, full_rows, overwrite)
     from lookwhere_cli.cli.pictures import pictures_of
 
@@ -99,7 +95,8 @@ def segment(
     check_film_options(context, list(files))
     name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
 
-    from lookwhere_cli.cli.cards import segmented_card
+    from lookwhere_cli.cli.cards import segmented_card, window_mask_card
+    from lookwhere_cli.cli.window_segment import segment_in_windows
     from lookwhere_cli.loading import load
     from lookwhere_cli.segmenter import Segmenter
     from lookwhere_cli.show.colours import class_colours
@@ -112,13 +109,27 @@ def segment(
         return
     pictures = with_frames(context, list(pending), request.skips(pending))
     make_folder(folder)
-    card = partial(segmented_card, colours=colours, with_map=not no_map)
-    columns = CsvColumns(classes=labels, full=full_rows)
-    with request.masks.open(labels, colours) as write_mask, _destination(rows, rows_format, columns, card) as output:
+    columns = CsvColumns(classes=labels, full=full_rows, windows=windows is not None)
+    card = partial(window_mask_card if windows else segmented_card, colours=colours, with_map=not no_map)
+    destination = _destination(rows, rows_format, columns, card)
+    if windows is not None:
+        segment_in_windows(segmenter, windows, request, pending, settings, destination, Manners(quiet, fail_fast))
+        return
+    with request.masks.open(labels, colours) as write_mask, destination as output:
         results = write_files(segmenter, request, pending, pictures, write_mask, colours)
         tally = write_results(results, output, pictures, quiet, fail_fast)
     say_skipped_frames(pictures, quiet)
     _say_end(tally, request.kinds(pending), folder, quiet)
+
+
+def _mask_files(format: MaskFormat | None, windows: WindowRequest | None, folder: Path, overwrite: bool) -> MaskFiles:
+    """Return the format of masks. Raises UsageError for one that can't be written, or not in windows."""
+    chosen = format or ("png" if windows is None else "tif")
+    if windows is not None and chosen not in WINDOW_FORMATS:
+        raise UsageError(f"--format {chosen} holds a whole mask in memory; with --window, use tif or geojson.")
+    files = MASK_FILES[chosen](folder, overwrite)
+    files.check_library()
+    return files
 
 
 def _check_rows(rows: Path | None, format: Format | None, full_rows: bool, overwrite: bool) -> None:

@@ -13,19 +13,19 @@ import typer
 from rich.console import Console
 
 from lookwhere_cli.cli.output import track
-from lookwhere_cli.cli.results import ResultOutput, say_error_or_note
+from lookwhere_cli.cli.results import Result, ResultOutput, say_error_or_note
 from lookwhere_cli.cli.summary import Tally, duration, say_done, say_failures, stopped, wrote
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
+from lookwhere_cli.cli.window_run import OpenWindows, WindowRun
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.options import Options
 from lookwhere_cli.output.files import check_free, is_device
 from lookwhere_cli.output.rows import WindowCounts
-from lookwhere_cli.pipeline import Answer, failed_answer
+from lookwhere_cli.pipeline import failed_answer
 from lookwhere_cli.show.console import say
 from lookwhere_cli.text import counted, on_one_line
 from lookwhere_cli.windows.journal import WindowJournal, picture_key
 from lookwhere_cli.windows.picture import WindowReading, open_windows
-from lookwhere_cli.windows.run import WindowAnswer
 
 if TYPE_CHECKING:
     from lookwhere_cli.predictor import Predictor
@@ -110,7 +110,7 @@ class ResumableRun:
 
 
 def write_in_windows(
-    run: ResumableRun,
+    run: WindowRun,
     pictures: Sequence[str],
     destination: AbstractContextManager[ResultOutput],
     manners: Manners,
@@ -132,7 +132,7 @@ def write_in_windows(
         raise typer.Exit(1)
 
 
-def write_windows(run: ResumableRun, pictures: Sequence[str], output: ResultOutput, manners: Manners) -> WindowTally:
+def write_windows(run: WindowRun, pictures: Sequence[str], output: ResultOutput, manners: Manners) -> WindowTally:
     """Write the rows of all pictures, each after those of its windows if these are wanted.
 
     Raises PictureError at the first failure, if that is wanted.
@@ -157,11 +157,12 @@ def write_windows(run: ResumableRun, pictures: Sequence[str], output: ResultOutp
     return WindowTally(Tally(done, failed), _sum(counts))
 
 
-def _write_picture(run: ResumableRun, picture: str, output: ResultOutput, manners: Manners) -> Answer:
+def _write_picture(run: WindowRun, picture: str, output: ResultOutput, manners: Manners) -> Result:
     """Write the rows of one picture; return the answer of the whole."""
     failure: str | None = None
     try:
         with run.open(picture) as reading:
+            output.locate(reading.source)
             for answered in _with_progress(reading, picture, output, manners.quiet):
                 if run.request.rows:
                     output.write(answered)
@@ -169,7 +170,7 @@ def _write_picture(run: ResumableRun, picture: str, output: ResultOutput, manner
                     failure = answered.row.error
                     break
             else:
-                whole: Answer = reading.whole()
+                whole = reading.whole()
                 output.write(whole)
                 return whole
     except PictureError as error:
@@ -179,7 +180,7 @@ def _write_picture(run: ResumableRun, picture: str, output: ResultOutput, manner
     return answer
 
 
-def _with_progress(reading: WindowReading, picture: str, output: ResultOutput, quiet: bool) -> Iterator[WindowAnswer]:
+def _with_progress(reading: OpenWindows, picture: str, output: ResultOutput, quiet: bool) -> Iterator[Result]:
     total = len(reading.plan.windows)
     if output.console.is_terminal or quiet:
         return track(reading.answers(), total, output.console, output.progress and not quiet)

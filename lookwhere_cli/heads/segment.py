@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.heads.base import OneAnswer, wrong_data
+from lookwhere_cli.images.large.base import is_large
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
 from lookwhere_cli.metrics.masks import MasksScorer, PairedMeanIou, count_pixels
@@ -27,17 +28,22 @@ MAX_CLASSES = 255
 
 
 class PixelClasses(NamedTuple):
-    """The class of each pixel, (height, width) uint8 as displayed, and the pixels of each class."""
+    """The class of each pixel, (height, width) uint8 as displayed, the pixels of each class, and a note for the row."""
 
     classes: UInt8[ndarray, "height width"]
     counts: Int64[ndarray, " classes"]
+    note: str | None = None
 
 
 @dataclass(frozen=True)
 class SegmentHead(OneAnswer):
-    """Labels every pixel."""
+    """Labels every pixel.
+
+    scale: pixels of the picture, down and across, to a pixel of the mask.
+    """
 
     config: Config
+    scale: tuple[float, float] = (1.0, 1.0)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -69,18 +75,25 @@ class SegmentHead(OneAnswer):
         return ()
 
     def decode(self, output: Float32[ndarray, "classes rows columns"], view: View) -> PixelClasses:
-        """Resize the scores to the picture as displayed, at full resolution, and take the best class of each pixel.
+        """Resize the scores to the mask and take the best class of each pixel.
 
+        The mask of a slide or raster that is read as one picture has the resolution at which it was read.
         output: before softmax, on a grid over all that the view reads.
         """
-        return classes_at(output, *view.size)
+        height, width = (max(1, round(side / scale)) for side, scale in zip(view.size, self.scale, strict=True))
+        if not is_large(view.source):
+            return classes_at(output, height, width)
+        rows, columns = (side * self.config.patch for side in view.grid)
+        height, width = min(height, rows), min(width, columns)
+        note = f"mask of {width} x {height} pixels; --window gives one of full resolution"
+        return classes_at(output, height, width)._replace(note=note)
 
     def row_fields(self, result: PixelClasses) -> dict[str, Any]:
         """The classes that occur, with their shares of the pixels, the largest first."""
         order, total = np.argsort(-result.counts, kind="stable").tolist(), int(result.counts.sum())
         counts = result.counts.tolist()
         shares = (Share(self.labels[index], index, counts[index] / total) for index in order if counts[index])
-        return {"shares": tuple(shares)}
+        return {"shares": tuple(shares)} | ({} if result.note is None else {"note": result.note})
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
         """Multiply-adds of a pass to the scores of all cells."""

@@ -22,6 +22,10 @@ if TYPE_CHECKING:  # --help imports this module, and no NumPy
 
 Arrays: TypeAlias = "dict[str, NDArray[np.float32]]"
 """A picture's arrays by name."""
+Place: TypeAlias = dict[str, int | float | None]
+"""Where a window lies and how it was read: numbers by name, of which `level`, `mpp` and `gsd` are fractions."""
+FRACTIONS = ("level", "mpp", "gsd")
+NO_PLACE: Place = {}
 
 PARQUET_BYTES = 32 << 20  # of arrays in a row group
 COPY_BYTES = 1 << 20  # copied at a time
@@ -36,11 +40,11 @@ class ArrayWriter(ABC):
     """Writes rows and their arrays to a binary stream, which stays open."""
 
     @abstractmethod
-    def write(self, row: Row, arrays: Arrays) -> None:
-        """Add a picture.
+    def write(self, row: Row, arrays: Arrays, place: Place = NO_PLACE) -> None:
+        """Add a picture, or a window.
 
         arrays: by name, of shape (dim,) or (rows, columns, ...); the same names in every call, none if the picture
-        failed.
+        failed. place: of a window.
         """
 
     @abstractmethod
@@ -52,7 +56,8 @@ class SafetensorsWriter(ArrayWriter):
     """One tensor for each name, with the arrays of all pictures end to end. Failed pictures are left out.
 
     Arrays of shape (dim,) become (pictures, dim). Arrays of shape (rows, columns, ...) become (cells of all pictures,
-    ...), row by row, picture after picture; "grid", (pictures, 2) int32, holds each picture's rows and columns.
+    ...), row by row, picture after picture; "grid", (pictures, 2) int32, holds each picture's rows and columns. Of
+    windows there are a place's numbers, too, each (windows,) int32 or float32, NaN for what is not known.
     Metadata: "paths" (a JSON list), "model", "revision"; with films also "times" and "frames", lists likewise, null for
     other pictures.
     """
@@ -61,11 +66,12 @@ class SafetensorsWriter(ArrayWriter):
         self._stream = stream
         self._parts: dict[str, BinaryIO] = {}
         self._shapes: dict[str, list[int]] = {}
+        self._dtypes: dict[str, str] = {}
         self._paths: list[str] = []
         self._moments: list[tuple[float | None, int | None]] = []
         self._model = {"model": "", "revision": ""}
 
-    def write(self, row: Row, arrays: Arrays) -> None:
+    def write(self, row: Row, arrays: Arrays, place: Place = NO_PLACE) -> None:
         """Append the picture's arrays to temporary files, one for each name."""
         import numpy as np
 
@@ -78,6 +84,9 @@ class SafetensorsWriter(ArrayWriter):
             for name, array in arrays.items():
                 self._append(name, array.reshape(-1, *array.shape[2:]) if array.ndim > 1 else array[None])
             self._append("grid", np.array([row.grid], np.int32))
+            for name, number in place.items():
+                value = np.nan if number is None else number
+                self._append(name, np.array([value], np.float32 if name in FRACTIONS else np.int32))
 
     def close(self) -> None:
         """Write the header, then the tensors from their temporary files, which vanish."""
@@ -96,6 +105,7 @@ class SafetensorsWriter(ArrayWriter):
         if name not in self._parts:
             self._parts[name] = TemporaryFile()  # noqa: SIM115 - `close` closes it
             self._shapes[name] = [0, *array.shape[1:]]
+            self._dtypes[name] = "I32" if str(array.dtype) == "int32" else "F32"
         self._parts[name].write(array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes())
         self._shapes[name][0] += len(array)
 
@@ -111,8 +121,7 @@ class SafetensorsWriter(ArrayWriter):
         start = 0
         for name, part in self._parts.items():
             stop = start + part.tell()
-            dtype = "I32" if name == "grid" else "F32"
-            yield name, {"dtype": dtype, "shape": self._shapes[name], "data_offsets": [start, stop]}
+            yield name, {"dtype": self._dtypes[name], "shape": self._shapes[name], "data_offsets": [start, stop]}
             start = stop
 
 
@@ -129,18 +138,22 @@ def _temporary_files() -> Iterator[None]:
 
 
 class ParquetArrayWriter(ArrayWriter):
-    """A row for each picture, failed ones with their error; an array is one list of numbers, cells row by row."""
+    """A row for each picture, failed ones with their error; an array is one list of numbers, cells row by row.
+
+    Rows of windows also have the columns of a place.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         """Write nothing yet. Raises UsageError if pyarrow is missing."""
         self._groups = ParquetGroups(stream, "A .parquet file")
         self._bytes = 0
         self._names: list[str] = []
+        self._places: list[str] = []
 
-    def write(self, row: Row, arrays: Arrays) -> None:
+    def write(self, row: Row, arrays: Arrays, place: Place = NO_PLACE) -> None:
         """Add a row; once the arrays held exceed 32 MiB, write a row group."""
-        self._names = self._names or list(arrays)
-        self._groups.add(row.to_dict() | {name: array.ravel() for name, array in arrays.items()})
+        self._names, self._places = self._names or list(arrays), self._places or list(place)
+        self._groups.add(row.to_dict() | place | {name: array.ravel() for name, array in arrays.items()})
         self._bytes += sum(array.nbytes for array in arrays.values())
         if self._bytes > PARQUET_BYTES:
             self._groups.write_group(self._schema())
@@ -154,6 +167,7 @@ class ParquetArrayWriter(ArrayWriter):
         arrow = self._groups.arrow
         types = row_types(arrow)
         columns = {name: types[name] for name in PARQUET_COLUMNS}
+        columns |= {name: arrow.float64() if name in FRACTIONS else arrow.int64() for name in self._places}
         return row_schema(arrow, columns | dict.fromkeys(self._names, arrow.list_(arrow.float32())))
 
 

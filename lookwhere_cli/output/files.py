@@ -13,6 +13,8 @@ from lookwhere_cli.errors import LookWhereError, OutputError, PictureError, Usag
 from lookwhere_cli.output.locks import lock
 
 STREAMS, DESCRIPTORS = ("/dev/stdout", "/dev/stderr"), Path("/dev/fd")
+KEPT = ".windows"
+"""The ending of files that hold finished windows, to go on from there."""
 LONG = 143
 """Bytes of a name that every file system takes; a temporary name is never longer."""
 WAIT = 5.0
@@ -77,12 +79,48 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             _sync_folder(target.parent)
 
 
+@contextmanager
+def whole_path(path: Path) -> Iterator[Path]:
+    """Yield a path for a library that opens files itself; what it writes there becomes `path` if the block succeeds.
+
+    It is discarded otherwise. No other process writes the same file meanwhile. Raises UsageError and OutputError as
+    `whole_file` does.
+    """
+    target = path.resolve()
+    claim = _Partial(path, partial_name(target))
+    content = partial_name(target.with_name(f"{target.name}.content"))
+    with _discarded_on_failure(claim):
+        claim.claim()
+        if target in _checked and target.exists():
+            raise UsageError(f"{str(path)!r} was written by another process meanwhile; choose another name.")
+        try:
+            content.unlink(missing_ok=True)
+            yield content
+            with writing(path):
+                _sync_file(content)
+                content.replace(target)
+                _checked.discard(target)
+                _sync_folder(target.parent)
+        finally:
+            with suppress(OSError):
+                content.unlink(missing_ok=True)
+
+
 def partial_name(target: Path) -> Path:
     """Return the temporary name of a file, in its folder; the disk takes it if it takes the file's own."""
     name = f".{target.name}.partial"
     if len(os.fsencode(name)) > LONG:
         name = f".{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}.partial"
     return target.with_name(name)
+
+
+def kept_files(file: Path) -> list[Path]:
+    """Return the files beside an output that hold windows of a run that was stopped; see `windows.kept`."""
+    beginning = f"{file.name}."
+    if not file.parent.is_dir():
+        return []
+    found = [one for one in file.parent.iterdir() if one.name.startswith(beginning) and one.suffix == KEPT]
+    return sorted(found)
 
 
 def ends_run(failure: LookWhereError) -> bool:
@@ -203,6 +241,12 @@ def _discarded_on_failure(partial: _Partial) -> Iterator[None]:
         yield
     finally:
         partial.discard()
+
+
+def _sync_file(file: Path) -> None:
+    """Write a file's content to the disk."""
+    with file.open("r+b") as stream:
+        os.fsync(stream.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -63,5 +63,6 @@ def row_types(arrow: Any) -> dict[str, Any]:
     box.append(("mask", arrow.struct([("size", arrow.list_(integer)), ("counts", text)])))
     types["boxes"] = arrow.list_(arrow.struct(box))
     for column, value in (("labels", "probability"), ("shares", "share")):
-        types[column] = arrow.list_(arrow.struct([("label", text), ("index", integer), (value, number)]))
+        area = [("area", number), ("unit", text)] if column == "shares" else []
+        types[column] = arrow.list_(arrow.struct([("label", text), ("index", integer), (value, number), *area]))
     return types

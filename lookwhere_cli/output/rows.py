@@ -39,15 +39,20 @@ class Share:
         label: the class's name.
         index: its index in the model's list of labels.
         share: 0..1.
+        area: what these pixels cover, in square micrometres or metres; None if the size of a pixel is not known.
+        unit: "µm²" or "m²" with an area.
     """
 
     label: str
     index: int
     share: float
+    area: float | None = None
+    unit: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the share as JSON stores it, rounded to six decimals."""
-        return {"label": printable(self.label), "index": self.index, "share": round(self.share, 6)}
+        """Return the share as JSON stores it, rounded to six decimals, the area to hundredths."""
+        values = {"label": printable(self.label), "index": self.index, "share": round(self.share, 6)}
+        return values if self.area is None else values | {"area": round(self.area, 2), "unit": self.unit}
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Bool, Int, UInt8
 
+from lookwhere_cli.images.large.base import is_large
 from lookwhere_cli.images.view import View
 
 CellPositions: TypeAlias = Sequence[Sequence[int]]
@@ -16,6 +17,9 @@ GridBox: TypeAlias = tuple[float, float, float, float]
 
 WHOLE: GridBox = (0.0, 0.0, 1.0, 1.0)
 """The box of a grid that covers the whole picture, as shares of its sides."""
+
+OVERVIEW_SIDE = 2048
+"""The longer side, in pixels, of slides and rasters where they are drawn on."""
 
 OUTSIDE = -1
 """The index given to pixels outside the grid."""
@@ -74,6 +78,20 @@ def pixels_of(view: View, side: int) -> UInt8[np.ndarray, "height width 3"]:
     scale = side / max(right - left, bottom - top)
     height, width = (max(1, round(length * scale)) for length in (bottom - top, right - left))
     return np.clip(view.thumbnail(height, width), 0, 255).astype(np.uint8)
+
+
+def shown_size(view: View) -> tuple[int, int]:
+    """Return the (height, width) at which a picture is drawn on: its own, or that of an overview if it is large."""
+    if not is_large(view.source):
+        return view.size
+    scale = min(1.0, OVERVIEW_SIDE / max(view.size))
+    return max(1, round(view.size[0] * scale)), max(1, round(view.size[1] * scale))
+
+
+def scaled_box(box: GridBox, full: tuple[int, int], shown: tuple[int, int]) -> GridBox:
+    """Return where a box of a picture of a full (height, width) lies as the picture is shown."""
+    down, across = shown[0] / full[0], shown[1] / full[1]
+    return box[0] * across, box[1] * down, box[2] * across, box[3] * down
 
 
 def fit(height: int, width: int, max_height: int, max_width: int) -> tuple[int, int]:

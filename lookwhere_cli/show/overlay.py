@@ -47,7 +47,7 @@ class _Painter:
         side = min((ys[-1] - ys[0]) / self.rows, (xs[-1] - xs[0]) / self.columns)
         thickest = text_size(len(self.row), len(self.column)) / 5
         stroke, draw = max(1, round(min(side / 20, thickest))), ImageDraw.Draw(canvas)
-        borders = list(_borders(self.chosen[:OUTSIDE].reshape(self.rows, self.columns), ys.tolist(), xs.tolist()))
+        borders = list(cell_borders(self.chosen[:OUTSIDE].reshape(self.rows, self.columns), ys.tolist(), xs.tolist()))
         frame = [("black", stroke + 2 * max(1, stroke // 2))] if side >= MIN_FRAMED else []
         for colour, width in (*frame, ("white", stroke)):
             before, after = width // 2, (width - 1) // 2
@@ -55,7 +55,7 @@ class _Painter:
                 draw.rectangle((left - before, top - before, right + after, bottom + after), colour)
 
 
-def _borders(
+def cell_borders(
     chosen: Bool[np.ndarray, "rows columns"], ys: list[int], xs: list[int]
 ) -> Iterator[tuple[int, int, int, int]]:
     """Yield left, top, right, bottom of each line that separates a chosen cell from another one or the outside."""

@@ -70,11 +70,11 @@ class PageWriter:
         self._separator = ""
         title = on_one_line(title)
         head, self._tail = render("page.html.j2", title=title, data=_MARK).split(_MARK)
-        self._write(head + _escaped({"title": title})[:-1] + ', "pictures": [')
+        self._write(head + script_json({"title": title})[:-1] + ', "pictures": [')
 
     def write(self, picture: PagePicture) -> None:
         """Add a picture."""
-        self._write(self._separator + _escaped(_for_script(picture, self._side)))
+        self._write(self._separator + script_json(_for_script(picture, self._side)))
         self._separator = ", "
 
     def close(self) -> None:
@@ -95,7 +95,7 @@ def page(pictures: Sequence[PagePicture], title: str) -> str:
     return stream.getvalue().decode()
 
 
-def _escaped(value: object) -> str:
+def script_json(value: object) -> str:
     """Return JSON for a <script>: only `<` could end the element or start a comment; JSON reads the escape as it."""
     return json.dumps(finite(value), allow_nan=False).replace("<", "\\u003c")
 

@@ -231,7 +231,7 @@ class ClassMap(TerminalMap):
         for line, lit in zip(
             _sampled(self._classes, height, width)[::2].tolist(), self._lit(height, width)[::2].tolist(), strict=True
         ):
-            letters = (self._letters[index] for index in line)
+            letters = (self._letters.get(index, " ") for index in line)
             pairs = zip(letters, lit, strict=True)
             yield Segment("".join(letter if read else letter.lower() for letter, read in pairs))
             yield Segment.line()

@@ -7,14 +7,19 @@ failed are left out: a picture without boxes is one in which nothing was found.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
 
+from lookwhere_cli.output.geo.collection import FeatureStream, Geometry, PlacedPictures
+from lookwhere_cli.output.geo.placement import Placement
 from lookwhere_cli.output.masks.coco import categories
 from lookwhere_cli.output.rows import Detection, Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.output.writers import ENDINGS, WRITERS, CsvWriter, RowWriter, make_writer
 from lookwhere_cli.text import printable
+
+if TYPE_CHECKING:
+    from lookwhere_cli.output.geo.features import ColourOf
 
 COLUMNS = ("file", "left", "top", "right", "bottom", "label", "score", "time", "frame")
 BOX_ENDINGS = ENDINGS | {".geojson": "geojson"}
@@ -88,33 +93,50 @@ def _annotation(found: Detection) -> dict[str, Any]:
 
 
 class GeoJsonBoxWriter(RowWriter):
-    """A FeatureCollection with a polygon for each box, or the outlines of its mask, in pixels, x to the right, y down.
+    """A FeatureCollection with a polygon for each box, or the outlines of its mask.
 
-    `pictures` has the name and the size of each picture, also of those without boxes.
+    Coordinates are pixels, x to the right, y down, or those of the picture's placement: a map's. `pictures` has the
+    name and the size of each picture, also of those without boxes. QuPath reads the boxes as annotations.
     """
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: BinaryIO, colour: ColourOf | None = None) -> None:
+        """colour: returns red, green and blue of a class by its index; without it, QuPath chooses them."""
+        self._features, self._colour = FeatureStream(stream), colour
         self._pictures: list[dict[str, Any]] = []
-        self._separator = b"\n"
-        stream.write(b'{"type": "FeatureCollection", "features": [')
+        self._placed = PlacedPictures()
 
-    def write(self, row: Row) -> None:
-        """Write the features of a picture."""
+    def write(self, row: Row, placement: Placement | None = None) -> None:
+        """Write the features of a picture. placement: of one that is read by windows."""
         if row.error is not None:
             return
-        name, moment = printable(row.name), _moment(row)
-        self._pictures.append({"file_name": name, "width": row.width, "height": row.height, **moment})
-        for found in row.boxes or ():
-            values = found.to_dict()
-            properties = {"file_name": name, **moment} | {key: values[key] for key in ("label", "index", "score")}
-            feature = {"type": "Feature", "properties": properties, "geometry": _geometry(found)}
-            self._stream.write(self._separator + _json(feature).encode())
-            self._separator = b",\n"
+        if placement is None:
+            pixels = {"width": row.width, "height": row.height}
+            self._pictures.append({"file_name": printable(row.name), **pixels, **_moment(row)})
+        else:
+            self._placed.add(placement)
+        boxes = row.boxes or ()
+        self._features.write(
+            (self._properties(found, row, placement), _geometry(found, row, placement)) for found in boxes
+        )
+
+    def _properties(self, found: Detection, row: Row, placement: Placement | None) -> dict[str, Any]:
+        from lookwhere_cli.output.geo.features import box_properties, in_qupath
+
+        if placement is None:
+            return {"file_name": printable(row.name), **_moment(row)} | box_properties(found)
+        measured = {"measurements": {"score": round(found.score, 6)}}
+        return (
+            {"path": printable(row.path)}
+            | box_properties(found)
+            | in_qupath("annotation", found, self._colour)
+            | measured
+        )
 
     def close(self) -> None:
-        """Write the pictures."""
-        self._stream.write(b"\n], " + _json({"pictures": self._pictures}).encode()[1:] + b"\n")
+        """Write the pictures, and the extent of all boxes if they are of pictures with a placement."""
+        placed = self._placed.members()["pictures"]
+        are_alike = not self._pictures and self._placed.share_coordinates
+        self._features.close({"pictures": self._pictures + placed}, with_extent=bool(placed) and are_alike)
 
 
 def _moment(row: Row) -> dict[str, Any]:
@@ -123,20 +145,15 @@ def _moment(row: Row) -> dict[str, Any]:
     return {name: values[name] for name in ("time", "frame") if name in values}
 
 
-def _geometry(found: Detection) -> dict[str, Any]:
+def _geometry(found: Detection, row: Row, placement: Placement | None) -> Geometry:
+    from lookwhere_cli.output.geo.outlines import box_geometry, mask_geometry
+
+    placement = placement or Placement.in_pixels(row.path, (row.height, row.width))
     if found.mask is None:
-        return {"type": "Polygon", "coordinates": [list(_ring(found.to_dict()["box"]))]}
-    from lookwhere_cli.output.masks.polygons import require_shapely
+        return box_geometry(found.box, placement)
     from lookwhere_cli.output.masks.run_lengths import polygons_of
 
-    geometry: dict[str, Any] = json.loads(require_shapely().to_geojson(polygons_of(found.mask)))
-    return geometry
-
-
-def _ring(box: Sequence[float]) -> Iterator[list[float]]:
-    """Yield the corners of a box, the first one once more at the end."""
-    left, top, right, bottom = box
-    yield from ([left, top], [left, bottom], [right, bottom], [right, top], [left, top])
+    return mask_geometry(polygons_of(found.mask), placement)
 
 
 def _json(value: object) -> str:
@@ -153,8 +170,13 @@ BOX_FORMATS = tuple(dict.fromkeys((*WRITERS, *BOX_WRITERS)))
 """The names of all formats of boxes in one file."""
 
 
-def make_box_writer(format: str, stream: BinaryIO, labels: Sequence[str]) -> RowWriter:
-    """Return the writer of a format, one of BOX_FORMATS. labels: the names of all of the model's classes."""
+def make_box_writer(format: str, stream: BinaryIO, labels: Sequence[str], colour: ColourOf | None = None) -> RowWriter:
+    """Return the writer of a format, one of BOX_FORMATS.
+
+    labels: the names of all of the model's classes. colour: of a class, for GeoJSON.
+    """
+    if format == "geojson":
+        return GeoJsonBoxWriter(stream, colour)
     if format in BOX_WRITERS:
         return BOX_WRITERS[format](stream, labels)
     return make_writer(format, stream, CsvColumns())

@@ -1,0 +1,224 @@
+"""`lookwhere segment --window`: a tiled TIFF or GeoJSON for each picture, written window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from lookwhere_cli.cli.mask_output import OVERLAY, MaskRequest, PendingFiles
+from lookwhere_cli.cli.output import make_folder
+from lookwhere_cli.cli.results import ResultOutput
+from lookwhere_cli.cli.summary import listed, say_done
+from lookwhere_cli.cli.window_options import Manners, WindowRequest
+from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
+from lookwhere_cli.errors import PictureError
+from lookwhere_cli.images.source import Source
+from lookwhere_cli.images.view import View
+from lookwhere_cli.interrupts import delayed
+from lookwhere_cli.options import Options
+from lookwhere_cli.output.files import output_of_one_picture, whole_file, writing
+from lookwhere_cli.output.geo.mask_tiff import open_mask
+from lookwhere_cli.output.geo.writers import MaskGeoJsonWriter
+from lookwhere_cli.output.rows import Row
+from lookwhere_cli.segmenter import Segmented, Segmenter
+from lookwhere_cli.show.class_overlay import class_overlay
+from lookwhere_cli.show.colours import class_colours, colour_of_class
+from lookwhere_cli.show.geometry import shown_size
+from lookwhere_cli.text import counted
+from lookwhere_cli.windows.kept import KeptArrays, kept_beside
+from lookwhere_cli.windows.mask_overview import MaskOverview
+from lookwhere_cli.windows.masks import MaskGrid, MaskPart, WholeMask, mask_parts
+from lookwhere_cli.windows.picture import WindowReading, open_windows
+from lookwhere_cli.windows.placing import placement_of
+
+WritePart = Callable[[MaskPart], None]
+
+
+class MaskFile(NamedTuple):
+    """How the mask of a picture is written: as the ending of the path says, .tif or .geojson."""
+
+    path: Path
+    labels: Sequence[str]
+    colours: UInt8[np.ndarray, "classes 3"]
+
+    def open(self, source: Source, grid: MaskGrid) -> AbstractContextManager[WritePart]:
+        """Return a context manager whose value writes parts; the file gets its name if the block succeeds."""
+        return self._tiff(source, grid) if self.path.suffix == ".tif" else self._geojson(source)
+
+    @contextmanager
+    def _tiff(self, source: Source, grid: MaskGrid) -> Iterator[WritePart]:
+        with open_mask(self.path, grid.canvas(source), self.labels, self.colours, grid.side) as mask:
+            yield lambda part: None if part.classes is None else mask.write(*part.corner, part.classes)
+
+    @contextmanager
+    def _geojson(self, source: Source) -> Iterator[WritePart]:
+        placement = placement_of(source)
+        with whole_file(self.path) as stream:
+            with writing(self.path):
+                writer = MaskGeoJsonWriter(stream, colour_of_class)
+
+            def write(part: MaskPart) -> None:
+                if part.classes is not None:
+                    with delayed(), writing(self.path):
+                        writer.write(part.row, part.classes, part.box, placement)
+
+            yield write
+            with writing(self.path):
+                writer.close()
+
+
+class MaskRun:
+    """A run over pictures whose masks are written in windows.
+
+    pending: the files to write, by picture. key: returns what identifies a picture with all that decides its mask.
+    """
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        request: WindowRequest,
+        masks: MaskRequest,
+        pending: Mapping[str, PendingFiles],
+        key: Callable[[str], str],
+    ) -> None:
+        self.segmenter, self.request, self.out = segmenter, request, masks.masks.out
+        self._masks, self._pending, self._key = masks, pending, key
+        self._kept: list[Path] = []
+        self._quiet = False
+
+    def begin(self, pictures: Sequence[str], quiet: bool) -> None:
+        """Remember what may be said; what an earlier run left is used as a picture is opened."""
+        self._quiet = quiet
+
+    def end(self, is_written: bool) -> None:
+        """Do nothing: what is kept is removed as soon as a mask is written."""
+
+    @property
+    def kept_in(self) -> str:
+        """Return the sentence about what a stopped run leaves; empty if it leaves nothing."""
+        return kept_sentence(self._kept)
+
+    @contextmanager
+    def open(self, picture: str) -> Iterator[_MaskReading]:
+        """Open a picture, its mask, and what an earlier run has kept of it."""
+        files = self._pending[picture]
+        labels = self.segmenter.labels
+        file = MaskFile(files.path.file(self._masks.masks.ending), labels, class_colours(len(labels)))
+        kept = KeptArrays(kept_beside(file.path), self._key(picture))
+        self._kept.append(kept.path)
+        say_kept(kept, self._quiet)
+        with output_of_one_picture():
+            make_folder(file.path.parent)
+        with (
+            suppress(_Unfinished),
+            open_windows(self.segmenter.predictor, picture, self.request.options) as reading,
+            ExitStack() as opened,
+        ):
+            opened.callback(kept.close)
+            mask = file.open(reading.source, MaskGrid.of(reading.plan)) if files.mask else nullcontext(_write_nothing)
+            with output_of_one_picture():
+                write = opened.enter_context(mask)
+            masks = _MaskReading(self.segmenter, reading, files, file, write, opened, kept)
+            yield masks
+            if not masks.is_whole:
+                raise _Unfinished
+
+
+def _write_nothing(part: MaskPart) -> None:
+    pass
+
+
+class _Unfinished(Exception):  # noqa: N818 - it discards a file, and nobody sees it
+    pass
+
+
+class _MaskReading:
+    """A picture that is open, with its mask; see `WindowReading`."""
+
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        reading: WindowReading,
+        files: PendingFiles,
+        file: MaskFile,
+        write: WritePart,
+        opened: ExitStack,
+        kept: KeptArrays,
+    ) -> None:
+        self.plan, self.source, self.is_whole = reading.plan, reading.source, False
+        self._source, self._segmenter, self._files, self._file = reading.source, segmenter, files, file
+        self._write, self._opened, self._kept = write, opened, kept
+        self._view = View(reading.source, reading.plan.pipeline.reader.reading)
+        self._whole = WholeMask(reading.source, reading.plan, segmenter.labels)
+        self._overview = MaskOverview(reading.source.size, shown_size(self._view))
+
+    def answers(self) -> Iterator[Segmented]:
+        """Write the mask of each window, and yield its row."""
+        for answered, part in mask_parts(self._segmenter.predictor, self._source, self.plan, self._kept):
+            self._whole.add(answered, part)
+            with output_of_one_picture():
+                self._write(part)
+            self._overview.add(part)
+            yield Segmented(part.row)
+
+    def whole(self) -> Segmented:
+        """Complete the files, and return the row of the picture with its classes at the size of the overview."""
+        row = self._whole.finish()
+        if row.error is not None:
+            raise PictureError(row.error)
+        with output_of_one_picture():
+            self._opened.close()
+        self._kept.remove()
+        self.is_whole = True
+        if self._files.mask:
+            row = replace(row, mask=str(self._file.path))
+        if self._files.overlay:
+            self._draw(row)
+        return Segmented(row, self._overview.classes, self._view)
+
+    def _draw(self, row: Row) -> None:
+        classes, (height, width) = self._overview.classes, self._source.size
+        picture = Image.fromarray(self._source.read((0, 0, width, height), *classes.shape))
+        drawn = class_overlay(picture, classes, row.shares, self._file.colours, f"{row.model}, {row.summary}")
+        path = self._files.path.file(OVERLAY)
+        with output_of_one_picture(), whole_file(path) as stream, writing(path):
+            drawn.save(stream, format="PNG")
+
+
+def segment_in_windows(
+    segmenter: Segmenter,
+    request: WindowRequest,
+    masks: MaskRequest,
+    pending: Mapping[str, PendingFiles],
+    settings: Options,
+    destination: AbstractContextManager[ResultOutput],
+    manners: Manners,
+) -> None:
+    """Write the masks of pictures in windows, say what was written, and exit with 1 if something failed."""
+    keys = ResumableRun(segmenter.predictor, request, settings, None, overwrite=True)
+    run = MaskRun(segmenter, request, masks, pending, keys.key)
+    what = f"the {listed(masks.kinds(pending))} of {counted(len(pending), 'picture')}"
+    write_in_windows(run, list(pending), destination, manners, what)
+
+
+def say_kept(kept: KeptArrays, quiet: bool) -> None:
+    """Say that a run goes on from what an earlier one kept, or that this is of other options."""
+    if kept.is_usable:
+        say_done(f"Going on from {kept.path}.", quiet)
+    elif kept.is_usable is False:
+        say_done(f"What {kept.path} has of other options or another file is not used.", quiet)
+
+
+def kept_sentence(paths: Sequence[Path]) -> str:
+    """Return the sentence about files of finished windows; empty if there are none."""
+    names = [str(path) for path in paths if path.exists()]
+    if not names:
+        return ""
+    return f"The windows that are finished are in {' and '.join(names)}; the same command goes on from there."
