@@ -112,9 +112,9 @@ def explain(
     if windows is not None:
         from lookwhere_cli.cli.window_explain import WindowFiles, explain_in_windows
 
-        files = WindowFiles(out, overlays, html, open_page)
+        drawn = WindowFiles(out, overlays, html, open_page)
         windows = windows._replace(rows=format is not None)
-        explain_in_windows(predictor, windows, files, pictures, paths, Manners(quiet, fail_fast))
+        explain_in_windows(predictor, windows, drawn, pictures, paths, Manners(quiet, fail_fast))
         return
     _explain_pictures(
         predictor, pictures, paths, _Files(at, out, overlays, html, open_page), format, (quiet, fail_fast)
@@ -122,7 +122,10 @@ def explain(
 
 
 class _Files(NamedTuple):
-    """What is read and written. at: the moment of films. overlays: the file of each picture's overlay, if any are drawn."""
+    """What is read and written.
+
+    at: the moment of films. overlays: the file of each picture's overlay, if any are drawn.
+    """
 
     at: str | None
     out: Path | None
