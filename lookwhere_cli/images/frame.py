@@ -24,6 +24,8 @@ class Reading:
     background: red, green, blue (0..255) behind transparent pixels.
     coarse_size: besides the chosen cells, the whole picture is read at about coarse_size x coarse_size pixels; a
     multiple of patch, or 0 to read the cells only.
+    bands: of rasters, from 1: one as grey, or three as red, green and blue; empty for the usual ones.
+    stretch_range: the values of rasters that become 0 and 255; None: percentiles of each band, 8 bits as they are.
     """
 
     patch: int
@@ -34,6 +36,8 @@ class Reading:
     max_pixels: int = 250_000_000
     background: tuple[int, int, int] = (255, 255, 255)
     coarse_size: int = 0
+    bands: tuple[int, ...] = ()
+    stretch_range: tuple[float, float] | None = None
 
 
 @lru_cache(maxsize=4096)

@@ -71,18 +71,34 @@ def some_cells(
         return _copied(pixels, down, across, rows, columns)
     if len(cells) > _WHOLE_SHARE * down.cells * across.cells:
         return all_cells(pixels, down, across)[rows, columns]
-    patches = np.empty((len(cells), down.patch, across.patch, 3), np.uint8)
-    (tops, heights), (lefts, widths) = _windows(down), _windows(across)
+    (tops, heights), (lefts, widths) = cell_windows(down), cell_windows(across)
+    return resampled(pixels, tops[rows], lefts[columns], heights, widths, rows, columns)
+
+
+def resampled(
+    pixels: UInt8[ndarray, "height width 3"],
+    tops: Int[ndarray, " k"],
+    lefts: Int[ndarray, " k"],
+    heights: Float64[ndarray, "rows patch window"],
+    widths: Float64[ndarray, "columns patch window"],
+    rows: Int[ndarray, " k"],
+    columns: Int[ndarray, " k"],
+) -> UInt8[ndarray, "k patch patch 3"]:
+    """Resample the windows of pixels with these corners, by the weights of each cell's row and column.
+
+    heights, widths: see `cell_windows`.
+    """
+    patches = np.empty((len(rows), heights.shape[1], widths.shape[1], 3), np.uint8)
     size = heights.shape[2], widths.shape[2]
     windows = np.lib.stride_tricks.sliding_window_view(pixels, size, (0, 1))
     chunk = max(1, _CHUNK_VALUES // (3 * size[0] * size[1]))
-    for start in range(0, len(cells), chunk):
-        row, column = rows[start : start + chunk], columns[start : start + chunk]
-        window = windows[tops[row], lefts[column]].astype(np.float64)
-        narrowed = _clipped(window @ widths[column][:, None].mT)
+    for start in range(0, len(rows), chunk):
+        some = slice(start, start + chunk)
+        window = windows[tops[some], lefts[some]].astype(np.float64)
+        narrowed = _clipped(window @ widths[columns[some]][:, None].mT)
         np.floor(narrowed, out=narrowed)
-        resampled = _clipped(heights[row][:, None] @ narrowed)
-        patches[start : start + chunk] = resampled.transpose(0, 2, 3, 1)  # which rounds down
+        levels = _clipped(heights[rows[some]][:, None] @ narrowed)
+        patches[some] = levels.transpose(0, 2, 3, 1)  # which rounds down
     return patches
 
 
@@ -105,7 +121,7 @@ def _clipped(levels: Float64[ndarray, "..."]) -> Float64[ndarray, "..."]:
 
 
 @lru_cache(maxsize=16)
-def _windows(one: Axis) -> tuple[Int[ndarray, " cells"], Float64[ndarray, "cells patch window"]]:
+def cell_windows(one: Axis) -> tuple[Int[ndarray, " cells"], Float64[ndarray, "cells patch window"]]:
     """Return the first source pixel of each cell's window, and the weights of the window's pixels.
 
     The weights are multiples of 2**-22: in double precision, sums of their products with pixels are exact.

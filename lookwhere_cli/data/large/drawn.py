@@ -7,14 +7,13 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
-from jaxtyping import Float64, UInt8
+from jaxtyping import Bool, UInt8
 from numpy import ndarray
-from PIL import Image, ImageDraw
 
 from lookwhere_cli.data.large.shapes import Ring
 
-_HALF = 0.5
-"""Pillow's pixels have their middles at whole numbers; those of a picture have their edges there."""
+_MIDDLE = 0.5
+"""Where the middle of a pixel lies."""
 
 
 class ClassPolygon(NamedTuple):
@@ -63,27 +62,40 @@ def draw_polygons(
     rest: int,
 ) -> UInt8[ndarray, "height width"]:
     """Draw polygons in a window on (height, width) pixels. corner: its left and top. size: its height and width."""
-    canvas = Image.new("L", shape[::-1], rest)
+    drawn = np.full(shape, rest, np.uint8)
     scale = np.array([shape[1] / size[1], shape[0] / size[0]])
     for rings, value in polygons:
-        outlines = [(ring - corner) * scale - _HALF for ring in rings]
-        if len(outlines) == 1:
-            ImageDraw.Draw(canvas).polygon(_corners(outlines[0]), fill=value)
-        else:
-            canvas.paste(value, mask=_with_holes(outlines, shape))
-    return np.array(canvas)
+        _draw(drawn, [(ring - corner) * scale for ring in rings], value)
+    return drawn
 
 
-def _with_holes(outlines: Sequence[Ring], shape: tuple[int, int]) -> Image.Image:
-    inside = Image.new("1", shape[::-1], 0)
-    draw = ImageDraw.Draw(inside)
-    for number, outline in enumerate(outlines):
-        draw.polygon(_corners(outline), fill=int(number == 0))
-    return inside
+def _draw(canvas: UInt8[ndarray, "height width"], rings: Sequence[Ring], value: int) -> None:
+    """Set the pixels whose middles lie inside an odd number of rings, as those of a polygon with holes do."""
+    height, width = canvas.shape
+    lower, upper = rings[0].min(axis=0), rings[0].max(axis=0)
+    left, top = np.clip(np.floor(lower), 0, (width, height)).astype(int).tolist()
+    right, bottom = np.clip(np.ceil(upper), 0, (width, height)).astype(int).tolist()
+    part = canvas[top:bottom, left:right]
+    if part.size:
+        part[_inside([ring - (left, top) for ring in rings], part.shape)] = value
 
 
-def _corners(outline: Float64[ndarray, "corners 2"]) -> list[tuple[float, float]]:
-    return [(x, y) for x, y in outline.tolist()]
+def _inside(rings: Sequence[Ring], shape: tuple[int, ...]) -> Bool[ndarray, "height width"]:
+    """Return the pixels whose middles lie inside: going right, each edge that is crossed leads in, or out again."""
+    height, width = shape
+    crossings = np.zeros((height, width + 1), np.int32)
+    for ring in rings:
+        start, end = ring, np.roll(ring, -1, axis=0)
+        first, last = (
+            np.clip(np.ceil(side - _MIDDLE), 0, height).astype(np.int64)
+            for side in (np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1]))
+        )
+        edge = np.repeat(np.arange(len(ring)), last - first)
+        row = np.arange(len(edge)) - np.repeat(np.cumsum(last - first) - last, last - first)
+        (x, y), (x_end, y_end) = start[edge].T, end[edge].T
+        crossed = x + (row + _MIDDLE - y) * (x_end - x) / (y_end - y)
+        np.add.at(crossings, (row, np.clip(np.ceil(crossed - _MIDDLE), 0, width).astype(np.int64)), 1)
+    return np.asarray(crossings.cumsum(axis=1)[:, :width] % 2 == 1)
 
 
 def _digest(polygons: Iterable[ClassPolygon], rest: int) -> str:

@@ -1,0 +1,119 @@
+"""Which files are read by windows, and by what."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+from lookwhere_cli.errors import PictureError
+from lookwhere_cli.extras import install_command
+from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.images.large.base import LargeSource
+from lookwhere_cli.images.large.handles import is_remote
+from lookwhere_cli.images.large.headers import FileHead, read_head
+from lookwhere_cli.images.large.names import REMOTE_RASTERS, named_like_slide
+from lookwhere_cli.images.names import StandardInput, in_message
+
+_GENERIC = "generic-tiff"
+_WORLD_FILES = (".tfw", ".tifw", ".tiffw", ".wld", ".j2w", ".jp2w")
+PLAIN_NOTE = f"georeferenced, but decoded as a plain picture; to read it as a raster: {install_command('geo')}"
+
+
+def open_large(path: str, reading: Reading) -> LargeSource | None:
+    """Open a slide or a raster; return None for any other file, for one that is not there, and for a folder.
+
+    A slide is what OpenSlide knows as one. A raster is a VRT, and a TIFF or JPEG 2000 with a geotransform or more than
+    `max_pixels`, or for which bands or a range of values are asked. Raises PictureError for one that can't be read, and
+    for one that needs an extra.
+    """
+    if isinstance(path, StandardInput):
+        return None
+    if is_remote(path):
+        return _raster(path, reading) if path.startswith("/vsi") or path.lower().endswith(REMOTE_RASTERS) else None
+    head = _head(path)
+    if head is None:
+        return None
+    if _is_slide(path, head):
+        return _slide(path, reading)
+    if not _is_raster(path, head, reading):
+        return None
+    if has_rasterio():
+        return _raster(path, reading)
+    if head.kind == "vrt" or head.pixels > reading.max_pixels:
+        raise PictureError(
+            f"{in_message(path)} is a {_what(head)} that needs one more package: {install_command('geo')}."
+        )
+    return None
+
+
+def is_plain_raster(path: str) -> bool:
+    """Return True for a georeferenced file that is decoded as a plain picture, for want of an extra."""
+    if isinstance(path, StandardInput) or has_rasterio():
+        return False
+    head = _head(path)
+    return head is not None and _is_georeferenced(path, head)
+
+
+def has_rasterio() -> bool:
+    """Return True if rasterio is installed."""
+    return find_spec("rasterio") is not None
+
+
+def has_openslide() -> bool:
+    """Return True if OpenSlide is installed."""
+    return find_spec("openslide") is not None
+
+
+def _head(path: str) -> FileHead | None:
+    """Read the head of a file; None if there is no such file, or it may not be read."""
+    with suppress(OSError, ValueError), Path(path).open("rb") as stream:
+        if stream.seekable():
+            return read_head(stream)
+    return None
+
+
+def _is_slide(path: str, head: FileHead) -> bool:
+    """Return True for a file that is named like a slide, or that OpenSlide knows as one of a maker's."""
+    if named_like_slide(path):
+        return True
+    if not ((head.kind == "tiff" and head.is_tiled) or head.kind == "dicom") or not has_openslide():
+        return False
+    import openslide  # an extra
+
+    return openslide.OpenSlide.detect_format(path) not in (None, _GENERIC)
+
+
+def _is_raster(path: str, head: FileHead, reading: Reading) -> bool:
+    if head.kind not in ("tiff", "jpeg2000", "vrt"):
+        return False
+    asked = bool(reading.bands) or reading.stretch_range is not None
+    return asked or head.pixels > reading.max_pixels or _is_georeferenced(path, head)
+
+
+def _is_georeferenced(path: str, head: FileHead) -> bool:
+    if head.is_georeferenced:
+        return True
+    stem = os.path.splitext(path)[0]  # noqa: PTH122 - a path may hold any bytes
+    return head.kind in ("tiff", "jpeg2000") and any(os.path.exists(stem + ending) for ending in _WORLD_FILES)  # noqa: PTH110
+
+
+def _what(head: FileHead) -> str:
+    return "VRT" if head.kind == "vrt" else f"raster of {head.pixels:,} pixels"
+
+
+def _slide(path: str, reading: Reading) -> LargeSource:
+    if not has_openslide():
+        raise PictureError(f"{in_message(path)} is a slide, which needs one more package: {install_command('slides')}.")
+    from lookwhere_cli.images.large.slides import SlideSource
+
+    return SlideSource(path, reading.background)
+
+
+def _raster(path: str, reading: Reading) -> LargeSource:
+    if not has_rasterio():
+        raise PictureError(f"{in_message(path)} is a raster, which needs one more package: {install_command('geo')}.")
+    from lookwhere_cli.images.large.rasters import RasterSource
+
+    return RasterSource(path, reading)
