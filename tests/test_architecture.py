@@ -23,7 +23,7 @@ LEVELS = (
     {"strategies"},
     {"card", "stream"},
     {"pipeline"},
-    {"explain", "features"},
+    {"explain", "features", "windows"},
     {"predictor"},
     {"loading", "segmenter"},
     {"export"},
@@ -111,7 +111,7 @@ def test_no_two_public_classes_share_a_name():
 
 WITHOUT_TORCH = (
     *("budget", "data", "detections", "explain", "features", "macs", "output", "pipeline", "predictor"),
-    *("probabilities", "reader", "segmenter", "show", "strategies", "stream"),
+    *("probabilities", "reader", "segmenter", "show", "strategies", "stream", "windows"),
 )
 FORBIDDEN = {
     "images": {"torch", "timm", "rich", "typer"},

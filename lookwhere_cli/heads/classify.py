@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +12,7 @@ from numpy import ndarray
 
 from lookwhere_cli.errors import DataError, ModelError
 from lookwhere_cli.heads.base import OneAnswer, wrong_data
+from lookwhere_cli.heads.pooling import LabelPool
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
 from lookwhere_cli.metrics.scores import PairedMetric, Scorer, Truth
@@ -24,6 +25,21 @@ from lookwhere_cli.output.rows import Label
 from lookwhere_cli.probabilities import sigmoid, softmax
 
 Activation = Callable[[Float32[ndarray, "*batch labels"]], Float32[ndarray, "*batch labels"]]
+
+
+class PictureLabels(tuple[Label, ...]):
+    """The most probable labels of a picture, best first.
+
+    probabilities: (labels,) float32, of all labels.
+    """
+
+    probabilities: Float32[ndarray, " labels"]
+
+    def __new__(cls, labels: Iterable[Label], probabilities: Float32[ndarray, " labels"]) -> PictureLabels:
+        """Make the tuple of `labels`, with all probabilities beside them."""
+        made = super().__new__(cls, labels)
+        made.probabilities = probabilities
+        return made
 
 
 @dataclass(frozen=True)
@@ -65,13 +81,26 @@ class ClassifyHead(OneAnswer):
                 "with lookwhere train."
             )
 
-    def decode(self, output: Float32[ndarray, " labels"], view: View) -> tuple[Label, ...]:
+    def decode(self, output: Float32[ndarray, "*output"], view: View) -> PictureLabels:
         """Return the most probable labels, best first."""
-        return self.picture_labels(output)
+        probabilities = self.probabilities(output)
+        return PictureLabels(self.name(probabilities[None])[0], probabilities)
 
-    def picture_labels(self, output: Float32[ndarray, " labels"]) -> tuple[Label, ...]:
+    def picture_labels(self, output: Float32[ndarray, "*output"]) -> tuple[Label, ...]:
         """Return the most probable labels, best first."""
-        return self.name(self.activation(output[None]))[0]
+        return self.name(self.probabilities(output)[None])[0]
+
+    def probabilities(self, output: Float32[ndarray, "*output"]) -> Float32[ndarray, " labels"]:
+        """Return the probability of every label."""
+        return self.activation(output)
+
+    def moved(self, result: PictureLabels, right: int, down: int) -> PictureLabels:
+        """Return the same labels: they have no place."""
+        return result
+
+    def pool(self) -> LabelPool:
+        """Collect the labels of windows."""
+        return LabelPool(self.name, self.config.multi_label)
 
     def name(self, probabilities: Float32[ndarray, "batch labels"]) -> list[tuple[Label, ...]]:
         """Return the `top` most probable labels of each picture, best first."""
@@ -119,9 +148,9 @@ class ClassifyHead(OneAnswer):
             hint = " (for several, read them with --multi-label)" if kind == "single" else ""
             raise wrong_data(model, self.verb, kind, hint)
 
-    def measure(self, output: Float32[ndarray, " labels"], truth: Truth, view: View) -> Float32[ndarray, " labels"]:
+    def measure(self, output: Float32[ndarray, "*output"], truth: Truth, view: View) -> Float32[ndarray, " labels"]:
         """Return the probabilities."""
-        return self.activation(output)
+        return self.probabilities(output)
 
     def scorer(self, classes: Int[ndarray, " classes"]) -> Scorer:
         """Score labels."""

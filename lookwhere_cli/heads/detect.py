@@ -19,6 +19,7 @@ from lookwhere_cli.heads.classify import ClassifyHead
 from lookwhere_cli.heads.merge import merge_boxes
 from lookwhere_cli.heads.object_masks import mask_probabilities, mask_values
 from lookwhere_cli.heads.paste import paste_masks
+from lookwhere_cli.heads.pooling import BoxPool
 from lookwhere_cli.heads.segment import check_not_cropped
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
@@ -127,6 +128,17 @@ class DetectHead:
         masks = self._masks(output[:, POINT], numbers, points[kept], merged.boxes, view)
         return Found(replace(found, masks=masks), merged.is_cut, passes.count_masks(self.config, len(kept)))
 
+    def moved(self, result: Found, right: int, down: int) -> Found:
+        """Return what was found in a window, in pixels of the picture that the window is of."""
+        shift = np.array([right, down] * 2, np.float32)
+        return result._replace(detections=replace(result.detections, boxes=result.detections.boxes + shift))
+
+    def pool(self) -> BoxPool:
+        """Collect the boxes of windows. Raises UsageError for masks, which are as large as the whole picture."""
+        if self.masks:
+            raise UsageError("Masks of objects can't be found in windows; leave masks out, or window.")
+        return BoxPool(self.labels, self.iou, lambda found: Found(found, False))
+
     def _masks(
         self,
         places: Float32[ndarray, "candidates 2"],
@@ -234,18 +246,9 @@ class DetectHead:
 class LabelsOfBoxes(ClassifyHead):
     """Labels a picture by its boxes."""
 
-    def picture_labels(self, output: Float32[ndarray, "candidates numbers"]) -> tuple[Label, ...]:
-        """Return the labels, that of the best box first."""
-        return super().picture_labels(self._best_scores(output))
-
-    def _best_scores(self, output: Float32[ndarray, "candidates numbers"]) -> Float32[ndarray, " classes"]:
-        return best_scores(split_numbers(output, len(self.labels))[0])
-
-    def measure(
-        self, output: Float32[ndarray, "candidates numbers"], truth: Truth, view: View
-    ) -> Float32[ndarray, " labels"]:
-        """Return the probabilities."""
-        return super().measure(self._best_scores(output), truth, view)
+    def probabilities(self, output: Float32[ndarray, "candidates numbers"]) -> Float32[ndarray, " classes"]:
+        """Return the score of the best box of each class."""
+        return super().probabilities(best_scores(split_numbers(output, len(self.labels))[0]))
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
         """Multiply-adds of a pass to the candidates."""

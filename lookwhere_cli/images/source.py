@@ -1,6 +1,7 @@
 """Sources of pixels: anything that is read by windows, such as a decoded picture."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy import ndarray
 from PIL import Image
 
 from lookwhere_cli.images import resample
-from lookwhere_cli.images.frame import Box, Grid
+from lookwhere_cli.images.frame import Box, Grid, Reading
 
 _TOLERANCE = 0.01
 """Pixels by which a box may exceed the decoded ones, for the rounding of its edges."""
@@ -48,6 +49,17 @@ class CellSource(Source, Protocol):
 
         grid: (rows, columns). Each cell, row * columns + column, is resampled to patch x patch pixels, which must not
         depend on the other cells that are read.
+        """
+
+
+class LoadingSource(ABC):
+    """A source whose pixels are better read at once, in the thread that opens it, than cell by cell."""
+
+    @abstractmethod
+    def load(self, reading: Reading, reserve: Callable[[int], None]) -> Source:
+        """Return the source to read from. Raises PictureError.
+
+        reading: how the picture will be read. reserve: to be called with the bytes that loading takes; it may wait.
         """
 
 

@@ -18,7 +18,7 @@ from lookwhere_cli.images.large.open import open_large
 from lookwhere_cli.images.large.parts import decode_part, parse_window
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
-from lookwhere_cli.images.source import CellSource, Source, is_source
+from lookwhere_cli.images.source import CellSource, LoadingSource, Source, is_source
 from lookwhere_cli.images.tensor import TorchTensor
 
 Picture: TypeAlias = EncodedPicture | bytearray | memoryview | Image.Image | NDArray[Any] | TorchTensor | Source
@@ -118,6 +118,8 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
     decoded. Arrays and tensors: see `view_of`.
     """
     name = name or picture_name(picture)
+    if isinstance(picture, LoadingSource):
+        picture = picture.load(reading, reserve)
     if is_source(picture):
         return View(picture, reading)
     if isinstance(picture, bytearray | memoryview):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from lookwhere_cli.extras import require
-from lookwhere_cli.output.rows import COLUMNS, SCHEMA
+from lookwhere_cli.output.rows import COLUMNS, SCHEMA, WindowCounts
 
 
 class ParquetGroups:
@@ -56,7 +56,8 @@ def row_types(arrow: Any) -> dict[str, Any]:
     text, integer, number = arrow.string(), arrow.int64(), arrow.float64()
     types = dict.fromkeys(COLUMNS, integer)
     types |= dict.fromkeys(("path", "model", "revision", "mask", "note", "error"), text)
-    types |= dict.fromkeys(("grid", "coarse"), arrow.list_(integer))
+    types |= dict.fromkeys(("grid", "coarse", "window"), arrow.list_(integer))
+    types["windows"] = arrow.struct(dict.fromkeys(WindowCounts(0).to_dict(), integer).items())
     types |= {"cells": arrow.list_(arrow.list_(integer)), "seconds": number}
     box = [("label", text), ("index", integer), ("score", number), ("box", arrow.list_(number))]
     box.append(("mask", arrow.struct([("size", arrow.list_(integer)), ("counts", text)])))

@@ -75,6 +75,35 @@ class Detection:
 
 
 @dataclass(frozen=True)
+class WindowCounts:
+    """What became of the windows that a picture was divided into.
+
+    Attributes:
+        total: all windows of the picture.
+        blank: left out because they hold nothing: background, or no data.
+        outside: left out because they do not touch the regions of interest.
+        ranked_out: left out because others were ranked higher.
+        failed: those that could not be read.
+    """
+
+    total: int
+    blank: int = 0
+    outside: int = 0
+    ranked_out: int = 0
+    failed: int = 0
+
+    @property
+    def read(self) -> int:
+        """Windows that were answered."""
+        return self.total - self.blank - self.outside - self.ranked_out - self.failed
+
+    def to_dict(self) -> dict[str, int]:
+        """Return the counts as JSON stores them, `read` after `total`."""
+        skipped = {"blank": self.blank, "outside": self.outside, "ranked_out": self.ranked_out}
+        return {"total": self.total, "read": self.read, **skipped, "failed": self.failed}
+
+
+@dataclass(frozen=True)
 class Row:
     """The result for one picture. A picture that failed has `path` and `error`, and defaults for all other fields.
 
@@ -95,6 +124,9 @@ class Row:
         shares: the classes that occur in a segmented picture, largest share first.
         boxes: what a detection model found, best first; None from other models.
         mask: path of the file with the picture's mask.
+        window: left, top, right, bottom of the window that the row is about, in full-resolution pixels; None if the row
+            is about the whole picture.
+        windows: what became of the windows of a picture that was read in windows.
         note: how the picture was decoded, for instance "first of 12 frames".
         error: why there is no result, in one sentence.
     """
@@ -116,6 +148,8 @@ class Row:
     shares: tuple[Share, ...] = ()
     boxes: tuple[Detection, ...] | None = None
     mask: str | None = None
+    window: tuple[int, int, int, int] | None = None
+    windows: WindowCounts | None = None
     note: str | None = None
     error: str | None = None
 
@@ -125,7 +159,9 @@ class Row:
         `boxes` is there, if empty, for every picture of a detection model.
         """
         if self.error is not None:
-            return {"schema": SCHEMA, "path": printable(self.path), "error": printable(self.error)}
+            places = {} if self.window is None else {"window": list(self.window)}
+            places |= {} if self.windows is None else {"windows": self.windows.to_dict()}
+            return {"schema": SCHEMA, "path": printable(self.path), **places, "error": printable(self.error)}
         sometimes = {name: value for name, value in self._sometimes().items() if value is not None}
         return {"schema": SCHEMA} | self._always() | sometimes
 
@@ -142,6 +178,8 @@ class Row:
     @property
     def summary(self) -> str:
         """How many cells were read, in a few words."""
+        if self.windows is not None:
+            return f"{self.k} cells of {self.windows.read} windows read"
         return f"{self.k} of {self.grid[0] * self.grid[1]} cells read"
 
     def _always(self) -> dict[str, Any]:
@@ -167,11 +205,13 @@ class Row:
             "shares": [share.to_dict() for share in self.shares] or None,
             "boxes": None if self.boxes is None else [found.to_dict() for found in self.boxes],
             "mask": None if self.mask is None else printable(self.mask),
+            "window": None if self.window is None else list(self.window),
+            "windows": None if self.windows is None else self.windows.to_dict(),
             "note": self.note,
         }
 
 
 COLUMNS = tuple(field.name for field in fields(Row))
 """The names of a row's fields: the columns of Parquet."""
-NESTED = ("grid", "cells", "labels", "coarse", "shares", "boxes")
+NESTED = ("grid", "cells", "labels", "coarse", "shares", "boxes", "window", "windows")
 """The fields that hold lists."""
