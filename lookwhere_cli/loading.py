@@ -130,6 +130,8 @@ def reading_for(config: Config, options: Options) -> Reading:
         options.max_pixels,
         options.background,
         _coarse_size(config, options.coarse),
+        options.bands,
+        options.stretch_range,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict, get_args
 
@@ -69,6 +71,10 @@ class Options:
     """A picture with more pixels is refused."""
     background: Colour = WHITE
     """Red, green and blue in 0..255 behind transparent pixels."""
+    bands: tuple[int, ...] = ()
+    """Bands of rasters, from 1: one as grey, or three as red, green and blue ("4,3,2"); empty for the usual ones."""
+    stretch_range: tuple[float, float] | None = None
+    """Values of rasters that become black and white; None: percentiles of each band, 8 bits as they are."""
 
     def __post_init__(self) -> None:
         values = {
@@ -76,6 +82,8 @@ class Options:
             "prune": None if self.prune is None else parse_prune(self.prune),
             "memory": None if self.memory is None else parse_bytes(self.memory),
             "background": parse_colour(self.background),
+            "bands": parse_bands(self.bands),
+            "stretch_range": None if self.stretch_range is None else parse_range(self.stretch_range),
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -111,6 +119,8 @@ class OptionChanges(TypedDict, total=False):
     memory: int | str | None
     max_pixels: int
     background: Colour | str
+    bands: Sequence[int] | str
+    stretch_range: Sequence[float] | None
 
 
 def parse_amount(value: AmountLike, option: str = "k") -> Amount | Literal["auto"]:
@@ -151,6 +161,27 @@ def parse_colour(value: Colour | str, option: str = "background") -> Colour:
     except ValueError as error:
         raise UsageError(f"{option} {value} is not a colour; give a name (white) or a code (#ff8800).") from error
     return red, green, blue
+
+
+def parse_bands(value: Sequence[int] | str, option: str = "bands") -> tuple[int, ...]:
+    """Read one or three numbers of bands, from 1: (4, 3, 2), "4,3,2". Raises UsageError that names `option`."""
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        bands = tuple(int(part) for part in parts)
+    except ValueError:
+        bands = (0,)
+    if len(bands) not in (0, 1, 3) or min(bands, default=1) < 1:
+        written = value if isinstance(value, str) else ",".join(map(str, value))
+        raise UsageError(f"{option} {written} names no bands; give one (5) or three (4,3,2), counted from 1.")
+    return bands
+
+
+def parse_range(value: Sequence[float], option: str = "stretch range") -> tuple[float, float]:
+    """Read two finite numbers, the lower one first. Raises UsageError that names `option`."""
+    low, high = value
+    if not -math.inf < low < high < math.inf:
+        raise UsageError(f"{option} {low:g} {high:g} is not a range; give two numbers, the lower one first.")
+    return float(low), float(high)
 
 
 def _sentence(option: str, error: ValueError) -> str:

@@ -46,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_RARE = ("thumbnail", "memory", "max_pixels", "runtime")
+_RARE = ("thumbnail", "memory", "max_pixels", "runtime", "bands", "stretch_range")
 app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(classify))
 app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(segment))
 app.command(

@@ -64,6 +64,8 @@ def detect(
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = MAX_PIXELS,
     background: options.Background = "white",
+    bands: options.Bands = None,
+    stretch_range: options.StretchRange = None,
     model: options.Model = DEFAULT_DETECTOR,
     thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",

@@ -49,6 +49,8 @@ def explain(
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = MAX_PIXELS,
     background: options.Background = "white",
+    bands: options.Bands = None,
+    stretch_range: options.StretchRange = None,
     model: options.Model = DEFAULT_CLASSIFIER,
     thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",

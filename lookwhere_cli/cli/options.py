@@ -14,9 +14,11 @@ from lookwhere_cli.options import (
     OptionChanges,
     Options,
     parse_amount,
+    parse_bands,
     parse_bytes,
     parse_colour,
     parse_prune,
+    parse_range,
 )
 
 READING, MODEL, OUTPUT = "How to read", "Model", "Output"
@@ -39,6 +41,10 @@ def options_from(context: typer.Context, auto: bool = False) -> Options:
         values["memory"] = parse_bytes(values["memory"], "--memory")
     if "background" in values:
         values["background"] = parse_colour(values["background"], "--background")
+    if "bands" in values:
+        values["bands"] = parse_bands(values["bands"] or (), "--bands")
+    if values.get("stretch_range") is not None:
+        values["stretch_range"] = parse_range(values["stretch_range"], "--stretch-range")
     for name in ("top", "batch_size", "workers"):
         if values.get(name) is not None and values[name] < 1:
             raise UsageError(f"--{name.replace('_', '-')} is {values[name]}; it must be at least 1.")
@@ -153,6 +159,24 @@ MaxPixels = Annotated[
     ),
 ]
 Background = Annotated[str, typer.Option(metavar="COLOUR", help="Behind transparent pixels.", rich_help_panel=READING)]
+Bands = Annotated[
+    str | None,
+    typer.Option(
+        metavar="N,N,N",
+        help="Bands of rasters as red, green, blue.",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
+]
+StretchRange = Annotated[
+    tuple[float, float] | None,
+    typer.Option(
+        metavar="LOW HIGH",
+        help="Values of rasters that become black and white.",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(

@@ -47,6 +47,8 @@ def segment(
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = MAX_PIXELS,
     background: options.Background = "white",
+    bands: options.Bands = None,
+    stretch_range: options.StretchRange = None,
     model: options.Model = DEFAULT_SEGMENTER,
     device: options.Device = "auto",
     runtime: options.Runtime = "auto",

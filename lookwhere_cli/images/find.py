@@ -13,6 +13,7 @@ from lookwhere_cli.encodings import decode_text, is_pointer, is_wide, pointer_se
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.formats import is_picture_bytes, looks_like_picture, named_like_picture
 from lookwhere_cli.images.kinds import CAMERA_RAW, passed_over_kind
+from lookwhere_cli.images.large.names import belonging_files, is_remote_raster
 from lookwhere_cli.images.names import StandardInput
 from lookwhere_cli.images.spelling import spelled_on_disk, spellings_of_pattern
 from lookwhere_cli.text import counted, near_names
@@ -48,7 +49,8 @@ def find_pictures(arguments: Sequence[str], stdin: TextIO | BinaryIO | None = No
     - a file, always taken;
     - a folder, searched to any depth, in natural order (2 before 10); hidden names and other files are skipped;
     - a pattern such as "photos/**/*.jpg";
-    - "@list.txt", a file that lists arguments of these three kinds, one per line or separated by zero bytes;
+    - the address of a raster, if what reads it is installed, and GDAL's paths (/vsicurl/...), taken as they are;
+    - "@list.txt", a file that lists arguments of these kinds, one per line or separated by zero bytes;
     - "-": `stdin` (default: sys.stdin). If it holds a picture, its path is a StandardInput; else it is such a list.
 
     Bytes in names that are not UTF-8 are kept as surrogates. Raises UsageError for what does not exist, and for a
@@ -127,7 +129,9 @@ def _on_standard_input(content: bytes) -> Iterator[_Entry]:
 
 
 def _named(argument: str) -> Iterator[_Entry]:
-    if os.path.isdir(argument):  # noqa: PTH112 - Path raises for a string with a zero byte
+    if is_remote_raster(argument):
+        yield _Entry(argument, argument)
+    elif os.path.isdir(argument):  # noqa: PTH112 - Path raises for a string with a zero byte
         yield from _in_folder(argument)
     elif os.path.lexists(argument):  # before it is taken for a pattern: names may hold brackets
         yield _resolved(argument)
@@ -244,6 +248,8 @@ def _entries(folder: _Entry) -> list[_Entry] | None:
             )
     except OSError:
         return None
+    belonging = belonging_files([entry.name for entry in visible])
+    visible = [entry for entry in visible if entry.name not in belonging]
     return [resolved for entry in visible if (resolved := _entry(entry, folder.real_path)) is not None]
 
 

@@ -2,6 +2,8 @@
 
 import re
 
+from lookwhere_cli.images.large.names import RASTER_EXTENSIONS, SIDE_FILES, SLIDE_EXTENSIONS
+
 # Pillow's names, most frequent first; TGA last, since it has no signature. Left out: formats that are programs rather
 # than data (EPS, WMF), and formats that Pillow identifies but can't decode.
 FORMATS = (
@@ -12,6 +14,8 @@ EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
     *(".heic", ".heics", ".heif", ".hif", ".avif", ".avifs", ".jp2", ".j2k", ".jpf", ".jpx", ".ppm", ".pgm", ".pbm"),
     *(".pnm", ".pfm", ".qoi", ".dds", ".psd", ".ico", ".icns", ".pcx", ".sgi", ".tga"),
+    *SLIDE_EXTENSIONS,
+    *RASTER_EXTENSIONS,
 )
 _SIGNATURE = re.compile(
     rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP|II\*\0|MM\0\*|II\+\0|MM\0\+"
@@ -45,6 +49,8 @@ def looks_like_picture(path: str) -> bool:
     """
     if named_like_picture(path):
         return True
+    if path.lower().endswith(SIDE_FILES):
+        return False
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - five times as fast, for each file of a folder
             start = file.read(32)

@@ -14,7 +14,7 @@ from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.array import picture_of
 from lookwhere_cli.images.decode import Reserve, decode_file, decode_picture, unlimited
 from lookwhere_cli.images.frame import Box, Reading, frame_for
-from lookwhere_cli.images.large.open import open_large
+from lookwhere_cli.images.large.open import open_large, plain_notes
 from lookwhere_cli.images.large.parts import decode_part, parse_window
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
@@ -112,7 +112,9 @@ def one_or_several(pictures: Picture | Iterable[Picture]) -> Iterable[Picture]:
 
 
 def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reserve = unlimited) -> View:
-    """Open a picture of any kind; a file is decoded. Raises PictureError if it can't be read.
+    """Open a picture of any kind; slides and rasters are read by windows, all other files decoded.
+
+    Raises PictureError if it can't be read.
 
     name: path of the picture in rows and messages; by default, that of the file. reserve: called before a file is
     decoded. Arrays and tensors: see `view_of`.
@@ -133,7 +135,10 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
         return View(decode_part(path, reading), reading)
     if path is not None and (large := open_large(path, reading)) is not None:
         return View(large, reading)
-    return View(decode_file(cast("EncodedPicture", picture), reading, name, reserve), reading)
+    source = decode_file(cast("EncodedPicture", picture), reading, name, reserve)
+    if path is not None:
+        source.notes += plain_notes(path, reading)
+    return View(source, reading)
 
 
 def view_of(picture: Image.Image | NDArray[Any] | TorchTensor, reading: Reading, name: str = "") -> View:

@@ -12,6 +12,7 @@ from pathlib import Path
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.find import find_pictures, natural_path_key
 from lookwhere_cli.images.formats import named_like_picture
+from lookwhere_cli.images.large.names import is_remote_raster
 from lookwhere_cli.images.names import StandardInput
 from lookwhere_cli.jobs.entries import Entry, distinct
 from lookwhere_cli.jobs.remote import StoreError, file_system, is_remote, is_web, retried
@@ -25,6 +26,8 @@ _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 
 def is_only_for_jobs(argument: str) -> bool:
     """Return True for a table, a tar file or a remote address, which hold pictures or name them for jobs."""
+    if is_remote_raster(argument):
+        return False
     return is_remote(argument) or argument.lower().endswith((*TABLES, *TARS, *_COMPRESSED))
 
 

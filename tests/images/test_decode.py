@@ -344,6 +344,8 @@ def test_our_limit_applies_instead_of_pillows(tmp_path, monkeypatch):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert open_view(tmp_path / f"a.{ending}", Reading(16, 224, max_pixels=10_000)).size == (100, 100)
+        if ending == "tif":  # which is then read by windows
+            continue
         assert "more than the 9,999 that are read" in message_for(
             tmp_path / f"a.{ending}", Reading(16, 224, max_pixels=9_999)
         )

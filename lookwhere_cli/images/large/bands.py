@@ -18,12 +18,12 @@ class BandChoice(NamedTuple):
     """The bands that are read, from 1.
 
     colours: one (grey, or places of a palette), three (red, green, blue) or four (cyan, magenta, yellow, black).
-    alpha: the band of opacity, if there is one. kind: what the colours are.
+    alpha: the band of opacity, if there is one. colour_model: what the colours are.
     """
 
     colours: tuple[int, ...]
     alpha: int | None
-    kind: Literal["grey", "palette", "rgb", "cmyk"]
+    colour_model: Literal["grey", "palette", "rgb", "cmyk"]
     notes: tuple[str, ...] = ()
 
 
@@ -44,8 +44,8 @@ def choose_bands(dataset: Any, wanted: Sequence[int], path: str) -> BandChoice:
         return BandChoice(chosen, alpha, "rgb", _note(chosen, dataset.count, alpha))
     free = [band for band in range(1, dataset.count + 1) if band != alpha]
     chosen = tuple(free[:3] if len(free) > 2 else free[:1] or [1])
-    kind: Any = "rgb" if len(chosen) == 3 else "palette" if names[chosen[0] - 1] == "palette" else "grey"
-    return BandChoice(chosen, alpha, kind, _note(chosen, dataset.count, alpha))
+    colour_model: Any = "rgb" if len(chosen) == 3 else "palette" if names[chosen[0] - 1] == "palette" else "grey"
+    return BandChoice(chosen, alpha, colour_model, _note(chosen, dataset.count, alpha))
 
 
 def _checked(wanted: Sequence[int], count: int, path: str) -> tuple[int, ...]:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from lookwhere_cli.errors import PictureError
+from lookwhere_cli.images.large.names import is_remote
 from lookwhere_cli.images.names import in_message
 
-REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
-"""How the addresses begin that rasterio reads."""
 _GDAL_CACHE = 32  # MiB, for all rasters: blocks are kept by ourselves
 
 
@@ -36,11 +35,6 @@ _REMOTE_SETTINGS = {
     "GDAL_HTTP_MAX_RETRY": 3,
     "GDAL_HTTP_RETRY_DELAY": 0.5,
 }
-
-
-def is_remote(path: str) -> bool:
-    """Return True for an address that rasterio reads, and no file of this machine."""
-    return path.startswith(REMOTE)
 
 
 @contextmanager

@@ -21,14 +21,14 @@ _SEARCHED = 1 << 16
 class FileHead(NamedTuple):
     """What the head of a file tells. pixels: width x height, 0 if that is not known."""
 
-    kind: str
+    format: str
     pixels: int = 0
     is_tiled: bool = False
     is_georeferenced: bool = False
 
 
 def read_head(stream: IO[bytes]) -> FileHead:
-    """Read the head of a file; its kind is "tiff", "jpeg2000", "vrt", "dicom", or "" for all else."""
+    """Read the head of a file; its format is "tiff", "jpeg2000", "vrt", "dicom", or "" for all else."""
     start = stream.read(132)
     if is_tiff(start):
         with suppress(struct.error, OSError, OverflowError):

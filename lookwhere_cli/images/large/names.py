@@ -1,13 +1,55 @@
 """Names of slides and rasters, for finding them without opening them."""
 
+from importlib.util import find_spec
+
 SLIDE_EXTENSIONS = (".svs", ".svslide", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif")
 RASTER_EXTENSIONS = (".vrt",)
 """Of rasters that are no pictures to anything else; TIFF and JPEG 2000 are listed with the pictures."""
-REMOTE_RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".j2k")
-SIDE_FILES = (".ovr", ".msk", ".aux.xml")
+SIDE_FILES = (".ovr", ".msk")
 """Overviews and masks that belong to the file beside them, and begin like pictures."""
+_REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
+_REMOTE_EXTENSIONS = (".tif", ".tiff", ".vrt", ".jp2", ".j2k")
+_PATTERN = "*?["
 
 
 def named_like_slide(path: str) -> bool:
     """Return True if a name ends like that of a slide, in upper or lower case."""
     return path.lower().endswith(SLIDE_EXTENSIONS)
+
+
+def is_remote(path: str) -> bool:
+    """Return True for an address that rasterio reads, and no file of this machine."""
+    return path.startswith(_REMOTE)
+
+
+def is_remote_raster(path: str) -> bool:
+    """Return True for one of GDAL's virtual paths and, if rasterio is installed, the address of a TIFF, JP2 or VRT."""
+    if path.startswith("/vsi"):
+        return True
+    is_one = is_remote(path) and path.lower().endswith(_REMOTE_EXTENSIONS) and not any(map(path.count, _PATTERN))
+    return is_one and has_rasterio()
+
+
+def has_rasterio() -> bool:
+    """Return True if rasterio is installed."""
+    return find_spec("rasterio") is not None
+
+
+def has_openslide() -> bool:
+    """Return True if OpenSlide is installed."""
+    return find_spec("openslide") is not None
+
+
+def belonging_files(names: list[str]) -> set[str]:
+    """Return which of the files and folders of a folder hold the pixels of a slide beside them.
+
+    That is the folder of a .mrxs, and the JPEGs of a .vms, whose names begin with the slide's.
+    """
+    belonging: set[str] = set()
+    for slide in names:
+        stem, dot, ending = slide.rpartition(".")
+        if dot and ending.lower() == "mrxs":
+            belonging.add(stem)
+        elif dot and ending.lower() == "vms":
+            belonging.update(name for name in names if name.startswith(stem) and name.lower().endswith(".jpg"))
+    return belonging

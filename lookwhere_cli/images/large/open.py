@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from importlib.util import find_spec
 from pathlib import Path
 
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.extras import install_command
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.images.large.base import LargeSource
-from lookwhere_cli.images.large.handles import is_remote
 from lookwhere_cli.images.large.headers import FileHead, read_head
-from lookwhere_cli.images.large.names import REMOTE_RASTERS, named_like_slide
+from lookwhere_cli.images.large.names import has_openslide, has_rasterio, is_remote, is_remote_raster, named_like_slide
 from lookwhere_cli.images.names import StandardInput, in_message
 
 _GENERIC = "generic-tiff"
 _WORLD_FILES = (".tfw", ".tifw", ".tiffw", ".wld", ".j2w", ".jp2w")
+_NO_RASTER = "no raster, so bands and range of values are as usual"
 PLAIN_NOTE = f"georeferenced, but decoded as a plain picture; to read it as a raster: {install_command('geo')}"
 
 
@@ -31,7 +30,7 @@ def open_large(path: str, reading: Reading) -> LargeSource | None:
     if isinstance(path, StandardInput):
         return None
     if is_remote(path):
-        return _raster(path, reading) if path.startswith("/vsi") or path.lower().endswith(REMOTE_RASTERS) else None
+        return _raster(path, reading) if is_remote_raster(path) else None
     head = _head(path)
     if head is None:
         return None
@@ -41,29 +40,20 @@ def open_large(path: str, reading: Reading) -> LargeSource | None:
         return None
     if has_rasterio():
         return _raster(path, reading)
-    if head.kind == "vrt" or head.pixels > reading.max_pixels:
+    if head.format == "vrt" or head.pixels > reading.max_pixels:
         raise PictureError(
             f"{in_message(path)} is a {_what(head)} that needs one more package: {install_command('geo')}."
         )
     return None
 
 
-def is_plain_raster(path: str) -> bool:
-    """Return True for a georeferenced file that is decoded as a plain picture, for want of an extra."""
-    if isinstance(path, StandardInput) or has_rasterio():
-        return False
-    head = _head(path)
-    return head is not None and _is_georeferenced(path, head)
-
-
-def has_rasterio() -> bool:
-    """Return True if rasterio is installed."""
-    return find_spec("rasterio") is not None
-
-
-def has_openslide() -> bool:
-    """Return True if OpenSlide is installed."""
-    return find_spec("openslide") is not None
+def plain_notes(path: str, reading: Reading) -> tuple[str, ...]:
+    """Return what the row of a file that `open_large` does not open should say about that."""
+    if isinstance(path, StandardInput) or (head := _head(path)) is None:
+        return ()
+    if head.format and not has_rasterio() and _is_georeferenced(path, head):
+        return (PLAIN_NOTE,)
+    return (_NO_RASTER,) if _is_asked(reading) else ()
 
 
 def _head(path: str) -> FileHead | None:
@@ -78,7 +68,7 @@ def _is_slide(path: str, head: FileHead) -> bool:
     """Return True for a file that is named like a slide, or that OpenSlide knows as one of a maker's."""
     if named_like_slide(path):
         return True
-    if not ((head.kind == "tiff" and head.is_tiled) or head.kind == "dicom") or not has_openslide():
+    if not ((head.format == "tiff" and head.is_tiled) or head.format == "dicom") or not has_openslide():
         return False
     import openslide  # an extra
 
@@ -86,21 +76,25 @@ def _is_slide(path: str, head: FileHead) -> bool:
 
 
 def _is_raster(path: str, head: FileHead, reading: Reading) -> bool:
-    if head.kind not in ("tiff", "jpeg2000", "vrt"):
+    if head.format not in ("tiff", "jpeg2000", "vrt"):
         return False
-    asked = bool(reading.bands) or reading.stretch_range is not None
-    return asked or head.pixels > reading.max_pixels or _is_georeferenced(path, head)
+    return _is_asked(reading) or head.pixels > reading.max_pixels or _is_georeferenced(path, head)
+
+
+def _is_asked(reading: Reading) -> bool:
+    """Return True if a user asks for what only rasters have."""
+    return bool(reading.bands) or reading.stretch_range is not None
 
 
 def _is_georeferenced(path: str, head: FileHead) -> bool:
     if head.is_georeferenced:
         return True
     stem = os.path.splitext(path)[0]  # noqa: PTH122 - a path may hold any bytes
-    return head.kind in ("tiff", "jpeg2000") and any(os.path.exists(stem + ending) for ending in _WORLD_FILES)  # noqa: PTH110
+    return head.format in ("tiff", "jpeg2000") and any(os.path.exists(stem + ending) for ending in _WORLD_FILES)  # noqa: PTH110
 
 
 def _what(head: FileHead) -> str:
-    return "VRT" if head.kind == "vrt" else f"raster of {head.pixels:,} pixels"
+    return "VRT" if head.format == "vrt" else f"raster of {head.pixels:,} pixels"
 
 
 def _slide(path: str, reading: Reading) -> LargeSource:

@@ -115,7 +115,7 @@ def _profile(dataset: Any, dtype: np.dtype[Any]) -> bytes | None:
 
 
 def _palette(dataset: Any, choice: BandChoice) -> UInt8[ndarray, "colours 4"] | None:
-    if choice.kind != "palette":
+    if choice.colour_model != "palette":
         return None
     colours = dataset.colormap(choice.colours[0])
     table = np.zeros((max(colours) + 1, 4), np.uint8)

@@ -41,6 +41,11 @@ class RasterSource(PyramidSource):
         self._notes = self.header.choice.notes + self._stretch.notes + layout_notes(self.header)
 
     @property
+    def format(self) -> str:
+        """The format as GDAL names it, such as "GTiff"."""
+        return self.header.driver
+
+    @property
     def georeference(self) -> Georeference | None:
         """How the raster lies on the Earth."""
         return self.header.georeference
@@ -78,7 +83,7 @@ class RasterSource(PyramidSource):
     def _stretch_of(self, span: tuple[float, float] | None) -> Stretch:
         header = self.header
         bands = len(header.choice.colours)
-        if header.choice.kind == "palette":
+        if header.choice.colour_model == "palette":
             return plain_stretch(bands, 255)
         if span is not None:
             return fixed_stretch(span, bands)

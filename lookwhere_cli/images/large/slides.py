@@ -36,7 +36,7 @@ Colour = tuple[int, int, int]
 class SlideSource(PyramidSource):
     """A slide. Where the file tells the bounds of what was scanned, the picture is that part of it.
 
-    properties: OpenSlide's. vendor: the format as OpenSlide names it.
+    properties: OpenSlide's.
     """
 
     def __init__(self, path: str, background: Colour) -> None:
@@ -51,8 +51,8 @@ class SlideSource(PyramidSource):
         super().__init__(path, (height, width), _levels(self._slide), (top, left))
 
     @property
-    def vendor(self) -> str:
-        """The format, as OpenSlide names it."""
+    def format(self) -> str:
+        """The format as OpenSlide names it, such as "aperio"."""
         return self.properties.get("openslide.vendor", "")
 
     @property
