@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lookwhere_cli.errors import ModelError, PictureError
 from lookwhere_cli.heads.base import Head
+from lookwhere_cli.images.names import picture_name
 from lookwhere_cli.images.view import Picture, View
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
@@ -125,3 +126,8 @@ class Pipeline:
             exit=outcome.exits[place],
             note="; ".join(view.notes) or None,
         )
+
+
+def failed_answer(picture: Picture, sentence: str) -> Answer:
+    """Return the answer for a picture that can't be read: a row with `error`."""
+    return Answer(Row(picture_name(picture), error=sentence))

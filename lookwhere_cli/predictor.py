@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple, overload
+from typing import NamedTuple, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +16,13 @@ from lookwhere_cli.detections import Detections
 from lookwhere_cli.explain import Explanation, explain
 from lookwhere_cli.features import compute_features
 from lookwhere_cli.heads.features import Features
-from lookwhere_cli.images.names import picture_name
 from lookwhere_cli.images.view import Picture, is_picture, one_or_several
 from lookwhere_cli.output.rows import Row
-from lookwhere_cli.pipeline import Answer, Pipeline
+from lookwhere_cli.pipeline import Answer, Pipeline, failed_answer
 from lookwhere_cli.strategies.base import Batch, Selected
 from lookwhere_cli.stream import Cutter
+from lookwhere_cli.windows.options import WindowChanges, WindowOptions
+from lookwhere_cli.windows.picture import window_rows
 
 
 class Begun(NamedTuple):
@@ -82,8 +83,16 @@ class Predictor:
         """Yield each picture's row, view and result, in order."""
         with closing(Cutter(self.pipeline.options.workers)) as cutter:
             begin, finish = partial(self._begin, cutter), partial(self._finish, cutter)
-            with closing(self.pipeline.run(pictures, begin, finish, _failed)) as answers:
+            with closing(self.pipeline.run(pictures, begin, finish, failed_answer)) as answers:
                 yield from map(self._decode, answers)
+
+    def windows(self, picture: Picture, **options: Unpack[WindowChanges]) -> Iterator[Row]:
+        """Read a picture window by window: yield the row of each window, which has `window`, then that of the whole.
+
+        options: fields of `WindowOptions`: window=1024, overlap=0.2, best="20%". A window that can't be read has a row
+        with `error`. Raises PictureError if the picture can't be opened, UsageError for impossible options.
+        """
+        return window_rows(self, picture, WindowOptions(**options))  # type: ignore[arg-type] # it reads these forms
 
     def features(self, pictures: Picture | Iterable[Picture], dense: bool = False) -> Iterator[Features]:
         """Yield the features of each picture, in order: one token for all of it or, dense, one for each cell.
@@ -133,14 +142,5 @@ class Predictor:
         result = self.pipeline.head.decode(answer.result, answer.view)
         fields, seconds = self.pipeline.head.row_fields(result), time.perf_counter() - started
         macs = answer.row.macs + fields.pop("macs", 0)
-        row = _noted(replace(answer.row, seconds=answer.row.seconds + seconds, macs=macs), fields.pop("note", None))
+        row = replace(answer.row, seconds=answer.row.seconds + seconds, macs=macs).noted(fields.pop("note", None))
         return Answer(replace(row, **fields), answer.view, result)
-
-
-def _noted(row: Row, note: str | None) -> Row:
-    """Add a note to those that the row has."""
-    return row if note is None else replace(row, note="; ".join(filter(None, (row.note, note))))
-
-
-def _failed(picture: Picture, sentence: str) -> Answer:
-    return Answer(Row(picture_name(picture), error=sentence))

@@ -21,7 +21,7 @@ from lookwhere_cli.metrics.single_label import PairedAccuracy, SingleLabelScorer
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.options import Options
-from lookwhere_cli.output.rows import Label
+from lookwhere_cli.output.rows import Label, Row
 from lookwhere_cli.probabilities import sigmoid, softmax
 
 Activation = Callable[[Float32[ndarray, "*batch labels"]], Float32[ndarray, "*batch labels"]]
@@ -97,6 +97,9 @@ class ClassifyHead(OneAnswer):
     def moved(self, result: PictureLabels, right: int, down: int) -> PictureLabels:
         """Return the same labels: they have no place."""
         return result
+
+    def result_of(self, row: Row) -> None:
+        """None: a row has only the most probable labels."""
 
     def pool(self) -> LabelPool:
         """Collect the labels of windows."""

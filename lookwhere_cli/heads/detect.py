@@ -29,7 +29,7 @@ from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.options import Options
 from lookwhere_cli.output.masks.run_lengths import RunLengths
-from lookwhere_cli.output.rows import Detection, Label
+from lookwhere_cli.output.rows import Detection, Label, Row
 from lookwhere_cli.probabilities import sigmoid
 from lookwhere_cli.text import near_names
 
@@ -132,6 +132,13 @@ class DetectHead:
         """Return what was found in a window, in pixels of the picture that the window is of."""
         shift = np.array([right, down] * 2, np.float32)
         return result._replace(detections=replace(result.detections, boxes=result.detections.boxes + shift))
+
+    def result_of(self, row: Row) -> Found:
+        """Return the boxes of a row."""
+        found = row.boxes or ()
+        boxes = np.array([one.box for one in found], np.float32).reshape(-1, 4)
+        scores, classes = np.array([one.score for one in found], np.float32), np.array([one.index for one in found])
+        return Found(Detections(boxes, scores, classes.astype(np.int64), self.labels), False)
 
     def pool(self) -> BoxPool:
         """Collect the boxes of windows. Raises UsageError for masks, which are as large as the whole picture."""

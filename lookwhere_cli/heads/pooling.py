@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from lookwhere_cli.detections import Detections
 from lookwhere_cli.heads.base import Head
 from lookwhere_cli.heads.merge_windows import Place, merge_windows
-from lookwhere_cli.output.rows import Label
+from lookwhere_cli.output.rows import Label, Row
 
 
 class Pool(Protocol):
@@ -43,6 +43,10 @@ class WindowHead(Head, Protocol):
 
     def moved(self, result: Any, right: int, down: int) -> Any:
         """Return the result of a window that lies this many pixels right and down of the picture's corner."""
+        ...
+
+    def result_of(self, row: Row) -> Any:
+        """Return the result that a window's row tells; None if it does not tell all that is pooled."""
         ...
 
     def pool(self) -> Pool:

@@ -1,6 +1,8 @@
 """The records of a picture's results; `output.writers` writes them in every format."""
 
-from dataclasses import dataclass, fields
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from lookwhere_cli.output.notebook import cells_svg, with_answers
@@ -164,6 +166,10 @@ class Row:
             return {"schema": SCHEMA, "path": printable(self.path), **places, "error": printable(self.error)}
         sometimes = {name: value for name, value in self._sometimes().items() if value is not None}
         return {"schema": SCHEMA} | self._always() | sometimes
+
+    def noted(self, note: str | None) -> Row:
+        """Return the row with a note added to those that it has."""
+        return self if note is None else replace(self, note="; ".join(filter(None, (self.note, note))))
 
     def _repr_html_(self) -> str:
         """Return the map of the cells that were read and the answers, for a notebook."""

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float32, Int64
 from numpy import ndarray
 
-from lookwhere_cli.images.frame import Box
+from lookwhere_cli.images.frame import Box, Grid, frame_for
 from lookwhere_cli.images.source import Source
 from lookwhere_cli.images.view import Picture
 from lookwhere_cli.output.rows import WindowCounts
@@ -81,6 +81,16 @@ class WindowPlan:
         """Side of a window in the pixels that are read."""
         return self.size.side
 
+    @property
+    def window_grid(self) -> Grid:
+        """The rows and columns of cells of a window."""
+        return frame_for(*self.size.shape, self.pipeline.reader.reading)[0]
+
+    @property
+    def window_macs(self) -> int:
+        """Multiply-adds of a window, at most."""
+        return self.pipeline.strategy.stage_macs(self.window_grid)[-1]
+
     def after(self, done: int) -> Self:
         """Return the plan without its first `done` windows."""
         ranks = None if self.ranks is None else self.ranks[done:]
@@ -109,28 +119,40 @@ class _Windows(Sequence[Window]):
         return Window(number, plan.grid.box(number), rank, float(plan.contents[index]))
 
 
+def all_windows(predictor: Answering, source: Source, options: WindowOptions) -> WindowPlan:
+    """Return the plan that reads all windows of a picture. No pixel is read for it.
+
+    Raises UsageError for options that do not fit the model, PictureError for a picture that does not tell what they ask
+    for.
+    """
+    size = window_size(source, predictor.pipeline, options)
+    pipeline = pipeline_for(predictor.pipeline, size, options)
+    grid = WindowGrid(source.size, size.shape, overlap_for(pipeline, options))
+    numbers, contents = np.arange(len(grid)), np.ones(len(grid), np.float32)
+    notes = size_notes(source, size)
+    return WindowPlan(grid, size, pipeline, numbers, contents, None, WindowCounts(len(grid)), notes=notes)
+
+
 def plan_windows(predictor: Answering, source: Source, options: WindowOptions) -> WindowPlan:
     """Decide which windows of a picture are read. Memory does not grow with the picture's pixels.
 
-    Raises UsageError for options that do not fit the model or the picture, PictureError for a picture that can't be
-    read, or that does not tell what the options ask for.
+    Raises as `all_windows` does, UsageError for regions that can't be used, PictureError for those that are outside of
+    the picture, and if the overview can't be read.
     """
-    pipeline = predictor.pipeline
-    size = window_size(source, pipeline, options)
-    pipeline = pipeline_for(pipeline, size, options)
-    grid = WindowGrid(source.size, size.shape, overlap_for(pipeline, options))
-    inside = touched(source, grid, options.roi)
-    contents = content_of(source, grid)
+    plan = all_windows(predictor, source, options)
+    inside = touched(source, plan.grid, options.roi)
+    contents = content_of(source, plan.grid)
     filled = contents > BLANK
     kept = inside & filled
-    ranking = rank_windows(pipeline, source, grid, kept, options.best)
+    ranking = rank_windows(plan.pipeline, source, plan.grid, kept, options.best, plan.window_macs)
     chosen = kept if ranking is None else kept & (ranking.ranks > 0)
-    counts = WindowCounts(len(grid), int((inside & ~filled).sum()), int((~inside).sum()), int((kept & ~chosen).sum()))
+    skipped = (inside & ~filled, ~inside, kept & ~chosen)
     numbers = np.flatnonzero(chosen)
-    return WindowPlan(
-        *(grid, size, pipeline, numbers, contents[numbers]),
-        None if ranking is None else ranking.ranks[numbers],
-        counts,
-        0 if ranking is None else ranking.macs,
-        size_notes(source, size),
+    return replace(
+        plan,
+        numbers=numbers,
+        contents=contents[numbers],
+        ranks=None if ranking is None else ranking.ranks[numbers],
+        counts=WindowCounts(len(plan.grid), *(int(windows.sum()) for windows in skipped)),
+        macs=0 if ranking is None else ranking.macs,
     )

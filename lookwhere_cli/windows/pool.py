@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from lookwhere_cli.heads.merge_windows import Place
 from lookwhere_cli.heads.pooling import WindowHead
-from lookwhere_cli.images.frame import Grid, frame_for
+from lookwhere_cli.images.frame import Grid
 from lookwhere_cli.images.names import in_message
 from lookwhere_cli.images.source import Source
 from lookwhere_cli.images.view import View
@@ -44,8 +44,17 @@ class WholePicture:
         self._k += row.k
         self._macs += row.macs
         self._seconds += row.seconds
+        if self._pool is not None and answered.answer.result is not None:
+            self._pool.add(answered.answer.result, Place(window.box, window.content, self._margin))
+
+    def state(self) -> str:
+        """Return what was pooled as text, but for what rows of windows tell; see `restore`."""
+        return "" if self._pool is None else self._pool.state()
+
+    def restore(self, state: str) -> None:
+        """Take up what another run had pooled; the windows are added, too, with the results that rows tell."""
         if self._pool is not None:
-            self._pool.add(answered.answer.result, Place(window.number, window.box, window.content, self._margin))
+            self._pool.restore(state)
 
     def finish(self) -> Answer:
         """Return the row of the whole picture, a view of it, and the pooled result in the form of the head.
@@ -75,7 +84,7 @@ class WholePicture:
             k=self._k,
             grid=_whole_grid(plan),
             macs=self._macs,
-            macs_full=plan.counts.total * pipeline.head.count_full(pipeline.config, _window_grid(plan)),
+            macs_full=plan.counts.total * pipeline.head.count_full(pipeline.config, plan.window_grid),
             seconds=self._seconds,
             note="; ".join((*view.notes, *plan.notes, *self._own_notes())) or None,
         )
@@ -89,12 +98,8 @@ class WholePicture:
         return notes
 
 
-def _window_grid(plan: WindowPlan) -> Grid:
-    return frame_for(*plan.size.shape, plan.pipeline.reader.reading)[0]
-
-
 def _whole_grid(plan: WindowPlan) -> Grid:
     """Return the grid of the whole picture with cells as large as those of the windows."""
-    rows, columns = _window_grid(plan)
+    rows, columns = plan.window_grid
     (height, width), (high, wide) = plan.grid.size, plan.size.shape
     return max(1, round(height / high * rows)), max(1, round(width / wide * columns))

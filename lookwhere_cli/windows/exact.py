@@ -1,0 +1,70 @@
+"""Rows and plans as JSON that gives back exactly what went in; rows for users are rounded."""
+
+from __future__ import annotations
+
+import base64
+import zlib
+from dataclasses import MISSING, fields, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookwhere_cli.output.rows import Detection, Label, Row, Share, WindowCounts
+from lookwhere_cli.windows.plan import WindowPlan
+
+_DEFAULTS = {field.name: None if field.default is MISSING else field.default for field in fields(Row)}
+_NESTED: dict[str, Any] = {"labels": Label, "shares": Share, "boxes": Detection}
+
+
+def row_to_json(row: Row, with_cells: bool) -> dict[str, Any]:
+    """Return the fields of a row that have a value; `cells` only if wanted, because it is long."""
+    values = {name: getattr(row, name) for name, default in _DEFAULTS.items() if getattr(row, name) != default}
+    if not with_cells:
+        values.pop("cells", None)
+    for name, kind in _NESTED.items():
+        if name in values:
+            names = [field.name for field in fields(kind)]
+            values[name] = [[getattr(one, part) for part in names] for one in values[name]]
+    return values
+
+
+def row_from_json(values: dict[str, Any]) -> Row:
+    """Return the row. Raises TypeError or ValueError for values that are none."""
+    made = {name: _tuples(value) for name, value in values.items()}
+    for name, kind in _NESTED.items():
+        if name in values:
+            made[name] = tuple(kind(*map(_tuples, one)) for one in values[name])
+    return Row(**made)
+
+
+def plan_to_json(plan: WindowPlan) -> dict[str, Any]:
+    """Return what can't be computed again without work: which windows are read."""
+    return {
+        "numbers": _packed(plan.numbers.astype(np.int64)),
+        "contents": _packed(plan.contents.astype(np.float32)),
+        "ranks": None if plan.ranks is None else _packed(plan.ranks.astype(np.int64)),
+        "counts": [getattr(plan.counts, field.name) for field in fields(WindowCounts)],
+        "macs": plan.macs,
+    }
+
+
+def plan_from_json(values: dict[str, Any], blank: WindowPlan) -> WindowPlan:
+    """Return the plan. blank: the same picture's, with any windows. Raises ValueError for values that are none."""
+    ranks = None if values["ranks"] is None else _unpacked(values["ranks"], np.int64)
+    numbers, contents = _unpacked(values["numbers"], np.int64), _unpacked(values["contents"], np.float32)
+    counts = WindowCounts(*values["counts"])
+    return replace(blank, numbers=numbers, contents=contents, ranks=ranks, counts=counts, macs=values["macs"])
+
+
+def _packed(array: NDArray[Any]) -> str:
+    return base64.b64encode(zlib.compress(array.tobytes())).decode()
+
+
+def _unpacked(text: str, kind: Any) -> NDArray[Any]:
+    return np.frombuffer(zlib.decompress(base64.b64decode(text)), kind)
+
+
+def _tuples(value: Any) -> Any:
+    """Return lists as tuples, as rows hold them."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
