@@ -92,6 +92,8 @@ def evaluate(
     unlabelled: cut.Unlabelled = "background",
     mpp: cut.Mpp = None,
     gsd: cut.Gsd = None,
+    bands: options.Bands = None,
+    stretch_range: options.StretchRange = None,
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
     memory: options.Memory = None,

@@ -16,7 +16,7 @@ from lookwhere_cli.cli import train_options as options
 from lookwhere_cli.cli import window_cutting as cut
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.found import say_found
-from lookwhere_cli.cli.options import Debug, Quiet
+from lookwhere_cli.cli.options import Bands, Debug, Quiet, StretchRange
 from lookwhere_cli.cli.runs import (
     check_area,
     check_points,
@@ -114,6 +114,8 @@ def train(
     unlabelled: cut.Unlabelled = "background",
     mpp: cut.Mpp = None,
     gsd: cut.Gsd = None,
+    bands: Bands = None,
+    stretch_range: StretchRange = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.options import parse_bands, parse_range
 
 if TYPE_CHECKING:
     from lookwhere_cli.data.large.cutting import WindowCutting
@@ -44,7 +46,7 @@ Unlabelled = Annotated[
 Mpp = Annotated[float | None, _option("Microns per pixel of the windows.", metavar="X", min=0)]
 Gsd = Annotated[float | None, _option("Metres per pixel of the windows.", metavar="X", min=0)]
 
-_NAMES = ("window", "window_overlap", "task", "negatives", "mpp", "gsd")
+_NAMES = ("window", "window_overlap", "task", "negatives", "mpp", "gsd", "bands", "stretch_range")
 
 
 def cutting_of(given: Mapping[str, Any], negatives: str) -> WindowCutting | None:
@@ -69,9 +71,10 @@ def cutting_of(given: Mapping[str, Any], negatives: str) -> WindowCutting | None
             raise UsageError(f"--{name} is 0; it must be above 0.")
     rate = _parse_negatives(given["negatives"] or negatives)
     side = window_size(given) or _own_size(given)
-    return WindowCutting(
-        side, given["window_overlap"], rate, given["task"], given["unlabelled"], given["mpp"], given["gsd"]
-    )
+    bands = parse_bands(given["bands"] or (), "--bands")
+    values = given["stretch_range"] and parse_range(given["stretch_range"], "--stretch-range")
+    cutting = WindowCutting(side, given["window_overlap"], rate, given["task"], given["unlabelled"])
+    return replace(cutting, mpp=given["mpp"], gsd=given["gsd"], bands=bands, stretch_range=values or None)
 
 
 def window_size(given: Mapping[str, Any]) -> int | None:

@@ -41,6 +41,7 @@ class WindowCutting:
         task: None for what the labels are: rectangles, other polygons, or points.
         unlabelled: the class of what has no label, in masks and of windows; "ignore": it is not trained on.
         mpp, gsd: microns or metres that a pixel of a window covers; None for pixels of full resolution.
+        bands, stretch_range: of rasters; see `Reading`.
     """
 
     side: int
@@ -50,6 +51,8 @@ class WindowCutting:
     unlabelled: str = "background"
     mpp: float | None = None
     gsd: float | None = None
+    bands: tuple[int, ...] = ()
+    stretch_range: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

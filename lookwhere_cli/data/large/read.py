@@ -73,7 +73,7 @@ def read_large(
     drawn = _draw_negatives(parts, cutting, kind)
     used = _used_classes(labeller, kind, parts, drawn, class_names)
     pairs = zip(parts, drawn, strict=True)
-    examples = [one for part, negatives in pairs for one in _examples(part, negatives, labeller, used)]
+    examples = [one for part, negatives in pairs for one in _examples(part, negatives, labeller, used, cutting)]
     notes += [*labeller.notes(), *_about(parts, drawn, cutting, kind)]
     if not any(part.labelled.positive for part in parts):
         raise DataError(_no_window(found, cutting, kind))
@@ -87,10 +87,11 @@ def _open_all(
     pictures: list[CutPicture] = []
     notes: list[str] = []
     failed: list[str] = []
+    reading = Reading(patch=1, size=1, bands=cutting.bands, stretch_range=cutting.stretch_range)
     for record in found.pictures:
         features = read_geojson(record.labels, label_property)
         try:
-            with closing(open_any(record.path, Reading(patch=1, size=1))) as source:
+            with closing(open_any(record.path, reading)) as source:
                 shapes, outside = shapes_in(source, features, label_map)
                 side = window_side(source, cutting)
                 pictures.append(CutPicture(record, source.size, side, shapes, content_of(source, side)))
@@ -200,16 +201,16 @@ def _used_classes(
 
 
 def _examples(
-    part: _Windows, negatives: Sequence[int], labeller: Labeller, indices: dict[str, int]
+    part: _Windows, negatives: Sequence[int], labeller: Labeller, indices: dict[str, int], cutting: WindowCutting
 ) -> Iterator[Example]:
     """Yield the examples of a part, in the order of the windows."""
     for number in sorted((*part.labelled.positive, *negatives)):
         window = part.boxes[number].tolist()
         label: WindowLabel = part.labelled.positive.get(number) or labeller.negative(part.picture, window)
-        left, top, right, bottom = window
-        record = part.picture.record
+        (left, top, right, bottom), record = window, part.picture.record
         classes = tuple(sorted(indices[name] for name in label.labels))
-        name = NamedWindow(record.path, left, top, right - left, bottom - top).name
+        place = left, top, right - left, bottom - top
+        name = NamedWindow(record.path, *place, cutting.bands, cutting.stretch_range).name
         yield Example(name, classes, label.mask, record.split, part.group, label.objects)
 
 

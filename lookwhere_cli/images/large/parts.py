@@ -23,22 +23,29 @@ from lookwhere_cli.images.source import DecodedSource
 
 OPEN_FILES = 8
 """Files that a process keeps open between windows."""
-_NAME = re.compile(r"(.+)#xywh=(\d+),(\d+),(\d+),(\d+)", re.DOTALL)
+_NAME = re.compile(r"(.+)#xywh=(\d+),(\d+),(\d+),(\d+)(?:&bands=([\d,]+))?(?:&range=([^&,]+),([^&,]+))?", re.DOTALL)
 
 
 class NamedWindow(NamedTuple):
-    """A window of a file: its left and top, width and height in full-resolution pixels."""
+    """A window of a file: its left and top, width and height in full-resolution pixels.
+
+    bands, stretch_range: as in a Reading, where the file is not read as usual.
+    """
 
     file: str
     left: int
     top: int
     width: int
     height: int
+    bands: tuple[int, ...] = ()
+    stretch_range: tuple[float, float] | None = None
 
     @property
     def name(self) -> str:
         """The name by which the window is opened."""
-        return f"{self.file}#xywh={self.left},{self.top},{self.width},{self.height}"
+        bands = f"&bands={','.join(map(str, self.bands))}" if self.bands else ""
+        values = f"&range={','.join(map(str, self.stretch_range))}" if self.stretch_range else ""
+        return f"{self.file}#xywh={self.left},{self.top},{self.width},{self.height}{bands}{values}"
 
 
 def parse_window(name: str) -> NamedWindow | None:
@@ -46,8 +53,10 @@ def parse_window(name: str) -> NamedWindow | None:
     found = _NAME.fullmatch(name)
     if found is None or os.path.lexists(name):
         return None
-    left, top, width, height = map(int, found.groups()[1:])
-    return NamedWindow(found[1], left, top, width, height)
+    left, top, width, height = map(int, found.groups()[1:5])
+    bands = tuple(map(int, filter(None, (found[6] or "").split(","))))
+    values = (float(found[7]), float(found[8])) if found[7] else None
+    return NamedWindow(found[1], left, top, width, height, bands, values)
 
 
 def decode_part(name: str, reading: Reading) -> DecodedSource:
@@ -65,7 +74,14 @@ def size_of_part(name: str) -> tuple[int, int]:
 def _read(window: NamedWindow, reading: Reading) -> DecodedSource:
     """Read a window, with a pixel or more for each of the grid where the file has them."""
     name, (height, width) = window.name, (window.height, window.width)
-    source = _opened(window.file, reading.background, _modified(window.file), os.getpid())
+    how = Reading(
+        patch=1,
+        size=1,
+        background=reading.background,
+        bands=window.bands or reading.bands,
+        stretch_range=window.stretch_range or reading.stretch_range,
+    )
+    source = _opened(window.file, how, _modified(window.file), os.getpid())
     box = (window.left, window.top, window.left + width, window.top + height)
     if not (width and height and box[2] <= source.size[1] and box[3] <= source.size[0]):
         raise PictureError(
@@ -87,9 +103,9 @@ def _modified(file: str) -> int:
 
 
 @lru_cache(OPEN_FILES)
-def _opened(file: str, background: tuple[int, int, int], modified: int, process: int) -> LargeSource:
+def _opened(file: str, reading: Reading, modified: int, process: int) -> LargeSource:
     """Open a file, or return it open. One that was opened before a fork is not shared with the new process.
 
     A file that leaves the cache is closed once no thread reads from it.
     """
-    return open_any(file, Reading(patch=1, size=1, background=background))
+    return open_any(file, reading)

@@ -75,8 +75,14 @@ def test_a_window_outside_is_refused(photo, box):
 
 
 def test_a_window_of_a_missing_file_is_refused(tmp_path):
-    with pytest.raises(PictureError, match="does not exist"):
+    with pytest.raises(PictureError, match="is not there"):
         decode_part(NamedWindow(str(tmp_path / "gone.png"), 0, 0, 8, 8).name, FULL)
+
+
+@pytest.mark.parametrize(("bands", "values"), [((4, 3, 2), None), ((), (-1.5, 3000.0)), ((1,), (0.0, 1.0))])
+def test_a_name_says_how_a_raster_is_read(bands, values):
+    window = NamedWindow("a.tif", 1, 2, 3, 4, bands, values)
+    assert parse_window(window.name) == window
 
 
 def test_a_name_survives_pickling():
