@@ -30,6 +30,7 @@ GUIDES = {
     "export": ("Models without torch", "export.md"),
     "bench": ("Speed and memory", "speed.md"),
     "models": ("Models", "models.md"),
+    "info": ("Slides and rasters", "large.md"),
     "jobs": ("Millions of pictures", "scale.md"),
 }
 PARQUET = "Parquet needs `pip install '.[parquet]'`."

@@ -20,6 +20,7 @@ from lookwhere_cli.cli.explain import explain
 from lookwhere_cli.cli.export import export
 from lookwhere_cli.cli.features import features
 from lookwhere_cli.cli.help import Command, Group, showing, without
+from lookwhere_cli.cli.info import info
 from lookwhere_cli.cli.job_options import JOB_OPTIONS, with_job_options
 from lookwhere_cli.cli.pretrain import pretrain
 from lookwhere_cli.cli.segment import segment
@@ -72,6 +73,7 @@ app.command(
 )(compare)
 app.command(cls=Command)(export)
 app.command(cls=Command)(bench)
+app.command(cls=without("max_pixels"))(info)
 app.add_typer(models.app, name="models")
 app.add_typer(jobs.app, name="jobs")
 

@@ -30,6 +30,7 @@ TITLE = "Where the model looked"
 ENDING = ".png"
 LIKELY = 0.5  # probability from which on an overlay names a label; the first one it always names
 PAGE_SIDE = 1600  # pixels; the page shows pictures with at most this longer side
+OVERLAY_SIDE = 4096  # likewise of an overlay on a slide or a raster
 
 if TYPE_CHECKING:
     from lookwhere_cli.explain import Explanation
@@ -255,6 +256,7 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     from PIL import Image
 
     from lookwhere_cli.cli.cards import coarse_text
+    from lookwhere_cli.images.large.base import is_large
     from lookwhere_cli.show.box_overlay import draw_boxes
     from lookwhere_cli.show.overlay import overlay
 
@@ -262,9 +264,11 @@ def _draw(predictor: Predictor, explanation: Explanation, file: Path) -> None:
     likely = [label for label in row.labels if label.probability >= LIKELY] or row.labels[:1]
     answer = [", ".join(f"{label.label} {label.probability:.1%}" for label in likely)] if likely else []
     caption = "; ".join([*answer, f"{row.k} of {row.grid[0] * row.grid[1]} cells read{coarse_text(row)}"])
-    displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, *view.size))
-    drawn = overlay(displayed, explanation.scores, row.cells, view.box, caption)
-    draw_boxes(drawn, row.boxes or (), displayed.size)
+    scale, (height, width) = _shrunk(view.size, OVERLAY_SIDE) if is_large(view.source) else (1.0, view.size)
+    displayed = Image.fromarray(predictor.pipeline.reader.displayed(explanation.picture, height, width))
+    left, top, right, bottom = (edge * scale for edge in view.box)
+    drawn = overlay(displayed, explanation.scores, row.cells, (left, top, right, bottom), caption)
+    draw_boxes(drawn, [_scaled(one, scale) for one in row.boxes or ()], displayed.size)
     with output_of_one_picture():
         make_folder(file.parent)
         with whole_file(file) as stream, writing(file):
@@ -299,8 +303,7 @@ def _page_picture(predictor: Predictor, explanation: Explanation, name: str) -> 
     from lookwhere_cli.show.page import PagePicture
 
     row, view = explanation.row, explanation.view
-    scale = min(1.0, PAGE_SIDE / max(view.size))
-    height, width = (max(1, round(length * scale)) for length in view.size)
+    scale, (height, width) = _shrunk(view.size, PAGE_SIDE)
     left, top, right, bottom = (edge * scale for edge in view.box)
     return PagePicture(
         name=name,
@@ -316,6 +319,12 @@ def _page_picture(predictor: Predictor, explanation: Explanation, name: str) -> 
         coarse=row.coarse,
         boxes={k: [_scaled(one, scale) for one in boxes] for k, boxes in explanation.boxes.items()},
     )
+
+
+def _shrunk(size: tuple[int, int], side: int) -> tuple[float, tuple[int, int]]:
+    """Return the scale at which the longer side has at most `side` pixels, and the (height, width) at that scale."""
+    scale = min(1.0, side / max(size))
+    return scale, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
 
 
 def _scaled(found: Detection, scale: float) -> Detection:

@@ -99,6 +99,8 @@ def _not_opened(path: str, error: Exception) -> str:
     return f"{in_message(path)} is damaged or cut short, or a raster of a kind that is not read ({first_line(error)})."
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, without a full stop."""
+def first_line(error: BaseException) -> str:
+    """Return the first line of what GDAL says, without a full stop."""
+    while error.__cause__ is not None:  # rasterio says only that reading failed
+        error = error.__cause__
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -13,8 +13,6 @@ _LEAST = 4
 _SPARE = 2
 """Averaged pixels that remain, at least, for each pixel that is asked for."""
 _LONGEST_BLOCK = 2048
-_LEAST_UNIT = 1 << 15
-"""Pixels of the smallest tiles that are decoded one by one."""
 _UNIT = 1 << 18
 """Pixels of several strips that are decoded together."""
 _GREATEST_REDUCTION = 1024
@@ -35,8 +33,8 @@ class Level(NamedTuple):
     def unit(self) -> tuple[int, int]:
         """(height, width) that is decoded together: a tile, or several of the narrow strips of an untiled file."""
         height, width = self.tile
-        together = 1 if height * width >= _LEAST_UNIT else max(1, _UNIT // (height * width))
-        return height * together, width
+        is_strip = width >= self.size[1]
+        return (height * max(1, _UNIT // (height * width)) if is_strip else height), width
 
 
 class Extent(NamedTuple):

@@ -57,10 +57,11 @@ def plain_notes(path: str, reading: Reading) -> tuple[str, ...]:
 
 
 def _head(path: str) -> FileHead | None:
-    """Read the head of a file; None if there is no such file, or it may not be read."""
-    with suppress(OSError, ValueError), Path(path).open("rb") as stream:
-        if stream.seekable():
-            return read_head(stream)
+    """Read the head of a file; None for what is no file (a pipe can be read only once) or may not be read."""
+    with suppress(OSError, ValueError):
+        if os.path.isfile(path):  # noqa: PTH113 - a path may hold any bytes
+            with Path(path).open("rb") as stream:
+                return read_head(stream)
     return None
 
 

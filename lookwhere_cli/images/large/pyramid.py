@@ -27,6 +27,8 @@ _GROUP_PIXELS = 1 << 20
 """Of a level, averaged or not, from which neighbouring cells are cut together."""
 _REACH = 3
 """Pixels, in terms of those that are asked for, that resampling reaches for around them."""
+_FINER = 4
+"""Shares of content are computed from pixels that are finer by this factor than those that are read."""
 _HANDLE_BYTES = 1 << 20
 
 Pick: TypeAlias = Callable[[PixelBlock], UInt8[ndarray, "height width *channels"]]
@@ -94,7 +96,8 @@ class PyramidSource(ABC):
     def read(self, box: Box, height: int, width: int) -> UInt8[ndarray, "height width 3"]:
         """Return a box, resampled (bicubic) to height x width, RGB. Raises PictureError if a part can't be decoded."""
         pixels = np.empty((height, width, 3), np.uint8)
-        for first, band in self._bands(box, height, width, _colours, Image.Resampling.BICUBIC):
+        scale = self._scale(box, height, width)
+        for first, band in self._bands(box, height, width, scale, _colours, Image.Resampling.BICUBIC):
             pixels[first : first + len(band)] = band
         return pixels
 
@@ -104,7 +107,8 @@ class PyramidSource(ABC):
         Raises PictureError if a part can't be decoded.
         """
         shares = np.empty((height, width), np.float32)
-        for first, band in self._bands(box, height, width, self._holds, Image.Resampling.BOX):
+        scale = self._scale(box, _FINER * height, _FINER * width)
+        for first, band in self._bands(box, height, width, scale, self._holds, Image.Resampling.BOX):
             shares[first : first + len(band)] = band
         return shares / np.float32(255)
 
@@ -166,10 +170,9 @@ class PyramidSource(ABC):
         return max(0.0, top), max(0.0, left), min(bottom, height), min(right, width)
 
     def _bands(
-        self, box: Box, height: int, width: int, pick: Pick, kernel: Image.Resampling
+        self, box: Box, height: int, width: int, scale: Scale, pick: Pick, kernel: Image.Resampling
     ) -> Iterator[tuple[int, UInt8[ndarray, "height width *channels"]]]:
         """Yield a resampled box in bands of rows, each with the row that it begins at."""
-        scale = self._scale(box, height, width)
         top, left, bottom, right = self._inner(box, scale)
         across, down = (right - left) / width, (bottom - top) / height
         step = max(1, int(_BAND_PIXELS / max(1.0, right - left) / max(down, 1.0)))

@@ -60,7 +60,7 @@ def read_header(dataset: Any, bands: Sequence[int], path: str) -> RasterHeader:
     dtypes = [dataset.dtypes[band - 1] for band in choice.colours]
     if any("complex" in dtype for dtype in dtypes):
         raise PictureError(
-            f"{in_message(path)} holds complex numbers; write their magnitude to a raster, and give that."
+            f"{in_message(path)} holds complex numbers ({dtypes[0]}); write their magnitude to a raster, and give that."
         )
     structure = dataset.tags(ns="IMAGE_STRUCTURE")
     dtype = np.result_type(*dtypes)
