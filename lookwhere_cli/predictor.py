@@ -74,10 +74,13 @@ class Predictor:
 
     def label(self, pictures: Picture | Iterable[Picture]) -> Iterator[Answer]:
         """Return an iterator of the rows of `classify`, each with its view. Raises as `classify` does, at once."""
+        return self.labelling().answers(one_or_several(pictures))
+
+    def labelling(self) -> Predictor:
+        """Return the predictor that labels pictures as a whole. Raises ModelError for a model that does not."""
         head = self.pipeline.head
         head.check("classify", self.info.name)
-        labelling = self if head.labeller is head else Predictor(replace(self.pipeline, head=head.labeller))
-        return labelling.answers(one_or_several(pictures))
+        return self if head.labeller is head else Predictor(replace(self.pipeline, head=head.labeller))
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
         """Yield each picture's row, view and result, in order."""

@@ -27,6 +27,7 @@ from lookwhere_cli.cli.segment import segment
 from lookwhere_cli.cli.streams import drop, prepare_streams
 from lookwhere_cli.cli.train import train
 from lookwhere_cli.cli.usage import TyperUsageError, sentence_of
+from lookwhere_cli.cli.window_options import RARE_WINDOW_OPTIONS, with_window_options
 from lookwhere_cli.errors import LookWhereError, OutputError, UsageError
 from lookwhere_cli.interrupts import exit_code, listening
 from lookwhere_cli.text import on_one_line
@@ -48,11 +49,16 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _RARE = ("thumbnail", "memory", "max_pixels", "runtime", "bands", "stretch_range")
-app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(classify))
+app.command(cls=without(*_RARE, "dtype", *JOB_OPTIONS, *RARE_WINDOW_OPTIONS))(
+    with_job_options(with_window_options(classify))
+)
 app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(segment))
 app.command(
-    cls=showing("conf", "iou", "max_boxes", "only", "k", "size", "model", "device", "format", "out", "overlay", "quiet")
-)(with_job_options(detect))
+    cls=showing(
+        *("conf", "iou", "max_boxes", "only", "k", "size", "window", "model", "device", "format", "out", "overlay"),
+        "quiet",
+    )
+)(with_job_options(with_window_options(detect)))
 app.command(cls=without(*_RARE))(explain)
 app.command(cls=without(*_RARE, *JOB_OPTIONS))(with_job_options(features))
 app.command(cls=showing("steps", "batch_size", "size", "patches", "registers", "lr", "device"))(pretrain)

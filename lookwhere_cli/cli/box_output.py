@@ -16,7 +16,7 @@ from lookwhere_cli.output.boxes.writers import BOX_ENDINGS, make_box_writer
 from lookwhere_cli.output.files import check_free, is_device, whole_file, writing
 from lookwhere_cli.output.masks.paths import OutputPath, check_no_clash, output_paths
 from lookwhere_cli.output.rows import Row
-from lookwhere_cli.output.writers import RowWriter
+from lookwhere_cli.output.writers import WRITERS, RowWriter
 from lookwhere_cli.show.console import make_console
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 BoxFormat = Literal["text", "json", "jsonl", "csv", "parquet", "coco", "geojson", "yolo", "voc"]
 OVERLAY = ".overlay.png"
+_WHOLE_FILES = "one file: .csv, .jsonl, .json, .parquet, .geojson, or COCO"
 MASK_FORMATS = ("json", "jsonl", "parquet", "coco", "geojson", "yolo")
 """The formats with a place for masks."""
 
@@ -74,6 +75,19 @@ def check_masks_fit(request: BoxRequest) -> None:
         )
     if format in ("geojson", "yolo"):
         require("shapely", "segment", f"--format {format} with --masks")
+
+
+def check_windows_fit(request: BoxRequest, rows: bool, masks: bool) -> None:
+    """Raise UsageError for what pictures have only if they are read as a whole. rows: of windows."""
+    if request.out is not None:
+        what = "--overlay" if request.overlay else f"--format {request.folder}"
+        raise UsageError(f"{what} is for pictures that are read as a whole; with --window, write {_WHOLE_FILES}.")
+    if masks:
+        raise UsageError("--masks finds masks in pictures that are read as a whole; leave it out, or --window.")
+    if rows and request.rows not in WRITERS:
+        raise UsageError(f"--window-rows adds rows for windows, and {request.rows} has boxes only; write .jsonl.")
+    if rows and request.rows == "csv":
+        raise UsageError("--window-rows would have every box twice in CSV; write .jsonl, or leave it out.")
 
 
 def _format_of_ending(out: Path | None) -> str:

@@ -16,7 +16,7 @@ from lookwhere_cli.show.box_map import BoxMap, box_table
 from lookwhere_cli.show.geometry import pixels_of
 from lookwhere_cli.show.phrases import Phrases
 from lookwhere_cli.show.terminal import CellMap, ClassMap, HeatLegend, HeatMap, Legend, label_bars, share_bars
-from lookwhere_cli.text import on_one_line
+from lookwhere_cli.text import counted, on_one_line
 
 if TYPE_CHECKING:
     from jaxtyping import UInt8
@@ -57,6 +57,17 @@ def box_card(answer: Answer, console: Console, with_map: bool) -> RenderableType
     moved = [replace(found, box=_moved(found.box, -left, -top)) for found in boxes]
     box_map = BoxMap(pixels_of(view, MAP_SIDE), size, moved, row.grid, row.cells, max_height=16, max_width=56)
     return Group(_title(row), _arranged(box_map, words, console), "")
+
+
+def window_card(answer: Answer, console: Console) -> RenderableType:
+    """Return the title, labels or boxes, and costs of a picture that was read in windows."""
+    row = answer.row
+    if row.error is not None or row.windows is None:
+        return _error_card(row)
+    counts = row.windows
+    read = f"{counts.read:,} of {counted(counts.total, 'window')}, {row.k:,} cells read"
+    cost = [read, f"{row.macs / 1e9:.2f} GMACs", f"{row.seconds:.1f} s"]
+    return Group(_title(row), _found(row), Phrases(cost + ([_ratio(row)] if row.macs else [])), "")
 
 
 def segmented_card(

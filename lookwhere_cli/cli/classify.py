@@ -16,7 +16,8 @@ from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import check_full_rows, row_format
 from lookwhere_cli.cli.results import rows_output, terminal_output, write_results
-from lookwhere_cli.cli.summary import say_done, say_failures, wrote
+from lookwhere_cli.cli.summary import Tally, say_done, say_failures, wrote
+from lookwhere_cli.cli.window_options import Manners, may_replace, window_request
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.output.spreadsheet import CsvColumns
@@ -70,29 +71,40 @@ def classify(
     settings = options.options_from(context, auto=True)
     if run_as_job(context, "classify", settings, DEFAULT_CLASSIFIER):
         return
+    windows = window_request(context)
     file = None if out is None else Path(out)
     rows_format = row_format(file, format)
     check_full_rows(full_rows, rows_format)
     if file is not None:
-        check_free(file, overwrite)
+        check_free(file, may_replace(windows, file, overwrite))
 
     from lookwhere_cli.cli.pictures import pictures_of
 
     pictures = pictures_of(paths, quiet)[: context.params["limit"]]
     name = model_from_option(context, "classify", DEFAULT_CLASSIFIER, quiet)
 
-    from lookwhere_cli.cli.cards import answer_card
+    from lookwhere_cli.cli.cards import answer_card, window_card
     from lookwhere_cli.loading import load
 
-    predictor = load(name, settings)
-    answers = predictor.label(pictures)
-    if format is None and file is None and sys.stdout.isatty():
-        destination = terminal_output(partial(answer_card, with_map=not no_map))
+    predictor = load(name, settings).labelling()
+    if format is None and file is None and sys.stdout.isatty() and not (windows and windows.rows):
+        destination = terminal_output(window_card if windows else partial(answer_card, with_map=not no_map))
     else:
-        columns = CsvColumns(labels=min(top, len(predictor.config.labels)), full=full_rows)
+        columns = CsvColumns(min(top, len(predictor.config.labels)), full=full_rows, windows=windows is not None)
         destination = rows_output(file, rows_format, columns)
+    if windows is not None:
+        from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
+
+        run = ResumableRun(predictor, windows, settings, file, overwrite)
+        write_in_windows(run, pictures, destination, Manners(quiet, fail_fast))
+        return
     with destination as output:
-        tally = write_results(answers, output, len(pictures), quiet, fail_fast)
+        tally = write_results(predictor.answers(pictures), output, len(pictures), quiet, fail_fast)
+    _say_end(tally, file, quiet)
+
+
+def _say_end(tally: Tally, file: Path | None, quiet: bool) -> None:
+    """Say what was written; exit with 1 if pictures failed."""
     if file is None or quiet:
         say_failures(tally)
     else:

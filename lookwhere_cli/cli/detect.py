@@ -12,13 +12,22 @@ import typer
 
 from lookwhere_cli.checkpoints.layout import DEFAULT_DETECTOR
 from lookwhere_cli.cli import options
-from lookwhere_cli.cli.box_output import BoxFormat, BoxRequest, PictureFiles, box_request, box_rows, check_masks_fit
+from lookwhere_cli.cli.box_output import (
+    BoxFormat,
+    BoxRequest,
+    PictureFiles,
+    box_request,
+    box_rows,
+    check_masks_fit,
+    check_windows_fit,
+)
 from lookwhere_cli.cli.fetching import model_from_option
 from lookwhere_cli.cli.job_options import run_as_job
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder
 from lookwhere_cli.cli.results import terminal_output, write_results
 from lookwhere_cli.cli.summary import Tally, listed, say_done, say_failures, wrote
+from lookwhere_cli.cli.window_options import Manners, may_replace, window_request
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.text import counted
 
@@ -93,7 +102,11 @@ def detect(
     settings = options.options_from(context)
     if run_as_job(context, "detect", settings, DEFAULT_DETECTOR):
         return
-    request = box_request(None if out is None else Path(out), format, overlay, overwrite)
+    windows = window_request(context)
+    place = None if out is None else Path(out)
+    request = box_request(place, format, overlay, may_replace(windows, place, overwrite))
+    if windows is not None:
+        check_windows_fit(request, windows.rows, masks)
     if masks:
         check_masks_fit(request)
 
@@ -111,6 +124,14 @@ def detect(
         _write_files(predictor, request, files, len(pictures), (quiet, fail_fast))
         return
     in_terminal = format is None and out is None and sys.stdout.isatty()
+    if windows is not None:
+        from lookwhere_cli.cli.cards import window_card
+        from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
+
+        run = ResumableRun(predictor, windows, settings, request.file, overwrite)
+        shown = terminal_output(window_card) if in_terminal and not windows.rows else None
+        write_in_windows(run, pictures, shown or box_rows(request, predictor.config.labels), Manners(quiet, fail_fast))
+        return
     destination = _cards(no_map) if in_terminal else box_rows(request, predictor.config.labels)
     with destination as output:
         tally = write_results(predictor.answers(pictures), output, len(pictures), quiet, fail_fast)

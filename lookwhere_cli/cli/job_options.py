@@ -154,6 +154,8 @@ def _check_options(context: typer.Context) -> None:
     params = context.params
     if params["out"] is None:
         raise UsageError("A job writes shards into a folder; name it with --out DIR/.")
+    if params.get("window") is not None:
+        raise UsageError("A job reads each picture as a whole; leave --window out, or write to a file without a job.")
     for name in _NOT_IN_JOBS:
         if params.get(name):
             raise UsageError(

@@ -71,14 +71,15 @@ def write_results(results: Iterator[Result], output: ResultOutput, total: int, q
             if result.row.error is not None and fail_fast:
                 raise PictureError(result.row.error)
             if output.messages:
-                _say_error_or_note(result.row, output.console, quiet)
+                say_error_or_note(result.row, output.console, quiet)
     except KeyboardInterrupt:
         say(output.console, stopped(done, total))
         raise
     return Tally(done, failed)
 
 
-def _say_error_or_note(row: Row, console: Console, quiet: bool) -> None:
+def say_error_or_note(row: Row, console: Console, quiet: bool) -> None:
+    """Print why a picture failed or, unless `quiet`, what there is to note about it."""
     if row.error is not None:
         say(console, f"Error: {row.error}")
     elif row.note and not quiet:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from lookwhere_cli.cli.options import READING
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import AUTO
 
@@ -19,7 +21,7 @@ PANEL = "Windows"
 _OPTIONS: dict[str, Any] = {
     "window": Annotated[
         str | None,
-        typer.Option(metavar="PX", help="Read windows of PX x PX pixels, or auto.", rich_help_panel=PANEL),
+        typer.Option(metavar="PX", help="In windows of PX x PX pixels, or auto.", rich_help_panel=READING),
     ],
     "window_rows": Annotated[
         bool | None,
@@ -50,6 +52,13 @@ WINDOW_OPTIONS = tuple(_OPTIONS)
 """Names of the parameters that `with_window_options` adds."""
 RARE_WINDOW_OPTIONS = tuple(name for name in _OPTIONS if name != "window")
 """Those that a short help leaves out."""
+
+
+class Manners(NamedTuple):
+    """quiet: no progress and no notes. fail_fast: stop at the first failure."""
+
+    quiet: bool
+    fail_fast: bool
 
 
 class WindowRequest(NamedTuple):
@@ -101,9 +110,9 @@ def window_request(context: typer.Context) -> WindowRequest | None:
         params.get("size"),
     )
     if options.roi is not None:
-        from lookwhere_cli.windows.regions import Regions
+        from lookwhere_cli.windows.regions import RegionsOfInterest
 
-        Regions(options.roi)
+        RegionsOfInterest(options.roi)
     return WindowRequest(options, bool(params.get("window_rows")))
 
 
@@ -131,3 +140,15 @@ def _share(text: str | None) -> float | None:
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def may_replace(request: WindowRequest | None, out: Path | None, overwrite: bool) -> bool:
+    """Return True if an existing output may be replaced: by --overwrite, or because a run in windows that was stopped
+    has left it, and what is needed to go on beside it.
+    """
+    if request is None or out is None:
+        return overwrite
+
+    from lookwhere_cli.windows.journal import journal_path
+
+    return overwrite or journal_path(out).exists()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+import typer
 from rich.console import Console
 
 from lookwhere_cli.cli.output import track
 from lookwhere_cli.cli.results import ResultOutput, say_error_or_note
-from lookwhere_cli.cli.summary import Tally, duration, say_done, stopped
-from lookwhere_cli.cli.window_options import WindowRequest
+from lookwhere_cli.cli.summary import Tally, duration, say_done, say_failures, stopped, wrote
+from lookwhere_cli.cli.window_options import Manners, WindowRequest
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.options import Options
 from lookwhere_cli.output.files import check_free, is_device
@@ -21,8 +23,9 @@ from lookwhere_cli.output.rows import WindowCounts
 from lookwhere_cli.pipeline import Answer, failed_answer
 from lookwhere_cli.show.console import say
 from lookwhere_cli.text import counted, on_one_line
-from lookwhere_cli.windows.journal import Journal, journal_path, picture_key
+from lookwhere_cli.windows.journal import WindowJournal, picture_key
 from lookwhere_cli.windows.picture import WindowReading, open_windows
+from lookwhere_cli.windows.run import WindowAnswer
 
 if TYPE_CHECKING:
     from lookwhere_cli.predictor import Predictor
@@ -30,13 +33,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LINE_EVERY = 60.0
 """Seconds between lines of progress where standard error is no terminal."""
-
-
-class Manners(NamedTuple):
-    """quiet: no progress and no notes. fail_fast: stop at the first failure."""
-
-    quiet: bool
-    fail_fast: bool
 
 
 class WindowTally(NamedTuple):
@@ -71,8 +67,8 @@ class ResumableRun:
     ) -> None:
         self.predictor, self.request = predictor, request
         self._settings = replace(settings, batch_size=1, workers=None, memory=None, device="auto")
-        self._journal = None if out is None or is_device(out) else Journal(out, request.rows)
-        self._out, self._overwrite = out, overwrite
+        self._journal = None if out is None or is_device(out) else WindowJournal(out, request.rows)
+        self.out, self._overwrite = out, overwrite
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:
         """Say what an earlier run left, and drop what is of other pictures, models or options."""
@@ -82,14 +78,14 @@ class ResumableRun:
         is_there = journal.path.exists()
         keys = {self.key(picture) for picture in pictures}
         done = sum(map(journal.windows_of, keys))
-        if self._out is not None and not done:
-            check_free(self._out, self._overwrite)
+        if self.out is not None and not done:
+            check_free(self.out, self._overwrite)
         if journal.keep_only(keys) or (is_there and not done):
             say_done(f"What {journal.path} has of other pictures, models or options is not used.", quiet)
         if done:
             say_done(f"Going on from {journal.path}: {counted(done, 'window')} {_is(done)} finished.", quiet)
 
-    def open(self, picture: str) -> object:
+    def open(self, picture: str) -> AbstractContextManager[WindowReading]:
         """Open a picture; see `open_windows`."""
         keeper = None if self._journal is None else self._journal.picture(self.key(picture))
         return open_windows(self.predictor, picture, self.request.options, keeper)
@@ -113,10 +109,27 @@ class ResumableRun:
         return f"The windows that are finished are in {self._journal.path}; the same command goes on from there."
 
 
-def check_free_for_windows(out: Path | None, overwrite: bool) -> None:
-    """Check, before any work is done, that the output can be written; what a stopped run left may be replaced."""
-    if out is not None:
-        check_free(out, overwrite or journal_path(out).exists())
+def write_in_windows(
+    run: ResumableRun,
+    pictures: Sequence[str],
+    destination: AbstractContextManager[ResultOutput],
+    manners: Manners,
+    what: str = "",
+) -> None:
+    """Write the rows of all pictures to a destination, say what was done, and exit with 1 if something failed.
+
+    what: what a file holds, for the sentence at the end: "the boxes of 3 pictures"; by default its rows.
+    """
+    with destination as output:
+        tally = write_windows(run, pictures, output, manners)
+    run.end(is_written=True)
+    if run.out is None or manners.quiet:
+        say_failures(tally.pictures)
+    else:
+        what = what or counted(tally.pictures.done, "picture")
+        say_done(f"{wrote(what, run.out, tally.pictures.failed)} {tally.sentence}", manners.quiet)
+    if not tally.is_complete:
+        raise typer.Exit(1)
 
 
 def write_windows(run: ResumableRun, pictures: Sequence[str], output: ResultOutput, manners: Manners) -> WindowTally:
@@ -166,7 +179,7 @@ def _write_picture(run: ResumableRun, picture: str, output: ResultOutput, manner
     return answer
 
 
-def _with_progress(reading: WindowReading, picture: str, output: ResultOutput, quiet: bool) -> Iterator[object]:
+def _with_progress(reading: WindowReading, picture: str, output: ResultOutput, quiet: bool) -> Iterator[WindowAnswer]:
     total = len(reading.plan.windows)
     if output.console.is_terminal or quiet:
         return track(reading.answers(), total, output.console, output.progress and not quiet)

@@ -161,7 +161,7 @@ class Row:
         `boxes` is there, if empty, for every picture of a detection model.
         """
         if self.error is not None:
-            places = {} if self.window is None else {"window": list(self.window)}
+            places: dict[str, Any] = {} if self.window is None else {"window": list(self.window)}
             places |= {} if self.windows is None else {"windows": self.windows.to_dict()}
             return {"schema": SCHEMA, "path": printable(self.path), **places, "error": printable(self.error)}
         sometimes = {name: value for name, value in self._sometimes().items() if value is not None}
@@ -219,5 +219,5 @@ class Row:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 """The names of a row's fields: the columns of Parquet."""
-NESTED = ("grid", "cells", "labels", "coarse", "shares", "boxes", "window", "windows")
+NESTED = ("grid", "cells", "labels", "coarse", "shares", "boxes")
 """The fields that hold lists."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from lookwhere_cli.output.rows import NESTED, Row
+from lookwhere_cli.output.rows import NESTED, Row, WindowCounts
 from lookwhere_cli.text import printable
 
 BEFORE, AFTER = (
@@ -15,6 +15,10 @@ BEFORE, AFTER = (
     ("macs", "macs_full", "seconds", "exit", "mask", "note", "error"),
 )
 """The fields that a record has after its answer, as they are; fields with lists (`NESTED`) lie between them."""
+EDGES = ("left", "top", "right", "bottom")
+"""What a record has after its path where pictures are read in windows: empty for a whole picture."""
+COUNTS = tuple(f"{name}_windows" for name in WindowCounts(0).to_dict())
+"""What a record has at its end where pictures are read in windows: empty for a window."""
 
 
 @dataclass(frozen=True)
@@ -24,25 +28,40 @@ class CsvColumns:
     Attributes:
         labels: how many labels a record has, each with its probability.
         classes: the model's classes, for each of which a record has the share; none for a model that labels pictures.
+        windows: whether rows are of pictures that are read in windows: a record has the edges of its window, or the
+            numbers of windows of the whole picture.
         full: whether a record also has the fields that are lists, as JSON.
     """
 
     labels: int = 0
     classes: tuple[str, ...] = ()
     full: bool = False
+    windows: bool = False
 
     def titles(self) -> list[str]:
         """Return the header."""
         labels = [title for number in range(1, self.labels + 1) for title in _label_titles(number)]
         shares = [f"share_{printable(name)}" for name in self.classes]
-        return ["path", *labels, *shares, *BEFORE, *self._nested(), *AFTER]
+        return [
+            "path",
+            *(EDGES if self.windows else ()),
+            *labels,
+            *shares,
+            *BEFORE,
+            *self._nested(),
+            *AFTER,
+            *(COUNTS if self.windows else ()),
+        ]
 
     def record(self, row: Row) -> list[Any]:
         """Return the cells of a row, empty where there is no value; text is not yet escaped."""
         values = row.to_dict()
+        edges, counts = values.get("window", [""] * len(EDGES)), values.get("windows", {})
         values |= {name: json.dumps(values[name], ensure_ascii=False) for name in NESTED if name in values}
         fields = (values.get(name, "") for name in (*BEFORE, *self._nested(), *AFTER))
-        return [values["path"], *self._label_cells(row), *self._share_cells(row), *fields]
+        places = edges if self.windows else ()
+        numbers = [counts.get(name.removesuffix("_windows"), "") for name in COUNTS] if self.windows else ()
+        return [values["path"], *places, *self._label_cells(row), *self._share_cells(row), *fields, *numbers]
 
     def _nested(self) -> tuple[str, ...]:
         return NESTED if self.full else ()

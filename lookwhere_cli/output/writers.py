@@ -51,7 +51,7 @@ class LineWriter(RowWriter):
 
 
 class TextWriter(LineWriter):
-    """A line for each picture: path, then labels, shares and boxes in per cent, or the error; between tabs.
+    """A line for each picture, between tabs: path, window if it has one, then labels, shares and boxes, or the error.
 
     encoding: of a terminal; letters that it lacks are escaped.
     """
@@ -70,7 +70,8 @@ class TextWriter(LineWriter):
         results += [f"{share.label} {share.share:.1%}" for share in row.shares]
         results += [f"{found.label} {found.score:.1%} at {_pixels(found.box)}" for found in row.boxes or ()]
         parts = results if row.error is None else [f"error: {row.error}"]
-        return "\t".join(map(on_one_line, (row.path, *parts)))
+        window = [] if row.window is None else [_pixels(row.window)]
+        return "\t".join(map(on_one_line, (row.path, *window, *parts)))
 
 
 class JsonLinesWriter(LineWriter):

@@ -22,19 +22,19 @@ def row_to_json(row: Row, with_cells: bool) -> dict[str, Any]:
     values = {name: getattr(row, name) for name, default in _DEFAULTS.items() if getattr(row, name) != default}
     if not with_cells:
         values.pop("cells", None)
-    for name, kind in _NESTED.items():
+    for name, part in _NESTED.items():
         if name in values:
-            names = [field.name for field in fields(kind)]
-            values[name] = [[getattr(one, part) for part in names] for one in values[name]]
+            names = [field.name for field in fields(part)]
+            values[name] = [[getattr(one, field) for field in names] for one in values[name]]
     return values
 
 
 def row_from_json(values: dict[str, Any]) -> Row:
     """Return the row. Raises TypeError or ValueError for values that are none."""
     made = {name: _tuples(value) for name, value in values.items()}
-    for name, kind in _NESTED.items():
+    for name, part in _NESTED.items():
         if name in values:
-            made[name] = tuple(kind(*map(_tuples, one)) for one in values[name])
+            made[name] = tuple(part(*map(_tuples, one)) for one in values[name])
     return Row(**made)
 
 

@@ -41,7 +41,7 @@ class _Section(NamedTuple):
     state: str
 
 
-class Journal:
+class WindowJournal:
     """The file of an output. out: the output's path; the journal has the same with `.windows.jsonl` at the end.
 
     with_cells: whether the rows of windows are wanted with their cells.
@@ -65,8 +65,8 @@ class Journal:
             self._plans.pop(key)
             self._sections.pop(key, None)
         if not self._plans:
-            with suppress(FileNotFoundError), writing(self.path):
-                self.path.unlink()
+            with writing(self.path):
+                self.path.unlink(missing_ok=True)
         return len(forgotten)
 
     def picture(self, key: str) -> PictureJournal:
@@ -114,8 +114,8 @@ class Journal:
     def remove(self) -> None:
         """Remove the file: the output is whole."""
         self.close()
-        with suppress(FileNotFoundError), writing(self.path):
-            self.path.unlink()
+        with writing(self.path):
+            self.path.unlink(missing_ok=True)
 
     def _ends_with_line(self) -> bool:
         with self.path.open("rb") as stream:
@@ -142,7 +142,7 @@ class Journal:
 class PictureJournal:
     """Keeps the windows of one picture; see `picture.Keeper`."""
 
-    def __init__(self, journal: Journal, key: str) -> None:
+    def __init__(self, journal: WindowJournal, key: str) -> None:
         self._journal, self._key = journal, key
         self._plan: WindowPlan | None = None
         self._marked = time.monotonic()

@@ -23,7 +23,7 @@ _DEGREES = ("CRS84", "EPSG::4326", "EPSG:4326")
 """Ends of the names of coordinate systems in degrees; GeoJSON without a name is in degrees, or in a slide's pixels."""
 
 
-class Regions:
+class RegionsOfInterest:
     """The polygons of a GeoJSON file, together.
 
     Raises UsageError for a file that can't be used, and without the package that compares polygons.
@@ -78,7 +78,7 @@ def touched(source: Source, grid: WindowGrid, roi: str | None) -> Bool[ndarray, 
     """
     if roi is None:
         return np.ones(len(grid), np.bool_)
-    regions = Regions(roi)
+    regions = RegionsOfInterest(roi)
     regions.check(source)
     inside = np.concatenate([regions.touch(_placed(source, corners)) for corners in _corners(grid)])
     if not inside.any():
