@@ -1,4 +1,4 @@
-"""Large pictures: which tiles are read, time and memory, windows against what the machine allows, and what they find."""
+"""Large pictures: tiles that are read, time and memory, windows against what cores allow, and what windows find."""
 
 from __future__ import annotations
 
@@ -227,6 +227,6 @@ def _photographs(files: Sequence[Path], count: int) -> Iterator[Any]:
 
 
 def _opened(file: Path) -> LargeSource:
-    source = open_large(str(file), Reading(patch=1, size=1, max_pixels=1))
-    assert source is not None  # every TIFF is larger than a pixel
+    source = open_large(str(file), Reading(patch=1, size=1))
+    assert source is not None  # a mosaic is georeferenced
     return source

@@ -21,6 +21,7 @@ _BLOCK = 64
 """Pixels of one colour, down and across, in a disc."""
 _OVERVIEWS = (2, 4, 8, 16, 32, 64)
 _QUALITY = 95
+_METRES = 0.1  # of a pixel: what lies somewhere is read as a raster, however small it is
 _PURPOSE = "lookwhere bench large"
 
 
@@ -101,6 +102,8 @@ def make_mosaic(
         "compress": "JPEG",
         "photometric": "YCBCR",
         "jpeg_quality": _QUALITY,
+        "crs": "EPSG:32632",
+        "transform": rasterio.transform.from_origin(500_000, 5_300_000, _METRES, _METRES),
     }
     with gdal_settings(remote=False):
         with rasterio.open(file, "w", height=rows * height, width=columns * width, BIGTIFF="YES", **options) as written:
