@@ -90,7 +90,6 @@ def segment(
     request = MaskRequest(MASK_FILES[format](folder, overwrite), overlay, overwrite)
     request.masks.check_library()
     _check_rows(rows, rows_format, full_rows, overwrite)
-
     from lookwhere_cli.cli.pictures import pictures_of
 
     files = output_paths(pictures_of(paths, quiet)[: context.params["limit"]], paths, folder)

@@ -241,8 +241,6 @@ def _drop_unusable(labelled: LabelledSet, console: Console) -> LabelledSet:
     labelled = without_test(labelled)
     with console.status("Checking the pictures"):
         usable, problems = drop_unusable(labelled)
-    for sentence in labelled.notes:
-        say(console, sentence)
     for sentence in problems:
         say(console, f"Skipped: {sentence}")
     return usable

@@ -136,8 +136,7 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
     if path is not None and (large := open_large(path, reading)) is not None:
         return View(large, reading)
     source = decode_file(cast("EncodedPicture", picture), reading, name, reserve)
-    if path is not None:
-        source.notes += plain_notes(path, reading)
+    source.notes += plain_notes(cast("EncodedPicture", picture), reading)
     return View(source, reading)
 
 

@@ -75,24 +75,24 @@ class BoxLabeller(Labeller):
 
     def __init__(self, indices: Mapping[str, int], unlabelled: str) -> None:
         super().__init__(indices, unlabelled)
-        self._boxes, self._cut, self._lost = 0, 0, 0
+        self._seen, self._kept = set[str](), set[str]()  # places of boxes: regions of a picture are labelled in turn
+        self._cut = 0
 
     def label(self, picture: CutPicture, windows: Int64[ndarray, "n 4"]) -> LabelledWindows:
         """Label the windows in which 40 % of a box or more lies."""
         edges = self._edges(picture)
         areas, found = (edges[:, 2:] - edges[:, :2]).prod(axis=1), LabelledWindows()
-        kept_anywhere = np.zeros(len(edges), np.bool_)
+        self._seen.update(shape.place for shape in picture.shapes)
         for number, hit in _hits(edges, windows):
             parts = _clipped(edges[hit], windows[number])
             has_enough = (parts[:, 2:] - parts[:, :2]).prod(axis=1) >= KEPT * areas[hit]
-            kept_anywhere[hit[has_enough]] = True
+            self._kept.update(picture.shapes[index].place for index in hit[has_enough])
             self._cut += int((~has_enough).sum())
             if has_enough.any():
                 shapes = [picture.shapes[index] for index in hit[has_enough]]
                 found.positive[number] = self._boxes_of(shapes, parts[has_enough], windows[number].tolist())
             else:
                 found.unclear.add(number)
-        self._boxes, self._lost = self._boxes + len(edges), self._lost + int((~kept_anywhere).sum())
         return found
 
     def negative(self, picture: CutPicture, window: Sequence[int]) -> WindowLabel:
@@ -101,10 +101,10 @@ class BoxLabeller(Labeller):
 
     def notes(self) -> list[str]:
         """Say how many parts of boxes were left out, and how many boxes are in no window."""
-        total = counted(self._boxes, "box", "boxes")
+        total, lost_count = counted(len(self._seen), "box", "boxes"), len(self._seen) - len(self._kept)
         cut = f"Of {total}, {counted(self._cut, 'part')} with less than {KEPT:.0%} of a box in a window were left out."
-        lost = f"{self._lost:,} of {total} are too large for any window; a larger --window shows them."
-        return [cut] * bool(self._cut) + [lost] * bool(self._lost)
+        lost = f"{lost_count:,} of {total} are not in any window by that much; a larger --window shows them."
+        return [cut] * bool(self._cut) + [lost] * bool(lost_count)
 
     def _edges(self, picture: CutPicture) -> Float64[ndarray, "shapes 4"]:
         """Return the bounds of all shapes, clipped to the picture."""

@@ -8,7 +8,7 @@ from typing import IO, NamedTuple
 
 from lookwhere_cli.images.tiff import is_tiff
 
-_WIDTH, _HEIGHT, _TILE_WIDTH = 256, 257, 322
+_WIDTH, _HEIGHT, _ORIENTATION, _TILE_WIDTH = 256, 257, 274, 322
 _TIE_POINTS, _TRANSFORM, _RATIONAL_POLYNOMIALS = 33922, 34264, 50844
 _FORMATS = {3: "H", 4: "I", 16: "Q"}
 _MOST_TAGS = 4096
@@ -19,12 +19,13 @@ _SEARCHED = 1 << 16
 
 
 class FileHead(NamedTuple):
-    """What the head of a file tells. pixels: width x height, 0 if that is not known."""
+    """What the head of a file tells. pixels: width x height, 0 if that is not known. orientation: EXIF's, 1..8."""
 
     format: str
     pixels: int = 0
     is_tiled: bool = False
     is_georeferenced: bool = False
+    orientation: int = 1
 
 
 def read_head(stream: IO[bytes]) -> FileHead:
@@ -63,7 +64,13 @@ def _tiff_head(stream: IO[bytes]) -> FileHead:
             struct.unpack_from(f"{order}{letter}", value)[0] if letter and len(value) >= struct.calcsize(letter) else 0
         )
     located = _TRANSFORM in values or _RATIONAL_POLYNOMIALS in values or _TIE_POINTS in values
-    return FileHead("tiff", values.get(_WIDTH, 0) * values.get(_HEIGHT, 0), _TILE_WIDTH in values, located)
+    return FileHead(
+        "tiff",
+        values.get(_WIDTH, 0) * values.get(_HEIGHT, 0),
+        _TILE_WIDTH in values,
+        located,
+        values.get(_ORIENTATION, 1),
+    )
 
 
 def _jpeg2000_pixels(head: bytes) -> int:

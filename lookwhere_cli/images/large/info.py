@@ -68,7 +68,7 @@ def _slide_facts(slide: Any) -> Facts:
 def _raster_facts(raster: Any) -> Facts:
     header, spacing = raster.header, raster.spacing
     facts: Facts = {
-        "bands": header.count,
+        "bands": header.bands,
         "bands_read": list(header.choice.colours),
         "dtype": str(header.dtype),
         "nodata": _number(header.nodata[0]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 
 from lookwhere_cli.errors import PictureError
@@ -12,12 +13,13 @@ from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.images.large.base import LargeSource
 from lookwhere_cli.images.large.headers import FileHead, read_head
 from lookwhere_cli.images.large.names import has_openslide, has_rasterio, is_remote, is_remote_raster, named_like_slide
-from lookwhere_cli.images.names import StandardInput, in_message
+from lookwhere_cli.images.names import EncodedPicture, StandardInput, in_message
 
 _GENERIC = "generic-tiff"
 _WORLD_FILES = (".tfw", ".tifw", ".tiffw", ".wld", ".j2w", ".jp2w")
 _NO_RASTER = "no raster, so bands and range of values are as usual"
-PLAIN_NOTE = f"georeferenced, but decoded as a plain picture; to read it as a raster: {install_command('geo')}"
+_CONTENT_NOTE = "georeferenced, but decoded as a plain picture; to read it as a raster, give its path"
+_PLAIN_NOTE = f"georeferenced, but decoded as a plain picture; to read it as a raster: {install_command('geo')}"
 
 
 def open_large(path: str, reading: Reading) -> LargeSource | None:
@@ -39,6 +41,7 @@ def open_large(path: str, reading: Reading) -> LargeSource | None:
     if not _is_raster(path, head, reading):
         return None
     if has_rasterio():
+        _check_upright(path, head)
         return _raster(path, reading)
     if head.format == "vrt" or head.pixels > reading.max_pixels:
         raise PictureError(
@@ -47,12 +50,20 @@ def open_large(path: str, reading: Reading) -> LargeSource | None:
     return None
 
 
-def plain_notes(path: str, reading: Reading) -> tuple[str, ...]:
+def plain_notes(file: EncodedPicture, reading: Reading) -> tuple[str, ...]:
     """Return what the row of a file that `open_large` does not open should say about that."""
-    if isinstance(path, StandardInput) or (head := _head(path)) is None:
+    if isinstance(file, StandardInput):
+        file = file.content
+    if isinstance(file, bytes):
+        head, note = read_head(BytesIO(file)), _CONTENT_NOTE
+        is_georeferenced = head.is_georeferenced
+    elif isinstance(file, str | os.PathLike) and (found := _head(os.fsdecode(file))) is not None:
+        head, note = found, _PLAIN_NOTE
+        is_georeferenced = not has_rasterio() and _is_georeferenced(os.fsdecode(file), head)
+    else:
         return ()
-    if head.format and not has_rasterio() and _is_georeferenced(path, head):
-        return (PLAIN_NOTE,)
+    if head.format and is_georeferenced:
+        return (note,)
     return (_NO_RASTER,) if _is_asked(reading) else ()
 
 
@@ -92,6 +103,15 @@ def _is_georeferenced(path: str, head: FileHead) -> bool:
         return True
     stem = os.path.splitext(path)[0]  # noqa: PTH122 - a path may hold any bytes
     return head.format in ("tiff", "jpeg2000") and any(os.path.exists(stem + ending) for ending in _WORLD_FILES)  # noqa: PTH110
+
+
+def _check_upright(path: str, head: FileHead) -> None:
+    """Raise PictureError for a turned TIFF: GDAL ignores the turn, and no georeferenced file has one."""
+    if not _is_georeferenced(path, head) and head.orientation > 1:
+        raise PictureError(
+            f"{in_message(path)} is read by windows, which its EXIF turn ({head.orientation}) does not allow; save it "
+            "upright, and give that file."
+        )
 
 
 def _what(head: FileHead) -> str:

@@ -23,14 +23,14 @@ _LARGE = 4096
 class RasterHeader(NamedTuple):
     """What is known of a raster before a pixel is decoded.
 
-    size: (height, width). overviews: by how much smaller each smaller version is. tile: (height, width) of tiles or
-    strips. nodata: of each band that becomes a colour. has_mask: whether a mask tells what holds data. inverted: zero
-    is white. bits: of each value in use. palette: the colours (RGBA) of values.
+    size: (height, width). bands: how many there are. overviews: by how much smaller each smaller version is.
+    tile: (height, width) of tiles or strips. nodata: of each band that becomes a colour. has_mask: whether a mask tells
+    what holds data. inverted: zero is white. bits: of each value in use. palette: the colours (RGBA) of values.
     """
 
     driver: str
     size: tuple[int, int]
-    count: int
+    bands: int
     dtype: np.dtype[Any]
     bits: int
     overviews: tuple[int, ...]
@@ -67,7 +67,7 @@ def read_header(dataset: Any, bands: Sequence[int], path: str) -> RasterHeader:
     return RasterHeader(
         driver=dataset.driver,
         size=dataset.shape,
-        count=dataset.count,
+        bands=dataset.count,
         dtype=dtype,
         bits=_bits(dataset, choice, dtype),
         overviews=tuple(dataset.overviews(choice.colours[0])),

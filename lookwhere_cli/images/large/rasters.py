@@ -19,10 +19,12 @@ from lookwhere_cli.images.large.levels import Extent, Level
 from lookwhere_cli.images.large.pyramid import PyramidSource
 from lookwhere_cli.images.large.raster_header import RasterHeader, layout_notes, read_header
 from lookwhere_cli.images.large.stretch import Stretch, fixed_stretch, percentile_stretch, plain_stretch
-from lookwhere_cli.images.samples import equals
+from lookwhere_cli.images.samples import equals, is_extreme
 
 _OVERVIEW = 1024
 """Pixels, at least, of the longer side of the overview whose percentiles are computed."""
+_UNEVEN = 0.05
+"""By which an overview may be smaller in one direction than in the other; more is another picture, such as a label."""
 _SAMPLED_PIXELS = 1 << 22
 """Of the overview, about, that are looked at."""
 
@@ -36,6 +38,7 @@ class RasterSource(PyramidSource):
         with self._handles.borrowed(0) as dataset:
             self.header = read_header(dataset, reading.bands, path)
         self._background = reading.background
+        self._overviews: list[int] = []  # of each level, as rasterio counts them, with 0 for full resolution
         super().__init__(path, self.header.size, self._levels())
         self._stretch = self._stretch_of(reading.stretch_range)
         self._notes = self.header.choice.notes + self._stretch.notes + layout_notes(self.header)
@@ -75,9 +78,13 @@ class RasterSource(PyramidSource):
     def _levels(self) -> list[Level]:
         """Return the resolutions, each with its own size; overviews of another shape are left out."""
         levels = []
-        for number in range(len(self.header.overviews) + 1):
-            with self._handles.borrowed(number) as dataset:
-                levels.append(_level(dataset.shape, dataset.block_shapes[0], self.header.size))
+        for overview in range(len(self.header.overviews) + 1):
+            with self._handles.borrowed(overview) as dataset:
+                level = _level(dataset.shape, dataset.block_shapes[0], self.header.size)
+            down, across = level.step
+            if abs(down - across) <= _UNEVEN * max(down, across) or overview == 0 or 1 in level.size:
+                levels.append(level)
+                self._overviews.append(overview)
         return levels
 
     def _stretch_of(self, span: tuple[float, float] | None) -> Stretch:
@@ -115,7 +122,7 @@ class RasterSource(PyramidSource):
         window = rasterio.windows.Window(extent.left, extent.top, extent.width, extent.height)
         bands = [*header.choice.colours, *([header.choice.alpha] if header.choice.alpha else [])]
         try:
-            with self._handles.borrowed(number) as dataset:
+            with self._handles.borrowed(self._overviews[number]) as dataset:
                 read = dataset.read(bands, window=window)
                 mask = dataset.read_masks(header.choice.colours[0], window=window) if header.has_mask else None
         except (rasterio.errors.RasterioError, OSError) as error:
@@ -166,9 +173,8 @@ def _opacity(
 
 
 def _is_nodata(values: Shaped[ndarray, "height width"], nodata: float | None) -> Bool[ndarray, "height width"]:
-    """Return where there is no data: never numbers, which are no data in any raster."""
-    hidden = equals(values, nodata)
-    return hidden | np.isnan(values) if np.issubdtype(values.dtype, np.floating) else hidden
+    """Return where there is no data: the value for it, and floats that are no numbers of any measurement."""
+    return equals(values, nodata) | is_extreme(values)
 
 
 def _eight_bits(alpha: Shaped[ndarray, "height width"]) -> UInt8[ndarray, "height width"]:

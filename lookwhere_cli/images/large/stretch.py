@@ -25,9 +25,10 @@ class Stretch(NamedTuple):
         if values.dtype == np.uint8 and set(zip(self.low, self.high, strict=True)) == {(0.0, 255.0)}:
             return values
         levels = np.empty(values.shape, np.uint8)
+        exact = np.float32 if values.dtype.itemsize <= 2 or values.dtype == np.float32 else np.float64
         for band, low, high, out in zip(values, self.low, self.high, levels, strict=True):
             scale = 255.0 / (high - low) if high > low else 0.0
-            scaled = (np.nan_to_num(band.astype(np.float32), nan=low, posinf=high, neginf=low) - low) * scale
+            scaled = (np.nan_to_num(band.astype(exact), nan=low, posinf=high, neginf=low) - low) * scale
             out[:] = np.clip(np.rint(scaled), 0, 255)
         return levels
 

@@ -52,6 +52,11 @@ def test_rectangles_become_boxes_of_windows(two):
     assert any("Left out 1 window in which there is too little of a label" in note for note in labelled.notes)
 
 
+def test_boxes_that_are_too_large_are_told(two):
+    write(two / "a.geojson", feature(box(4, 4, 24, 14), "ship"), feature(box(0, 0, 90, 90), "ship"))
+    assert any("1 of 4 boxes are not in any window" in note for note in read(two, overlap=0.0).notes)
+
+
 def test_boxes_have_overlapping_windows_by_default(two):
     assert len(read(two, negatives=None).examples) > 24
     boxes = [one.objects.boxes for one in read(two, negatives=0.0).examples]
@@ -90,9 +95,11 @@ def test_windows_of_a_picture_stay_on_one_side_of_the_split(tmp_path):
 def test_the_only_picture_is_divided_into_regions_that_share_no_pixels(tmp_path):
     picture(tmp_path / "a.png", 400, 400)
     spots = [(x, y) for x in range(10, 400, 40) for y in range(10, 400, 40)]
-    write(tmp_path / "a.geojson", *(feature(box(x, y, x + 12, y + 8), "ship") for x, y in spots))
-    labelled = read(tmp_path)
+    huge = feature(box(0, 0, 390, 390), "ship")
+    write(tmp_path / "a.geojson", huge, *(feature(box(x, y, x + 12, y + 8), "ship") for x, y in spots))
+    labelled = read(tmp_path, overlap=0.0)
     assert any("is the only picture, so its 25 regions" in note for note in labelled.notes)
+    assert any(note.startswith("1 of 101 boxes are not in any window") for note in labelled.notes)
     split = split_examples(labelled, val_share=0.2)
     covered = {"train": np.zeros((400, 400), np.bool_), "val": np.zeros((400, 400), np.bool_)}
     for (left, top, width, height), one in windows(split).items():

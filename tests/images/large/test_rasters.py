@@ -327,3 +327,49 @@ def test_threads_may_read_at_once(raster, pixels):
     for (left, top, right, bottom), one in zip(boxes, read, strict=True):
         np.testing.assert_array_equal(one, pixels[top:bottom, left:right])
     source.close()
+
+
+def test_the_content_of_a_raster_is_a_plain_picture_with_a_note(tmp_path, raster):
+    content = (tmp_path / raster).read_bytes()
+    (note,) = [note for note in open_view(content, READING).notes if "georeferenced" in note]
+    assert "give its path" in note
+
+
+def test_a_turned_tiff_is_refused_by_windows(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(smooth(50, 60)).save(tmp_path / "a.tif", exif=exif)
+    assert open_view(tmp_path / "a.tif", READING).size == (60, 50)
+    with pytest.raises(PictureError, match=r"its EXIF turn \(6\) does not allow; save it upright"):
+        open_view(tmp_path / "a.tif", Reading(16, 128, max_pixels=100))
+
+
+def test_few_bits_are_spread_over_eight(tmp_path):
+    values = (smooth(100, 100, 1) > 127).astype(np.uint8)
+    source = opened(write_raster(tmp_path / "a.tif", values, overviews=(), nbits=1))
+    np.testing.assert_array_equal(source.read((0, 0, 100, 100), 100, 100), np.repeat(values, 3, 2) * 255)
+
+
+def test_grey_whose_zero_is_white_is_turned(tmp_path):
+    values = smooth(100, 100, 1)
+    source = opened(write_raster(tmp_path / "a.tif", values, overviews=(), photometric="miniswhite"))
+    np.testing.assert_array_equal(source.read((0, 0, 100, 100), 100, 100), np.repeat(255 - values, 3, 2))
+
+
+def test_an_overview_of_another_shape_is_left_out(tmp_path, pixels, monkeypatch):
+    from lookwhere_cli.images.large import rasters
+
+    path = write_raster(tmp_path / "a.tif", pixels, overviews=(2, 4))
+    original = rasters._level
+    monkeypatch.setattr(
+        rasters, "_level", lambda size, *others: original((size[0] // 2, size[1]) if size[0] == 250 else size, *others)
+    )
+    source = opened(path)
+    assert [level.size for level in source.levels] == [(500, 700), (125, 175)]
+    assert difference(source.read((0, 0, 700, 500), 100, 140), opened(path).read((0, 0, 700, 500), 100, 140)) < 2
+
+
+def test_large_integers_are_stretched_exactly(tmp_path):
+    values = (smooth(100, 100, 1).astype(np.int32) + 2_000_000_000).astype(np.int32)
+    source = opened(write_raster(tmp_path / "a.tif", values, overviews=()), stretch_range=(2e9, 2e9 + 255))
+    np.testing.assert_array_equal(source.read((0, 0, 100, 100), 100, 100)[..., :1], values - 2_000_000_000)
