@@ -76,7 +76,8 @@ class Budget:
 
     def _record(self, number: int, size: int) -> None:
         self._held[number] = size
-        self._known.add(number)
+        if number >= self._first_unknown:  # else it was known when it reserved
+            self._known.add(number)
         while self._first_unknown in self._known:
             self._known.remove(self._first_unknown)
             self._first_unknown += 1

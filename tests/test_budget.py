@@ -87,3 +87,12 @@ def test_closing_ends_the_wait():
 
 def test_by_default_it_is_what_the_process_may_use():
     assert 1 << 20 < default_memory() <= min(512 << 20, available_memory())
+
+
+def test_nothing_is_remembered_of_pictures_that_are_done():
+    budget = Budget(10)
+    for number in range(100):
+        budget.reserve(number, 5)
+        budget.settle(number, 4)
+        budget.release(number)
+    assert not budget._known and not budget._held

@@ -104,7 +104,8 @@ def window_request(context: typer.Context) -> WindowRequest | None:
     options = WindowOptions(
         _window(params["window"]),
         _share(params["window_overlap"]),
-        *(params[name] for name in ("mpp", "gsd")),
+        params["mpp"],
+        params["gsd"],
         params["best_windows"],
         params["roi"],
         params.get("size"),

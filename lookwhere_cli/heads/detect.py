@@ -138,13 +138,14 @@ class DetectHead:
         found = row.boxes or ()
         boxes = np.array([one.box for one in found], np.float32).reshape(-1, 4)
         scores, classes = np.array([one.score for one in found], np.float32), np.array([one.index for one in found])
-        return Found(Detections(boxes, scores, classes.astype(np.int64), self.labels), False)
+        is_cut = self._cut_note in (row.note or "")
+        return Found(Detections(boxes, scores, classes.astype(np.int64), self.labels), is_cut)
 
     def pool(self) -> BoxPool:
         """Collect the boxes of windows. Raises UsageError for masks, which are as large as the whole picture."""
         if self.masks:
             raise UsageError("Masks of objects can't be found in windows; leave masks out, or window.")
-        return BoxPool(self.labels, self.iou, lambda found: Found(found, False))
+        return BoxPool(self.labels, self.iou, Found)
 
     def _masks(
         self,
@@ -181,8 +182,7 @@ class DetectHead:
     def row_fields(self, result: Found) -> dict[str, Any]:
         """The boxes, and a note if there were too many."""
         fields: dict[str, Any] = {"boxes": tuple(result.detections)}
-        note = f"more than {self.limit} boxes; those with the lowest scores were left out"
-        fields |= {"note": note} if result.is_cut else {}
+        fields |= {"note": self._cut_note} if result.is_cut else {}
         return fields | {"macs": result.macs} if result.macs else fields
 
     def count_macs(self, config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
@@ -244,6 +244,10 @@ class DetectHead:
         from lookwhere_cli.metrics.boxes import PairedBoxes
 
         return PairedBoxes(classes)
+
+    @property
+    def _cut_note(self) -> str:
+        return f"more than {self.limit} boxes; those with the lowest scores were left out"
 
     @cached_property
     def _wanted(self) -> Bool[ndarray, " classes"]:

@@ -103,15 +103,17 @@ class BoxPool:
     """The boxes of a picture from those of its windows, merged where windows overlap; see `merge_windows`.
 
     labels: the names of all of the model's classes. iou: overlap above which two boxes of a class are one thing.
-    finished: makes the head's result of the merged boxes.
+    finished: makes the head's result of the merged boxes, and of whether a window had more than the limit.
     """
 
-    def __init__(self, labels: tuple[str, ...], iou: float, finished: Callable[[Detections], Any]) -> None:
+    def __init__(self, labels: tuple[str, ...], iou: float, finished: Callable[[Detections, bool], Any]) -> None:
         self._labels, self._iou, self._finished = labels, iou, finished
         self._found: list[tuple[Detections, Place]] = []
+        self._is_cut = False
 
     def add(self, result: Any, place: Place) -> None:
         """Add the boxes of a window."""
+        self._is_cut |= result.is_cut
         if len(result.detections):
             self._found.append((result.detections, place))
 
@@ -119,8 +121,9 @@ class BoxPool:
         """Return the boxes of the whole picture, best first."""
         found: Sequence[Detections] = [one for one, _ in self._found]
         if not found:
-            return self._finished(Detections.none(self._labels))
-        return self._finished(merge_windows(found, [place for _, place in self._found], size, self._iou))
+            return self._finished(Detections.none(self._labels), self._is_cut)
+        merged = merge_windows(found, [place for _, place in self._found], size, self._iou)
+        return self._finished(merged, self._is_cut)
 
     def state(self) -> str:
         """Return nothing: rows of windows have their boxes."""

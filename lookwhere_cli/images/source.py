@@ -1,6 +1,6 @@
 """Sources of pixels: anything that is read by windows, such as a decoded picture."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Protocol, TypeGuard, runtime_checkable
 
@@ -52,7 +52,7 @@ class CellSource(Source, Protocol):
         """
 
 
-class LoadingSource(ABC):
+class LoadingSource(Source):
     """A source whose pixels are better read at once, in the thread that opens it, than cell by cell."""
 
     @abstractmethod

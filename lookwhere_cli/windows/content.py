@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 from jaxtyping import Float32, Float64
 from numpy import ndarray
 from numpy.typing import NDArray
 
+from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.frame import Box
 from lookwhere_cli.images.large.base import is_large
 from lookwhere_cli.images.source import Source
@@ -19,15 +22,19 @@ BLOCK = 32
 
 
 def content_of(source: Source, grid: WindowGrid) -> Float32[ndarray, " windows"]:
-    """Return the share, 0..1, of each window that holds something; 1 for sources that do not tell."""
+    """Return the share, 0..1, of each window that holds something.
+
+    It is 1 for sources that do not tell, and where the overview can't be read: the windows themselves will tell why.
+    """
     shares = np.ones((len(grid.tops), len(grid.lefts)), np.float32)
     if is_large(source):
         for rows, columns in grid.blocks(BLOCK, BLOCK):
             box = grid.around((rows, columns))
             height, width = overview_size(box, grid.shape)
-            content = source.content(box, height, width).astype(np.float64)
-            down, across = edges_in(grid, (rows, columns), box, (height, width))
-            shares[rows, columns] = means(content, down, across)
+            with suppress(PictureError, OSError):
+                content = source.content(box, height, width).astype(np.float64)
+                down, across = edges_in(grid, (rows, columns), box, (height, width))
+                shares[rows, columns] = means(content, down, across)
     return shares.reshape(-1)
 
 

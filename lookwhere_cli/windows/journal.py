@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from lookwhere_cli.heads.pooling import WindowHead
+from lookwhere_cli.images.names import StandardInput
 from lookwhere_cli.interrupts import delayed
 from lookwhere_cli.output.files import writing
 from lookwhere_cli.pipeline import Answer
@@ -205,10 +206,11 @@ def journal_path(out: str | Path) -> Path:
 def picture_key(path: str, *settings: object) -> str:
     """Return what identifies a picture and all that decides its windows and their answers.
 
-    path: of a file, which counts as another one when its size or the time of its last change differ; or an address.
+    path: of a file, which counts as another one when its size or the time of its last change differ; or an address. A
+    picture from standard input is known by its bytes.
     settings: objects whose `repr` tells all of them.
     """
-    place: list[object] = [path]
+    place: list[object] = [path, hashlib.sha256(path.content).digest()] if isinstance(path, StandardInput) else [path]
     with suppress(OSError, ValueError):
         found = Path(path).stat()
         place = [str(Path(path).resolve()), found.st_size, found.st_mtime_ns]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, Self, overload
@@ -58,7 +59,8 @@ class WindowPlan:
 
     grid: all windows. size: their size. pipeline: what answers them. numbers: of the windows that are read, rising.
     contents: the share of each that holds something. ranks: of each, or None. counts: what became of all windows.
-    macs: multiply-adds that the ranking took. notes: what the picture's row should say.
+    macs: multiply-adds that the ranking took. notes: what the picture's row should say. seconds: wall time that
+    planning took.
     """
 
     grid: WindowGrid
@@ -70,6 +72,7 @@ class WindowPlan:
     counts: WindowCounts
     macs: int = 0
     notes: tuple[str, ...] = ()
+    seconds: float = 0.0
 
     @property
     def windows(self) -> Sequence[Window]:
@@ -139,6 +142,7 @@ def plan_windows(predictor: Answering, source: Source, options: WindowOptions) -
     Raises as `all_windows` does, UsageError for regions that can't be used, PictureError for those that are outside of
     the picture, and if the overview can't be read.
     """
+    started = time.perf_counter()
     plan = all_windows(predictor, source, options)
     inside = touched(source, plan.grid, options.roi)
     contents = content_of(source, plan.grid)
@@ -155,4 +159,5 @@ def plan_windows(predictor: Answering, source: Source, options: WindowOptions) -
         ranks=None if ranking is None else ranking.ranks[numbers],
         counts=WindowCounts(len(plan.grid), *(int(windows.sum()) for windows in skipped)),
         macs=0 if ranking is None else ranking.macs,
+        seconds=time.perf_counter() - started,
     )

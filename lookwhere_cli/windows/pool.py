@@ -20,8 +20,9 @@ from lookwhere_cli.windows.run import WindowAnswer, result_fields
 class WholePicture:
     """Collects the windows of a picture.
 
-    `k`, `macs` and `seconds` are sums over windows, `macs` with what the ranking took; `macs_full` is what the full ViT
-    would take on all cells of all windows, also of those that are skipped. Labels and boxes: see the pools in `heads`.
+    `k`, `macs` and `seconds` are sums over windows, `macs` and `seconds` with what planning took; `macs_full` is what
+    the full ViT would take on all cells of all windows, also of those that are skipped. Labels and boxes: see the pools
+    in `heads`.
     """
 
     def __init__(self, source: Source, plan: WindowPlan) -> None:
@@ -31,7 +32,7 @@ class WholePicture:
         self._pool = head.pool() if isinstance(head, WindowHead) else None
         self._margin = plan.pipeline.reader.reading.patch / 2 * max(plan.size.scale)
         self._k = self._failed = self._read = 0
-        self._macs, self._seconds, self._error = plan.macs, 0.0, ""
+        self._macs, self._seconds, self._error = plan.macs, plan.seconds, ""
 
     def add(self, answered: WindowAnswer) -> None:
         """Add a window."""
@@ -71,6 +72,7 @@ class WholePicture:
         if self._pool is None:
             return Answer(row, view)
         result = self._pool.finish(view.size)
+        row = row.noted(pipeline.head.row_fields(result).get("note"))
         return Answer(replace(row, **result_fields(pipeline.head, result)), view, result)
 
     def _row(self, view: View) -> Row:
