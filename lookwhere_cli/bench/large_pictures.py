@@ -59,7 +59,9 @@ def make_pyramid(file: Path, side: int, seed: int = 0) -> Path:
 
 def _islands(side: int, seed: int) -> list[_Island]:
     rng = np.random.default_rng(seed)
-    return [_Island(*rng.integers(0, side, 2).tolist(), int(rng.integers(*RADII))) for _ in range(ISLANDS)]
+    return [
+        _Island(int(rng.integers(side)), int(rng.integers(side)), int(rng.integers(*RADII))) for _ in range(ISLANDS)
+    ]
 
 
 def _stored_tiles(islands: Iterable[_Island], side: int, step: int) -> Iterator[bytes]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,14 @@ class LabelFeature:
         points: places of a single point each; empty for polygons.
         polygons: the rings of each polygon: its outline, then its holes; empty for points. Each ring is (corners, 2) as
             the file has it, without the first corner again at the end.
+        names_degrees: the file says that it is in longitude and latitude.
     """
 
     place: str
     label: str
     points: Float64[ndarray, "n 2"]
     polygons: tuple[tuple[Float64[ndarray, "corners 2"], ...], ...]
+    names_degrees: bool = False
 
 
 def read_geojson(file: Path, label_property: str | None = None) -> list[LabelFeature]:
@@ -49,33 +51,34 @@ def read_geojson(file: Path, label_property: str | None = None) -> list[LabelFea
     Raises UsageError if the file can't be read, DataError if it is no GeoJSON, is in a CRS of its own, or has a feature
     without class or place.
     """
-    features = [
-        (f"Feature {number} of {str(file)!r}", feature) for number, feature in enumerate(_features(file), start=1)
+    found, names_degrees = _features(file)
+    features = [(f"Feature {number} of {str(file)!r}", feature) for number, feature in enumerate(found, start=1)]
+    return [
+        replace(_feature(place, feature, label_property), names_degrees=names_degrees) for place, feature in features
     ]
-    return [_feature(place, feature, label_property) for place, feature in features]
 
 
-def _features(file: Path) -> list[Any]:
-    """Return the features as JSON has them."""
+def _features(file: Path) -> tuple[list[Any], bool]:
+    """Return the features as JSON has them, and whether the file says that it is in degrees."""
     try:
         content = json.loads(read_text_file(file, repr(str(file))))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{str(file)!r} is not JSON: {error}.") from error
-    _check_crs(file, content)
+    names_degrees = _names_degrees(file, content)
     if isinstance(content, dict) and content.get("type") == "Feature":
-        return [content]
+        return [content], names_degrees
     features = content.get("features") if isinstance(content, dict) else content
     if not isinstance(features, list):
         kind = repr(content.get("type")) if isinstance(content, dict) else type(content).__name__
         raise DataError(f"{str(file)!r} is not a FeatureCollection of GeoJSON, but {kind}; export the labels as one.")
-    return features
+    return features, names_degrees
 
 
-def _check_crs(file: Path, content: Any) -> None:
-    """Raise DataError for a file that names a CRS other than longitude and latitude."""
+def _names_degrees(file: Path, content: Any) -> bool:
+    """Return True for a file that names a CRS. Raises DataError for one other than longitude and latitude."""
     crs = content.get("crs") if isinstance(content, dict) else None
     if crs is None:
-        return
+        return False
     properties = crs.get("properties") if isinstance(crs, dict) else None
     name = str(properties.get("name", crs)) if isinstance(properties, dict) else str(crs)
     if not _DEGREES.fullmatch(name):
@@ -83,6 +86,7 @@ def _check_crs(file: Path, content: Any) -> None:
             f"{str(file)!r} is in the CRS {name!r}, but GeoJSON is longitude and latitude (RFC 7946), or pixels for "
             "slides; export it as EPSG:4326."
         )
+    return True
 
 
 def _feature(place: str, feature: Any, label_property: str | None) -> LabelFeature:

@@ -126,6 +126,7 @@ def _located(source: LargeSource, parts: Sequence[Ring]) -> list[Ring]:
 def _check_degrees(source: LargeSource, features: Sequence[LabelFeature]) -> None:
     """Raise DataError for coordinates on a map that are no degrees: those of a projection that is not named."""
     if source.coordinates == "pixels":
+        _check_pixels(source, features)
         return
     for feature in features:
         for ring in _rings(feature):
@@ -136,6 +137,19 @@ def _check_degrees(source: LargeSource, features: Sequence[LabelFeature]) -> Non
                     f"{feature.place} has the coordinates {x:g}, {y:g}, which are no longitude and latitude; export "
                     "it as EPSG:4326."
                 )
+
+
+def _check_pixels(source: LargeSource, features: Sequence[LabelFeature]) -> None:
+    """Raise DataError for degrees: a file that names them, or in which no polygon is as large as a pixel."""
+    named = next((feature for feature in features if feature.names_degrees), None)
+    outlines = [rings[0] for feature in features for rings in feature.polygons]
+    if named is not None:
+        why = f"{named.place} is in longitude and latitude, as its file says"
+    elif outlines and all((np.ptp(outline, axis=0) < 1).all() for outline in outlines):
+        why = f"{features[0].place} and all others are smaller than a pixel, as degrees are"
+    else:
+        return
+    raise DataError(f"{why}, but {source.path!r} does not tell where it lies; its labels are full-resolution pixels.")
 
 
 def _is_inside(shape: DrawnShape, size: tuple[int, int]) -> bool:

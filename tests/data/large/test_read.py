@@ -181,6 +181,16 @@ def test_coordinates_of_a_map_are_degrees(tmp_path, monkeypatch):
         read(tmp_path)
 
 
+def test_degrees_are_no_pixels(two):
+    degrees = {"type": "name", "properties": {"name": "urn:ogc:def:crs:OGC:1.3:CRS84"}}
+    write(two / "a.geojson", feature(box(10, 50, 30, 60), "ship"), crs=degrees)
+    with pytest.raises(DataError, match=r"Feature 1 of '.*a.geojson' is in longitude and latitude, as its file says"):
+        read(two)
+    write(two / "a.geojson", feature(box(10.01, 50.01, 10.02, 50.02), "ship"))
+    with pytest.raises(DataError, match="smaller than a pixel, as degrees are"):
+        read(two)
+
+
 def test_features_outside_are_named(two):
     write(two / "a.geojson", feature(box(4, 4, 24, 14), "ship"), feature(box(500, 4, 524, 14), "ship"))
     with pytest.raises(DataError, match=r"1 of 2 features lie outside '.*a.png'; .* full-resolution pixels") as failure:
