@@ -59,7 +59,7 @@ COMMANDS: Mapping[str, Callable[..., dict[str, Any]]] = {
 
 
 def _opened(predictor: Predictor, picture: str) -> PyramidSource:
-    source = open_large(picture, predictor.pipeline.reader.reading)
+    source: object = open_large(picture, predictor.pipeline.reader.reading)
     if not isinstance(source, PyramidSource):
         raise LookWhereError(f"{picture!r} is neither a slide nor a raster.")
     source.tiles_read = set()

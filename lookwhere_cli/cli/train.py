@@ -150,7 +150,7 @@ def _prepare(
     look, stored = given["look"], _stored(given["out"])
     steering = steering_for(given["method"], labelled, look, given["train_selector"], parsed[1])
     start, taught_by = _load(given["model"]), _load(given["teacher"]) if given["teacher"] else None
-    shape = _shape(given | {"size": cut.model_size(given, start.config.patch)}, parsed)
+    shape = _shape({**given, "size": cut.model_size(given, start.config.patch)}, parsed)
     recipe = _going_on(_recipe(given, cells, shape, steering, precision), given["out"])
     regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
     usable = _drop_unusable(labelled, console)
