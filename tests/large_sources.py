@@ -37,5 +37,10 @@ class ArraySource:
             return points
         return np.column_stack([10 + points[:, 0] * self.step, 50 - points[:, 1] * self.step])
 
+    def locate(self, points):
+        if self.step is None:
+            return points
+        return np.column_stack([(points[:, 0] - 10) / self.step, (50 - points[:, 1]) / self.step])
+
     def close(self):
         self.closed = True

@@ -21,13 +21,14 @@ SUBJECTS = {
     "memory": "memory",
     "export": "export",
     "jobs": "jobs",
+    "large": "large",
 }
 """The module that measures each subject."""
-NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory", "export", "jobs"}
-EXTRAS_NEEDED = {"export": "export"}
+NEED_PHOTOGRAPHS = {"start", "weights", "folder", "memory", "export", "jobs", "large"}
+EXTRAS_NEEDED = {"export": "export", "large": "geo"}
 """The extra without which a subject can't be measured."""
-LONG = {"jobs"}
-"""Subjects that take half an hour; they are measured only if they are named."""
+LONG = {"jobs", "large"}
+"""Subjects that take half an hour or more; they are measured only if they are named."""
 
 
 def default_subjects() -> list[str]:

@@ -13,8 +13,9 @@ import typer
 from rich.table import Table
 
 from lookwhere_cli.bench.subjects import NEED_PHOTOGRAPHS, SUBJECTS, check_subjects, default_subjects, measure_of
-from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
+from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR
 from lookwhere_cli.cli import options
+from lookwhere_cli.cli import train_options as asked
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.summary import say_done, wrote
@@ -28,19 +29,37 @@ if TYPE_CHECKING:
     from lookwhere_cli.bench.settings import BenchSettings
 
 PHOTOGRAPHS = 200
+LARGE = "Large pictures"
 WIDE = 160  # columns of text that hold every line of the table, for pipes and files
 
 
 def bench(
     subjects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}. (default: all but jobs)", show_default=False),
+        typer.Argument(
+            metavar="SUBJECT", help=f"{', '.join(SUBJECTS)}. (default: all but jobs and large)", show_default=False
+        ),
     ] = None,
     photos: Annotated[
         str | None,
         typer.Option(metavar="DIR", help="Photographs to read. (default: 200 made from examples/)", show_default=False),
     ] = None,
     rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds; medians are reported.")] = 5,
+    raster: Annotated[
+        str | None, typer.Option(metavar="FILE", help="large: a raster whose tiles are counted.", rich_help_panel=LARGE)
+    ] = None,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(metavar="DATA", help="large: boxes of photographs that make a mosaic.", rich_help_panel=LARGE),
+    ] = None,
+    label_column: asked.LabelColumn = None,
+    label_map: asked.LabelMap = None,
+    detector: Annotated[
+        str, typer.Option(metavar="NAME", help="large: the model that finds these boxes.", rich_help_panel=LARGE)
+    ] = DEFAULT_DETECTOR,
+    mosaic: Annotated[
+        int, typer.Option(metavar="N", min=1, help="large: photographs in the mosaic.", rich_help_panel=LARGE)
+    ] = 900,
     model: options.Model = DEFAULT_CLASSIFIER,
     device: options.Device = "auto",
     json_file: Annotated[
@@ -56,19 +75,22 @@ def bench(
 
       lookwhere bench start folder
 
-      lookwhere bench published --rounds 3 --json speed.json
+      lookwhere bench large --raster world.tif --boxes signs/boxes.csv --json large.json
     """
     names = check_subjects(subjects or default_subjects())
     if json_file is not None:
         check_free(json_file, overwrite)
     ensure_downloaded(model, quiet)
+    if "large" in names and boxes is not None:
+        ensure_downloaded(detector, quiet)
 
     from lookwhere_cli.bench.machine import describe_machine
-    from lookwhere_cli.bench.settings import BenchSettings
+    from lookwhere_cli.bench.settings import BenchSettings, LargeInputs
 
     machine = describe_machine(device)
     measurements: list[Measurement] = []
-    settings = BenchSettings(model, (), device, rounds)
+    inputs = LargeInputs(raster, boxes, label_column, label_map, detector, mosaic)
+    settings = BenchSettings(model, (), device, rounds, inputs)
     try:
         with _with_photographs(settings, names, photos, quiet) as ready:
             for measurement in _measure(names, ready, quiet):

@@ -13,6 +13,7 @@ from lookwhere_cli.amounts import ALL_CELLS, Amount
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import options
 from lookwhere_cli.cli import train_options as asked
+from lookwhere_cli.cli import window_cutting as cut
 from lookwhere_cli.cli.fetching import check_teacher, ensure_downloaded
 from lookwhere_cli.cli.found import say_found
 from lookwhere_cli.cli.options import MODEL, OUTPUT, READING
@@ -37,6 +38,30 @@ if TYPE_CHECKING:
 
 RESULTS, TABLE, CURVE, CONFUSION = "results.json", "results.md", "accuracy.png", "confusion.png"
 
+Amounts = Annotated[
+    str | None,
+    typer.Option(
+        "--patches",
+        "-k",
+        metavar="K,K,...",
+        help="Amounts: 94,25%,all; or auto. (default: the model's, 10%,25%,50%,all)",
+        rich_help_panel=READING,
+        show_default=False,
+    ),
+]
+Full = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A full ViT: a model without selector.", rich_help_panel=MODEL)
+]
+TimmViT = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A timm ViT, FILE or NAME=FILE.", rich_help_panel=MODEL)
+]
+Tiles = Annotated[
+    int | None, typer.Option(metavar="PX", help="Boxes: the full ViT on tiles of PX px.", rich_help_panel=MODEL)
+]
+TileOverlap = Annotated[
+    float, typer.Option(metavar="P", help="Share of a tile in the next one.", rich_help_panel=MODEL)
+]
+
 
 def evaluate(
     context: typer.Context,
@@ -48,17 +73,7 @@ def evaluate(
     multi_label: asked.MultiLabel = False,
     split: asked.Part = None,
     split_file: asked.SplitFile = None,
-    patches: Annotated[
-        str | None,
-        typer.Option(
-            "--patches",
-            "-k",
-            metavar="K,K,...",
-            help="Amounts: 94,25%,all; or auto. (default: the model's, 10%,25%,50%,all)",
-            rich_help_panel=READING,
-            show_default=False,
-        ),
-    ] = None,
+    patches: Amounts = None,
     size: options.Size = None,
     coarse: options.Coarse = None,
     prune: options.Prune = None,
@@ -66,21 +81,21 @@ def evaluate(
     stretch: options.Stretch = False,
     max_pixels: options.MaxPixels = MAX_PIXELS,
     model: options.Model = DEFAULT_CLASSIFIER,
-    full: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A full ViT: a model without selector.", rich_help_panel=MODEL)
-    ] = None,
-    teacher: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A timm ViT, FILE or NAME=FILE.", rich_help_panel=MODEL)
-    ] = None,
-    tiles: Annotated[
-        int | None,
-        typer.Option(metavar="PX", help="Boxes: the full ViT on tiles of PX px.", rich_help_panel=MODEL),
-    ] = None,
-    overlap: Annotated[
-        float, typer.Option(metavar="P", help="Share of a tile in the next one.", rich_help_panel=MODEL)
-    ] = 0.2,
+    full: Full = None,
+    teacher: TimmViT = None,
+    tiles: Tiles = None,
+    overlap: TileOverlap = 0.2,
     device: options.Device = "auto",
     dtype: options.Dtype = "float32",
+    window: cut.Window = None,
+    window_overlap: cut.WindowOverlap = None,
+    task: cut.Task = None,
+    negatives: cut.AllNegatives = None,
+    unlabelled: cut.Unlabelled = "background",
+    mpp: cut.Mpp = None,
+    gsd: cut.Gsd = None,
+    bands: options.Bands = None,
+    stretch_range: options.StretchRange = None,
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,
     memory: options.Memory = None,
@@ -122,7 +137,9 @@ def _read_set(arguments: dict[str, Any]) -> LabelledSet:
 
     names = ("classes", "label_column", "label_map", "pictures", "multi_label")
     given = {name: arguments[name] for name in names}
-    labelled = read_examples(arguments["data"], model_classes=_classes_of(arguments["model"]), **given)
+    windows = cut.cutting_of(arguments, negatives="all")
+    model_classes = _classes_of(arguments["model"])
+    labelled = read_examples(arguments["data"], model_classes=model_classes, windows=windows, **given)
     for note in labelled.notes:
         say(make_console(stderr=True, quiet=arguments["quiet"]), note)
     return labelled

@@ -6,15 +6,17 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
+import typer
 from rich.console import Console
 
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
 from lookwhere_cli.cli import train_options as options
+from lookwhere_cli.cli import window_cutting as cut
 from lookwhere_cli.cli.fetching import ensure_downloaded
 from lookwhere_cli.cli.found import say_found
-from lookwhere_cli.cli.options import Debug, Quiet
+from lookwhere_cli.cli.options import Bands, Debug, Quiet, StretchRange
 from lookwhere_cli.cli.runs import (
     check_area,
     check_points,
@@ -46,16 +48,17 @@ if TYPE_CHECKING:
     from lookwhere_cli.checkpoints.folder import Loaded
     from lookwhere_cli.data.examples import LabelledSet
     from lookwhere_cli.data.regions import Regions
-    from lookwhere_cli.models.config import Config, Pool
-    from lookwhere_cli.training.augment import Augmentation
+    from lookwhere_cli.models.chosen import Grid
+    from lookwhere_cli.models.config import Config
     from lookwhere_cli.training.finetune.plan import FineTuningPlan
     from lookwhere_cli.training.finetune.recipe import FineTuning
-    from lookwhere_cli.training.finetune.shape import Method, Shape
+    from lookwhere_cli.training.finetune.shape import Shape
     from lookwhere_cli.training.finetune.steering import Steering
     from lookwhere_cli.training.loop import Moment
 
 
 def train(
+    context: typer.Context,
     data: options.Data,
     out: options.Out,
     epochs: options.Epochs = 30,
@@ -105,6 +108,15 @@ def train(
     dtype: options.Dtype = "auto",
     workers: options.Workers = 1,
     fail_fast: options.FailFast = False,
+    window: cut.Window = None,
+    window_overlap: cut.WindowOverlap = None,
+    task: cut.Task = None,
+    negatives: cut.Negatives = None,
+    unlabelled: cut.Unlabelled = "background",
+    mpp: cut.Mpp = None,
+    gsd: cut.Gsd = None,
+    bands: Bands = None,
+    stretch_range: StretchRange = None,
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
@@ -118,23 +130,33 @@ def train(
     """
     check_extra("train", "lookwhere train")
     cells = cell_settings(method, patches, default_k, second_look, bool(train_selector) and look is None)
-    grids, dropped, points = parse_exits(method, exits), parse_pruning(method, prune), check_points(points)
+    parsed = parse_exits(method, exits), parse_pruning(method, prune), check_points(points)
     with training_into(out):
         _fetch(model, teacher, quiet)
         used_device, console = device_type(device), make_console(stderr=True, quiet=quiet or not is_main_process())
-        labelled = _read_set(data, classes, label_column, label_map, pictures, multi_label, group, split_file, masks)
-        stored, steering = _stored(out), steering_for(method, labelled, look, train_selector, dropped)
-        shape = _shape(method, (size, thumbnail_size, coarse), selector_depth, pool, (dropped, prune_fusion or None))
-        shape = replace(shape, decoder_channels=decoder, points=points, exits=grids, masks=masks)
-        augmentation = replace(_augmentation(area, flip, turn), colour=colour, magnitude=augment, erase=erase)
-        recipe = _recipe(cells, shape, steering, augmentation, (lr, layer_decay), seed)
-        recipe = replace(recipe, epochs=epochs, batch=batch_size, balance=balance, average=average, patience=patience)
-        recipe = replace(recipe, precision=mixed_precision(dtype, used_device), validate_every=validate_every)
-        regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
-        start, taught_by = _load(model), _load(teacher) if teacher else None
-        labelled = _split(_drop_unusable(labelled, console, fail_fast), val_share, seed, hold_out or (), stored)
-        plan = _plan(_going_on(recipe, out), start, labelled, regions, taught_by, cells.own, stored.get("typical"))
+        plan = _prepare(context.params, cells, parsed, mixed_precision(dtype, used_device), console)
         _train(plan, console, out, workers, used_device, fail_fast)
+
+
+_ParsedShape: TypeAlias = "tuple[tuple[int | Grid, ...], PruneAmount | None, int]"
+"""Grids of a cascade, dropped tokens, and points along each side of a cell."""
+
+
+def _prepare(
+    given: Mapping[str, Any], cells: CellSettings, parsed: _ParsedShape, precision: str, console: Console
+) -> FineTuningPlan:
+    """Read the data and the models. given: the command's parameters. Raises UsageError, DataError, ModelError."""
+    labelled = _read_set(given)
+    check_masks(given["masks"], labelled)
+    look, stored = given["look"], _stored(given["out"])
+    steering = steering_for(given["method"], labelled, look, given["train_selector"], parsed[1])
+    start, taught_by = _load(given["model"]), _load(given["teacher"]) if given["teacher"] else None
+    shape = _shape({**given, "size": cut.model_size(given, start.config.patch)}, parsed)
+    recipe = _going_on(_recipe(given, cells, shape, steering, precision), given["out"])
+    regions = _read_regions(look, labelled, stored) if look and steering == "look" else None
+    usable = _drop_unusable(labelled, console, given["fail_fast"])
+    labelled = _split(usable, given["val_share"], given["seed"], given["hold_out"] or (), stored)
+    return _plan(recipe, start, labelled, regions, taught_by, cells.own, stored.get("typical"))
 
 
 def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
@@ -143,42 +165,30 @@ def _fetch(model: str, teacher: str | None, quiet: bool) -> None:
         ensure_downloaded(name, quiet)
 
 
-def _shape(
-    method: Method,
-    sizes: tuple[int | None, int | None, int],
-    selector_depth: int | None,
-    pool: Pool,
-    pruning: tuple[PruneAmount | None, bool | None],
-) -> Shape:
-    """Return the new model's shape. sizes: of picture, thumbnail and coarse thumbnail. pruning: amount, fusion."""
+def _shape(given: Mapping[str, Any], parsed: _ParsedShape) -> Shape:
+    """Return the new model's shape. given: the command's parameters."""
     from lookwhere_cli.training.finetune.shape import Shape
 
-    size, thumbnail_size, coarse = sizes
-    shape = Shape(method, size, thumbnail_size, coarse, selector_depth, pool)
-    return replace(shape, prune=pruning[0], prune_fusion=pruning[1])
+    grids, dropped, points = parsed
+    shape = Shape(given["method"], given["size"], given["thumbnail_size"], given["coarse"], given["selector_depth"])
+    shape = replace(shape, pool=given["pool"], prune=dropped, prune_fusion=given["prune_fusion"] or None)
+    return replace(shape, decoder_channels=given["decoder"], points=points, exits=grids, masks=given["masks"])
 
 
 def _recipe(
-    cells: CellSettings,
-    shape: Shape,
-    steering: Steering,
-    augmentation: Augmentation,
-    rates: tuple[float, float],
-    seed: int,
+    given: Mapping[str, Any], cells: CellSettings, shape: Shape, steering: Steering, precision: str
 ) -> FineTuning:
-    """Return a recipe. rates: the peak of the learning rate, and its decay by block."""
+    """Return the recipe. given: the command's parameters. Raises UsageError."""
+    from lookwhere_cli.training.augment import Augmentation
     from lookwhere_cli.training.finetune.recipe import FineTuning
     from lookwhere_cli.training.optim import Rates
 
-    recipe = FineTuning(k=cells.trained, added=cells.added, shape=shape, steering=steering, augmentation=augmentation)
-    return replace(recipe, rates=Rates(*rates), seed=seed)
-
-
-def _augmentation(area: tuple[float, float], flip: bool, turn: bool) -> Augmentation:
-    """Return crops and turns. Raises UsageError."""
-    from lookwhere_cli.training.augment import Augmentation
-
-    return Augmentation(check_area(area), flip=flip, turn=turn)
+    augmentation = Augmentation(check_area(given["area"]), flip=given["flip"], turn=given["turn"])
+    augmentation = replace(augmentation, colour=given["colour"], magnitude=given["augment"], erase=given["erase"])
+    recipe = FineTuning(given["epochs"], given["batch_size"], cells.trained, cells.added, shape, steering, augmentation)
+    recipe = replace(recipe, rates=Rates(given["lr"], given["layer_decay"]), balance=given["balance"])
+    recipe = replace(recipe, average=given["average"], patience=given["patience"], precision=precision)
+    return replace(recipe, validate_every=given["validate_every"], seed=given["seed"])
 
 
 def _going_on(recipe: FineTuning, out: Path) -> FineTuning:
@@ -189,34 +199,17 @@ def _going_on(recipe: FineTuning, out: Path) -> FineTuning:
     return recipe if stored is None else recipe.going_on_from(stored)
 
 
-def _read_set(
-    data: Path,
-    classes: Path | None,
-    label_column: str | None,
-    label_map: Path | None,
-    pictures: Path | None,
-    multi_label: bool,
-    group: str | None,
-    split: Path | None,
-    masks: bool,
-) -> LabelledSet:
-    """Read the labelled set. masks: refuse one without outlines. Raises UsageError, DataError."""
+def _read_set(given: Mapping[str, Any]) -> LabelledSet:
+    """Read the labelled set. given: the command's parameters. Raises UsageError, DataError."""
     from lookwhere_cli.data.read import read_examples
     from lookwhere_cli.data.splits import read_split
 
-    labelled = read_examples(
-        data,
-        classes=classes,
-        label_column=label_column,
-        label_map=label_map,
-        pictures=pictures,
-        multi_label=multi_label,
-        group=group,
-    )
+    names = ("classes", "label_column", "label_map", "pictures", "multi_label", "group")
+    options = {name: given[name] for name in names}
+    labelled = read_examples(given["data"], windows=cut.cutting_of(given, negatives="1"), **options)
     if any(example.objects is not None for example in labelled.examples):
         check_extra("detect", "The score of boxes")
-    check_masks(masks, labelled)
-    return read_split(split, labelled) if split else labelled
+    return read_split(given["split_file"], labelled) if given["split_file"] else labelled
 
 
 def _stored(out: Path) -> dict[str, Any]:
@@ -249,8 +242,6 @@ def _drop_unusable(labelled: LabelledSet, console: Console, fail_fast: bool) -> 
     labelled = without_test(labelled)
     with console.status("Checking the pictures"):
         usable, problems = drop_unusable(labelled, fail_fast)
-    for sentence in labelled.notes:
-        say(console, sentence)
     for sentence in problems:
         say(console, f"Skipped: {sentence}")
     return usable

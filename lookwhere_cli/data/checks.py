@@ -14,8 +14,8 @@ from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.data.masks import IGNORED, load_mask
 from lookwhere_cli.errors import DataError, PictureError
 from lookwhere_cli.images.ahead import read_ahead
-from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.images.large.parts import decode_part
 from lookwhere_cli.machine import usable_cpus
 from lookwhere_cli.text import counted
 
@@ -81,7 +81,7 @@ def _partition(items: Sequence[T], check: Callable[[T], R], fail_fast: bool) -> 
 
 def _displayed_size(path: str) -> tuple[int, int]:
     """Decode the picture and return its (height, width) as displayed. Raises PictureError."""
-    return decode_file(path, _SMALLEST).size
+    return decode_part(path, _SMALLEST).size
 
 
 def _check_example(example: Example, class_count: int) -> set[int]:

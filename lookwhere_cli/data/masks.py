@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookwhere_cli.data.examples import Example, LabelledSet, Split
+from lookwhere_cli.data.large.drawn import DrawnMask
 from lookwhere_cli.data.lossy import lossy_format
 from lookwhere_cli.data.mask_files import open_mask, stored_values
 from lookwhere_cli.data.split_names import NAMES_THAT_WORK, split_named, visible_folders
@@ -30,8 +31,10 @@ def load_mask(path: str) -> NDArray[np.uint8]:
     The file may hold palette indices, or grey of any depth with values below 256. The pixels are taken as they are
     stored: a mask has the orientation in which its picture is displayed, and its own EXIF orientation is not applied.
     Raises PictureError if it can't be read, DataError if it holds colours or larger values instead of indices, or was
-    saved in a lossy format, which changes them.
+    saved in a lossy format, which changes them. A DrawnMask is drawn.
     """
+    if isinstance(path, DrawnMask):
+        return path.draw()
     try:
         with pillow_limit(Reading.max_pixels), open_mask(path) as picture:
             lossy = lossy_format(picture)

@@ -6,15 +6,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lookwhere_cli.data.boxes.assemble import assemble
 from lookwhere_cli.data.boxes.find import find_boxes
-from lookwhere_cli.data.boxes.label_map import read_label_map
+from lookwhere_cli.data.boxes.label_map import LabelMap, read_label_map
 from lookwhere_cli.data.boxes.records import BoxedPictures
 from lookwhere_cli.data.class_list import read_class_list
 from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.data.folders import read_folders
 from lookwhere_cli.data.labels_table import read_labels_table
+from lookwhere_cli.data.large.cutting import WindowCutting
+from lookwhere_cli.data.large.find import find_large, is_large_data
+from lookwhere_cli.data.large.read import read_large
 from lookwhere_cli.data.masks import find_mask_folders, read_mask_folders
 from lookwhere_cli.data.table import read_table
 from lookwhere_cli.errors import UsageError
@@ -22,7 +26,8 @@ from lookwhere_cli.images.find import natural_path_key
 
 LAYOUTS = (
     "a folder per class (also inside train and val), a labels.csv of file and label, pictures in images with index "
-    "masks in masks, or boxes as CSV, COCO, YOLO, VOC or Label Studio have them"
+    "masks in masks, boxes as CSV, COCO, YOLO, VOC or Label Studio have them, or slides and rasters with a GeoJSON of "
+    "the same name"
 )
 
 
@@ -36,6 +41,7 @@ def read_examples(
     model_classes: Sequence[str] = (),
     label_map: Path | None = None,
     pictures: Path | None = None,
+    windows: WindowCutting | None = None,
 ) -> LabelledSet:
     """Read a labelled set from a file of labels or boxes, or from a folder in one of the LAYOUTS.
 
@@ -53,11 +59,17 @@ def read_examples(
         model_classes: names for the indices of masks if the data have none: the labels of the model that is measured.
         label_map: a file with names for the classes of boxes; see `read_label_map`.
         pictures: a CSV file of all pictures, for boxes in a CSV file; see `read_box_table`.
+        windows: how slides and rasters are cut; see `find_large` for what counts as those.
 
     Raises UsageError for a missing file or an option that does not fit the data, DataError for data that can't be used.
     """
     if not data.exists():
         raise UsageError(f"{str(data)!r} does not exist; give a folder or a CSV file.")
+    if is_large_data(data):
+        names = _class_names(data, classes)
+        return _cut_large(data, windows, group, names, label_column, _map_of(label_map), multi_label)
+    if windows is not None:
+        raise UsageError(f"{str(data)!r} has no slides or rasters with a GeoJSON beside them; leave --window out.")
     boxes = find_boxes(data, label_column, group, pictures)
     if boxes is not None:
         if multi_label:
@@ -83,12 +95,22 @@ def read_examples(
     return _finish(labelled, group)
 
 
+def _cut_large(data: Path, windows: WindowCutting | None, group: str | None, *options: Any) -> LabelledSet:
+    """Return the windows of slides and rasters. options: those of `read_large`, in their order."""
+    if windows is None:
+        raise UsageError(f"{str(data)!r} has slides or rasters, which lookwhere train and evaluate cut into windows.")
+    return _in_natural_order(read_large(find_large(data, group), windows, *options))
+
+
+def _map_of(file: Path | None) -> LabelMap | None:
+    return None if file is None else read_label_map(file)
+
+
 def _assemble_boxes(boxes: BoxedPictures, classes: Path | None, label_map: Path | None) -> LabelledSet:
     """Return the set. `classes.txt` beside the data is a format's own list: classes without boxes are left out."""
     names = _class_names(boxes.root, None) if boxes.classes is None else boxes.classes
     class_names = None if classes is None else read_class_list(classes)
-    names_of_values = None if label_map is None else read_label_map(label_map)
-    return assemble(replace(boxes, classes=names), class_names, names_of_values)
+    return assemble(replace(boxes, classes=names), class_names, _map_of(label_map))
 
 
 def _finish(labelled: LabelledSet, group: str | None) -> LabelledSet:

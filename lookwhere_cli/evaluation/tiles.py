@@ -15,9 +15,8 @@ from lookwhere_cli.detections import Detections
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.heads.detect import DetectHead
 from lookwhere_cli.heads.merge import merge_tiles
-from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Box, Reading
-from lookwhere_cli.images.peek import displayed_size
+from lookwhere_cli.images.large.parts import decode_part, size_of_part
 from lookwhere_cli.images.source import Source
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.predictor import Predictor
@@ -113,7 +112,7 @@ class TiledPipeline:
     def _open(self, path: str) -> Source:
         """Decode a picture at full resolution."""
         patch = self.pipeline.config.patch
-        return decode_file(path, Reading(patch, patch * (-(-max(displayed_size(path)) // patch) + 1), "whole"))
+        return decode_part(path, Reading(patch, patch * (-(-max(size_of_part(path)) // patch) + 1), "whole"))
 
 
 def tiled(pipeline: Pipeline, side: int, overlap: float) -> TiledPipeline:

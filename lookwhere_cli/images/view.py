@@ -15,6 +15,7 @@ from lookwhere_cli.images.array import picture_of
 from lookwhere_cli.images.decode import Reserve, decode_file, decode_picture, unlimited
 from lookwhere_cli.images.frame import Box, Reading, frame_for
 from lookwhere_cli.images.large.open import open_large, plain_notes
+from lookwhere_cli.images.large.parts import decode_part, parse_window
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
 from lookwhere_cli.images.source import CellSource, FilmMoment, LoadingSource, Source, is_source
@@ -143,6 +144,8 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
     if not is_picture(picture):
         raise PictureError(f"A value of type {type(picture).__name__} is not a picture; give {TAKEN}.")
     path = os.fsdecode(picture) if isinstance(picture, str | os.PathLike) else None
+    if path is not None and parse_window(path) is not None:
+        return View(decode_part(path, reading), reading)
     if path is not None and (large := open_large(path, reading)) is not None:
         return View(large, reading)
     source = decode_file(cast("EncodedPicture", picture), reading, name, reserve)

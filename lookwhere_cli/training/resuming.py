@@ -12,7 +12,10 @@ from lookwhere_cli.data.examples import Example, LabelledSet
 
 def stored_examples(labelled: LabelledSet) -> list[list[Any]]:
     """Return a set's examples as plain values, for a checkpoint."""
-    return [[one.path, list(one.classes), one.mask, one.split, one.group] for one in labelled.examples]
+    return [
+        [one.path, list(one.classes), None if one.mask is None else str(one.mask), one.split, one.group]
+        for one in labelled.examples
+    ]
 
 
 def restored_examples(labelled: LabelledSet, stored: Sequence[Sequence[Any]] | None) -> LabelledSet | None:
@@ -20,8 +23,9 @@ def restored_examples(labelled: LabelledSet, stored: Sequence[Sequence[Any]] | N
 
     None if nothing is missing, or more, or if anything else differs.
     """
+    here = {example.path: example for example in labelled.examples}
     run = {one[0]: Example(one[0], tuple(one[1]), one[2], one[3], one[4]) for one in stored or ()}
-    missing = run.keys() - {example.path for example in labelled.examples}
+    missing = run.keys() - here.keys()
     same = all(
         (one := run.get(example.path)) is not None and (one.classes, one.mask) == (example.classes, example.mask)
         for example in labelled.examples
@@ -29,7 +33,11 @@ def restored_examples(labelled: LabelledSet, stored: Sequence[Sequence[Any]] | N
     if not missing or len(missing) > TOLERATED * len(run) or not same:
         return None
     note = f"The run goes on without {len(missing)} of its {len(run):,} pictures, which can't be read any more."
-    return replace(labelled, examples=tuple(run.values()), notes=(*labelled.notes, note))
+    # What the checkpoint does not hold of a picture, such as its boxes, is taken from the data.
+    examples = (
+        replace(here[path], split=one.split, group=one.group) if path in here else one for path, one in run.items()
+    )
+    return replace(labelled, examples=tuple(examples), notes=(*labelled.notes, note))
 
 
 def restored_paths(paths: Sequence[Sequence[str]], stored: Sequence[Sequence[str]] | None) -> list[list[str]]:

@@ -64,6 +64,10 @@ class LargeSource(Source, Protocol):
         """Return where (x, y) in full-resolution pixels lie: the same, or (longitude, latitude) in degrees."""
 
     @abstractmethod
+    def locate(self, points: Float64[ndarray, "n 2"]) -> Float64[ndarray, "n 2"]:
+        """Return the (x, y) in full-resolution pixels of points in `coordinates`; the inverse of `place`."""
+
+    @abstractmethod
     def close(self) -> None:
         """Release the file."""
 

@@ -44,6 +44,21 @@ class Georeference(NamedTuple):
         placed = np.array(transform(self.crs, WGS84, *self.project(points)), np.float64).T
         return np.where(np.isfinite(placed), placed, np.nan)
 
+    def pixels(self, points: Float64[ndarray, "n 2"]) -> Float64[ndarray, "n 2"]:
+        """Return (x, y) in full-resolution pixels of (longitude, latitude) in degrees of WGS 84; NaN where none is."""
+        from rasterio.transform import GCPTransformer
+        from rasterio.warp import transform
+
+        x, y = np.array(transform(WGS84, self.crs, *points.T), np.float64)
+        if self.transform is not None:
+            one = ~self.transform
+            located = np.column_stack([one.a * x + one.b * y + one.c, one.d * x + one.e * y + one.f])
+        else:
+            with GCPTransformer(self.gcps) as transformer:
+                rows, columns = transformer.rowcol(x, y, op=float)
+            located = np.column_stack([columns, rows]).astype(np.float64)
+        return np.where(np.isfinite(located), located, np.nan)
+
     def spacing(self, size: tuple[int, int]) -> Spacing | None:
         """Return the size of a pixel in metres.
 

@@ -67,6 +67,10 @@ class RasterSource(PyramidSource):
         """Return (longitude, latitude) of (x, y) in full-resolution pixels; the same without a CRS."""
         return points if self.georeference is None else self.georeference.longitude_latitude(points)
 
+    def locate(self, points: Float64[ndarray, "n 2"]) -> Float64[ndarray, "n 2"]:
+        """Return (x, y) in full-resolution pixels of (longitude, latitude); the same without a CRS."""
+        return points if self.georeference is None else self.georeference.pixels(points)
+
     def close(self) -> None:
         """Release the file."""
         self._handles.close()

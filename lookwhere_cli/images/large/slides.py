@@ -70,6 +70,10 @@ class SlideSource(PyramidSource):
         """Return the points: slides are written in full-resolution pixels."""
         return points
 
+    def locate(self, points: Float64[ndarray, "n 2"]) -> Float64[ndarray, "n 2"]:
+        """Return the points."""
+        return points
+
     def close(self) -> None:
         """Release the file."""
         self._slide.close()

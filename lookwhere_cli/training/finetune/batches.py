@@ -19,9 +19,8 @@ from lookwhere_cli.data.masks import load_mask
 from lookwhere_cli.data.regions import Regions
 from lookwhere_cli.errors import DataError, PictureError
 from lookwhere_cli.heads.training.base import TrainingHead
-from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Grid, Reading, grid_for
-from lookwhere_cli.images.peek import displayed_size
+from lookwhere_cli.images.large.parts import decode_part, size_of_part
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted
 from lookwhere_cli.training.finetune.coverage import region_coverage
 from lookwhere_cli.training.object_masks import as_targets, rasters_of
@@ -157,7 +156,7 @@ class Batches(Dataset[TrainingBatch]):
 
     def _grid(self, members: Sequence[int], skipped: dict[str, str]) -> Grid:
         """Return the grid of a batch, from the shape of its first picture: photographs are seldom square."""
-        _, (height, width) = self._first_readable(members, 0, skipped, lambda example: displayed_size(example.path))
+        _, (height, width) = self._first_readable(members, 0, skipped, lambda example: size_of_part(example.path))
         return grid_for(height, width, self.recipe.size, self.recipe.patch)
 
     def _load(self, members: Sequence[int], place: int, skipped: dict[str, str]) -> tuple[Example, Sample]:
@@ -215,7 +214,7 @@ def load_sample(example: Example, regions: Regions | None, reading: Reading, mas
 
     masks: True for the outlines of its objects, too.
     """
-    decoded = decode_file(example.path, reading)
+    decoded = decode_part(example.path, reading)
     pixels = decoded.image()
     boxes = regions.boxes(example.path) if regions else None
     region_mask = regions.mask(example.path) if regions else None

@@ -21,7 +21,7 @@ from lookwhere_cli.data.regions import Regions
 from lookwhere_cli.errors import DataError, PictureError, UsageError
 from lookwhere_cli.heads.training.base import TrainingHead
 from lookwhere_cli.heads.training.registry import TRAINING_HEADS
-from lookwhere_cli.images.peek import displayed_size
+from lookwhere_cli.images.large.parts import size_of_part
 from lookwhere_cli.models.build import Model
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.training.average import AverageRule, growing_decay
@@ -221,6 +221,6 @@ def typical_size(labelled: LabelledSet) -> tuple[int, int]:
 
 def _size_of(path: str) -> tuple[int, int] | None:
     try:
-        return displayed_size(path)
+        return size_of_part(path)
     except PictureError:
         return None

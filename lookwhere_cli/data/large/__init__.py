@@ -1,0 +1,1 @@
+"""Labels of slides and rasters, drawn in GeoJSON, cut into windows."""

@@ -1,0 +1,51 @@
+"""The subject `large`, small."""
+
+import pytest
+
+from lookwhere_cli.bench import large, large_pictures
+from lookwhere_cli.bench.large_pictures import make_pyramid
+from lookwhere_cli.bench.settings import BenchSettings
+from lookwhere_cli.bench.subjects import SUBJECTS, default_subjects
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture
+def small(monkeypatch, model_folder, photos):
+    for name, value in {
+        "RASTER_LIMITS": {24: 60.0},
+        "PYRAMID_SIDE": 20_000,
+        "PYRAMID_SIZES": (24,),
+        "WINDOW": 96,
+        "SHAPE": (96, 128),
+        "TIMED": (3, 2),
+        "FEW": (2, 1),
+        "MANY": (5, 4),
+    }.items():
+        monkeypatch.setattr(large, name, value)
+    monkeypatch.setattr(large_pictures, "ISLANDS", 3)
+    return BenchSettings(str(model_folder), tuple(sorted(photos.iterdir())), "cpu", 1)
+
+
+def test_tiles_that_are_read_are_needed(small, tmp_path):
+    file = make_pyramid(tmp_path / "pyramid.tif", large.PYRAMID_SIDE)
+    seconds, peak, read, spare = large.pyramid(small, file)
+    assert seconds.unit == "s" and peak.unit == "MiB above rest"
+    assert read.value > 0 and spare.value == 0 and spare.met
+    assert "1,600 in all" in read.against
+
+
+def test_windows_are_compared_with_what_cores_allow(small, tmp_path):
+    reading, model, windows = large.throughput(small, large._mosaic(small, tmp_path / "timed.tif", large.TIMED))
+    assert "8 windows" in reading.what and "8 windows" in model.what
+    assert windows.ratio == pytest.approx(windows.value / float(windows.against.split()[-2]), rel=0.05)
+
+
+def test_peaks_of_few_and_many_windows(small, tmp_path):
+    (compared,) = large.memory(small, tmp_path)
+    assert compared.what.startswith("28 windows") and compared.against.startswith("3 windows")
+    assert 0.8 < compared.ratio < 1.3
+
+
+def test_large_is_measured_only_if_it_is_named():
+    assert "large" in SUBJECTS and "large" not in default_subjects()
