@@ -294,7 +294,8 @@ def _write_overlay(
 
     row, classes, file = result.row, result.classes, files.path.file(OVERLAY)
     assert classes is not None and result.view is not None
-    picture = Image.fromarray(segmenter.predictor.pipeline.reader.displayed(result.view.original, *classes.shape))
+    original = files.picture if row.frame is None else result.view.original  # one on standard input has no path
+    picture = Image.fromarray(segmenter.predictor.pipeline.reader.displayed(original, *classes.shape))
     caption = f"{row.model}, {row.k} of {row.grid[0] * row.grid[1]} cells read"
     overlay = class_overlay(picture, classes, row.shares, colours, caption)
     with output_of_one_picture():
