@@ -95,17 +95,9 @@ def features(
     if windows is not None:
         from lookwhere_cli.cli.window_features import features_in_windows
 
-        arrays_of = partial(_arrays, maps=maps)
-        features_in_windows(
-            predictor,
-            windows,
-            arrays_of,
-            (dense, maps),
-            file,
-            without_frames(pictures),
-            settings,
-            Manners(quiet, fail_fast),
-        )
+        arrays_of, found = partial(_arrays, maps=maps), without_frames(pictures)
+        manners = Manners(quiet, fail_fast)
+        features_in_windows(predictor, windows, arrays_of, (dense, maps), file, found, settings, manners)
         return
     tally = _write(predictor.features(pictures, dense), file, maps, pictures, quiet, fail_fast)
     if quiet:

@@ -143,7 +143,7 @@ def test_models_show_and_list_show_metadata_as_text(terminal, models, tmp_path, 
 
 
 def test_a_traceback_escapes_all_but_line_breaks(terminal, pictures, monkeypatch):
-    def fail(*_):
+    def fail(*_, **__):
         raise ValueError(HOSTILE)
 
     monkeypatch.setattr("lookwhere_cli.cli.pictures.find_pictures", fail)

@@ -167,7 +167,7 @@ def test_bugs_are_called_so(lookwhere, photos, monkeypatch):
     def broken(*_):
         raise TypeError("a bug")
 
-    monkeypatch.setattr(Predictor, "label", broken)
+    monkeypatch.setattr(Predictor, "answers", broken)
     ran = lookwhere("classify", photos / "0.png")
     assert ran.code == 1 and ran.err.startswith("Error: This should not happen (TypeError: a bug)")
 

@@ -59,7 +59,7 @@ def plain_notes(file: EncodedPicture, reading: Reading) -> tuple[str, ...]:
         is_georeferenced = head.is_georeferenced
     elif isinstance(file, str | os.PathLike) and (found := _head(os.fsdecode(file))) is not None:
         head, note = found, _PLAIN_NOTE
-        is_georeferenced = not has_rasterio() and _is_georeferenced(os.fsdecode(file), head)
+        is_georeferenced = _is_georeferenced(os.fsdecode(file), head) and not has_rasterio()
     else:
         return ()
     if head.format and is_georeferenced:

@@ -70,7 +70,7 @@ def test_python_takes_the_same_options(model_folder, raster):
 
 
 def test_explain_draws_on_the_overview(lookwhere, tmp_path, monkeypatch):
-    monkeypatch.setattr("lookwhere_cli.cli.explain.OVERLAY_SIDE", 256)
+    monkeypatch.setattr("lookwhere_cli.show.geometry.OVERVIEW_SIDE", 256)
     path = write_raster(tmp_path / "a.tif", smooth(400, 512))
     ran = lookwhere("explain", path, "--out", tmp_path / "o.png", "--html", tmp_path / "page.html")
     assert ran.code == 0, ran.err
