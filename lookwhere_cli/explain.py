@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float32, Int, Int64, UInt8
 from numpy import ndarray
 
 from lookwhere_cli.amounts import Amount
+from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.view import Picture, View
+from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.output.notebook import with_answers
 from lookwhere_cli.output.rows import Detection, Label, Row
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.reader import OpenedPicture
-from lookwhere_cli.runtimes.base import Runtime
+from lookwhere_cli.runtimes.base import Runtime, stack
 from lookwhere_cli.strategies.base import Batch, ChoosingStrategy, Outcome, Selected, StagedStrategy
 from lookwhere_cli.text import shared_name
 
@@ -34,7 +36,8 @@ class Explanation:
     picture: as it was given.
     scores: (rows, columns) float32, the selector map; a higher score is read earlier.
     order: all cells, row * columns + column, best first; the row's cells are the first k of them.
-    seconds: wall time by step: open, thumbnail, select, patches, extract; with looks open, thumbnail, look.
+    seconds: wall time by step: open, thumbnail, select, patches, extract; with looks open, thumbnail, look. In a batch,
+    an equal share of it.
     survivors: of the row's cells those that no pruning module dropped, best first; None without such modules.
     looks: with -k auto, the cells that had been read after each look, until the answer was certain.
     """
@@ -123,76 +126,145 @@ class Explanation:
         return {"boxes": [one.to_dict() for one in self.boxes[k]]} if self.boxes else {}
 
 
+class _Opened(NamedTuple):
+    """A picture that was opened. seconds: wall time by step."""
+
+    picture: Picture
+    opened: OpenedPicture
+    seconds: dict[str, float]
+
+    @property
+    def grid(self) -> Grid:
+        """Its (rows, columns) of cells."""
+        return self.opened.view.grid
+
+
+class _Read(NamedTuple):
+    """What came of a batch. survivors: (batch, cells) that no pruning module dropped; None without such modules."""
+
+    selected: Selected
+    outcome: Outcome
+    survivors: Int[ndarray, "batch cells"] | None = None
+
+
 def explain(pipeline: Pipeline, picture: Picture) -> Explanation:
     """Answer one picture, and keep what lies behind its row.
 
     Raises PictureError, and ModelError for a strategy that does not choose cells.
     """
-    strategy = pipeline.strategy
+    found = next(explain_each(pipeline, [picture]))
+    if isinstance(found, PictureError):
+        raise found
+    return found
+
+
+def explain_each(
+    pipeline: Pipeline, pictures: Iterable[Picture], resolve: Callable[[Picture], Picture] = lambda picture: picture
+) -> Iterator[Explanation | PictureError]:
+    """Yield the explanation of each picture, in order, or why it can't be read.
+
+    Pictures of one grid that follow each other go through selector and extractor together, up to the pipeline's batch
+    size; each has an equal share of the time. resolve: returns what is opened for a picture; may raise PictureError.
+    Raises ModelError for a strategy that does not choose cells.
+    """
+    strategy, held = pipeline.strategy, list[_Opened]()
     if not isinstance(strategy, ChoosingStrategy):
         raise pipeline.refusal("an explanation")
     pipeline.runtime.warm_up()
+    for picture in pictures:
+        one = _open(pipeline, picture, resolve)
+        if held and (isinstance(one, PictureError) or one.grid != held[0].grid):
+            yield from _explained(pipeline, strategy, held)
+            held = []
+        if isinstance(one, PictureError):
+            yield one
+            continue
+        held.append(one)
+        if len(held) == pipeline.options.batch_size:
+            yield from _explained(pipeline, strategy, held)
+            held = []
+    if held:
+        yield from _explained(pipeline, strategy, held)
+
+
+def _open(pipeline: Pipeline, picture: Picture, resolve: Callable[[Picture], Picture]) -> _Opened | PictureError:
     laps = _Laps(pipeline.runtime)
-    view = pipeline.reader.open(picture)
-    laps.end("open")
-    thumbnails = pipeline.reader.thumbnail(view), pipeline.reader.coarse_thumbnail(view)
-    laps.end("thumbnail")
-    opened = OpenedPicture(view, *thumbnails, 0.0)
-    answer = _look if isinstance(strategy, StagedStrategy) else _read
-    return replace(answer(pipeline, strategy, opened, laps), picture=picture)
+    try:
+        resolved = resolve(picture)
+        view = pipeline.reader.open(resolved)
+        laps.end("open")
+        thumbnails = pipeline.reader.thumbnail(view), pipeline.reader.coarse_thumbnail(view)
+        laps.end("thumbnail")
+    except PictureError as error:
+        return error
+    return _Opened(resolved, OpenedPicture(view, *thumbnails, 0.0), laps.seconds)
 
 
-def _read(pipeline: Pipeline, strategy: ChoosingStrategy, opened: OpenedPicture, laps: _Laps) -> Explanation:
+def _explained(
+    pipeline: Pipeline, strategy: ChoosingStrategy, pictures: Sequence[_Opened]
+) -> Iterator[Explanation | PictureError]:
+    """Answer pictures of one grid together; one by one if the pixels of one of them can't be read."""
+    batch = Batch([one.opened for one in pictures], pictures[0].grid)
+    laps, read_batch = _Laps(pipeline.runtime), _look if isinstance(strategy, StagedStrategy) else _read
+    try:
+        read = read_batch(pipeline, strategy, batch, laps)
+        shares = {step: spent / len(pictures) for step, spent in laps.seconds.items()}
+        explanations = [_explanation(pipeline, read, place, one, shares) for place, one in enumerate(pictures)]
+    except PictureError as error:
+        if len(pictures) == 1:
+            yield error
+            return
+        for one in pictures:
+            yield from _explained(pipeline, strategy, [one])
+        return
+    yield from explanations
+
+
+def _read(pipeline: Pipeline, strategy: ChoosingStrategy, batch: Batch, laps: _Laps) -> _Read:
     """Read the best k cells in one pass."""
-    selected = strategy.order(pipeline.runtime, Batch([opened], opened.view.grid))
+    selected = strategy.order(pipeline.runtime, batch)
     laps.end("select")
-    patches = opened.view.patches(selected.order[0, : selected.first])[None]
+    patches = _cut(batch, range(len(batch.pictures)), selected.order[:, : selected.first])
     laps.end("patches")
     chosen = selected.choose(patches, pipeline.config.patch)
     output, survivors = pipeline.runtime.answer_with_survivors(chosen)
     laps.end("extract")
-    grid = opened.view.grid
-    outcome = Outcome(output, list(chosen.cells), [grid], list(strategy.stage_macs(grid)), [None])
-    kept = None if survivors is None else tuple(survivors[0].tolist())
-    return _explanation(pipeline, opened, selected, outcome, laps, survivors=kept)
+    many, macs = len(batch.pictures), strategy.stage_macs(batch.grid)[0]
+    outcome = Outcome(output, list(chosen.cells), [batch.grid] * many, [macs] * many, [None] * many)
+    return _Read(selected, outcome, survivors)
 
 
-def _look(pipeline: Pipeline, strategy: ChoosingStrategy, opened: OpenedPicture, laps: _Laps) -> Explanation:
-    """Look until the answer is certain."""
-    grid, view = opened.view.grid, opened.view
-    selected = strategy.order(pipeline.runtime, Batch([opened], grid))
-    patches = view.patches(selected.order[0, : selected.first])[None]
-
-    def cut(_: object, cells: np.ndarray) -> np.ndarray:
-        return np.stack([view.patches(one) for one in cells])
-
-    outcome = strategy.answer(pipeline.runtime, selected, patches, cut)
+def _look(pipeline: Pipeline, strategy: ChoosingStrategy, batch: Batch, laps: _Laps) -> _Read:
+    """Look until the answers are certain."""
+    selected = strategy.order(pipeline.runtime, batch)
+    patches = _cut(batch, range(len(batch.pictures)), selected.order[:, : selected.first])
+    outcome = strategy.answer(pipeline.runtime, selected, patches, partial(_cut, batch))
     laps.end("look")
-    return _explanation(pipeline, opened, selected, outcome, laps, strategy.stage_cells(grid)[: outcome.exits[0]])
+    return _Read(selected, outcome)
+
+
+def _cut(batch: Batch, places: Sequence[int], cells: Int64[ndarray, "pictures k"]) -> UInt8[ndarray, ...]:
+    """Return the patches at cells of the pictures at these places of a batch."""
+    return stack([batch.pictures[place].view.patches(one) for place, one in zip(places, cells, strict=True)])
 
 
 def _explanation(
-    pipeline: Pipeline,
-    opened: OpenedPicture,
-    selected: Selected,
-    outcome: Outcome,
-    laps: _Laps,
-    looks: tuple[int, ...] = (),
-    survivors: tuple[int, ...] | None = None,
+    pipeline: Pipeline, read: _Read, place: int, picture: _Opened, shares: dict[str, float]
 ) -> Explanation:
-    pipeline.check_numbers(opened.view, outcome.output[0], selected.maps[0])
-    row, head = pipeline.row(opened, outcome, 0, sum(laps.seconds.values())), pipeline.head
+    """Return the explanation of the picture at a place of its batch. shares: its seconds of the batch, by step."""
+    selected, opened, output = read.selected.at([place]), picture.opened, read.outcome.output[place]
+    pipeline.check_numbers(opened.view, output, selected.maps[0])
+    seconds, head, exit_ = picture.seconds | shares, pipeline.head, read.outcome.exits[place]
+    row = pipeline.row(opened, read.outcome, place, sum(seconds.values()))
     return Explanation(
-        picture=opened.view.path,
-        row=replace(
-            row, labels=head.picture_labels(outcome.output[0]), boxes=head.boxes(outcome.output[0], opened.view)
-        ),
+        picture=picture.picture,
+        row=replace(row, labels=head.picture_labels(output), boxes=head.boxes(output, opened.view)),
         view=opened.view,
         scores=selected.maps[0],
         order=tuple(selected.order[0].tolist()),
-        seconds=laps.seconds,
-        survivors=survivors,
-        looks=looks,
+        seconds=seconds,
+        survivors=None if read.survivors is None else tuple(read.survivors[place].tolist()),
+        looks=() if exit_ is None else pipeline.strategy.stage_cells(opened.view.grid)[:exit_],
         _pipeline=pipeline,
         _selected=selected,
     )

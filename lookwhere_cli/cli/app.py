@@ -64,7 +64,7 @@ app.command(
         *("overlay", "film", "quiet"),
     )
 )(with_film_options(with_job_options(with_window_options(detect)), "film"))
-app.command(cls=without(*_RARE, "dtype", *RARE_WINDOW_OPTIONS))(
+app.command(cls=without(*_RARE, "dtype", "batch_size", *RARE_WINDOW_OPTIONS))(
     with_window_options(explain, leave_out=("window_rows",))
 )
 app.command(cls=without(*_RARE, "dtype", *JOB_OPTIONS, *FILM_OPTIONS, *RARE_WINDOW_OPTIONS))(

@@ -7,6 +7,7 @@ import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
@@ -59,6 +60,7 @@ def explain(
     device: options.Device = "auto",
     runtime: options.Runtime = "auto",
     dtype: options.Dtype = "float32",
+    batch_size: options.BatchSize = 1,
     top: options.Top = 5,
     out: Annotated[
         Path | None,
@@ -223,14 +225,18 @@ def _explain_all(
 
     fail_fast: raise PictureError at the first failure.
     """
+    from lookwhere_cli.explain import explain_each
     from lookwhere_cli.output.rows import Row
 
     printer, failed = outputs.printer, 0
-    for picture in track(pictures, len(pictures), printer.bar, printer.bar.is_terminal and not quiet):
+    resolve = partial(picture_at, at=outputs.at)
+    paths = track(pictures, len(pictures), printer.bar, printer.bar.is_terminal and not quiet)
+    for picture, found in zip(paths, explain_each(predictor.pipeline, pictures, resolve), strict=True):
         try:
-            explanation = predictor.explain(picture_at(picture, outputs.at))
+            if isinstance(found, PictureError):
+                raise found
             if picture in outputs.overlays:
-                _draw(predictor, explanation, outputs.overlays[picture])
+                _draw(predictor, found, outputs.overlays[picture])
         except PictureError as error:
             printer.fail(Row(picture, error=str(error)))
             if fail_fast:
@@ -239,8 +245,8 @@ def _explain_all(
             failed += 1
             outputs.tally()
             continue
-        printer.write(explanation)
-        outputs.add_to_page(predictor, explanation)
+        printer.write(found)
+        outputs.add_to_page(predictor, found)
         outputs.tally()
     return failed
 

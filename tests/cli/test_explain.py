@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lookwhere_cli import load
 from tests.cli.test_app import in_terminal
 
 
@@ -106,16 +107,14 @@ def test_piped_lines_are_not_wrapped(lookwhere, photos):
 
 
 def test_ctrl_c_completes_the_page_with_the_finished_pictures(lookwhere, photos, tmp_path, monkeypatch):
-    from lookwhere_cli.predictor import Predictor
+    html = tmp_path / "page.html"
 
-    explain, html = Predictor.explain, tmp_path / "page.html"
-
-    def stopped_at_the_third(predictor, picture):
+    def stopped_at_the_third(picture, at):
         if picture.endswith("2.png"):
             raise KeyboardInterrupt
-        return explain(predictor, picture)
+        return picture
 
-    monkeypatch.setattr(Predictor, "explain", stopped_at_the_third)
+    monkeypatch.setattr("lookwhere_cli.cli.explain.picture_at", stopped_at_the_third)
     assert lookwhere("explain", photos, "--html", html).code == 130
     assert html.read_text().count("data:image/jpeg;base64,") == 4
 
@@ -130,15 +129,13 @@ def test_a_full_disk_on_stdout_is_reported_in_a_sentence(photos, model_folder):
 
 
 def test_the_page_is_written_picture_by_picture(lookwhere, photos, tmp_path, monkeypatch):
-    from lookwhere_cli.predictor import Predictor
+    html, written = tmp_path / "page.html", []
 
-    explain, html, written = Predictor.explain, tmp_path / "page.html", []
-
-    def watched(predictor, picture):
+    def watched(picture, at):
         written.append([file.read_text().count("data:image/jpeg;base64,") for file in tmp_path.iterdir()])
-        return explain(predictor, picture)
+        return picture
 
-    monkeypatch.setattr(Predictor, "explain", watched)
+    monkeypatch.setattr("lookwhere_cli.cli.explain.picture_at", watched)
     assert lookwhere("explain", photos / "0.png", photos / "1.png", photos / "2.png", "--html", html).code == 0
     assert [sum(counts) for counts in written] == [0, 2, 4]
     assert html.read_text().count("data:image/jpeg;base64,") == 6
@@ -219,3 +216,38 @@ def test_notebooks_show_hostile_names_as_text():
     name = "<script>alert(1)</script>"
     for row in (Row(name, error=name), Row(name, grid=(1, 1), labels=(Label(name, 0, 1.0),))):
         assert "<script" not in row._repr_html_() and "&lt;script" in row._repr_html_()
+
+
+def test_a_batch_explains_as_each_picture_alone_does(lookwhere, photos, tmp_path):
+    (tmp_path / "1.png").write_bytes(b"broken")
+    pictures = [photos / "0.png", photos / "4.png", tmp_path / "1.png", *(photos / f"{n}.png" for n in (8, 1, 5, 9, 2))]
+    alone, together = (
+        lookwhere("explain", *pictures, "--format", "jsonl", "--batch-size", size) for size in ("1", "4")
+    )
+    assert alone.code == together.code == 1
+    for one, other in zip(*(map(json.loads, ran.out.splitlines()) for ran in (alone, together)), strict=True):
+        assert one["path"] == other["path"] and one.get("error") == other.get("error")
+        if "error" in one:
+            continue
+        assert (one["cells"], one["order"], one["macs"]) == (other["cells"], other["order"], other["macs"])
+        for labels, others in zip(one["at"], other["at"], strict=True):
+            assert labels["k"] == others["k"]
+            assert [label["label"] for label in labels["labels"]] == [label["label"] for label in others["labels"]]
+            for label, same in zip(labels["labels"], others["labels"], strict=True):
+                assert label["probability"] == pytest.approx(same["probability"], abs=1e-5)
+
+
+def test_pictures_of_one_grid_go_through_the_model_together(photos, model_folder, monkeypatch):
+    from lookwhere_cli.explain import explain_each
+    from lookwhere_cli.runtimes.torch import TorchRuntime
+
+    answer, sizes = TorchRuntime.answer_with_survivors, []
+
+    def counted(runtime, chosen):
+        sizes.append(len(chosen.patches))
+        return answer(runtime, chosen)
+
+    monkeypatch.setattr(TorchRuntime, "answer_with_survivors", counted)
+    predictor = load(str(model_folder), batch_size=3)
+    explained = list(explain_each(predictor.pipeline, [str(photos / "0.png")] * 4))
+    assert len(explained) == 4 and sizes == [3, 1]

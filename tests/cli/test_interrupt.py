@@ -2,12 +2,12 @@
 
 import re
 import signal
+import sys
 
 import pytest
 
 import lookwhere_cli.cli.pretrain as pretrain_command
 from lookwhere_cli.cli import train as train_command
-from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.training.loop import Run
 from tests.training.tiny import photographs, teacher_file
 
@@ -64,15 +64,16 @@ def test_training_says_so_too(lookwhere, photos, tmp_path, monkeypatch):
 @pytest.fixture
 def interrupted_explain(lookwhere, photos, monkeypatch):
     """Run `explain` on twelve pictures with these arguments, and Ctrl-C in the fourth."""
-    explain, calls = Predictor.explain, []
+    module = sys.modules["lookwhere_cli.cli.explain"]  # the name in `lookwhere_cli.cli` is the command
+    resolve, calls = module.picture_at, []
 
-    def interrupted(predictor, picture):
+    def interrupted(picture, at):
         calls.append(picture)
         if len(calls) == 4:
             interrupt()
-        return explain(predictor, picture)
+        return resolve(picture, at)
 
-    monkeypatch.setattr(Predictor, "explain", interrupted)
+    monkeypatch.setattr(module, "picture_at", interrupted)
     return lambda *arguments: lookwhere("explain", photos, *arguments)
 
 
