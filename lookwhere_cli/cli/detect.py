@@ -128,8 +128,8 @@ def detect(
     if windows is not None:
         from lookwhere_cli.cli.window_detect import detect_in_windows
 
-        manners, found = Manners(quiet, fail_fast), without_frames(pictures)
-        detect_in_windows(predictor, windows, settings, request, files, found, in_terminal, overwrite, manners)
+        manners, whole = Manners(quiet, fail_fast), without_frames(pictures)
+        detect_in_windows(predictor, windows, settings, request, files, whole, in_terminal, overwrite, manners)
         return
     if files is not None:
         _write_files(context, predictor, request, files)
