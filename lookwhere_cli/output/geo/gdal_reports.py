@@ -22,13 +22,15 @@ _SIGNAL = "GDAL signalled an error"
 """How the entries of rasterio's log begin that tell of an error."""
 _CAUSES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 _STDERR = 2
+_PROBE = 1 << 20
+"""Bytes by which a file that could not be written is to grow, to hear from the disk why."""
 
 
 class GdalReports:
-    """The reports about one file that is being written."""
+    """The reports about one file that is being written. partial: where its content is until it is complete."""
 
-    def __init__(self, file: Path) -> None:
-        self._file = file
+    def __init__(self, file: Path, partial: Path) -> None:
+        self._file, self._partial = file, partial
 
     @contextmanager
     def raised(self) -> Iterator[None]:
@@ -45,7 +47,7 @@ class GdalReports:
             except RasterioError as error:
                 failure = error
         if failure is not None or signals:
-            raise _failure(self._file, [*signals, str(failure)], printed)
+            raise _failure(self._file, self._partial, [*signals, str(failure)], printed)
 
 
 @contextmanager
@@ -89,13 +91,27 @@ class _Signals(logging.Handler):
             self.sentences.append(sentence)
 
 
-def _failure(file: Path, sentences: Sequence[str], printed: Sequence[str]) -> OutputError:
+def _failure(file: Path, partial: Path, sentences: Sequence[str], printed: Sequence[str]) -> OutputError:
     """Return the error for a file that could not be written; its cause is what the disk said, if that is known."""
     for number in _CAUSES:
         reason = os.strerror(number)
         if any(reason in sentence for sentence in [*sentences, *printed]):
             return _output_error(file, reason, OSError(number, reason))
-    return _output_error(file, sentences[0])
+    error = _disk_error(partial)
+    return _output_error(file, sentences[0] if error is None else os.strerror(error.errno or 0), error)
+
+
+def _disk_error(partial: Path) -> OSError | None:
+    """Return what the disk says when a file, which is of no use any more, is to grow; None if it may.
+
+    Where another library has replaced libtiff's handler of errors, GDAL does not tell why it could not write.
+    """
+    try:
+        with partial.open("ab") as stream:
+            stream.write(bytes(_PROBE))
+    except OSError as error:
+        return error if error.errno in _CAUSES else None
+    return None
 
 
 def _output_error(file: Path, reason: str, cause: OSError | None = None) -> OutputError:

@@ -75,8 +75,9 @@ def open_mask(
     Memory does not grow with the mask. Raises UsageError without rasterio, UsageError or OutputError if the file can't
     be written, OutputError for a full disk.
     """
-    rasterio, reports = require_rasterio(), GdalReports(file)
+    rasterio = require_rasterio()
     with whole_path(file) as path, rasterio.Env(GDAL_CACHEMAX=CACHE, GDAL_PAM_ENABLED=False):
+        reports = GdalReports(file, path)
         with reports.raised():
             dataset = rasterio.open(path, "w", **_profile(canvas, side))
         with _closed_on_failure(dataset):

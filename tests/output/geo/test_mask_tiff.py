@@ -10,6 +10,7 @@ from rasterio.transform import from_origin
 
 from lookwhere_cli.errors import OutputError, UsageError
 from lookwhere_cli.output.files import ends_run
+from lookwhere_cli.output.geo import gdal_reports
 from lookwhere_cli.output.geo.mask_tiff import NODATA, MaskCanvas, open_mask, tile_side
 
 LABELS = ["grass", "a road"]
@@ -110,3 +111,17 @@ def test_a_folder_that_is_not_there_is_wrong_use(tmp_path):
         open_mask(tmp_path / "b" / "a.tif", MaskCanvas((64, 64)), LABELS, COLOURS, 32),
     ):
         pass
+
+
+def test_the_disk_is_asked_where_gdal_does_not_say_why(tmp_path, limited, monkeypatch):
+    """As where another library has replaced libtiff's handler of errors."""
+    monkeypatch.setattr(gdal_reports, "_text_of", lambda file: "")
+    pixels = np.random.default_rng(0).integers(0, 200, (900, 900), dtype=np.uint8)
+    limited(written_size(tmp_path, pixels) - 40_000)
+    with (
+        pytest.raises(OutputError, match=r"a\.tif' failed: .*make room") as failure,
+        open_mask(tmp_path / "a.tif", MaskCanvas(pixels.shape), LABELS, COLOURS, 256) as mask,
+    ):
+        mask.write(0, 0, pixels)
+    assert isinstance(failure.value.__cause__, OSError) and failure.value.__cause__.errno == errno.EFBIG
+    assert names(tmp_path) == []
