@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import typer
 from rich.console import Console
 
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER
@@ -58,7 +57,6 @@ if TYPE_CHECKING:
 
 
 def train(
-    context: typer.Context,
     data: options.Data,
     out: options.Out,
     epochs: options.Epochs = 30,
@@ -128,13 +126,14 @@ def train(
 
       lookwhere train labels.csv --multi-label --look boxes.csv --size 1024 -k 5%-10% --out my-model
     """
+    given = dict(locals())  # all parameters, also where a function calls this one
     check_extra("train", "lookwhere train")
     cells = cell_settings(method, patches, default_k, second_look, bool(train_selector) and look is None)
     parsed = parse_exits(method, exits), parse_pruning(method, prune), check_points(points)
     with training_into(out):
         _fetch(model, teacher, quiet)
         used_device, console = device_type(device), make_console(stderr=True, quiet=quiet or not is_main_process())
-        plan = _prepare(context.params, cells, parsed, mixed_precision(dtype, used_device), console)
+        plan = _prepare(given, cells, parsed, mixed_precision(dtype, used_device), console)
         _train(plan, console, out, workers, used_device, fail_fast)
 
 
