@@ -147,11 +147,20 @@ class _Ahead:
         return not self._pending or (len(self._pending) <= self._depth and drawn < DRAWN)
 
     def _prepare(self, number: int, picture: Picture) -> OpenedPicture | PictureError:
+        has_reserved = False
+
+        def reserve(size: int) -> None:
+            nonlocal has_reserved
+            has_reserved = True
+            self._budget.reserve(number, size)
+
         try:
-            opened = self._open(picture, lambda size: self._budget.reserve(number, size))
+            opened = self._open(picture, reserve)
         except PictureError as error:
             self._budget.settle(number, 0)
             return error
+        if not has_reserved:  # what is not decoded waits for its turn, too: bytes held before that would never be free
+            reserve(opened.nbytes)
         self._budget.settle(number, opened.nbytes)
         return opened
 

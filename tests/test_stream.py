@@ -212,3 +212,18 @@ def test_pictures_that_are_large_while_decoded_do_not_pile_up(model_folder: Any,
     predictor = load(str(model_folder), device="cpu", memory="20M", workers=4, batch_size=6)
     rows = list(predictor.classify(pictures))
     assert [row.path for row in rows] == list(map(str, pictures)) and not any(row.error for row in rows)
+
+
+def test_what_reserves_nothing_waits_for_its_turn() -> None:
+    """Else pictures that were open at once kept an earlier one waiting for ever, as small rasters did a large file."""
+    model = Model()
+
+    def open_picture(picture: Drawn, reserve: Reserve) -> OpenedPicture:
+        if picture.decoding:  # it asks late, when all others are open
+            time.sleep(0.2)
+            return model.open(picture, reserve)
+        return model.open(picture, lambda size: None)
+
+    pictures = [Drawn(number, 1000 if number == 1 else 0, 60) for number in range(6)]
+    work = model.work._replace(open=cast(Any, open_picture))
+    assert list(stream(cast(Any, pictures), work, StreamOptions(1, 4, 100))) == list(range(6))

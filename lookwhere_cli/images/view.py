@@ -132,10 +132,9 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
     decoded. Arrays and tensors: see `view_of`.
     """
     name = name or picture_name(picture)
-    if isinstance(picture, LoadingSource):  # it reserves what it loads, once: a second time would wait for the first
-        return View(picture.load(reading, reserve), reading)
+    if isinstance(picture, LoadingSource):
+        picture = picture.load(reading, reserve)
     if is_source(picture):
-        reserve(held_bytes(picture))
         return View(picture, reading)
     if isinstance(picture, bytearray | memoryview):
         picture = bytes(picture)
