@@ -276,11 +276,11 @@ def _write_all(folder: Path, results: Mapping[str, Any], comparison: Comparison)
 
 def _pictures(results: Mapping[str, Any], root: Path) -> dict[str, Image.Image]:
     """Return the pictures that the page shows, small, by path."""
-    from lookwhere_cli.images.decode import decode_file
     from lookwhere_cli.images.frame import Reading
+    from lookwhere_cli.images.large.parts import decode_part
 
     small = Reading(patch=1, size=SHOWN)
-    return {one["path"]: decode_file(str(root / one["path"]), small).image() for one in results["differences"]}
+    return {one["path"]: decode_part(str(root / one["path"]), small).image() for one in results["differences"]}
 
 
 def _class_maps(results: Mapping[str, Any], comparison: Comparison) -> dict[tuple[str, str], NDArray[np.uint8]]:

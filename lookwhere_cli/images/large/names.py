@@ -1,6 +1,8 @@
 """Names of slides and rasters, for finding them without opening them."""
 
-from importlib.util import find_spec
+import re
+
+from lookwhere_cli.extras import is_installed
 
 SLIDE_EXTENSIONS = (".svs", ".svslide", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif")
 RASTER_EXTENSIONS = (".vrt",)
@@ -10,6 +12,7 @@ SIDE_FILES = (".ovr", ".msk")
 _REMOTE = ("http://", "https://", "s3://", "gs://", "az://", "/vsi")
 _REMOTE_EXTENSIONS = (".tif", ".tiff", ".vrt", ".jp2", ".j2k")
 _PATTERN = "*?["
+_VMS_PART = re.compile(r"(?:\([\d,]+\)|_map\d*|_macro)?\.jpe?g", re.IGNORECASE)
 
 
 def named_like_slide(path: str) -> bool:
@@ -32,18 +35,18 @@ def is_remote_raster(path: str) -> bool:
 
 def has_rasterio() -> bool:
     """Return True if rasterio is installed."""
-    return find_spec("rasterio") is not None
+    return is_installed("geo")
 
 
 def has_openslide() -> bool:
     """Return True if OpenSlide is installed."""
-    return find_spec("openslide") is not None
+    return is_installed("slides")
 
 
 def belonging_files(names: list[str]) -> set[str]:
     """Return which of the files and folders of a folder hold the pixels of a slide beside them.
 
-    That is the folder of a .mrxs, and the JPEGs of a .vms, whose names begin with the slide's.
+    That is the folder of a .mrxs, and the JPEGs of a .vms: `NAME(1,0).jpg`, `NAME_map2.jpg`, `NAME_macro.jpg`.
     """
     belonging: set[str] = set()
     for slide in names:
@@ -51,5 +54,5 @@ def belonging_files(names: list[str]) -> set[str]:
         if dot and ending.lower() == "mrxs":
             belonging.add(stem)
         elif dot and ending.lower() == "vms":
-            belonging.update(name for name in names if name.startswith(stem) and name.lower().endswith(".jpg"))
+            belonging.update(name for name in names if name.startswith(stem) and _VMS_PART.fullmatch(name, len(stem)))
     return belonging

@@ -106,8 +106,8 @@ def _is_georeferenced(path: str, head: FileHead) -> bool:
 
 
 def _check_upright(path: str, head: FileHead) -> None:
-    """Raise PictureError for a turned TIFF: GDAL ignores the turn, and no georeferenced file has one."""
-    if not _is_georeferenced(path, head) and head.orientation > 1:
+    """Raise PictureError for a turned TIFF: GDAL ignores the turn."""
+    if head.orientation > 1:
         raise PictureError(
             f"{in_message(path)} is read by windows, which its EXIF turn ({head.orientation}) does not allow; save it "
             "upright, and give that file."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +18,16 @@ from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading, frame_for
 from lookwhere_cli.images.large.base import LargeSource
-from lookwhere_cli.images.large.whole import open_any
+from lookwhere_cli.images.large.open import open_large
+from lookwhere_cli.images.large.whole import WholeSource, decode_whole
 from lookwhere_cli.images.peek import displayed_size
 from lookwhere_cli.images.source import DecodedSource
 
 OPEN_FILES = 8
 """Files that a process keeps open between windows."""
-_NAME = re.compile(r"(.+)#xywh=(\d+),(\d+),(\d+),(\d+)(?:&bands=([\d,]+))?(?:&range=([^&,]+),([^&,]+))?", re.DOTALL)
+_NUMBER = r"[+-]?\d+(?:\.\d*)?(?:e[+-]?\d+)?"
+_RANGE = f"(?:&range=({_NUMBER}),({_NUMBER}))?"
+_NAME = re.compile(rf"(.+)#xywh=(\d+),(\d+),(\d+),(\d+)(?:&bands=([\d,]+))?{_RANGE}", re.DOTALL)
 
 
 class NamedWindow(NamedTuple):
@@ -60,9 +64,18 @@ def parse_window(name: str) -> NamedWindow | None:
 
 
 def decode_part(name: str, reading: Reading) -> DecodedSource:
-    """Decode a file, or read a window of one, at the scale that `reading` needs. Raises PictureError."""
+    """Decode a file, or read a window of one, at the scale that `reading` needs. Raises PictureError.
+
+    A slide or raster is read as `open_view` reads it, so that models see in training what they see later.
+    """
     window = parse_window(name)
-    return decode_file(name, reading) if window is None else _read(window, reading)
+    if window is not None:
+        return _read(window, reading)
+    large = open_large(name, reading)
+    if large is None:
+        return decode_file(name, reading)
+    with closing(large):
+        return _part_of(large, NamedWindow(name, 0, 0, large.size[1], large.size[0]), name, reading)
 
 
 def size_of_part(name: str) -> tuple[int, int]:
@@ -72,21 +85,29 @@ def size_of_part(name: str) -> tuple[int, int]:
 
 
 def _read(window: NamedWindow, reading: Reading) -> DecodedSource:
-    """Read a window, with a pixel or more for each of the grid where the file has them."""
-    name, (height, width) = window.name, (window.height, window.width)
+    """Read a window of a file. Raises PictureError for one that is not within it."""
     how = Reading(
         patch=1,
         size=1,
+        max_pixels=reading.max_pixels,
         background=reading.background,
         bands=window.bands or reading.bands,
         stretch_range=window.stretch_range or reading.stretch_range,
     )
-    source = _opened(window.file, how, _modified(window.file), os.getpid())
-    box = (window.left, window.top, window.left + width, window.top + height)
-    if not (width and height and box[2] <= source.size[1] and box[3] <= source.size[0]):
+    key = window.file, how, _modified(window.file), os.getpid()
+    source = _opened(*key) or _decoded(*key)
+    right, bottom = window.left + window.width, window.top + window.height
+    if not (window.width and window.height and right <= source.size[1] and bottom <= source.size[0]):
         raise PictureError(
-            f"{name!r} is no part of {window.file!r}, which is {source.size[1]} x {source.size[0]} pixels."
+            f"{window.name!r} is no part of {window.file!r}, which is {source.size[1]} x {source.size[0]} pixels."
         )
+    return _part_of(source, window, window.name, reading)
+
+
+def _part_of(source: LargeSource, window: NamedWindow, name: str, reading: Reading) -> DecodedSource:
+    """Read a window of an open file, with a pixel or more for each of the grid where the file has them."""
+    height, width = window.height, window.width
+    box = (window.left, window.top, window.left + width, window.top + height)
     (rows, columns), part = frame_for(height, width, reading)
     high = min(height, math.ceil(rows * reading.patch * height / (part[3] - part[1])))
     wide = min(width, math.ceil(columns * reading.patch * width / (part[2] - part[0])))
@@ -103,9 +124,16 @@ def _modified(file: str) -> int:
 
 
 @lru_cache(OPEN_FILES)
-def _opened(file: str, reading: Reading, modified: int, process: int) -> LargeSource:
-    """Open a file, or return it open. One that was opened before a fork is not shared with the new process.
+def _opened(file: str, reading: Reading, modified: int, process: int) -> LargeSource | None:
+    """Open a slide or raster, or return it open; None for other files.
 
-    A file that leaves the cache is closed once no thread reads from it.
+    One that was opened before a fork is not shared with the new process. A file that leaves the cache is closed once no
+    thread reads from it.
     """
-    return open_any(file, reading)
+    return open_large(file, reading)
+
+
+@lru_cache(1)
+def _decoded(file: str, reading: Reading, modified: int, process: int) -> WholeSource:
+    """Decode any other file; only the last one is kept, since it takes the memory of all its pixels."""
+    return decode_whole(file, reading)

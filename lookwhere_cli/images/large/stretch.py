@@ -46,6 +46,10 @@ def fixed_stretch(span: tuple[float, float], bands: int) -> Stretch:
 
 def percentile_stretch(values: Shaped[ndarray, "bands height width"], valid: Bool[ndarray, "height width"]) -> Stretch:
     """Return the stretch by the percentiles of the values of an overview that hold data, band by band."""
+    if not valid.any():
+        return Stretch(
+            (0.0,) * len(values), (0.0,) * len(values), ("no data in all that was looked at of the overview",)
+        )
     pairs = [_percentiles(band[valid]) for band in values]
     low, high = (tuple(pair[side] for pair in pairs) for side in (0, 1))
     return Stretch(low, high, (_note(values.dtype, pairs),))

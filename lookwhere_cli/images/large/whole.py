@@ -48,8 +48,10 @@ class WholeSource:
 
 def open_any(file: str, reading: Reading) -> LargeSource:
     """Open a slide or raster, or decode any other picture at full resolution. Raises PictureError."""
-    source = open_large(file, reading)
-    if source is not None:
-        return source
+    return open_large(file, reading) or decode_whole(file, reading)
+
+
+def decode_whole(file: str, reading: Reading) -> WholeSource:
+    """Decode a picture that is neither slide nor raster at full resolution. Raises PictureError."""
     full = replace(reading, patch=1, size=max(displayed_size(file)), mode="stretch")  # no pixel is reduced
     return WholeSource(decode_file(file, full))

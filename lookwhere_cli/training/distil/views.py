@@ -19,8 +19,8 @@ from torch.utils.data import Dataset
 
 from lookwhere_cli.checkpoints.timm_package import import_timm
 from lookwhere_cli.errors import DataError, PictureError
-from lookwhere_cli.images.decode import decode_file
 from lookwhere_cli.images.frame import Reading, grid_for
+from lookwhere_cli.images.large.parts import decode_part
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.training.augment import colour_jitter, rand_augment, seeded
 
@@ -133,7 +133,7 @@ class Views(Dataset[ViewBatch]):
             folder = self.folders[int(rng.integers(len(self.folders)))]
             path = folder[int(rng.integers(len(folder)))]
             try:
-                return decode_file(path, reading).image()
+                return decode_part(path, reading).image()
             except PictureError as error:
                 skipped[path] = str(error)
         raise DataError(f"{TRIES} photographs in a row can't be read any more: {next(iter(skipped.values()))}")

@@ -13,12 +13,12 @@ def test_the_files_that_belong_to_a_slide_are_no_pictures(tmp_path):
     (tmp_path / "a.mrxs").touch()
     (tmp_path / "a").mkdir()
     (tmp_path / "other").mkdir()
-    for name in ("a/Data0001.jpg", "other/b.jpg", "s.vms", "s(1,0).jpg", "s_map2.jpg", "t.jpg", "x.tif"):
+    for name in ("a/Data0001.jpg", "other/b.jpg", "s.vms", "s(1,0).jpg", "s_map2.jpg", "scene.jpg", "t.jpg", "x.tif"):
         (tmp_path / name).touch()
     (tmp_path / "x.tif.ovr").write_bytes(b"II*\0" + bytes(100))
     (tmp_path / "x.tif.msk").write_bytes(b"II*\0" + bytes(100))
     found = [path[len(str(tmp_path)) + 1 :] for path in find_pictures([str(tmp_path)])]
-    assert found == ["a.mrxs", "other/b.jpg", "s.vms", "t.jpg", "x.tif"]
+    assert found == ["a.mrxs", "other/b.jpg", "s.vms", "scene.jpg", "t.jpg", "x.tif"]
     assert belonging_files(["b.jpg"]) == set()
 
 

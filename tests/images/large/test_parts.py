@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.frame import Reading
+from lookwhere_cli.images.large import parts
 from lookwhere_cli.images.large.open import open_large
 from lookwhere_cli.images.large.parts import NamedWindow, decode_part, parse_window, size_of_part
-from lookwhere_cli.images.view import open_view
+from lookwhere_cli.images.view import View, open_view
+from tests.images.large.files import smooth, write_raster
 
 SHARED = Path(os.environ.get("LOOKWHERE_SHARED", "/nowhere")) / "data" / "large"
 SMALL, FULL = Reading(patch=16, size=32), Reading(patch=16, size=512)
@@ -99,3 +102,35 @@ def test_locating_undoes_placing(file):
     window = decode_part(NamedWindow(source.path, 64, 32, 128, 96).name, FULL)
     assert np.array_equal(window.pixels, source.read((64.0, 32.0, 192.0, 128.0), 96, 128))
     source.close()
+
+
+def test_a_raster_is_read_in_training_as_it_is_later(tmp_path):
+    path = write_raster(tmp_path / "a.tif", 8 * smooth(200, 300).astype(np.uint16))
+    decoded, view = decode_part(path, SMALL), open_view(path, SMALL)
+    assert decoded.size == view.size and any("stretched" in note for note in decoded.notes)
+    seen = View(decoded, SMALL).thumbnail(32, 48).astype(int)
+    assert np.abs(seen - view.thumbnail(32, 48)).max() <= 8  # resampled twice; stretched otherwise, up to 71 apart
+
+
+def test_a_turned_raster_is_refused(tmp_path):
+    path = write_raster(tmp_path / "a.tif", np.full((40, 60, 3), 9, np.uint8), overviews=())
+    with tifffile.TiffFile(path, mode="r+") as file:
+        offset = file.pages[0].tags["PlanarConfiguration"].offset
+    content = bytearray(Path(path).read_bytes())
+    content[offset : offset + 2] = (274).to_bytes(2, "little")  # the tag becomes that of the orientation
+    content[offset + 8 : offset + 10] = (6).to_bytes(2, "little")
+    Path(path).write_bytes(content)
+    with pytest.raises(PictureError, match=r"EXIF turn \(6\)"):
+        open_view(path, SMALL)
+
+
+def test_only_one_decoded_picture_is_kept(tmp_path, photo):
+    for number in range(3):
+        Image.fromarray(photo[1]).save(tmp_path / f"{number}.png")
+        decode_part(NamedWindow(str(tmp_path / f"{number}.png"), 0, 0, 8, 8).name, FULL)
+    assert parts._decoded.cache_info().currsize == 1
+
+
+def test_a_name_with_words_for_numbers_is_that_of_a_file():
+    assert parse_window("a.svs#xywh=0,0,4,4&range=a,b") is None
+    assert parse_window("a.svs#xywh=0,0,4,4&range=-1.5,2e3").stretch_range == (-1.5, 2000)
