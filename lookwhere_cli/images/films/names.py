@@ -3,7 +3,7 @@
 import re
 
 from lookwhere_cli.extras import install_command, is_installed
-from lookwhere_cli.images.formats import brand_of, named_like_picture
+from lookwhere_cli.images.formats import is_picture_bytes, named_like_picture
 from lookwhere_cli.images.names import StandardInput, in_message
 
 EXTRA = "video"
@@ -57,4 +57,4 @@ def _starts_like_film(path: str) -> bool:
             start = file.read(START_BYTES)
     except (OSError, ValueError):
         return False
-    return _START.match(start) is not None and brand_of(start) is None
+    return _START.match(start) is not None and not is_picture_bytes(start)

@@ -18,6 +18,7 @@ from lookwhere_cli.images.films import container
 from lookwhere_cli.images.films.describe import describe_film
 from lookwhere_cli.images.films.every import Every
 from lookwhere_cli.images.films.frames import FilmFrame, LostFrames, frame_at, frames
+from lookwhere_cli.images.films.names import is_film
 from lookwhere_cli.images.films.pictures import PicturesAndFrames
 from lookwhere_cli.images.films.upright import degrees, turn_by
 from lookwhere_cli.images.orientation import TURNS
@@ -270,3 +271,11 @@ def test_a_process_ends_while_a_film_is_open(tmp_path):
 
 def test_python_has_frames():
     assert lookwhere_cli.frames is frames and "frames" in lookwhere_cli.__all__
+
+
+def test_a_picture_without_an_ending_is_no_film(tmp_path):
+    """Byte 188 of one GIF in 256 is that with which packets of a transport stream begin, as does every GIF."""
+    content = bytearray(b"GIF89a" + bytes(range(256)))
+    content[188] = 0x47
+    (tmp_path / "picture").write_bytes(content)
+    assert not is_film(str(tmp_path / "picture"))
