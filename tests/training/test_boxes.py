@@ -60,11 +60,11 @@ def rectangles(draw: st.DrawFn) -> Sample:
 @settings(max_examples=60)
 @given(rectangles(), SIZES, st.integers(0, 2**62), st.booleans())
 def test_objects_follow_every_augmentation(sample: Sample, size: tuple[int, int], seed: int, turn: bool) -> None:
-    view = augmented(sample, size, Augmentation(turn=turn), seed)
+    # Other colours would move the level at which an edge is found, by more than a pixel where a crop is enlarged.
+    view = augmented(sample, size, Augmentation(turn=turn, colour=0.0), seed)
     assert view.objects is not None and view.kinds is not None and len(view.objects) == len(view.kinds)
-    green = view.picture[1] > 90
     if len(view.objects):
-        assert extent(green) == pytest.approx(view.objects[0].tolist(), abs=1.5)
+        assert extent(view.picture[1] > 100) == pytest.approx(view.objects[0].tolist(), abs=1.5)
         assert view.kinds.tolist() == [[1.0, 0.0]]
 
 
