@@ -41,7 +41,7 @@ BOXES = "Boxes"
 
 Conf = Annotated[float, typer.Option(metavar="P", help="Least score of a box.", rich_help_panel=BOXES)]
 Iou = Annotated[float, typer.Option(metavar="P", help="Overlap from which boxes are one thing.", rich_help_panel=BOXES)]
-MaxBoxes = Annotated[int, typer.Option(metavar="N", help="Boxes per picture.", rich_help_panel=BOXES)]
+MaxBoxes = Annotated[int, typer.Option(metavar="N", help="Boxes per picture or window.", rich_help_panel=BOXES)]
 Only = Annotated[str | None, typer.Option(metavar="A,B", help="Classes to look for.", rich_help_panel=BOXES)]
 Masks = Annotated[bool, typer.Option("--masks", help="Find the mask of each box, too.", rich_help_panel=BOXES)]
 Format = Annotated[

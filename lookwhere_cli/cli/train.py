@@ -118,7 +118,7 @@ def train(
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Train a model for your own labels: one or several per picture, or a class for each pixel.
+    """Train a model for your own labels: one or several per picture, a class for each pixel, or boxes.
 
     Examples:
 

@@ -57,7 +57,7 @@ class SafetensorsWriter(ArrayWriter):
 
     Arrays of shape (dim,) become (pictures, dim). Arrays of shape (rows, columns, ...) become (cells of all pictures,
     ...), row by row, picture after picture; "grid", (pictures, 2) int32, holds each picture's rows and columns. Of
-    windows there are a place's numbers, too, each (windows,) int32 or float32, NaN for what is not known.
+    windows there are a place's numbers, too, each (windows,) int32 or float32, 0 for what is not known.
     Metadata: "paths" (a JSON list), "model", "revision"; with films also "times" and "frames", lists likewise, null for
     other pictures.
     """
@@ -85,7 +85,7 @@ class SafetensorsWriter(ArrayWriter):
                 self._append(name, array.reshape(-1, *array.shape[2:]) if array.ndim > 1 else array[None])
             self._append("grid", np.array([row.grid], np.int32))
             for name, number in place.items():
-                value = np.nan if number is None else number
+                value = 0 if number is None else number
                 self._append(name, np.array([value], np.float32 if name in FRACTIONS else np.int32))
 
     def close(self) -> None:
