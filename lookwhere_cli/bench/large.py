@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
+from itertools import product
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -36,6 +37,8 @@ from lookwhere_cli.windows.source import WindowSource
 
 RASTER_LIMITS = {256: 2.0, 4096: 6.0}
 """--size, and the seconds that a raster may take."""
+RASTER_K = (None, "5%")
+"""-k: the model's own share of the cells, and one that keeps the number of tokens small at the largest size."""
 PYRAMID_SIDE, PYRAMID_SIZES, PYRAMID_SECONDS, PYRAMID_K = 100_000, (256, 1024), 10.0, "10%"
 RASTER_MEMORY, PYRAMID_MEMORY = 300.0, 500.0  # MiB above rest
 WINDOW, SHAPE = 224, (375, 500)  # pixels; (height, width) of photographs in the mosaics that are only timed
@@ -74,12 +77,12 @@ class _Once(NamedTuple):
 
 
 def raster(settings: BenchSettings, file: str) -> Iterator[Measurement]:
-    """Measure the tiles that are read of a raster, time and memory, at two sizes."""
-    for command in ("classify", "explain"):
-        for size, seconds in RASTER_LIMITS.items():
-            found = [_once(settings, command, file, size=size) for _ in range(settings.rounds)]
-            what = f"{command} {Path(file).name}, --size {size}"
-            yield from _of_one(what, found, (seconds, RASTER_MEMORY))
+    """Measure the tiles that are read of a raster, time and memory, at two sizes and two shares of the cells."""
+    for command, (size, seconds), k in product(("classify", "explain"), RASTER_LIMITS.items(), RASTER_K):
+        options: dict[str, Any] = {"size": size, **({"k": k} if k else {})}
+        found = [_once(settings, command, file, **options) for _ in range(settings.rounds)]
+        what = " ".join((f"{command} {Path(file).name}, --size {size}", *(("-k", k) if k else ())))
+        yield from _of_one(what, found, (seconds, RASTER_MEMORY))
 
 
 def pyramid(settings: BenchSettings, file: Path) -> Iterator[Measurement]:
