@@ -9,7 +9,7 @@ from lookwhere_cli.amounts import Amount
 from lookwhere_cli.card import describe
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import LabelledSet
-from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.errors import ModelError
 from lookwhere_cli.evaluation.calibrate import StageConfidences, calibrate, measure_confidences
 from lookwhere_cli.evaluation.compare.comparison import HALVES, Candidate, half_of
 from lookwhere_cli.evaluation.random_pruning import pruned_at_random
