@@ -162,7 +162,8 @@ def _joined(
 class _Search:
     """Finds which boxes, sorted best first, are kept, and which of the others they drop.
 
-    A box is compared only with those whose centres, along the longer side of the picture, are near to its own.
+    A box is compared only with those whose centres are near to its own. They lie close together on a line: the boxes
+    sorted by class and, within a class, by their centre along the longer side of the picture.
     """
 
     def __init__(
@@ -170,8 +171,8 @@ class _Search:
     ) -> None:
         self._edges = _longer_first(boxes)
         self._areas = (self._edges[2] - self._edges[0]) * (self._edges[3] - self._edges[1])
-        places, reaches = _places(self._edges, classes, iou, measure)
-        self._line = line = np.argsort(places, kind="stable")  # boxes by place
+        (places, self._across), (reaches, self._reaches) = _places(self._edges, classes, iou, measure)
+        self._line = line = np.argsort(places)
         places, reaches = places[line], reaches[line]
         self._starts, self._counts = np.empty_like(line), np.empty_like(line)
         self._starts[line] = np.searchsorted(places, places - reaches, side="left")
@@ -211,7 +212,8 @@ class _Search:
         better = block.repeat(counts)
         before = (counts.cumsum() - counts - self._starts[block]).repeat(counts)
         worse = self._line[np.arange(len(better)) - before]
-        which = self._alive[worse] & (worse > better) & (self._shared(better, worse, 1) > 0)
+        apart = np.abs(self._across[worse] - self._across[block].repeat(counts))
+        which = (apart <= self._reaches[block].repeat(counts)) & (worse > better) & self._alive[worse]
         better, worse = better[which], worse[which]
         overlaps = self._overlaps(better, worse)
         return _Pairs(better, worse, overlaps).at(overlaps > self._iou)
@@ -246,16 +248,18 @@ def _longer_first(boxes: Float64[ndarray, "n 4"]) -> Float64[ndarray, "4 n"]:
 
 def _places(
     edges: Float64[ndarray, "4 n"], classes: Int[ndarray, " n"], iou: float, measure: Measure
-) -> tuple[Float64[ndarray, " n"], Float64[ndarray, " n"]]:
-    """Return each box's place on a line on which classes lie apart, and how far from it boxes may matter."""
+) -> tuple[Float64[ndarray, "2 n"], Float64[ndarray, "2 n"]]:
+    """Return each box's place on a line on which classes lie apart, and across it; and how far from it boxes may
+    matter.
+    """
     if not edges.size:
-        return np.zeros(0), np.zeros(0)
-    centre, size = (edges[0] + edges[2]) / 2, edges[2] - edges[0]
-    reaches = (size + size.max()) / 2  # farther boxes do not even touch
+        return np.zeros((2, 0)), np.zeros((2, 0))
+    places, sizes = (edges[:2] + edges[2:]) / 2, edges[2:] - edges[:2]
+    reaches = (sizes + sizes.max(axis=1, keepdims=True)) / 2  # farther boxes do not even touch
     if measure == "union" and iou > 0:
         # Along each side, what two boxes share is more than `iou` of what they cover together, so their ends differ by
         # less than 1 - iou of that, their centres by half as much; and together they cover less than size / iou.
-        reaches = np.minimum(reaches, (1 - iou) / (2 * iou) * size)
-    span = np.ptp(centre) + 2 * reaches.max() + 1
-    places = classes * span + (centre - centre.min())
+        reaches = np.minimum(reaches, (1 - iou) / (2 * iou) * sizes)
+    span = np.ptp(places[0]) + 2 * reaches[0].max() + 1
+    places[0] += classes * span - places[0].min()
     return places, reaches + 4 * np.spacing(np.abs(places).max())
