@@ -200,7 +200,18 @@ def _plan(context: typer.Context, chosen: Options, amounts: Sequence[Amount] | N
         teacher and _timm_classifier(teacher, pipeline.runtime.device),
         TIMED if arguments["timed"] else 0,
         arguments["tiles"] and _tiles(context, pipeline, chosen),
+        None if amounts is None else _at_random(arguments["model"], pipeline, chosen),
     )
+
+
+def _at_random(model: str, pipeline: Pipeline, chosen: Options) -> Pipeline | None:
+    """Load the model again, with pruning at random; None if it does not prune, or is exported with its pruning."""
+    from lookwhere_cli.checkpoints.exported import is_exported
+    from lookwhere_cli.evaluation.random_pruning import pruned_at_random
+
+    if pipeline.config.prune is None or is_exported(pipeline.info.folder):
+        return None
+    return pruned_at_random(model, replace(chosen, k=None)).pipeline
 
 
 def _timm_classifier(name: str, device: str) -> TimmClassifier:

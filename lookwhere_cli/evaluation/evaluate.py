@@ -34,9 +34,9 @@ TIMED = 16  # pictures whose time is measured
 class EvaluationRow:
     """A row of the table: how pictures were answered, how good the answers are, and what they cost.
 
-    chosen_by: how cells were chosen: "selector", "random", "centre"; "all": not at all; "downscaled": all cells of a
-    picture so small that it costs as much as k cells; "tiles": all cells of overlapping tiles, merged; "full": the full
-    ViT; "teacher": a timm ViT. For a cascade:
+    chosen_by: how cells were chosen: "selector", "random", "centre"; "all": not at all; "pruned at random": as the
+    model does, but pruning drops random ones; "downscaled": all cells of a picture so small that it costs as much as k
+    cells; "tiles": all cells of overlapping tiles, merged; "full": the full ViT; "teacher": a timm ViT. For a cascade:
     "confidence", each picture at its own exit, and "exit 1", "exit 2", ..., all pictures at that exit.
     k: the amount that was asked for; None for a cascade, "full" and "teacher".
     size: the grid holds about size x size pixels. coarse: the same for the coarse thumbnail; 0 without one.
@@ -58,7 +58,8 @@ class EvaluationPlan:
     """What is measured.
 
     amounts: cells to read; the first makes the headline. A cascade ignores them. full: a full ViT. teacher: one by
-    timm. timed: number of pictures whose time is measured. tiles: a full ViT on tiles, for boxes.
+    timm. timed: number of pictures whose time is measured. tiles: a full ViT on tiles, for boxes. at_random: the same
+    model, pruned at random.
     """
 
     pipeline: Pipeline
@@ -67,6 +68,7 @@ class EvaluationPlan:
     teacher: TimmClassifier | None = None
     timed: int = TIMED
     tiles: TiledPipeline | None = None
+    at_random: Pipeline | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,8 @@ def evaluate(
     if isinstance(plan.pipeline.strategy, StagedStrategy):
         timed_rows = _stage_rows(plan.pipeline, eval_set)
     else:
-        timed_rows = _policy_rows(plan, eval_set) + _downscaled_rows(plan, eval_set)
+        timed_rows = _policy_rows(plan, eval_set) + _randomly_pruned_rows(plan, eval_set)
+        timed_rows += _downscaled_rows(plan, eval_set)
     timed_rows += _full_rows(plan, eval_set)
     paths = sample_evenly(eval_set.paths, plan.timed)
     seconds = median_seconds([one.lap for one in timed_rows], progress(paths, len(paths), "time"))
@@ -165,6 +168,21 @@ def _policy_rows(plan: EvaluationPlan, eval_set: EvalSet) -> list[_TimedRow]:
         pipeline = with_k(plan.pipeline, policy.k)
         row = _row("all" if policy.k.is_all else policy.chooser, policy.k, pipeline, policy_scores, eval_set)
         rows.append(_TimedRow(row, partial(answer_seconds, pipeline) if policy.chooser == "selector" else None))
+    return rows
+
+
+def _randomly_pruned_rows(plan: EvaluationPlan, eval_set: EvalSet) -> list[_TimedRow]:
+    """Measure every amount with pruning at random, if the model prunes."""
+    if plan.at_random is None:
+        return []
+    scores = eval_set.score_policies(
+        plan.at_random, [CellPolicy("selector", k) for k in plan.amounts], "pruned at random"
+    )
+    rows = []
+    for k, own_scores in zip(plan.amounts, scores, strict=True):
+        pipeline = with_k(plan.at_random, k)
+        row = _row("pruned at random", k, pipeline, own_scores, eval_set)
+        rows.append(_TimedRow(row, partial(answer_seconds, pipeline)))
     return rows
 
 

@@ -117,7 +117,7 @@ class DetectHead:
         scores = sigmoid(output[:, CLASSES])
         points, classes = np.nonzero((scores >= self.conf) & self._wanted)
         boxes = in_pixels(output[points, BOX], view)
-        visible = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        visible = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         scores = scores[points, classes][visible]
         boxes, classes, points = boxes[visible], classes[visible], points[visible]
         merged = merge_boxes(boxes, scores, classes, self.iou, self.limit, join_iou=max(JOIN_IOU, self.iou))

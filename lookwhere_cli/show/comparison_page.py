@@ -20,6 +20,7 @@ SIDE = 384  # pixels of a picture's longer side
 QUALITY = 82  # of JPEGs
 VEIL = 190  # opacity, 0..255, of the black over cells that were not read
 DROPPED = 130  # over cells that were read and then dropped
+OUTSIDE = 4  # pixels of an outline that lie outside its box, so that small things stay visible
 TINT = 150  # of a class's colour
 
 ClassMaps: TypeAlias = Mapping[tuple[str, str], UInt8[np.ndarray, "height width"]]
@@ -47,6 +48,7 @@ def comparison_page(results: JsonObject, pictures: Mapping[str, Image.Image], cl
         methods=[(answer["method"], METHODS[answer["method"]]) for answer in _first_answers(results)],
         cards=[_card(one, pictures[one["path"]], classes) for one in results["differences"]],
         masks=bool(classes),
+        kinds=_kinds(results),
     )
 
 
@@ -61,24 +63,47 @@ def _first_answers(results: JsonObject) -> Sequence[JsonObject]:
     return differences[0]["answers"] if differences else []
 
 
+def _kinds(results: JsonObject) -> list[tuple[str, str]]:
+    """Return the classes of all boxes that are shown, each with its colour for CSS; none for other data."""
+    shown = [one for difference in results["differences"] for one in _all_boxes(difference)]
+    labels = {one["index"]: one["label"] for one in shown}
+    return [(on_one_line(labels[index]), f"rgb{colour_of_class(index)}") for index in sorted(labels)]
+
+
+def _all_boxes(difference: JsonObject) -> list[JsonObject]:
+    """Return the true boxes of a picture, and those that were found."""
+    found = [one for answer in difference["answers"] for one in answer.get("boxes", ())]
+    return [*(difference.get("boxes") or ()), *found]
+
+
 def _card(difference: JsonObject, picture: Image.Image, classes: ClassMaps) -> dict[str, Any]:
     small = shrink(picture, SIDE)
     path = difference["path"]
-    truth = classes.get((path, "truth"))
     return {
         "name": on_one_line(path.rpartition("/")[2]),
         "truth": on_one_line(difference["truth"] or ""),
         "size": small.size,
         "source": picture_uri(small, "JPEG", QUALITY),
         "answers": [_answer(answer, classes.get((path, answer["method"]))) for answer in difference["answers"]],
-        "mask": None if truth is None else picture_uri(_tinted(truth), "PNG", QUALITY),
+        "true": _true(difference, classes.get((path, "truth"))),
     }
+
+
+def _true(difference: JsonObject, classes: UInt8[np.ndarray, "height width"] | None) -> dict[str, str] | None:
+    """Return what lies over the picture where its true mask or its true boxes are shown; None for labels."""
+    if classes is not None:
+        return {"title": "true mask", "over": picture_uri(_tinted(classes), "PNG", QUALITY)}
+    boxes = difference.get("boxes")
+    if boxes is None:
+        return None
+    over = _boxed(None, boxes, difference["answers"][0]["size"])
+    return {"title": counted(len(boxes), "true box", "true boxes"), "over": picture_uri(over, "PNG", QUALITY)}
 
 
 def _answer(answer: JsonObject, classes: UInt8[np.ndarray, "height width"] | None) -> dict[str, Any]:
     over = _veil(answer) if classes is None else _tinted(classes)
     if "boxes" in answer:
-        over = _boxed(over, answer)
+        over = _boxed(over, answer["boxes"], answer["size"])
     return {
         "method": answer["method"],
         "title": METHODS[answer["method"]],
@@ -124,16 +149,20 @@ def _veil(answer: JsonObject) -> Image.Image | None:
     return Image.fromarray(veil)
 
 
-def _boxed(veil: Image.Image | None, answer: JsonObject) -> Image.Image:
-    """Return a transparent picture with the veil and the outlines of the boxes, in the colours of their classes."""
-    width, height = answer["size"]
+def _boxed(veil: Image.Image | None, boxes: Sequence[JsonObject], shown: tuple[int, int]) -> Image.Image:
+    """Return a transparent picture with the veil and the outlines of the boxes, in the colours of their classes.
+
+    shown: the picture's full width and height.
+    """
+    width, height = shown
     scale = 2 * SIDE / max(width, height)  # twice the picture's pixels: outlines stay thin
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     canvas = Image.new("RGBA", size) if veil is None else veil.resize(size, Image.Resampling.NEAREST)
     draw = ImageDraw.Draw(canvas)
-    for found in reversed(answer["boxes"]):
-        box = [edge * scale for edge in found["box"]]
-        for stroke, colour in ((5, (0, 0, 0)), (3, colour_of_class(found["index"]))):
+    for one in reversed(boxes):
+        left, top, right, bottom = (edge * scale for edge in one["box"])
+        box = (left - OUTSIDE, top - OUTSIDE, right + OUTSIDE, bottom + OUTSIDE)
+        for stroke, colour in ((5, (0, 0, 0)), (3, colour_of_class(one["index"]))):
             draw.rectangle(box, outline=colour, width=stroke)
     return canvas
 

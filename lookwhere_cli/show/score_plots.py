@@ -21,6 +21,7 @@ LINES = {
     "downscaled": ("#d55e00", "D", "--", "whole picture, downscaled"),
     "centre": ("#009e73", "s", ":", "centre"),
     "random": ("#e69f00", "^", ":", "random"),
+    "pruned": ("#cc79a7", "P", ":", "pruned at random"),
     "exit": ("#56b4e9", "v", "--", "one exit for all"),
 }
 STARS = {

@@ -43,7 +43,11 @@ SUPPORTS = {"iou": "pixels", "ap50": "boxes"}
 ROOM, SCORE = 60, 8  # columns of text that the other columns need, and each score beside the main one
 WIDE = 1000  # columns of text: every score has a place
 NARROW = 76  # columns of text below which only the main metric and the costs are shown
-ORDER = ("selector", "all", "random", "centre", "downscaled", "confidence", "exit", "tiles", "full", "teacher")
+ORDER = (
+    *("selector", "all", "random", "centre", "pruned", "downscaled"),
+    *("confidence", "exit", "tiles", "full", "teacher"),
+)
+"""The first words of the rows' `chosen_by`."""
 
 
 def ordered(results: JsonObject) -> list[JsonObject]:
@@ -113,6 +117,8 @@ def caption(results: JsonObject, shown: Sequence[Column]) -> str:
     ]
     if coarse := headline_of(results)["coarse"]:
         sentences.append(f"Besides the cells, the whole picture is read at about {coarse} px.")
+    if any(row["chosen_by"] == "pruned at random" for row in results["rows"]):
+        sentences.append("Pruned at random: the same weights drop as many cells, but random ones.")
     if smaller := [row["model"] for row in results["rows"] if row["chosen_by"] == "downscaled"]:
         sentences.append(f"Downscaled: all cells of a smaller picture at equal MACs, by {short(smaller[0])}.")
     if tiles := [row for row in results["rows"] if row["chosen_by"] == "tiles"]:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import save_model
-from tests.models.small import LABELLED, SEGMENTING, small
+from tests.models.small import LABELLED, PRUNING, SEGMENTING, small
 
 CLASSES = ("cat", "dog", "bird")
 
@@ -130,6 +130,17 @@ def test_indices_in_a_csv_and_its_split(lookwhere, table, tmp_path):
     assert [one["label"] for one in results["classes"]] == list(CLASSES)
     lookwhere("evaluate", table, "-k", "all", "--no-time", "--split", "all", "--json", tmp_path / "s.json")
     assert json.loads((tmp_path / "s.json").read_text())["pictures"] == 12
+
+
+def test_a_model_that_prunes_is_beside_random_pruning(lookwhere, folders, tmp_path):
+    save_model(tmp_path / "cropr", small(replace(PRUNING, selector_depth=0, prefix="own", k=1.0)))
+    command = ("evaluate", folders, "-m", tmp_path / "cropr", "--no-time", "--json", tmp_path / "r.json")
+    ran = lookwhere(*command, "--prune", "80%")
+    assert ran.code == 0, ran.err
+    rows = {row["chosen_by"]: row for row in json.loads((tmp_path / "r.json").read_text())["rows"]}
+    assert list(rows) == ["all", "pruned at random"]
+    assert rows["all"]["macs"] == rows["pruned at random"]["macs"] < rows["all"]["macs_full"]
+    assert "as many cells, but random ones" in " ".join(ran.out.split())
 
 
 def test_several_labels(lookwhere, table, tmp_path):

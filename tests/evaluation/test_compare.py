@@ -15,6 +15,7 @@ from lookwhere_cli.amounts import Amount
 from lookwhere_cli.data.examples import Example, LabelledSet
 from lookwhere_cli.errors import DataError, ModelError, UsageError
 from lookwhere_cli.evaluation.calibrate import calibrate, measure_confidences
+from lookwhere_cli.evaluation.compare import report
 from lookwhere_cli.evaluation.compare.candidates import CandidateMaker, ComparisonSettings
 from lookwhere_cli.evaluation.compare.comparison import Candidate, Comparison, Point, compare, half_of, pareto_front
 from lookwhere_cli.evaluation.compare.report import MachineCosts, as_dict
@@ -323,7 +324,10 @@ def test_pruning_to_an_impossible_share(tmp_path: Path, models: dict[str, str]) 
         made({"full": models["full"]}, single_labels(tmp_path), [0.5], [0.01], [0.5])
 
 
-def test_boxes_are_compared_by_all_boxes_and_shown_by_the_confident_ones(tmp_path: Path) -> None:
+def test_boxes_are_compared_by_all_boxes_and_shown_by_the_confident_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "_disagreement", lambda *_: 1.0)  # models with random weights all find nothing
     labelled = boxes(tmp_path / "data")
     names = {"full": save(tmp_path / "full", DETECTS_FULL), "lookwhere": save(tmp_path / "model", DETECTS)}
     candidates = made(names, labelled, [0.25], [0.8], [0.5])
@@ -340,8 +344,17 @@ def test_boxes_are_compared_by_all_boxes_and_shown_by_the_confident_ones(tmp_pat
     for difference in results["differences"]:
         for answer in difference["answers"]:
             assert all(one["score"] >= 0.25 for one in answer["boxes"]) and len(answer["size"]) == 2
+    true_boxes = {labelled.name(example): example.objects for example in labelled.examples}
+    assert len(results["differences"]) == len(labelled.examples)
+    for difference in results["differences"]:
+        objects = true_boxes[difference["path"]]
+        assert objects is not None and [one["box"] for one in difference["boxes"]] == objects.boxes.tolist()
+        assert [one["label"] for one in difference["boxes"]] == [labelled.classes[one] for one in objects.classes]
+        assert [one["index"] for one in difference["boxes"]] == [
+            DETECTS.labels.index(labelled.classes[one]) for one in objects.classes
+        ]
     truths = {one["path"]: one["truth"] for one in results["differences"]}
     assert all(truth == "nothing" or truth[0].isdigit() for truth in truths.values())
     pictures = {one["path"]: Image.new("RGB", (60, 40)) for one in results["differences"]}
     html = comparison_page(results, pictures, {})
-    assert not results["differences"] or "F1" in html
+    assert "F1" in html and html.count("1 true box<") == html.count("2 true boxes") == 3

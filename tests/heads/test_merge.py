@@ -9,9 +9,21 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from lookwhere_cli.detections import Detections
+from lookwhere_cli.heads import merge
 from lookwhere_cli.heads.merge import hull_box, mean_box, merge_boxes, merge_tiles
 
 LABELS = ("a", "b", "c")
+
+
+def plain_mean(boxes, scores):
+    return sum(score * box for score, box in zip(scores, boxes, strict=True)) / sum(scores)
+
+
+def plain_hull(boxes, scores):
+    return [*boxes[:, :2].min(axis=0), *boxes[:, 2:].max(axis=0)]
+
+
+PLAIN = {mean_box: plain_mean, hull_box: plain_hull}
 
 
 def overlap(first, second, measure="union"):
@@ -39,7 +51,8 @@ def plain_merge(boxes, scores, classes, iou, limit, measure="union", join=mean_b
                 dropped.add(other)
                 if share > join_iou:
                     members.append(other)
-        kept.append((index, join(boxes[members], scores[members].astype(np.float64))))
+        whole = PLAIN[join](boxes[members], scores[members].astype(np.float64)) if len(members) > 1 else boxes[index]
+        kept.append((index, whole))
     return [index for index, _ in kept[:limit]], [box for _, box in kept[:limit]], len(kept) > limit
 
 
@@ -70,9 +83,62 @@ def test_equals_a_plain_reference(boxes, iou, limit, measure):
 
 @given(candidates(), THRESHOLDS, THRESHOLDS, st.sampled_from([mean_box, hull_box]))
 def test_joining_equals_a_plain_reference(boxes, iou, join_iou, join):
+    boxes = boxes[0], boxes[1] + np.float32(0.25), boxes[2]  # a mean without weights is nobody's
     merged = merge_boxes(*boxes, iou, 100, join=join, join_iou=join_iou)
     _, kept, _ = plain_merge(*boxes, iou, 100, join=join, join_iou=join_iou)
-    assert np.allclose(merged.boxes, np.array(kept).reshape(-1, 4), atol=1e-4)
+    assert np.array_equal(merged.boxes, np.array(kept, np.float32).reshape(-1, 4))
+
+
+@given(candidates(), THRESHOLDS, st.integers(1, 12), st.integers(1, 40))
+def test_blocks_of_any_size_give_the_same(boxes, iou, limit, pairs):
+    once = merge_boxes(*boxes, iou, limit, join_iou=0.0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(merge, "PAIRS", pairs)
+        blocks = merge_boxes(*boxes, iou, limit, join_iou=0.0)
+    assert blocks.indices.tolist() == once.indices.tolist()
+    assert np.array_equal(blocks.boxes, once.boxes)
+    assert blocks.is_cut == once.is_cut
+
+
+def greedy_merge(boxes, scores, classes, iou, limit, measure, join, join_iou):
+    """The former algorithm: one kept box after the other, each compared with all others at once."""
+    boxes, scores = boxes.astype(np.float64), scores.astype(np.float64)
+    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    alive, indices, joined = np.ones(len(boxes), np.bool_), [], []
+    for index in np.argsort(-scores, kind="stable"):
+        if not alive[index]:
+            continue
+        if len(indices) == limit:
+            return indices, joined, True
+        alive[index] = False
+        corners, ends = np.maximum(boxes[:, :2], boxes[index, :2]), np.minimum(boxes[:, 2:], boxes[index, 2:])
+        shared = np.maximum(ends - corners, 0).prod(axis=1)
+        divisor = areas + areas[index] - shared if measure == "union" else np.minimum(areas, areas[index])
+        overlaps = shared / np.maximum(divisor, np.finfo(np.float64).tiny)
+        dropped = (overlaps > iou) & alive & (classes == classes[index])
+        alive &= ~dropped
+        members = [index, *np.flatnonzero(dropped & (overlaps > join_iou))]
+        indices.append(index)
+        joined.append(PLAIN[join](boxes[members], scores[members]) if len(members) > 1 else boxes[index])
+    return indices, joined, False
+
+
+@pytest.mark.parametrize("measure", ["union", "smaller"])
+@pytest.mark.parametrize("join", [mean_box, hull_box])
+@pytest.mark.parametrize("seed", range(8))
+def test_many_boxes_equal_the_former_algorithm(seed, join, measure):
+    """Clusters and ties; whole pixels and sixteenths, so that sums are exact in whatever order they are taken."""
+    rng = np.random.default_rng(seed)
+    things = rng.uniform(0, (300, 2000) if seed % 2 else (2000, 300), (80, 2))
+    starts = things[rng.integers(0, 80, 700)] + rng.normal(0, 6, (700, 2))
+    boxes = np.concatenate((starts, starts + rng.uniform(0, 90, (700, 2))), axis=1).round().astype(np.float32)
+    scores, classes = rng.integers(1, 17, 700).astype(np.float32) / 16, rng.integers(0, 1 + seed % 4, 700)
+    iou, join_iou, limit = rng.choice([0.2, 0.5, 0.8]), rng.choice([0.0, 0.5, 0.65, 0.9]), int(rng.choice([20, 1000]))
+    merged = merge_boxes(boxes, scores, classes, iou, limit, measure=measure, join=join, join_iou=join_iou)
+    indices, joined, is_cut = greedy_merge(boxes, scores, classes, iou, limit, measure, join, join_iou)
+    assert merged.indices.tolist() == indices
+    assert np.array_equal(merged.boxes, np.array(joined, np.float32))
+    assert merged.is_cut == is_cut
 
 
 @given(candidates(), THRESHOLDS)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lookwhere_cli.show.colours import colour_of_class
 from lookwhere_cli.show.comparison import columns, markdown
 from lookwhere_cli.show.comparison_page import comparison_page
 from lookwhere_cli.show.pareto import _figure, draw_pareto
@@ -122,6 +123,52 @@ def test_masks_are_shown_in_the_colours_of_their_classes() -> None:
     assert "filter" not in html.partition("<script>")[0].partition("</style>")[2]
 
 
+def box(index: int, label: str, *sides: float) -> dict[str, Any]:
+    return {"label": label, "index": index, "score": 0.9, "box": list(sides)}
+
+
+def boxes_results() -> dict[str, Any]:
+    """Two true boxes in the first picture, none in the second; one method finds the first of them."""
+    difference, other = RESULTS["differences"][:2]
+    true = [box(0, NASTY, 8, 8, 24, 32), box(2, "sign", 40, 60, 60, 90)]
+    answers = [
+        one | {"labels": [], "size": [64, 96], "boxes": true[:1] * (one["right"] > 0)} for one in other["answers"]
+    ]
+    shown = [difference | {"boxes": true, "answers": answers}, other | {"boxes": [], "answers": answers}]
+    return RESULTS | {"kind": "boxes", "metric": "ap50", "differences": shown}
+
+
+def test_true_boxes_come_first_and_have_the_colours_of_their_classes() -> None:
+    html = comparison_page(boxes_results(), PICTURES, {})
+    assert "2 true boxes" in html and "0 true boxes" in html and "1 box, F1 100%" in html
+    overs = [_over(one) for one in re.findall(r'<img src="data:image/png;base64,([^"]+)" alt="">', html)]
+    assert len(overs) == 2 * (1 + len(METHODS))  # true boxes, then each method's
+    true, found = overs[0].convert("RGBA"), overs[2].convert("RGBA")
+    assert RIGHT["b.png"] == (METHODS[1],) and _colours(true) == {colour_of_class(0), colour_of_class(2)}
+    assert _colours(found) == {colour_of_class(0)}
+    assert np.asarray(overs[1 + len(METHODS)])[..., 3].max() == 0  # a picture without boxes
+    scale = true.width / 64
+    left, top, right, bottom = (round(edge * scale) for edge in (8, 8, 24, 32))
+    inside = np.asarray(true.crop((left + 4, top + 4, right - 4, bottom - 4)))
+    assert inside[..., 3].max() == 0  # outlines do not hide what is in small boxes
+
+
+def test_a_legend_names_the_colours_of_boxes_and_other_data_have_none() -> None:
+    html = comparison_page(boxes_results(), PICTURES, {})
+    legend = re.search(r'<ul class="kinds".*?</ul>', html)
+    assert legend is not None and legend[0].count("<li>") == 2
+    assert all(f"rgb{colour_of_class(index)}" in legend[0] for index in (0, 2))
+    assert html.count("<script") == 1
+    assert '<ul class="kinds"' not in comparison_page(RESULTS, PICTURES, {})
+
+
+def _colours(picture: Image.Image) -> set[tuple[int, ...]]:
+    """The colours of outlines, without their black edges and the veil."""
+    return {
+        pixel[:3] for pixel in np.asarray(picture).reshape(-1, 4).tolist() for pixel in [tuple(pixel)] if any(pixel[:3])
+    }
+
+
 def test_cells_not_read_are_dark_and_dropped_cells_are_dimmed() -> None:
     html = comparison_page(RESULTS, PICTURES, {})
     assert html.count("all 6 cells, 2 to the end") == len(RIGHT)
@@ -183,12 +230,22 @@ def test_the_filter_shows_pictures_on_which_one_method_alone_is_right_or_wrong(
     assert errors == []
 
 
-def opened(browser: Any, tmp_path: Any, width: int, scheme: str = "light") -> Any:
+def opened(browser: Any, tmp_path: Any, width: int, scheme: str = "light", results: Any = RESULTS) -> Any:
     file = tmp_path / "page.html"
-    file.write_text(comparison_page(RESULTS, PICTURES, {}), encoding="utf-8")
+    file.write_text(comparison_page(results, PICTURES, {}), encoding="utf-8")
     tab = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     tab.goto(file.as_uri())
     return tab
+
+
+@pytest.mark.parametrize(("width", "in_a_row"), [(390, 1), (1300, 3)])
+def test_pictures_with_boxes_are_large(browser: Any, tmp_path: Any, width: int, in_a_row: int) -> None:
+    tab = opened(browser, tmp_path, width, results=boxes_results())
+    boxes = [one.bounding_box() for one in tab.locator("article:first-of-type figure .stage").all()]
+    assert sum(one["y"] == boxes[0]["y"] for one in boxes) == in_a_row
+    assert min(one["width"] for one in boxes) >= 320
+    assert tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    tab.close()
 
 
 def titles_shown(tab: Any) -> list[str]:

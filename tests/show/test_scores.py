@@ -62,6 +62,14 @@ def test_rows_are_ordered_by_number_of_cells_and_the_full_vit_is_last() -> None:
     ]
 
 
+def test_pruning_at_random_is_explained_and_has_a_line_of_its_own() -> None:
+    pruned = [row("all", "all", 4e6, 0.8, headline=True), row("pruned at random", "all", 4e6, 0.6)]
+    assert [one["chosen_by"] for one in ordered(results(rows=pruned[::-1]))] == ["all", "pruned at random"]
+    assert "but random ones" in said(results(rows=pruned)) and "random ones" not in said(results())
+    labels = [line.get_label() for line in _accuracy(results(rows=pruned)).axes[0].lines]
+    assert labels == ["chosen by the selector", "pruned at random"]
+
+
 def test_a_narrow_terminal_shows_the_main_metric_and_the_costs() -> None:
     assert [title for title, _ in columns(results(), 40)] == ["patches", "chosen by", "top-1", "GMACs", "ms"]
     assert [title for title, _ in columns(results(), 80)][2:7] == ["cells", "px", "top-1", "95 %", "ECE"]

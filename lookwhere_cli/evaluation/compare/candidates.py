@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lookwhere_cli.amounts import Amount, MacsShare
+from lookwhere_cli.amounts import Amount
 from lookwhere_cli.card import describe
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.data.examples import LabelledSet
-from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.errors import ModelError
 from lookwhere_cli.evaluation.calibrate import StageConfidences, calibrate, measure_confidences
 from lookwhere_cli.evaluation.compare.comparison import HALVES, Candidate, half_of
-from lookwhere_cli.heads.base import ScoredHead
-from lookwhere_cli.heads.registry import head_of
+from lookwhere_cli.evaluation.random_pruning import pruned_at_random
 from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 from lookwhere_cli.loading import load, predictor_of
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.pruning.random import random_cropr
-from lookwhere_cli.models.pruning.schedule import Pruning
 from lookwhere_cli.models.pruning.tome import ToMe
 from lookwhere_cli.options import OptionChanges, Options
 from lookwhere_cli.pipeline import Pipeline
@@ -33,7 +30,6 @@ from lookwhere_cli.strategies.stages import DISABLED
 from lookwhere_cli.strategies.thresholds import LEAST_PICTURES
 
 LOOKS = 2
-SEED = 0
 SMALLER = (0.85, 0.7, 0.5)  # sides of smaller pictures, as shares of the model's own size
 
 
@@ -91,7 +87,8 @@ class CandidateMaker:
         for size in dict.fromkeys(sizes):
             yield Candidate("smaller", f"{size} px", [Predictor(at_size(full.pipeline, size))])
         for share in self.settings.prunes:
-            yield Candidate("random", _macs(share), [self._dropping_at_random(model, share)])
+            options = Options(**self.options | {"prune": share})  # type: ignore[arg-type] # Options reads these forms
+            yield Candidate("random", _macs(share), [pruned_at_random(model, options)])
         for share in self.settings.prunes:
             rate = _merging_rate(config, share)
             if rate is not None:
@@ -150,21 +147,6 @@ class CandidateMaker:
                 yield Candidate(method, setting, calibrate_halves(pipeline, measured, budget))
         uncalibrated = with_thresholds(pipeline, (DISABLED,) * (len(measured.macs) - 1))
         yield Candidate(method, ", ".join(filter(None, (looks, "all stages"))), [Predictor(uncalibrated)])
-
-    def _dropping_at_random(self, model: str, share: float) -> Predictor:
-        """The full ViT with cells dropped at random, down to a share of its blocks' MACs."""
-        options = Options(**self.options)  # type: ignore[arg-type] # Options reads these forms
-        loaded = load_model(model, options.device, options.dtype, describe)
-        head = head_of(loaded.config)
-        fusion = isinstance(head, ScoredHead) and head.is_dense
-        config = replace(loaded.config, prune=MacsShare(share), prune_fusion=fusion)
-        try:
-            cropr = random_cropr(config, Pruning(MacsShare(share), fusion), SEED)
-        except ValueError as error:
-            raise UsageError(f"{error}; give larger shares with --prune.") from error
-        loaded.lookwhere.extractor.cropr = cropr
-        loaded.lookwhere.config = config
-        return predictor_of(replace(loaded, config=config), options)
 
     def _merging(self, model: str, rate: int) -> Predictor:
         """The full ViT with `rate` cells merged in each block."""

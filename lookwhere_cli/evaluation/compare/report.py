@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from lookwhere_cli.data.examples import Example
 from lookwhere_cli.data.matching import match_classes
 from lookwhere_cli.evaluation.compare.comparison import Comparison, Point, pareto_front
@@ -94,6 +96,7 @@ def _difference(comparison: Comparison, shown: Sequence[Point], number: int) -> 
         "path": comparison.labelled.name(example),
         "truth": _truth(shown[0], comparison.labelled.classes, example),
         "mask": example.mask and comparison.labelled.name_of_file(example.mask),
+        "boxes": _true_boxes(shown[0], comparison.labelled.classes, example),
         "answers": [
             {
                 "method": point.candidate.method,
@@ -116,6 +119,19 @@ def _truth(point: Point, classes: tuple[str, ...], example: Example) -> str | No
     counts = Counter(example.objects.classes[~example.objects.crowd].tolist())
     named = [f"{count} {_label(point, classes, index)}" for index, count in sorted(counts.items())]
     return ", ".join(named) or "nothing"
+
+
+def _true_boxes(point: Point, classes: tuple[str, ...], example: Example) -> list[dict[str, Any]] | None:
+    """Return the boxes that a picture truly has, without crowds, as those that were found; None for other data."""
+    if example.objects is None:
+        return None
+    objects, indices = example.objects, match_classes(classes, point.candidate.predictor.config.labels)
+    places = np.flatnonzero(~objects.crowd).tolist()
+    kinds, boxes = objects.classes.tolist(), objects.boxes.tolist()
+    return [
+        {"label": _label(point, classes, kinds[place]), "index": int(indices[kinds[place]]), "box": boxes[place]}
+        for place in places
+    ]
 
 
 def _label(point: Point, classes: tuple[str, ...], index: int) -> str:
