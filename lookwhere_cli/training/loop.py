@@ -153,6 +153,7 @@ class Run(Generic[B]):
             return
 
         def first(count: int) -> Iterator[B]:
+            """Yield the run's first `count` batches, or fewer in a shorter run, on its device."""
             batches = self._load(range(min(self.total, count)), interrupted)
             return (send_to_device(batch, self.accelerator.device) for batch in batches)
 
