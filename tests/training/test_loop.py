@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
@@ -173,6 +174,9 @@ def test_a_picture_that_fails_stops_the_run_with_its_sentence(workers: int, tmp_
     with pytest.raises(DataError, match=r"^'a\.jpg' is empty\.$"):
         list(run.train())
     assert len(run.steps) == 3
+    assert (
+        multiprocessing.active_children() == []
+    )  # torch would wait five seconds for each
 
 
 @given(st.floats(0, 0.999), st.integers(1, 10**6))
