@@ -178,9 +178,10 @@ def test_a_run_of_another_identity_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("workers", [0, 1])
 def test_a_picture_that_fails_stops_the_run_with_its_sentence(workers: int, tmp_path: Path) -> None:
     run = Run(ToyPlan(failing=3), tmp_path, workers, "cpu")
-    with pytest.raises(DataError, match=r"^'a\.jpg' is empty\.$"):
+    with pytest.raises(DataError, match=r"^'a\.jpg' is empty\.$") as stopped:
         list(run.train())
     assert len(run.steps) == 3
+    assert stopped.tb is not None  # whoever keeps the error
     assert multiprocessing.active_children() == []  # torch would wait five seconds for each
 
 
