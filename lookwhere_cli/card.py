@@ -10,7 +10,7 @@ from lookwhere_cli.checkpoints.layout import RESULTS, TRAINING
 from lookwhere_cli.checkpoints.records import TOP1
 from lookwhere_cli.heads.registry import head_of
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.show.scores import TITLES
+from lookwhere_cli.show.scores import TITLES, score_with_metric
 from lookwhere_cli.strategies.registry import default_strategy
 from lookwhere_cli.text import counted
 
@@ -53,7 +53,7 @@ def _describe_fine_tuning(record: Mapping[str, Any]) -> str:
         f"Fine-tuned from `{record['start']}` on {counted(pictures['train'], 'picture')} in "
         f"{record['seconds'] / 60:.0f} minutes on {record['device']}. {targets}The weights are the running average "
         f"after epoch {best['epoch']:.0f}, whose score on the {counted(pictures['val'], 'validation picture')} was the "
-        f"highest of all epochs: {best['score']:.1%}.\n\n"
+        f"highest of all epochs: {score_with_metric(best)}.\n\n"
         f"```\n{record['command']}\n```"
     )
 

@@ -44,6 +44,7 @@ def deferred() -> Iterator[Callable[[], bool]]:
     came = threading.Event()
 
     def remember(number: int, frame: Any) -> None:
+        """Note the first signal for later. Raises KeyboardInterrupt at the second."""
         _received.append(number)
         if came.is_set():
             raise KeyboardInterrupt
@@ -60,7 +61,10 @@ def deferred() -> Iterator[Callable[[], bool]]:
 
 @contextmanager
 def delayed() -> Iterator[None]:
-    """Delay a signal until the block ends, so that what it writes is complete."""
+    """Delay a signal until the block ends, so that what it writes is complete.
+
+    Raises KeyboardInterrupt at the end if there was one.
+    """
     with deferred() as came:
         yield
     if came():

@@ -75,6 +75,7 @@ class Pipeline:
         """
 
         def finish_all(begun: tuple[Batch, S]) -> Sequence[T]:
+            """Finish a batch; where pixels can't be read, each of its pictures alone."""
             batch, state = begun
             try:
                 return finish(state)

@@ -83,7 +83,7 @@ class Predictor:
         return self if head.labeller is head else Predictor(replace(self.pipeline, head=head.labeller))
 
     def answers(self, pictures: Iterable[Picture]) -> Iterator[Answer]:
-        """Yield each picture's row, view and result, in order."""
+        """Yield each picture's row, view and result, in order; of one that can't be read, a row with `error`."""
         with closing(Cutter(self.pipeline.options.workers)) as cutter:
             begin, finish = partial(self._begin, cutter), partial(self._finish, cutter)
             with closing(self.pipeline.run(pictures, begin, finish, failed_answer)) as answers:

@@ -64,7 +64,10 @@ class PictureReader:
         return view.thumbnail(rows * self.reading.patch, columns * self.reading.patch)
 
     def coarse_thumbnail(self, view: View) -> NDArray[Any] | None:
-        """Resize the picture to what the extractor reads beside the cells; None if it reads nothing beside them."""
+        """Resize the picture to what the extractor reads beside the cells: (height, width, 3) in 0..255.
+
+        None if it reads nothing beside them.
+        """
         grid, patch = self.coarse_grid(view.grid), self.reading.patch
         return None if grid is None else view.thumbnail(grid[0] * patch, grid[1] * patch)
 

@@ -150,6 +150,7 @@ class _Ahead:
         has_reserved = False
 
         def reserve(size: int) -> None:
+            """Reserve bytes for the picture's pixels, and wait until the budget has them."""
             nonlocal has_reserved
             has_reserved = True
             self._budget.reserve(number, size)

@@ -21,6 +21,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A script's background jobs ignore Ctrl-C and hand that on; the commands started here must hear it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# Compiled tests and modules are kept (beside the sources, as git ignores them): the tests start many processes.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 # How long an example takes depends on what else the machine does; each run draws other ones.
 settings.register_profile("untimed", deadline=None, max_examples=40)
 settings.load_profile("untimed")

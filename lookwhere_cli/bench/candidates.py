@@ -76,6 +76,7 @@ def _lap(predictor: Predictor, batch_size: int) -> Lap:
     batching = Predictor(replace(pipeline, options=replace(pipeline.options, batch_size=batch_size)))
 
     def lap(pictures: Sequence[Image.Image]) -> float:
+        """Answer all pictures, and return the wall time in seconds."""
         started = time.perf_counter()
         for _ in batching.answers(iter(pictures)):
             pass

@@ -79,6 +79,7 @@ def read(pipeline: Pipeline, photographs: Sequence[Path]) -> list[Batch]:
     batches: list[Batch] = []
 
     def collect(batch: Batch) -> Sequence[None]:
+        """Keep the batch; it needs no answers."""
         batches.append(batch)
         return [None] * len(batch.pictures)
 
@@ -99,6 +100,7 @@ def cutting_alone(
     """Return a function that cuts the chosen cells of opened photographs, for a model that takes no time."""
 
     def run() -> None:
+        """Start cutting all batches, as `classify` does, and wait for each in turn."""
         with closing(Cutter(workers)) as cutter:
             pending = [
                 cutter.start([picture.view for picture in batch.pictures], chosen)
@@ -122,10 +124,12 @@ def model_alone(
         ]
 
     def run() -> None:
+        """Answer all batches from patches that are cut already; a second look cuts its own."""
         for batch, first in zip(batches, patches, strict=True):
             views = [picture.view for picture in batch.pictures]
 
             def cut(places: Sequence[int], more: NDArray[Any], views: list[Any] = views) -> NDArray[np.uint8]:
+                """Cut more cells, (places, k), of the pictures at these places of the batch."""
                 return np.stack([views[place].patches(one) for place, one in zip(places, more, strict=True)])
 
             strategy.answer(runtime, strategy.select(runtime, batch), first, cut)

@@ -133,6 +133,7 @@ def classifying(case: BenchCase, count: int) -> Callable[[], Tensor]:
     model, grid, (thumbnails, patches) = case.model, case.grid, _inputs(case, count)
 
     def run() -> Tensor:
+        """Return logits, (pictures, labels), on the CPU: the device has finished then."""
         selection = model.select(thumbnails, grid)
         cells = choose(selection.map, count)
         return model.logits(model.extract(Chosen(patches, cells, grid, selection.prefix_tokens))).cpu()
@@ -145,6 +146,7 @@ def spreading(case: BenchCase, count: int) -> Callable[[], Tensor]:
     model, grid, (thumbnails, patches) = case.model, case.grid, _inputs(case, count)
 
     def run() -> Tensor:
+        """Return tokens, (pictures, cells, dim), on the CPU: the device has finished then."""
         selection = model.select(thumbnails, grid)
         cells = choose(selection.map, count)
         return spread_tensor(*model.extract_dense(Chosen(patches, cells, grid, selection.prefix_tokens)), grid).cpu()

@@ -113,6 +113,7 @@ def _has_numbers(*keys: str) -> Check:
     """Return a check for an object with numbers under these keys; without keys, for an object of numbers only."""
 
     def is_valid(value: Any) -> bool:
+        """Return True for an object whose values under the keys, or under all of its own, are finite numbers."""
         return isinstance(value, dict) and all(_is_number(value.get(key)) for key in keys or value)
 
     return is_valid

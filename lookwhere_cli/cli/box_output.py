@@ -137,6 +137,7 @@ def _with_placement(write: Callable[..., None]) -> Callable[[Answer], None]:
 
 def _open(format: str, file: Path | None, labels: Sequence[str]) -> AbstractContextManager[Callable[..., None]]:
     def make(stream: BinaryIO) -> RowWriter:
+        """Return a writer of boxes in the format, with a colour for each class."""
         from lookwhere_cli.show.colours import colour_of_class
 
         return make_box_writer(format, stream, labels, colour_of_class)

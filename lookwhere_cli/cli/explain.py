@@ -209,6 +209,7 @@ def _printer(format: str | None) -> Iterator[_Printer]:
     console = make_console()
 
     def print_card(explanation: Explanation) -> None:
+        """Print the card at the terminal's width; a pipe gets long lines as they are."""
         console.print(explanation_card(explanation, console), soft_wrap=not console.is_terminal)
 
     yield _Printer(print_card, lambda row: None, console if console.is_terminal else messages)
@@ -260,6 +261,7 @@ def _reporting_interrupt(total: int, files: Sequence[Path]) -> Iterator[Callable
     done = 0
 
     def count() -> None:
+        """Count one more finished picture."""
         nonlocal done
         done += 1
 
@@ -331,6 +333,7 @@ def _page_writer(
         write: list[Callable[[PagePicture], None]] = []
 
         def add(predictor: Predictor, explanation: Explanation) -> None:
+            """Add a picture to the page, if one is written; the first one opens the file."""
             if file is None:
                 return
             if not write:

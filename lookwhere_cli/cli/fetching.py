@@ -29,6 +29,7 @@ def download_progress(quiet: bool) -> Iterator[OnProgress]:
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as progress:
 
         def update(file: str, downloaded: int, total: int) -> None:
+            """Show how many of a file's bytes have arrived; its first call adds the file's bar."""
             if file not in bars:
                 bars[file] = progress.add_task(file, total=total)
             progress.update(bars[file], completed=downloaded)  # type: ignore[arg-type]

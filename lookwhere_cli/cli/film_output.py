@@ -78,6 +78,7 @@ def film_writer(request: FilmRequest | None, quiet: bool) -> Iterator[Callable[[
         count = 0
 
         def add(answer: Answer) -> Answer:
+            """Write the answer's frame; an answer without pixels or time, as of a failed frame, passes through."""
             nonlocal count
             if answer.view is not None and answer.row.time is not None:
                 if not write:

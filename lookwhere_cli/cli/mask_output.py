@@ -72,6 +72,7 @@ class PngFiles(MaskFiles):
         from lookwhere_cli.output.masks.labelmap import labelmap, write_labelmap
 
         def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"], view: View) -> Path:
+            """Write class indices as a palette PNG, and return its path. Raises PictureError, OutputError."""
             file = path.file(self.ending)
             with output_of_one_picture():
                 make_folder(file.parent)
@@ -100,6 +101,7 @@ class GeoJsonFiles(MaskFiles):
         from lookwhere_cli.output.masks.geojson import write_geojson
 
         def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"], view: View) -> Path:
+            """Write polygons, on a map in its coordinates, and return the path. Raises PictureError, OutputError."""
             file = path.file(self.ending)
             with output_of_one_picture():
                 make_folder(file.parent)
@@ -151,12 +153,14 @@ class CocoFile(MaskFiles):
         """The value adds annotations. Ctrl-C leaves a complete file; no other process writes it meanwhile."""
 
         def writer(stream: BinaryIO) -> coco.CocoWriter:
+            """Return a writer that goes on after the pictures that the file has by now."""
             self._existing = self._read(labels)  # again: another process may have added pictures before it was ours
             return coco.CocoWriter(stream, labels, self._existing)
 
         with open_writer(whole_file(self._file), writer, self._file) as write_annotations:
 
             def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"], view: View) -> Path:
+                """Add a picture's annotations, unless it has some. Raises PictureError for a reduced mask."""
                 if classes.shape != view.size:
                     raise PictureError(
                         f"{row.path!r} is too large for run lengths; write its mask with --format tif or geojson."
@@ -185,6 +189,7 @@ class TiffFiles(MaskFiles):
         from lookwhere_cli.windows.masks import canvas_of
 
         def write(path: OutputPath, row: Row, classes: UInt8[np.ndarray, "height width"], view: View) -> Path:
+            """Write class indices as a tiled TIFF, and return its path. Raises PictureError, OutputError."""
             file = path.file(self.ending)
             with output_of_one_picture():
                 make_folder(file.parent)
@@ -237,6 +242,7 @@ class MaskRequest(NamedTuple):
         """Return what says of a film's frame whether its files all exist."""
 
         def has_all(frame: FilmFrame) -> bool:
+            """Return True for a frame whose mask and overlay, as far as they are wanted, exist."""
             files = self.files_of(frame.path, pending[frame.path].path.of_frame(frame.moment.frame))
             return not (files.mask or files.overlay)
 

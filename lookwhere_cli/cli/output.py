@@ -70,6 +70,7 @@ def row_output(out: Path | None, format: str, columns: CsvColumns) -> AbstractCo
     """Return a context manager whose value writes rows to the file `out`, or to standard output; see `open_writer`."""
 
     def make(stream: BinaryIO) -> RowWriter:
+        """Return a writer of rows; text on standard output keeps to what its encoding has."""
         if format == "text" and out is None and not is_unicode(sys.stdout):
             return TextWriter(stream, sys.stdout.encoding)
         return make_writer(format, stream, columns)
@@ -103,6 +104,7 @@ def open_writer(
             writer = make_writer(stream)
 
         def write(*values: Any) -> None:
+            """Write the values and flush them; a signal waits until they are whole. Raises OutputError."""
             with delayed(), writing(name):
                 writer.write(*values)
                 stream.flush()
@@ -166,6 +168,7 @@ def stop_at_failure(progress: ProgressBars) -> ShowProgress:
     """Return a `progress` that raises PictureError at the first item that is the sentence of a failed picture."""
 
     def show(items: Iterable[T], total: int, title: str) -> Iterable[T]:
+        """Yield the items up to the first sentence. Raises PictureError with that."""
         for item in progress(items, total, title):
             if isinstance(item, str):
                 raise PictureError(item)

@@ -186,6 +186,7 @@ def _describer(batch: int) -> Callable[[Moment], str]:
     started, steps = time.perf_counter(), itertools.count(1)
 
     def describe(moment: Moment) -> str:
+        """Return the step's losses, and the images per second since the first step."""
         rate = batch * next(steps) / (time.perf_counter() - started)
         losses = [f"{name} {moment.step[name]:.3f}" for name in LOSSES if name in moment.step]
         return "  ".join([*losses, f"{rate:.1f} images/s"])

@@ -22,7 +22,9 @@ class Result(Protocol):
     """A result of any command: it has the picture's row."""
 
     @property
-    def row(self) -> Row: ...  # noqa: D102
+    def row(self) -> Row:
+        """The picture's row; with `error` if it failed."""
+        ...
 
 
 def _nowhere(source: Any) -> None:

@@ -307,6 +307,7 @@ def _check_count(k: Amount, config: Config) -> Amount:
 
 def _train(plan: FineTuningPlan, console: Console, out: Path, workers: int, device: str, fail_fast: bool) -> None:
     from lookwhere_cli.data.splits import write_split
+    from lookwhere_cli.show.scores import score_with_metric
     from lookwhere_cli.training.loop import Run
     from lookwhere_cli.training.record import finish_fine_tuning
 
@@ -321,13 +322,12 @@ def _train(plan: FineTuningPlan, console: Console, out: Path, workers: int, devi
     train_with_progress(run, console, _describe, _report_epoch, fail_fast)
     if is_main:
         finish_fine_tuning(run, plan, command_line())
-        epoch, score = run.best["epoch"], run.best["score"]
+        best = f"best epoch {run.best['epoch']:.0f}: {score_with_metric(run.best)}"
         pictures = counted(len(plan.labelled.of("val")), "validation picture")
         spent = duration(time.monotonic() - started)
         say(
             console,
-            f"Saved {out} (best epoch {epoch:.0f}: {score:.1%} on {pictures}) in {spent}; next: "
-            f"{usage_of(plan.config, out)}",
+            f"Saved {out} ({best} on {pictures}) in {spent}; next: {usage_of(plan.config, out)}",
         )
 
 

@@ -168,6 +168,7 @@ def _page_writer(file: Path | None) -> Iterator[WritePicture | None]:
         write: list[WritePicture] = []
 
         def add(picture: dict[str, Any]) -> None:
+            """Add a picture with its windows to the page; the first one opens the file."""
             assert file is not None
             if not write:
                 page = open_writer(whole_file(file), lambda stream: WindowPageWriter(stream, TITLE), file)

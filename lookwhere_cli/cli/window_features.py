@@ -161,6 +161,7 @@ def _output(out: Path) -> Iterator[ResultOutput]:
     with array_output(out) as write:
 
         def write_one(one: Any) -> None:
+            """Write a window's arrays and place, or a failed window's row with `error`."""
             if isinstance(one, PlacedFeatures) and one.place:
                 write(one.row, one.arrays, one.place)
             elif one.row.error is not None:

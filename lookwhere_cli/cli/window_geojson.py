@@ -49,6 +49,7 @@ def _geojson_output(out: Path | None) -> Iterator[ResultOutput]:
     place: list[Placement] = []
 
     def locate(source: Source) -> None:
+        """Take the placement of the picture whose windows come next."""
         place[:] = [placement_of(source)]
 
     with open_writer(open_rows(out, GEOJSON), _writer, out or "standard output") as write:

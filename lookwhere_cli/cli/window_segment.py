@@ -65,6 +65,7 @@ class MaskFile(NamedTuple):
                 writer = MaskGeoJsonWriter(stream, colour_of_class)
 
             def write(part: MaskPart) -> None:
+                """Add the polygons of a part of the mask; a failed window's part has none."""
                 if part.classes is not None:
                     with delayed(), writing(self.path):
                         writer.write(part.row, part.classes, part.box, placement)

@@ -52,6 +52,7 @@ def in_background(items: Callable[[Callable[[], bool]], Iterator[T]], depth: int
     thread = threading.Thread(target=_make, args=(items, ready, closed), name="read-ahead", daemon=True)
 
     def end() -> None:
+        """Stop making items, and wait for the one being made."""
         closed.set()
         thread.join()
 

@@ -52,9 +52,11 @@ def grid_for(height: int, width: int, size: int, patch: int) -> Grid:
     side = max(1, size // patch)
 
     def distortion(grid: Grid) -> float:
+        """Return how far cells are from square, as the absolute logarithm of their aspect ratio; 0 is square."""
         return abs(math.log(grid[1] * height / (grid[0] * width)))
 
     def cost(grid: Grid) -> tuple[float, float]:
+        """Return what is minimised: distortion and missing cells, as logarithms; then distortion alone."""
         shortfall = math.log(side / math.sqrt(grid[0] * grid[1]))
         return round(distortion(grid) + shortfall, 9), distortion(grid)
 

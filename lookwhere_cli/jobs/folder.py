@@ -155,6 +155,7 @@ class RemoteFolder(JobFolder):
         place = self._path(folder).rstrip("/")
 
         def listed() -> list[str]:
+            """Return the names directly under the prefix; a prefix without objects has none."""
             try:
                 return list(self._fresh().find(place, maxdepth=1))
             except FileNotFoundError:
@@ -196,6 +197,7 @@ class RemoteFolder(JobFolder):
         path = self._path(file)
 
         def remove() -> None:
+            """Remove the object, unless an attempt before did."""
             if self._fresh().exists(path):
                 self._system.rm_file(path)
 
@@ -206,6 +208,7 @@ class RemoteFolder(JobFolder):
         path = self._path(folder)
 
         def remove() -> None:
+            """Remove all objects under the prefix that are left."""
             if self._fresh().find(path):
                 self._system.rm(path, recursive=True)
 
@@ -216,6 +219,7 @@ class RemoteFolder(JobFolder):
         first = path if self._is_atomic else f"{path}.{uuid.uuid4().hex}.partial"
 
         def upload() -> None:
+            """Write the object at once; where files are real, under another name first."""
             if not self._is_atomic:  # folders are real
                 self._system.makedirs(path.rpartition("/")[0], exist_ok=True)
             self._system.put_file(str(local), first)

@@ -84,7 +84,10 @@ def manifest_of(job: Job, revision: str, pictures: int, digest: str) -> Manifest
 
 
 def read_manifest(folder: JobFolder) -> Manifest | None:
-    """Return the folder's manifest; None if no job was begun there. Raises OutputError for one that is damaged."""
+    """Return the folder's manifest; None if no job was begun there.
+
+    Raises OutputError for one that is damaged, UsageError for one of a newer version.
+    """
     try:
         values = json.loads(folder.read(MANIFEST))
         if values.get("format", 0) > FORMAT:

@@ -200,6 +200,7 @@ def _end_with_parent(worker: Any) -> None:
         return
 
     def watch() -> None:
+        """End this process when its parent ends; the shard that it works on counts as not attempted."""
         parent.join()
         journal = worker.current
         if journal is not None:

@@ -176,6 +176,7 @@ def _watched(work: Any, tick: Tick) -> None:
     failures: list[BaseException] = []
 
     def run() -> None:
+        """Do the work, and keep what it raises for the thread that waits."""
         try:
             work()
         except BaseException as error:

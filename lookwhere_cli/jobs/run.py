@@ -111,6 +111,7 @@ def _ticking(folder: JobFolder, watch: Watch, show: Show | None) -> Callable[[],
     last = 0.0
 
     def tick() -> None:
+        """Show the job's status, at most once in `every` seconds."""
         nonlocal last
         if show is not None and time.monotonic() - last > every:
             show(watch.status())

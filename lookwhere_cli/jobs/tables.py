@@ -69,6 +69,7 @@ def table_paths(table: str, column: str | None) -> Iterator[str]:
     """Yield the paths that a table names.
 
     A relative one is looked up from the current folder or, if the first of them is not there, beside the table.
+    Raises UsageError if there is none.
     """
     read = _parquet_paths if table.lower().endswith(".parquet") else _csv_paths
     paths = filter(None, read(table, column))

@@ -45,7 +45,9 @@ class HasDetections(Protocol):
     """A result with the boxes that were found."""
 
     @property
-    def detections(self) -> HasBoxes: ...  # noqa: D102
+    def detections(self) -> HasBoxes:
+        """Boxes in pixels of the whole picture."""
+        ...
 
 
 class BoxesScorer:

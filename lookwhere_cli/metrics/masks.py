@@ -18,7 +18,9 @@ class HasClasses(Protocol):
     """A result with the class of each pixel."""
 
     @property
-    def classes(self) -> UInt8[ndarray, "height width"]: ...  # noqa: D102
+    def classes(self) -> UInt8[ndarray, "height width"]:
+        """Indices into the model's labels."""
+        ...
 
 
 class MasksScorer:

@@ -19,17 +19,17 @@ Chooser = Callable[[Float32[ndarray, "batch cells"], Grid, Sequence[int]], Int64
 
 
 def by_selector(maps: Float32[ndarray, "batch cells"], grid: Grid, seeds: Sequence[int]) -> NDArray[np.int64]:
-    """Order cells by the selector map, best first."""
+    """Order cells by the selector map, best first: (batch, cells)."""
     return choose_cells(maps, maps.shape[1])
 
 
 def at_random(maps: Float32[ndarray, "batch cells"], grid: Grid, seeds: Sequence[int]) -> NDArray[np.int64]:
-    """Draw an order of cells for each picture from its own seed, whatever else is in its batch."""
+    """Draw an order of cells, (batch, cells), for each picture from its own seed, whatever else is in its batch."""
     return np.stack([_permutation(grid[0] * grid[1], seed) for seed in seeds])
 
 
 def from_centre(maps: Float32[ndarray, "batch cells"], grid: Grid, seeds: Sequence[int]) -> NDArray[np.int64]:
-    """Order cells by their distance to the centre, in units of the picture's height and width."""
+    """Order cells, (batch, cells), by their distance to the centre, in units of the picture's height and width."""
     rows, columns = (np.arange(side, dtype=np.float32) for side in grid)
     down, across = (rows - (grid[0] - 1) / 2) / grid[0], (columns - (grid[1] - 1) / 2) / grid[1]
     order = np.argsort((down[:, None] ** 2 + across**2).flatten(), kind="stable")
@@ -41,7 +41,7 @@ CHOOSERS: dict[str, Chooser] = {"selector": by_selector, "random": at_random, "c
 
 
 def seed_of(thumbnail: NDArray[Any]) -> int:
-    """Return a picture's seed, which depends on its pixels only: not on its name, its batch or the set it is in."""
+    """Return a picture's seed, 0..2**32 - 1. It depends on its pixels only: not on its name, its batch or its set."""
     return zlib.crc32(thumbnail.tobytes())
 
 

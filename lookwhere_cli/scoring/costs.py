@@ -57,6 +57,7 @@ def size_of_equal_macs(pipeline: Pipeline, macs: float, sizes: Sequence[Size]) -
     patch = pipeline.config.patch
 
     def spent(side: int) -> float:
+        """Return the multiply-adds per picture, on average, with `side` x `side` cells or as many of another shape."""
         return costs_of(at_size(pipeline, side * patch), sizes).macs
 
     sides = range(1, pipeline.reader.reading.size // patch + 1)

@@ -30,7 +30,9 @@ T = TypeVar("T")
 class ShowProgress(Protocol):
     """Yields items unchanged, and shows how many of `total` are done."""
 
-    def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]: ...  # noqa: D102
+    def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]:
+        """Yield the items. title: of the progress bar; may be empty."""
+        ...
 
 
 class ScoringTask:

@@ -70,6 +70,7 @@ def run_policies(
     strategy = amount_strategy(pipeline)
 
     def answer(batch: Batch, cutter: Cutter) -> list[Measured]:
+        """Return each picture's outcome under every policy, from one pass of the selector and one cut of all cells."""
         selected = strategy.order(pipeline.runtime, batch)
         everything = np.broadcast_to(np.arange(selected.order.shape[1]), selected.order.shape)
         patches = cutter.cut([picture.view for picture in batch.pictures], everything)
@@ -141,6 +142,7 @@ def _run(
     with closing(Cutter(pipeline.options.workers)) as cutter:
 
         def finish(batch: Batch) -> Sequence[T | str]:
+            """Answer a batch; the sentence of a picture whose pixels can't be read takes its answer's place."""
             try:
                 return answer(batch, cutter)
             except PictureError as error:

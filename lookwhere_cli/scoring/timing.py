@@ -27,6 +27,7 @@ def answer_seconds(pipeline: Pipeline, path: str) -> float:
     view = pipeline.reader.open(path)
 
     def cut(_: Sequence[int], cells: Int64[ndarray, "pictures k"]) -> NDArray[np.uint8]:
+        """Cut cells, (pictures, k), of the one picture."""
         return np.stack([view.patches(one) for one in cells])
 
     started = time.perf_counter()

@@ -1,6 +1,6 @@
 """The results of `lookwhere evaluate` as a table, for the terminal or as Markdown."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from lookwhere_cli.show.tables import (
     Column,
@@ -35,7 +35,7 @@ TITLES = {
     "mask_ap75": "mask AP75",
     "iou": "IoU",
 }
-"""The titles of metrics."""
+"""The titles of metrics; of each kind of data, the main one comes first."""
 INTERVALS = {"top1": "Wilson's method"}
 """The method of a metric's interval; of all others, the bootstrap over pictures."""
 SUPPORTS = {"iou": "pixels", "ap50": "boxes"}
@@ -50,11 +50,22 @@ ORDER = (
 """The first words of the rows' `chosen_by`."""
 
 
+def score_with_metric(epoch: Mapping[str, float]) -> str:
+    """Return an epoch's main score with the name of its metric, such as "AP 31.4%"; without it where no metric has it.
+
+    epoch: "score" and, by their metrics' names, all scores, in 0..1.
+    """
+    score = epoch["score"]
+    title = next((f"{title} " for name, title in TITLES.items() if epoch.get(name) == score), "")
+    return f"{title}{score:.1%}"
+
+
 def ordered(results: JsonObject) -> list[JsonObject]:
     """Return the rows in the order in which they are shown: by number of cells or by exit, full ViTs last."""
     amounts = {row["patches"]: row["cells"] for row in results["rows"] if row["chosen_by"] in ("selector", "all")}
 
     def place(row: JsonObject) -> tuple[float, int, str]:
+        """Return what rows are sorted by: cells read, who chose them, and its name."""
         by = row["chosen_by"]
         return amounts.get(row["patches"], float("inf")), ORDER.index(by.partition(" ")[0]), by
 

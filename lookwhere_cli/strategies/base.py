@@ -17,7 +17,7 @@ from lookwhere_cli.reader import OpenedPicture
 from lookwhere_cli.runtimes.base import Runtime, stack
 
 Cut: TypeAlias = Callable[[Sequence[int], Int64[ndarray, "pictures k"]], UInt8[ndarray, "pictures k patch patch 3"]]
-"""Cuts the patches at `cells` out of the pictures at these places of a batch."""
+"""Cuts the patches at `cells`, RGB 0..255, out of the pictures at these places of a batch."""
 
 
 REUSED = "selector map of an earlier frame"
@@ -58,7 +58,7 @@ class Selected(NamedTuple):
     def choose(self, patches: NDArray[Any], patch: int, k: int | None = None) -> Chosen[NDArray[Any]]:
         """Put together what the extractor is given: the best k cells (default: `first`) and their patches.
 
-        patch: side of a patch in pixels.
+        patches: (batch, k, patch, patch, 3), RGB 0..255, in the order of the cells. patch: side of a patch in pixels.
         """
         cells = self.order[:, : self.first if k is None else k]
         return Chosen(patches, cells, self.batch.grid, self.selection.prefix_tokens, coarse_of(self.batch, patch))
@@ -106,7 +106,10 @@ class Strategy(Protocol):
         ...
 
     def answer(self, runtime: Runtime, selected: Selected, patches: NDArray[np.uint8], cut: Cut) -> Outcome:
-        """Answer, from the patches of the first cells; `cut` brings further ones."""
+        """Answer, from the patches of the first cells; `cut` brings further ones.
+
+        patches: (batch, first, patch, patch, 3), RGB 0..255, in the order of `selected.order`.
+        """
         ...
 
     def stage_macs(self, grid: Grid) -> tuple[int, ...]:

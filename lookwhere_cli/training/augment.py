@@ -119,6 +119,7 @@ def _resized_crop(sample: Sample, crop: tuple[int, int, int, int], size: tuple[i
     from torchvision.transforms.v2 import functional as F
 
     def resize_mask(mask: UInt8[Tensor, "height width"]) -> UInt8[Tensor, "high wide"]:
+        """Resize by the nearest pixel's centre."""
         # Not as torchvision resizes its Mask: that takes the pixel to the upper left, up to half a pixel off.
         return F.resized_crop(mask[None], *crop, size, interpolation=InterpolationMode.NEAREST_EXACT)[0]
 

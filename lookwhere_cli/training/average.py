@@ -24,6 +24,7 @@ def growing_decay(decay: float) -> AverageRule:
     """
 
     def update(averaged: Tensors, current: Tensors, steps: Tensor | int) -> None:
+        """Move the averages towards the current weights, in place. steps: done before this one."""
         done = int(steps)
         get_ema_multi_avg_fn(min(decay, (1 + done) / (10 + done)))(averaged, current, steps)
 

@@ -153,6 +153,7 @@ class Run(Generic[B]):
             return
 
         def first(count: int) -> Iterator[B]:
+            """Yield the run's first `count` batches, or fewer in a shorter run, on its device."""
             batches = self._load(range(min(self.total, count)), interrupted)
             return (send_to_device(batch, self.accelerator.device) for batch in batches)
 
@@ -217,13 +218,17 @@ class Run(Generic[B]):
         try:
             yield from map(unpacked, itertools.takewhile(lambda _: not interrupted(), arriving))
         except LookWhereError as failure:
-            raise DataError(_without_traceback(failure)) from failure
+            # The frames of its traceback, and of the error's, would keep the loader until they are collected as
+            # garbage; its processes end at once only if it goes before, else torch waits five seconds for each.
+            raise DataError(_without_traceback(failure)) from failure.with_traceback(None)
         except RuntimeError as failure:
             if interrupted():
                 return
             if "shared memory" in str(failure):
                 raise DataError(_no_shared_memory(self.workers, "it is full")) from failure
             raise
+        finally:
+            del arriving
 
     def _step(self, step: int, batch: B) -> dict[str, float]:
         rates = self.plan.recipe.rates

@@ -19,7 +19,9 @@ from lookwhere_cli.images import find
 from lookwhere_cli.images.films.describe import describe_film
 from lookwhere_cli.images.films.frames import frames
 from lookwhere_cli.images.find import find_pictures
+from lookwhere_cli.jobs import local, prepare
 from tests.images.films.made import film
+from tests.jobs.inline import InlineEngine
 from tests.models.small import DETECTING, small
 
 
@@ -309,9 +311,11 @@ def test_one_film_makes_a_film(detect: Any, plain: str, photos: Path, tmp_path: 
     assert ran.code == 2 and "is the film that is read" in ran.err
 
 
-def test_a_job_does_not_read_films(lookwhere: Any, plain: str, tmp_path: Path) -> None:
+def test_a_job_does_not_read_films(lookwhere: Any, plain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import pyarrow.parquet
 
+    monkeypatch.setattr(local, "LocalEngine", lambda processes, device: InlineEngine())
+    monkeypatch.setattr(prepare, "_listed", prepare.list_pictures)  # in this process, too
     ran = lookwhere("classify", plain, "--out", f"{tmp_path}/job/", "--processes", 1)
     assert ran.code == 1, ran.err
     (shard,) = (tmp_path / "job").glob("part-*.parquet")

@@ -81,7 +81,7 @@ def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, folders, 
     assert ran.code == 0 and ran.out == "", errors
     assert len(re.findall(r"^epoch [12] +loss \d\.\d{3} +top-1 [\d.]+% .* images/s$", errors, re.MULTILINE)) == 2
     assert errors.splitlines()[0] == "3 classes, 19 training, 5 validation pictures."
-    saved = rf"Saved {out} \(best epoch [12]: [\d.]+% on 5 validation pictures\) in \d+ s; next: "
+    saved = rf"Saved {out} \(best epoch [12]: top-1 [\d.]+% on 5 validation pictures\) in \d+ s; next: "
     assert re.search(saved + f"lookwhere classify photo.jpg --model {out}$", errors)
     assert {file.name for file in out.iterdir()} == MADE
     config = json.loads((out / "config.json").read_text())
@@ -97,7 +97,13 @@ def test_a_folder_per_class_becomes_a_model_that_classifies(lookwhere, folders, 
     card = (out / "README.md").read_text()
     assert all(
         words in card
-        for words in ("# out\n", "19 pictures", "5 validation pictures", "blue, green, red", record["command"])
+        for words in (
+            "# out\n",
+            "19 pictures",
+            "5 validation pictures was the highest of all epochs: top-1 ",
+            "blue, green, red",
+            record["command"],
+        )
     )
 
     ran = lookwhere("classify", folders, "--model", out, "--format", "json")

@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("matplotlib")
 
 from lookwhere_cli.show.score_plots import MAX_CLASSES, _accuracy, _confusion, accuracy_plot, confusion_plot
-from lookwhere_cli.show.scores import caption, columns, markdown, ordered, short
+from lookwhere_cli.show.scores import caption, columns, markdown, ordered, score_with_metric, short
 from lookwhere_cli.text import on_one_line
 
 
@@ -53,6 +53,24 @@ def results(**more: Any) -> dict[str, Any]:
         "confusion": {"labels": ["a|b", "cat"], "counts": [[0, 0, 30], [0, 1, 10]]},
         **more,
     }
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        ({"top1": 0.8, "top5": 0.9}, "top-1 80.0%"),
+        ({"top1": 1.0, "top5": 1.0, "ece": 0.1}, "top-1 100.0%"),
+        ({"map": 0.902, "f1": 0.7}, "mAP 90.2%"),
+        ({"f1": 0.5, "map": 0.5}, "mAP 50.0%"),  # whatever the order in the file
+        ({"miou": 0.645, "pixel_accuracy": 0.914}, "mIoU 64.5%"),
+        ({"ap": 0.314, "ap50": 0.6}, "AP 31.4%"),
+        ({"ap": 0.0, "mask_ap": 0.0, "ap50": 0.0}, "AP 0.0%"),
+        ({"other": 0.5}, "50.0%"),  # of a model that a later version trained
+    ],
+)
+def test_an_epoch_s_score_has_the_name_of_its_metric(scores: dict[str, float], words: str) -> None:
+    score = scores.get("map", next(iter(scores.values())))
+    assert score_with_metric({"epoch": 3, "loss": 0.5, "score": score, **scores}) == words
 
 
 def test_rows_are_ordered_by_number_of_cells_and_the_full_vit_is_last() -> None:

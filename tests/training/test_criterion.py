@@ -185,16 +185,16 @@ def mislabelled(labelled: LabelledSet) -> LabelledSet:
 
 def test_a_run_learns_from_its_teacher_and_not_from_the_labels(tmp_path: Path) -> None:
     labelled = coloured(tmp_path / "set")
-    full = run_of(replace(FULL, epochs=6), labelled, tmp_path / "full")
+    full = run_of(replace(FULL, epochs=4), labelled, tmp_path / "full")
     list(full.train())
     assert full.epochs[-1]["top1"] > 0.8
     wrong = mislabelled(labelled)
-    alone = run_of(replace(CROPR, epochs=8), wrong, tmp_path / "alone")
+    alone = run_of(replace(CROPR, epochs=4), wrong, tmp_path / "alone")
     list(alone.train())
     assert alone.epochs[-1]["top1"] < 0.3
     teacher = load_model(str(tmp_path / "full"), "cpu")
     before = {name: tensor.clone() for name, tensor in teacher.model.state_dict().items()}
-    taught = run_of(replace(CROPR, epochs=8), wrong, tmp_path / "taught", teacher)
+    taught = run_of(replace(CROPR, epochs=5), wrong, tmp_path / "taught", teacher)
     list(taught.train())
     assert taught.epochs[-1]["top1"] > 0.8
     assert all(tensor.equal(before[name]) for name, tensor in teacher.model.state_dict().items())
@@ -205,8 +205,8 @@ def test_a_run_learns_from_its_teacher_and_not_from_the_labels(tmp_path: Path) -
 @pytest.mark.parametrize("kind", ["multi", pytest.param("masks", marks=pytest.mark.slow)])
 def test_a_run_learns_other_tasks_from_a_teacher(kind: str, tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set", count=24) if kind == "masks" else replace(coloured(tmp_path / "set"), kind=kind)
-    list(run_of(replace(FULL, epochs=6), labelled, tmp_path / "full").train())
-    taught = run_of(replace(CROPR, epochs=6), labelled, tmp_path / "out", load_model(str(tmp_path / "full"), "cpu"))
+    list(run_of(replace(FULL, epochs=4), labelled, tmp_path / "full").train())
+    taught = run_of(replace(CROPR, epochs=4), labelled, tmp_path / "out", load_model(str(tmp_path / "full"), "cpu"))
     list(taught.train())
     assert taught.epochs[-1]["score"] > 0.6
     assert taught.epochs[-1]["auxiliary"] < taught.epochs[0]["auxiliary"]

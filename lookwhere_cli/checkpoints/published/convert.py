@@ -168,6 +168,7 @@ def _nearest_layout(tensors: Mapping[str, Any]) -> str:
     """Return the layout whose names of tensors differ least from the file's."""
 
     def difference(layout: str) -> int:
+        """Count the names that only one of both has: the layout, or the file."""
         with torch.device("meta"):
             expected = LookWhere(lookwhere.LAYOUTS[layout]).state_dict()
         return len({lookwhere.name_in_file(key, tensors) for key in expected} ^ tensors.keys())

@@ -70,9 +70,11 @@ class _Annotation:
     place: str
 
     def id_of(self, key: str) -> int | str:
+        """Return the id under a key of the annotation. Raises DataError if it is none."""
         return _id(self.entry.get(key), self.place, key)
 
     def box(self, names: Mapping[int | str, str]) -> BoxRecord:
+        """Return the box, in pixels, of a class in `names`. Raises DataError for another category or a wrong box."""
         category = self.id_of("category_id")
         if category not in names:
             raise DataError(f"{self.place} has the category {category!r}, which the file does not list.")

@@ -41,11 +41,13 @@ def read_xml(file: Path) -> Element:
     open_elements = [Element("")]
 
     def start(tag: str, attributes: dict[str, str]) -> None:
+        """Open an element inside the innermost open one, with the number of its line."""
         element = Element(tag, parser.CurrentLineNumber, attributes)
         open_elements[-1].children.append(element)
         open_elements.append(element)
 
     def text(content: str) -> None:
+        """Add text, of which one element may have several pieces."""
         open_elements[-1].text += content
 
     parser.StartElementHandler, parser.CharacterDataHandler = start, text

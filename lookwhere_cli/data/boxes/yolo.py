@@ -193,12 +193,14 @@ class _Lists:
         self._finder = PictureFinder([root])
 
     def file(self, name: str, source: Path) -> Path:
+        """Return the path of a file that `source` names. Raises DataError if it is not there."""
         path = self._finder.find(name)
         if path is None:
             raise DataError(f"{str(source)!r} names the file {name!r}, which is not there.")
         return Path(path)
 
     def pictures(self, file: Path) -> Iterator[str]:
+        """Yield the path of the picture on each line of a list. Raises DataError for one that is not there."""
         for place, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), start=1):
             if line.strip():
                 path = self._finder.find(line.strip())

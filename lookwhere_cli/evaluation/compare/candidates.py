@@ -156,6 +156,7 @@ class CandidateMaker:
         loaded.lookwhere.extractor.cropr = ToMe(loaded.config, rate)  # type: ignore[assignment]
 
         def count_macs(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coarse: int) -> int:
+            """Return a picture's multiply-adds: all cells are read, and their tokens merged, whatever k is."""
             return passes.count_merged(config, grid, rate).total
 
         strategy = replace(fixed_strategy(loaded.config, coarse_size=0), count_macs=count_macs)

@@ -131,6 +131,7 @@ def pareto_front(points: Sequence[Point]) -> list[bool]:
     """Return which points lie on the Pareto front: no other one is better in score or MACs and as good in both."""
 
     def is_dominated(point: Point) -> bool:
+        """Return True if another point is as good in score and MACs, and better in one of them."""
         own = (point.score.value, -point.macs)
         return any(
             other.score.value >= own[0] and -other.macs >= own[1] and (other.score.value, -other.macs) != own

@@ -60,7 +60,7 @@ class TrainingHead(Protocol):
         ...
 
     def stack(self, targets: Sequence[Tensor]) -> Tensor:
-        """Stack the targets of the pictures of a batch."""
+        """Stack the targets of the pictures of a batch: (batch, ...)."""
         ...
 
     def weigh_classes(
@@ -73,15 +73,18 @@ class TrainingHead(Protocol):
         ...
 
     def loss(self, logits: Tensor, targets: Tensor, class_weights: Float[Tensor, " classes"]) -> Float[Tensor, ""]:
-        """Compute the loss against labels."""
+        """Compute the loss against labels.
+
+        logits: the output of the model's head, (batch, ...). targets: as `stack` returns them.
+        """
         ...
 
     def soften(self, logits: Tensor) -> Tensor:
-        """Turn a teacher's logits into the probabilities that a student learns."""
+        """Turn a teacher's logits into the probabilities, 0..1 in the same shape, that a student learns."""
         ...
 
     def soft_loss(self, logits: Tensor, probabilities: Tensor) -> Float[Tensor, ""]:
-        """Compute the loss against a teacher's probabilities."""
+        """Compute the loss against a teacher's probabilities, of the shape of the logits."""
         ...
 
     def auxiliary_queries(self, grid: Grid) -> int:

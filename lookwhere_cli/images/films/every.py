@@ -45,6 +45,7 @@ class Every:
         due = Fraction(0)
 
         def first_of_interval(number: int, time: Fraction) -> bool:
+            """Return True for the first frame at or after each multiple of `seconds`. time: in seconds."""
             nonlocal due
             rounded = time + tick / 2  # times are whole ticks: one that is meant to be 1 s may be half a tick less
             if rounded < due:

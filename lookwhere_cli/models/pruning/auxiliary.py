@@ -109,7 +109,7 @@ class Auxiliaries(nn.ModuleList):
     """One Auxiliary for each module of a Cropr.
 
     queries: 1 for whole pictures; for dense tasks one for each cell of the grid, row by row, which predicts the cell's
-    class.
+    class. Raises ValueError for a variant whose `norm` is not that of the pruning modules.
     """
 
     def __init__(self, cropr: Cropr, queries: int, classes: int, variant: AttentionVariant | None = None) -> None:

@@ -142,6 +142,7 @@ def record_survivors(cropr: Cropr | None) -> Iterator[list[Int64[Tensor, "batch 
         return
 
     def record(module: Cropr, inputs: tuple[Any, ...], cropped: Cropped) -> None:
+        """Add the places of a pass, (batch, remaining)."""
         count = module.counts(inputs[0].shape[1])[-1] - module.config.prefix_tokens
         survivors.append(cropped.places[:, :count])
 

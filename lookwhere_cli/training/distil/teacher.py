@@ -95,6 +95,7 @@ class Teacher(nn.Module):
 
     def _remember(self, index: int) -> Any:
         def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            """Remember the block's input, (batch, tokens, dim)."""
             self._inputs[index] = inputs[0]
 
         return hook

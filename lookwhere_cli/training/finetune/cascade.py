@@ -55,7 +55,7 @@ def start_cascade(base: LookWhere, config: Config) -> DVT:
 
 
 def cascade_objective(model: Model, criterion: Criterion) -> CascadeObjective:
-    """Return the objective of a cascade."""
+    """Return the objective of a cascade. Raises TypeError for any other model."""
     if isinstance(model, LookWhere):
         raise TypeError("a model that is no cascade has no exits")
     return CascadeObjective(model, criterion)

@@ -31,11 +31,11 @@ class Criterion(Protocol):
         ...
 
     def targets(self, batch: TrainingBatch) -> Tensor:
-        """Return the batch's targets."""
+        """Return the batch's targets, (batch, ...): labels as the task stacks them, or a teacher's probabilities."""
         ...
 
     def loss(self, logits: Tensor, targets: Tensor) -> Float[Tensor, ""]:
-        """Compute the loss of the output of a model's head."""
+        """Compute the loss of the output of a model's head, (batch, ...)."""
         ...
 
     def auxiliary_loss(

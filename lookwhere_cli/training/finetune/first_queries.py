@@ -90,6 +90,7 @@ def _cls_attention(blocks: nn.ModuleList) -> Iterator[list[Float[Tensor, "batch 
     shares: list[Tensor] = []
 
     def remember(attention: Attention, inputs: tuple[Any, ...]) -> None:
+        """Add this block's shares, computed in float32."""
         q, k, _ = attention.queries_keys_values(inputs[0], CLS)
         logits = q.float() @ k.float().mT / q.shape[-1] ** 0.5
         shares.append(logits.softmax(-1).mean((1, 2)))

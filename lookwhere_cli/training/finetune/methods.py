@@ -30,23 +30,27 @@ CASCADE_SIDES = (0.5, 10 / 14, 1.0)
 
 
 class TrainingMethod(Protocol):
-    """A method of --method.
-
-    Attributes:
-        has_selector: True if a selector chooses the cells; all others read all cells.
-        can_prune: True if the model may drop tokens between blocks.
-        default_prune: what it drops unless that is chosen.
-        has_exits: True if the model is a cascade, whose grids can be chosen.
-    """
+    """A method of --method."""
 
     @property
-    def has_selector(self) -> bool: ...  # noqa: D102
+    def has_selector(self) -> bool:
+        """True if a selector chooses the cells; all others read all cells."""
+        ...
+
     @property
-    def can_prune(self) -> bool: ...  # noqa: D102
+    def can_prune(self) -> bool:
+        """True if the model may drop tokens between blocks."""
+        ...
+
     @property
-    def default_prune(self) -> PruneAmount | None: ...  # noqa: D102
+    def default_prune(self) -> PruneAmount | None:
+        """What the model drops unless that is chosen; None is nothing."""
+        ...
+
     @property
-    def has_exits(self) -> bool: ...  # noqa: D102
+    def has_exits(self) -> bool:
+        """True if the model is a cascade, whose grids can be chosen."""
+        ...
 
     def configure(self, config: Config, base: Config, shape: Shape, head: TrainingHead) -> Config:
         """Complete the new model's config, whose task and grid are set. Raises UsageError, ModelError."""

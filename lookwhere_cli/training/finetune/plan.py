@@ -192,7 +192,10 @@ class FineTuningPlan:
 
 
 def class_weights(labelled: LabelledSet, balance: float) -> Tensor:
-    """Return a weight for each class, float32, from how often it occurs in the training examples."""
+    """Return a weight for each class, (classes,) float32, from how often it occurs in the training examples.
+
+    balance: 0..1; 0 weighs all classes alike.
+    """
     counts, examples = count_classes(labelled, "train"), len(labelled.of("train"))
     return TRAINING_HEADS[labelled.kind].weigh_classes(counts, examples, balance)
 
@@ -211,7 +214,10 @@ def fingerprint(labelled: LabelledSet) -> str:
 
 
 def typical_size(labelled: LabelledSet) -> tuple[int, int]:
-    """Return the median (height, width) of the training pictures as displayed, from the first ones that can be read."""
+    """Return the median (height, width) of the training pictures as displayed, from the first ones that can be read.
+
+    Raises DataError if none of them can.
+    """
     sizes = [size for example in labelled.of("train")[:MEASURED] if (size := _size_of(example.path)) is not None]
     if not sizes:
         raise DataError("The training pictures can't be read any more.")
