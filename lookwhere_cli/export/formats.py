@@ -18,7 +18,7 @@ from lookwhere_cli.export.graphs import TracedGraph
 from lookwhere_cli.export.trace import quiet, trace, traced_arguments
 from lookwhere_cli.models.config import Config
 
-OPSET = 18
+OPSET = 20
 OPSETS = (18, 23)
 """First and last version of ONNX's operators that can be asked for."""
 LEAST_HALVED = 1024
