@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from lookwhere_cli.export.layers import TracedBlock, TracedPatches
 from lookwhere_cli.export.positions import Positions
 from lookwhere_cli.export.pruning import Pruned, PrunedBlocks, in_order
-from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import Selector
 from lookwhere_cli.models.vit import ALL, CLS, ViT
