@@ -29,7 +29,7 @@ class Positions(nn.Module):
         rows, columns = vit.grid
         table = vit.pos_embed.detach()[0, vit.prefix_positions :]
         self.table = nn.Parameter(table.reshape(rows, columns, -1), requires_grad=False)
-        self.rows, self.columns = Axis(rows), Axis(columns)
+        self.rows, self.columns = StoredAxis(rows), StoredAxis(columns)
 
     def at(
         self, cells: Int64[Tensor, "*batch cells"], grid: Int64[Tensor, " 2"]
@@ -46,7 +46,7 @@ class Positions(nn.Module):
         return (across @ by_row).flatten(0, 1)
 
 
-class Axis(nn.Module):
+class StoredAxis(nn.Module):
     """One axis of a stored grid: how much of each stored position goes into a place of another grid."""
 
     near: Tensor

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lookwhere_cli.export.layers import TracedBlock, TracedPatches
-from lookwhere_cli.export.positions import Axis, Positions
+from lookwhere_cli.export.positions import StoredAxis, Positions
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.vit import ALL, CLS
 from tests.models.small import GATED, LABELLED, PUBLISHED, noise, small
@@ -51,10 +51,10 @@ def test_traced_positions_equal_those_of_the_model(grid):
 
 
 def test_stored_positions_are_copied_exactly():
-    assert torch.equal(Axis(6)(torch.arange(6), 6), torch.eye(6))
+    assert torch.equal(StoredAxis(6)(torch.arange(6), 6), torch.eye(6))
 
 
 def test_weights_of_an_axis_add_up_to_one():
-    weights = Axis(5)(torch.arange(37), 37)
+    weights = StoredAxis(5)(torch.arange(37), 37)
     torch.testing.assert_close(weights.sum(1), torch.ones(37))
     assert weights.shape == (37, 5)
