@@ -15,7 +15,7 @@ from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.show.console import make_console
 
-DEFAULT_OPSET = 18
+DEFAULT_OPSET = 20
 
 
 def export(

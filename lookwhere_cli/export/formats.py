@@ -18,7 +18,7 @@ from lookwhere_cli.export.graphs import TracedGraph
 from lookwhere_cli.export.trace import quiet, trace, traced_arguments
 from lookwhere_cli.models.config import Config
 
-OPSET = 18
+OPSET = 20
 OPSETS = (18, 23)
 """First and last version of ONNX's operators that can be asked for."""
 LEAST_HALVED = 1024
@@ -51,7 +51,19 @@ def write_onnx(graph: TracedGraph, config: Config, file: Path, opset: int) -> No
         )
     for node in program.model.graph:
         node.metadata_props.clear()  # where in our source each node came from, with this machine's paths
+    _sort_weights(program.model.graph)
     program.save(str(file))
+
+
+def _sort_weights(graph: Any) -> None:
+    """Put the smallest weights first in the file.
+
+    onnxruntime copies each weight into a form of its own, one after the other, and frees it. If those of one size follow
+    each other, one fits where the last one lay: 22 MiB of weights then take 30 MiB, and 44 in the order of the layers.
+    """
+    weights = sorted(graph.initializers.values(), key=lambda weight: weight.const_value.nbytes)
+    graph.initializers.clear()
+    graph.initializers.update({weight.name: weight for weight in weights})
 
 
 def write_program(graph: TracedGraph, config: Config, file: Path, opset: int) -> None:

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float32, Int64, Shaped, UInt8
+from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor, nn
 
-from lookwhere_cli.export.positions import interpolate_positions
+from lookwhere_cli.export.layers import TracedBlock, TracedPatches
+from lookwhere_cli.export.positions import Positions
 from lookwhere_cli.export.pruning import Pruned, PrunedBlocks, in_order
-from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.selector import Selector
 from lookwhere_cli.models.vit import ALL, CLS, ViT
@@ -30,23 +30,6 @@ class TracedGraph(nn.Module):
     outputs: tuple[str, ...]
 
 
-class NormalisedPixels(nn.Module):
-    """Normalises pixels, channels last."""
-
-    scale: Tensor
-    shift: Tensor
-
-    def __init__(self, config: Config) -> None:
-        super().__init__()
-        mean, std = torch.tensor(config.mean), torch.tensor(config.std)
-        self.register_buffer("scale", 1 / (255 * std))
-        self.register_buffer("shift", -mean / std)
-
-    def forward(self, pixels: UInt8[Tensor, "*batch 3"] | Float32[Tensor, "*batch 3"]) -> Float32[Tensor, "*batch 3"]:
-        """Return (pixels / 255 - mean) / std."""
-        return pixels.float() * self.scale + self.shift
-
-
 class SelectorGraph(TracedGraph):
     """From thumbnails to the map before it is resized to a picture's grid, and the prefix tokens."""
 
@@ -56,8 +39,10 @@ class SelectorGraph(TracedGraph):
     def __init__(self, model: LookWhere) -> None:
         super().__init__()
         assert isinstance(model.selector, Selector)
-        self.config, self.selector = model.config, model.selector
-        self.normalise = NormalisedPixels(model.config)
+        self.config, self.head, backbone = model.config, model.selector.head, model.selector.backbone
+        self.embed, self.positions = TracedPatches(backbone.patch_embed, model.config), Positions(backbone)
+        self.own = own_prefix(backbone)
+        self.blocks, self.norm = nn.Sequential(*map(TracedBlock, backbone.blocks)), backbone.norm
 
     def forward(
         self, given: dict[str, Tensor]
@@ -65,15 +50,12 @@ class SelectorGraph(TracedGraph):
         """Compute both from `thumbnails`, (batch, height, width, 3) RGB in 0..255, in whole patches."""
         thumbnails = given["thumbnails"]
         batch, height, width, _ = thumbnails.shape
-        patch, backbone = self.config.patch, self.selector.backbone
+        patch, scale, prefix = self.config.patch, self.config.map_scale, self.config.prefix_tokens
         rows, columns = height // patch, width // patch
-        cut = self.normalise(thumbnails).reshape(batch, rows, patch, columns, patch, 3).permute(0, 1, 3, 5, 2, 4)
-        patches = backbone.patch_embed(cut.reshape(batch, rows * columns, 3, patch, patch))
-        tokens = patches + whole_positions(backbone, (rows, columns))
-        tokens = torch.cat([backbone.prefix().expand(batch, -1, -1), tokens], dim=1)
-        encoded, prefix = backbone.encode(tokens), self.config.prefix_tokens
-        scale = self.config.map_scale
-        pieces = self.selector.head(encoded[:, prefix:]).reshape(batch, rows, columns, scale, scale)
+        cut = thumbnails.reshape(batch, rows, patch, columns, 3 * patch).transpose(2, 3)
+        tokens = self.embed(cut.reshape(batch, rows * columns, patch, patch, 3)) + self.positions.whole(rows, columns)
+        encoded = self.norm(self.blocks(torch.cat([self.own.expand(batch, -1, -1), tokens], dim=1)))
+        pieces = self.head(encoded[:, prefix:]).reshape(batch, rows, columns, scale, scale)
         fine = pieces.permute(0, 1, 3, 2, 4).reshape(batch, rows * scale, columns * scale)
         return fine, encoded[:, :prefix]
 
@@ -92,10 +74,11 @@ class Body(nn.Module):
 
     def __init__(self, model: LookWhere) -> None:
         super().__init__()
-        config, self.extractor = model.config, model.extractor
-        self.normalise = NormalisedPixels(config)
-        cropr = model.extractor.cropr
-        self.pruned = None if cropr is None else PrunedBlocks(model.extractor.blocks, cropr)
+        config, extractor = model.config, model.extractor
+        self.own, self.handover = own_prefix(extractor), extractor.handover
+        self.embed, self.positions = TracedPatches(extractor.patch_embed, config), Positions(extractor)
+        self.blocks = nn.Sequential(*map(TracedBlock, extractor.blocks[:-1]))
+        self.pruned = None if extractor.cropr is None else PrunedBlocks(self.blocks, extractor.cropr)
         inputs = ["patches", "cells", "grid"]
         inputs += ["prefix"] if config.has_selector else []
         inputs += ["coarse", "coarse_grid"] if config.coarse_size else []
@@ -106,36 +89,23 @@ class Body(nn.Module):
         tokens = self.tokens(given)
         if self.pruned is not None:
             return self.pruned(tokens, given)
-        for block in self.extractor.blocks[:-1]:
-            tokens = block(tokens)
-        places = torch.arange(tokens.shape[1] - self.extractor.own_prefix).expand(tokens.shape[0], -1)
+        tokens = self.blocks(tokens)
+        places = torch.arange(tokens.shape[1] - self.own.shape[1]).expand(tokens.shape[0], -1)
         return Pruned(tokens, places, places)
 
     def tokens(self, given: Mapping[str, Tensor]) -> Float32[Tensor, "batch tokens dim"]:
         """Return the first block's input."""
-        own, patches, cells, grid = self.extractor.prefix(), given["patches"], given["cells"], given["grid"]
+        patches, cells, grid = given["patches"], given["cells"], given["grid"]
         if "prefix" in given:
-            first = self.extractor.handover(own, given["prefix"])
+            first = self.handover(self.own, given["prefix"])
         else:
-            first = own.expand(patches.shape[0], -1, -1)
-        parts = [first, self._embed(patches, cells, grid)]
+            first = self.own.expand(patches.shape[0], -1, -1)
+        parts = [first, self.embed(patches) + self.positions.at(cells, grid)]
         if "coarse" in given:
             coarse = given["coarse"]
-            parts.append(self._embed(coarse, torch.arange(coarse.shape[1]), given["coarse_grid"]))
+            places = torch.arange(coarse.shape[1])
+            parts.append(self.embed(coarse) + self.positions.at(places, given["coarse_grid"]))
         return torch.cat(parts, dim=1)
-
-    def _embed(
-        self,
-        patches: Shaped[Tensor, "batch cells patch patch 3"],
-        cells: Int64[Tensor, "*batch cells"],
-        grid: Int64[Tensor, " 2"],
-    ) -> Float32[Tensor, "batch cells dim"]:
-        extractor = self.extractor
-        rows = cells // grid[1]
-        table = extractor.pos_embed[0, extractor.prefix_positions :]
-        places = (rows, cells - rows * grid[1])
-        positions = interpolate_positions(table, extractor.grid, *places, (grid[0], grid[1]))
-        return extractor.patch_embed(self.normalise(patches).permute(0, 1, 4, 2, 3)) + positions
 
 
 class ExtractorGraph(TracedGraph):
@@ -157,12 +127,9 @@ class ExtractorGraph(TracedGraph):
         return tuple(one for name, one in zip(self.head.outputs, outputs, strict=True) if _is_needed(name))
 
 
-def whole_positions(vit: ViT, grid: tuple[int, int]) -> Float32[Tensor, "cells dim"]:
-    """Return the positions of all cells of a grid, row by row."""
-    rows = torch.arange(grid[0])[:, None].expand(grid).reshape(-1)
-    columns = torch.arange(grid[1]).expand(grid).reshape(-1)
-    table = vit.pos_embed[0, vit.prefix_positions :]
-    return interpolate_positions(table, vit.grid, rows, columns, grid)
+def own_prefix(vit: ViT) -> nn.Parameter:
+    """Return CLS and registers as stored, with their positions if they have any, (1, prefix, dim)."""
+    return nn.Parameter(vit.prefix().detach(), requires_grad=False)
 
 
 class DenseGraph(TracedGraph):
@@ -186,7 +153,7 @@ class LastBlock(nn.Module):
 
     def __init__(self, model: LookWhere) -> None:
         super().__init__()
-        self.block, self.norm = model.extractor.blocks[-1], model.extractor.norm
+        self.block, self.norm = TracedBlock(model.extractor.blocks[-1]), model.extractor.norm
         self.prefix, self.prunes = model.config.prefix_tokens, model.extractor.cropr is not None
         self.drops = model.config.drops
 

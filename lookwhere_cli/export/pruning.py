@@ -26,13 +26,13 @@ class Pruned(NamedTuple):
 
 
 class PrunedBlocks(nn.Module):
-    """All blocks but the last, and the pruning modules between them.
+    """All blocks but the last, which are given, and the pruning modules between them.
 
     The number of tokens that remain after module i is the length of the input `keep_i`, which counts from 0; with
     fusion, `drop_i` counts on to the number of tokens before it.
     """
 
-    def __init__(self, blocks: nn.ModuleList, cropr: Cropr) -> None:
+    def __init__(self, blocks: nn.Sequential, cropr: Cropr) -> None:
         super().__init__()
         self.blocks, self.cropr = blocks, cropr
         self.prefix, self.fusion = cropr.config.prefix_tokens, cropr.pruning.fusion
@@ -57,8 +57,7 @@ class PrunedBlocks(nn.Module):
                 dropped.append((_take(tokens, rest), places.gather(1, rest)))
             best = order.index_select(1, lengths[f"keep_{number}"])
             tokens, places = _take(tokens, best), places.gather(1, best)
-        for block in self.blocks[len(self.cropr) : -1]:
-            tokens = block(tokens)
+        tokens = self.blocks[len(self.cropr) :](tokens)
         survivors = places[:, self.prefix :] - self.prefix
         tokens = torch.cat([tokens, *(part for part, _ in dropped)], dim=1)
         places = torch.cat([places, *(part for _, part in dropped)], dim=1)
