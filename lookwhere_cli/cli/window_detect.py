@@ -13,6 +13,7 @@ from lookwhere_cli.cli.window_options import Manners, WindowRequest
 from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
 from lookwhere_cli.options import Options
 from lookwhere_cli.text import counted
+from lookwhere_cli.windows.journal import WindowJournal
 
 if TYPE_CHECKING:
     from lookwhere_cli.predictor import Predictor
@@ -36,7 +37,11 @@ def detect_in_windows(
     labels = predictor.config.labels
     if files is not None:
         overlays = files.overlays()
-        drawing = ExplainRun(predictor, windows, overlays, None, str, request.out if overlays else None)
+        assert request.out is not None
+        journal = WindowJournal(request.out, with_cells=True)
+        out = request.out if overlays else None
+        answering = ResumableRun(predictor, windows, settings, out, overwrite, journal, files=[])
+        drawing = ExplainRun(answering, overlays, None, str)
         what = f"the overlays of {counted(len(overlays), 'picture')}"
         write_in_windows(drawing, pictures, box_rows(request, labels), manners, what)
         return

@@ -21,6 +21,7 @@ from lookwhere_cli.windows.kept import KeptArrays
 from lookwhere_cli.windows.placing import area_of
 from lookwhere_cli.windows.plan import Answering, Window, WindowPlan
 from lookwhere_cli.windows.pool import WholePicture
+from lookwhere_cli.windows.resume import in_order, missing_windows
 from lookwhere_cli.windows.run import WindowAnswer, answer_windows
 
 Area: TypeAlias = tuple[float, str]
@@ -120,21 +121,28 @@ def mask_parts(
 ) -> Iterator[tuple[WindowAnswer, MaskPart]]:
     """Yield each window's answer and its part of the mask, in reading order.
 
-    The model must be one that labels every pixel. kept: where finished parts are kept; those of an earlier run come
-    first, without views. Memory does not grow with the picture.
+    The model must be one that labels every pixel. kept: where finished parts are kept, with a plan; those of an
+    earlier run come without views. Memory does not grow with the picture.
     """
     head, cutter = plan.pipeline.head, _Cutter(source, MaskGrid.of(plan), predictor.pipeline.config.labels)
     assert isinstance(head, SegmentHead)
     scaled = replace(plan, pipeline=replace(plan.pipeline, head=replace(head, scale=cutter.grid.scale)))
-    done = 0
-    for window, (row, arrays) in zip(plan.windows, () if kept is None else kept.finished(), strict=False):
-        done += 1
-        yield WindowAnswer(window, Answer(row)), cutter.part(row, window, arrays.get("classes"))
-    for answered in answer_windows(predictor, source, scaled.after(done)):
-        part = cutter.cut(answered)
-        if kept is not None:
-            kept.keep(part.row, {} if part.classes is None else {"classes": part.classes})
-        yield answered, part
+    if kept is None:
+        yield from map(cutter.cut_answered, answer_windows(predictor, source, scaled))
+        return
+    missing = missing_windows(plan, kept.numbers)
+
+    def computed() -> Iterator[tuple[WindowAnswer, MaskPart]]:
+        for answered, part in map(cutter.cut_answered, answer_windows(predictor, source, scaled.only(missing))):
+            if part.classes is not None:  # what can't be read is tried again
+                kept.keep(answered.window.number, part.row, {"classes": part.classes})
+            yield answered, part
+
+    def finished(window: Window) -> tuple[WindowAnswer, MaskPart]:
+        row, arrays = kept.read(window.number)
+        return WindowAnswer(window, Answer(row)), cutter.part(row, window, arrays["classes"])
+
+    yield from in_order(plan, missing, finished, computed())
 
 
 class _Cutter:
@@ -150,6 +158,10 @@ class _Cutter:
             return self.part(row, window, None)
         classes = _sampled(answered.answer, window.box, self.grid, self.grid.place(window.number))
         return self.part(row, window, classes)
+
+    def cut_answered(self, answered: WindowAnswer) -> tuple[WindowAnswer, MaskPart]:
+        """Return a window's answer and the part that it decides."""
+        return answered, self.cut(answered)
 
     def part(self, row: Row, window: Window, classes: UInt8[ndarray, "height width"] | None) -> MaskPart:
         """Return the part with these classes, and its shares and area."""
