@@ -107,7 +107,9 @@ class ResumableRun:
     @property
     def kept_in(self) -> str:
         """Return the sentence about what a stopped run leaves; empty if it leaves nothing."""
-        return "" if self._journal is None else kept_sentence([self._journal.path])
+        if self._journal is None:
+            return ""
+        return kept_sentence([self._journal.path] if self._journal.has_windows else [])
 
 
 def write_in_windows(

@@ -12,7 +12,7 @@ from lookwhere_cli.cli.window_options import WindowRequest
 from lookwhere_cli.options import Options
 from lookwhere_cli.output.files import check_free
 from lookwhere_cli.text import counted, on_one_line
-from lookwhere_cli.windows.journal import WindowJournal, picture_key
+from lookwhere_cli.windows.journal import WindowJournal, command_key, picture_key
 from lookwhere_cli.windows.kept import KeptArrays
 
 if TYPE_CHECKING:
@@ -54,11 +54,6 @@ def begin_journal(journal: WindowJournal, keys: Iterable[str], files: Sequence[P
     if done:
         sentences.append(f"Going on from {journal.path}: {counted(done, 'window')} {_is(done)} finished.")
     return sentences
-
-
-def command_key(keys: Iterable[str]) -> str:
-    """Return what identifies a command over pictures with these keys."""
-    return picture_key("", sorted(keys))
 
 
 def say_kept(kept: KeptArrays, quiet: bool) -> None:

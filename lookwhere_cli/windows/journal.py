@@ -13,6 +13,7 @@ import json
 import os
 import time
 from array import array
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
@@ -56,11 +57,13 @@ class WindowJournal:
     """The file of an output. out: the output's path; the journal has the same with `.windows.jsonl` at the end.
 
     with_cells: whether the rows of windows are wanted with their cells. command: identifies the command with its
-    pictures, model and options; the file says whose it is before the first window is finished.
+    pictures, model and options; the file says whose it is before the first window is finished. has_windows: whether any
+    is.
     """
 
     def __init__(self, out: str | Path, with_cells: bool, command: str = "") -> None:
         self.path, self.with_cells, self.command = journal_path(out), with_cells, command
+        self.has_windows = False
         self._begun_by: str | None = None
         self._plans: dict[str, dict[str, Any]] = {}
         self._sections: dict[str, list[_Section]] = {}
@@ -114,6 +117,7 @@ class WindowJournal:
         with delayed(), writing(self.path):
             stream = self._opened()
             stream.write(_line(values))
+            self.has_windows |= "row" in values
             if is_mark:
                 stream.flush()
                 os.fsync(stream.fileno())
@@ -170,6 +174,7 @@ class WindowJournal:
                 elif "mark" in values and key:
                     marked = found._replace(marked=len(found.numbers), state=values["mark"])
                     self._sections[key][-1] = marked
+                    self.has_windows |= marked.marked > 0
                 place = stream.tell()
 
     def _begin_section(self, key: str, plan: dict[str, Any]) -> None:
@@ -265,7 +270,16 @@ def picture_key(path: str, *settings: object) -> str:
     with suppress(OSError, ValueError):
         found = Path(path).stat()
         place = [str(Path(path).resolve()), found.st_size, found.st_mtime_ns]
-    return hashlib.sha256(repr((place, settings)).encode("utf-8", "surrogatepass")).hexdigest()
+    return _digest(place, settings)
+
+
+def command_key(keys: Iterable[str]) -> str:
+    """Return what identifies a command over pictures with these keys."""
+    return _digest(sorted(keys))
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _columns(sections: list[_Section]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:

@@ -97,7 +97,8 @@ def test_a_window_that_failed_is_tried_again(lookwhere: Any, raster: Path, tmp_p
 def test_ctrl_c_before_the_first_window_does_not_block_the_command(
     lookwhere: Any, raster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "rows.jsonl"
+    monkeypatch.chdir(tmp_path)
+    out = Path("rows.jsonl")
     command = ("classify", raster, *WINDOW, "--out", out)
     with monkeypatch.context() as context:
         stop(context, 0)
@@ -119,7 +120,8 @@ def test_wrong_use_leaves_no_side_file(lookwhere: Any, raster: Path, tmp_path: P
 def test_features_before_the_first_window_and_after_a_failure(
     lookwhere: Any, raster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, torn: Any
 ) -> None:
-    out = tmp_path / "features.parquet"
+    monkeypatch.chdir(tmp_path)
+    out = Path("features.parquet")
     command = ("features", raster, "--out", out, *WINDOW)
     with monkeypatch.context() as context:
         context.setattr(kept.KeptArrays, "keep", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
@@ -225,7 +227,11 @@ def test_a_map_without_any_data_is_an_error(lookwhere: Any, tmp_path: Path, opti
     ("options", "sentence"),
     [
         (("--window", 24), "A job reads each picture as a whole; leave --window out, or write"),
-        (("--every", "1s"), "--every is for films, which a job does not read; leave it out"),
+        (
+            ("--every", "1s"),
+            "--every is for films, which a job does not read; leave it out, or write to a file without",
+        ),
+        (("a.mp4",), "'a.mp4' is a film, which a job does not read; leave it out, or write to a file without a job"),
     ],
 )
 def test_what_jobs_do_not_read(lookwhere: Any, raster: Path, tmp_path: Path, options: Any, sentence: str) -> None:
