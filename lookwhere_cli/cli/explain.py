@@ -101,10 +101,9 @@ def explain(
 
     pictures = pictures_of(paths, quiet, films=at is not None)
     check_moment(pictures, at)
-    replace_files = may_replace(windows, out or html, overwrite)
-    overlays = {} if out is None else _overlay_files(pictures, paths, out, replace_files)
+    overlays = {} if out is None else _overlay_files(pictures, paths, out, may_replace(windows, out, overwrite))
     if html is not None:
-        check_free(html, replace_files)
+        check_free(html, may_replace(windows, out or html, overwrite))
     ensure_downloaded(model, quiet)
 
     from lookwhere_cli.loading import load
@@ -116,9 +115,8 @@ def explain(
         from lookwhere_cli.cli.window_explain import WindowFiles, explain_in_windows
 
         drawn = WindowFiles(out, overlays, html, open_page)
-        windows = windows._replace(rows=format is not None)
-        manners = Manners(quiet, fail_fast)
-        explain_in_windows(predictor, windows, drawn, settings, pictures, paths, overwrite, manners)
+        request, manners = windows._replace(rows=format is not None), Manners(quiet, fail_fast)
+        explain_in_windows(predictor, request, drawn, settings, pictures, paths, overwrite, manners)
         return
     _explain_pictures(
         predictor, pictures, paths, _Files(at, out, overlays, html, open_page), format, (quiet, fail_fast)

@@ -96,8 +96,7 @@ def segment(
     name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
 
     from lookwhere_cli.cli.cards import segmented_card, window_mask_card
-    from lookwhere_cli.cli.window_resume import PictureKeys
-    from lookwhere_cli.cli.window_rows import KeptRows
+    from lookwhere_cli.cli.window_rows import kept_rows_of
     from lookwhere_cli.cli.window_segment import has_unread_windows, segment_in_windows
     from lookwhere_cli.loading import load
     from lookwhere_cli.segmenter import Segmenter
@@ -105,11 +104,10 @@ def segment(
 
     segmenter = Segmenter(load(name, settings))
     labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
-    key = None if windows is None else PictureKeys(segmenter.predictor, windows, settings)
-    keys = {} if key is None else {picture: key(picture) for picture in files}
+    kept_rows = kept_rows_of(segmenter, windows, settings, list(files), rows)
+    keys = kept_rows.keys
     pending = request.pending(files, labels, lambda picture, file: has_unread_windows(file, keys.get(picture)))
     _say_skipped(len(files) - len(pending), len(files), quiet)
-    kept_rows = KeptRows(None if windows is None else rows, keys)
     if not kept_rows.begin(pending, overwrite, quiet) and not pending:
         return
     pictures = with_frames(context, list(pending), request.skips(pending))
@@ -119,7 +117,7 @@ def segment(
     destination = _destination(rows, rows_format, columns, card)
     if windows is not None:
         manners = Manners(quiet, fail_fast)
-        segment_in_windows(segmenter, windows, request, pending, keys, kept_rows, destination, manners)
+        segment_in_windows(segmenter, windows, request, pending, kept_rows, destination, manners)
         return
     with request.masks.open(labels, colours) as write_mask, destination as output:
         results = write_files(segmenter, request, pending, pictures, write_mask, colours)

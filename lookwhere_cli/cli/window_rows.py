@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 from lookwhere_cli.cli.results import ResultOutput
 from lookwhere_cli.cli.summary import say_done
-from lookwhere_cli.cli.window_resume import begin_journal
+from lookwhere_cli.cli.window_options import WindowRequest
+from lookwhere_cli.cli.window_resume import PictureKeys, begin_journal
+from lookwhere_cli.options import Options
 from lookwhere_cli.output.files import is_device
 from lookwhere_cli.output.rows import Row
-from lookwhere_cli.segmenter import Segmented
+from lookwhere_cli.segmenter import Segmented, Segmenter
 from lookwhere_cli.windows.exact import row_to_json
 from lookwhere_cli.windows.journal import WindowJournal
 
@@ -25,7 +27,7 @@ class KeptRows:
     """
 
     def __init__(self, rows: Path | None, keys: Mapping[str, str]) -> None:
-        self._rows, self._keys = rows, keys
+        self._rows, self.keys = rows, keys
         self._journal = None if rows is None or is_device(rows) else WindowJournal(rows, with_cells=True)
         self._section = ""
 
@@ -37,7 +39,7 @@ class KeptRows:
         """
         if self._journal is None or self._rows is None:
             return False
-        sentences = begin_journal(self._journal, self._keys.values(), [self._rows], overwrite)
+        sentences = begin_journal(self._journal, self.keys.values(), [self._rows], overwrite)
         for sentence in sentences:
             say_done(sentence, quiet)
         return bool(self._finished(set(pending)))
@@ -69,12 +71,12 @@ class KeptRows:
         """Return the keys of the pictures whose rows are kept, but for those that are pending."""
         if self._journal is None:
             return []
-        done = dict.fromkeys(key for picture, key in self._keys.items() if picture not in pending)
+        done = dict.fromkeys(key for picture, key in self.keys.items() if picture not in pending)
         return [key for key in done if self._journal.windows_of(key)]
 
     def _keep(self, row: Row) -> None:
         """Keep a row; with that of the whole picture, all of its rows count as finished."""
-        key = self._keys.get(row.path)
+        key = self.keys.get(row.path)
         if self._journal is None or key is None:
             return
         if key != self._section:
@@ -83,3 +85,13 @@ class KeptRows:
         self._journal.write({"number": 0, "row": row_to_json(row, with_cells=True)})
         if row.window is None and row.error is None:
             self._journal.write({"mark": ""}, is_mark=True)
+
+
+def kept_rows_of(
+    segmenter: Segmenter, windows: WindowRequest | None, settings: Options, pictures: Sequence[str], rows: Path | None
+) -> KeptRows:
+    """Return what is kept of a command's file of rows; nothing for pictures that are read as a whole."""
+    if windows is None:
+        return KeptRows(None, {})
+    key = PictureKeys(segmenter.predictor, windows, settings)
+    return KeptRows(rows, {picture: key(picture) for picture in pictures})

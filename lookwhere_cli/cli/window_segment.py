@@ -78,8 +78,8 @@ class MaskFile(NamedTuple):
 class MaskRun:
     """A run over pictures whose masks are written in windows.
 
-    pending: the files to write, by picture. keys: what identifies each picture with all that decides its mask. rows:
-    what is kept of the file of rows.
+    pending: the files to write, by picture. rows: what is kept of the file of rows; its keys identify pictures with all
+    that decides their masks.
     """
 
     def __init__(
@@ -88,11 +88,10 @@ class MaskRun:
         request: WindowRequest,
         masks: MaskRequest,
         pending: Mapping[str, PendingFiles],
-        keys: Mapping[str, str],
         rows: KeptRows,
     ) -> None:
         self.segmenter, self.request, self.out = segmenter, request, masks.masks.out
-        self._masks, self._pending, self._keys, self._rows = masks, pending, keys, rows
+        self._masks, self._pending, self._rows = masks, pending, rows
         self._kept: list[Path] = []
         self._quiet = False
 
@@ -115,7 +114,7 @@ class MaskRun:
         files = self._pending[picture]
         labels = self.segmenter.labels
         file = MaskFile(files.path.file(self._masks.masks.ending), labels, class_colours(len(labels)))
-        kept = KeptArrays(kept_beside(file.path), self._keys[picture])
+        kept = KeptArrays(kept_beside(file.path), self._rows.keys[picture])
         self._kept.append(kept.path)
         with output_of_one_picture():
             make_folder(file.path.parent)
@@ -203,16 +202,15 @@ def segment_in_windows(
     request: WindowRequest,
     masks: MaskRequest,
     pending: Mapping[str, PendingFiles],
-    keys: Mapping[str, str],
     rows: KeptRows,
     destination: AbstractContextManager[ResultOutput],
     manners: Manners,
 ) -> None:
     """Write the masks of pictures in windows, say what was written, and exit with 1 if something failed.
 
-    keys: what identifies each picture with all that decides its mask. rows: what is kept of the file of rows.
+    rows: what is kept of the file of rows.
     """
-    run = MaskRun(segmenter, request, masks, pending, keys, rows)
+    run = MaskRun(segmenter, request, masks, pending, rows)
     what = f"the {listed(masks.kinds(pending))} of {counted(len(pending), 'picture')}"
     write_in_windows(run, list(pending), rows.kept(destination, pending), manners, what)
 

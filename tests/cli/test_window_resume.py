@@ -229,7 +229,7 @@ def test_a_map_without_any_data_is_an_error(lookwhere: Any, tmp_path: Path, opti
         (("--window", 24), "A job reads each picture as a whole; leave --window out, or write"),
         (
             ("--every", "1s"),
-            "--every is for films, which a job does not read; leave it out, or write to a file without",
+            "--every is for films, which a job does not read; leave it out, or write to a file",
         ),
         (("a.mp4",), "'a.mp4' is a film, which a job does not read; leave it out, or write to a file without a job"),
     ],

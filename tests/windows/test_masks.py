@@ -158,3 +158,27 @@ def test_windows_in_python_are_the_parts_of_the_mask(segmenter):
 def test_impossible_options_in_python_are_told_at_once(segmenter):
     with pytest.raises(UsageError, match="window is 0"):
         segmenter.windows(noise(24, 24), window=0)
+
+
+@pytest.mark.parametrize("mpp", [None, 1.0])
+def test_pixels_without_data_have_no_class_and_no_share(segmenter, mpp):
+    class Raster(ArraySource):
+        may_lack_data = True
+
+    pixels = noise(48, 72)
+    pixels[:, 30:50] = 255
+    source = Raster(pixels, spacing=Spacing(0.5, 0.5, "µm"))
+    mask, parts, row = mask_of(segmenter, source, WindowOptions(24, mpp=mpp))
+    scale = 2 if mpp else 1
+    empty = (pixels == 255).all(axis=2)[::scale, ::scale]
+    assert np.array_equal(mask == 255, empty) and sum(share.share for share in row.shares) == pytest.approx(1)
+    assert sum(share.area for share in row.shares) == pytest.approx(48 * 52 * 0.25)
+    overview, stream = MaskOverview(source.size, mask.shape), io.BytesIO()
+    writer = MaskGeoJsonWriter(stream)
+    for part in parts:
+        overview.add(part)
+        writer.write(part.row, part.classes, part.box, placement_of(source))
+    writer.close()
+    assert np.array_equal(overview.classes, mask)
+    shapes = [shape(feature["geometry"]) for feature in json.loads(stream.getvalue())["features"]]
+    assert sum(one.area for one in shapes) == pytest.approx(48 * 52)

@@ -57,6 +57,11 @@ def check_has_data(source: LargeSource) -> None:
         check()
 
 
+def has_nodata(source: object) -> bool:
+    """Return True for a raster that may have pixels without data."""
+    return bool(getattr(source, "may_lack_data", False))
+
+
 def plain_notes(file: EncodedPicture, reading: Reading) -> tuple[str, ...]:
     """Return what the row of a file that `open_large` does not open should say about that."""
     if isinstance(file, StandardInput):

@@ -129,11 +129,16 @@ class RasterSource(PyramidSource):
             return fixed_stretch(self._range, bands)
         return plain_stretch(bands, 2**header.bits - 1) if header.dtype == np.uint8 else None
 
-    def check_has_data(self) -> None:
-        """Read as much of the coarsest level as it takes to find data. Raises PictureError if there is none at all."""
+    @property
+    def may_lack_data(self) -> bool:
+        """False if all pixels hold data, whatever their values."""
         header = self.header
         tells = header.has_mask or header.choice.alpha or any(one is not None for one in header.nodata)
-        if not tells and np.issubdtype(header.dtype, np.integer):
+        return bool(tells) or not np.issubdtype(header.dtype, np.integer)
+
+    def check_has_data(self) -> None:
+        """Read as much of the coarsest level as it takes to find data. Raises PictureError if there is none at all."""
+        if not self.may_lack_data:
             return
         number = max(range(len(self.levels)), key=lambda one: self.levels[one].step)
         level = self.levels[number]
