@@ -13,7 +13,6 @@ import typer
 from lookwhere_cli.cli.fetching import ensure_downloaded, model_from_option
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
-from lookwhere_cli.images.films.names import named_like_film
 from lookwhere_cli.options import Options
 
 if TYPE_CHECKING:
@@ -168,9 +167,6 @@ def _check_options(context: typer.Context) -> None:
     for name in _OF_FILMS:
         if params.get(name) is not None:
             raise UsageError(f"{_option(name)} is for films, which a job does not read; leave it out{_INSTEAD}.")
-    film = next(filter(named_like_film, params["paths"]), None)
-    if film is not None:
-        raise UsageError(f"{film!r} is a film, which a job does not read; leave it out{_INSTEAD}.")
     masks = ("png", "rle", "geojson") if "rows_format" in params else ()
     if "labels" not in params and params.get("format") not in (None, "parquet", *masks):
         raise UsageError(f"A job writes Parquet, and --format is {params['format']}; leave it out.")

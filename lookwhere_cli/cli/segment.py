@@ -105,8 +105,7 @@ def segment(
     segmenter = Segmenter(load(name, settings))
     labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
     kept_rows = kept_rows_of(segmenter, windows, settings, list(files), rows)
-    keys = kept_rows.keys
-    pending = request.pending(files, labels, lambda picture, file: has_unread_windows(file, keys.get(picture)))
+    pending = request.pending(files, labels, partial(has_unread_windows, kept_rows.keys))
     _say_skipped(len(files) - len(pending), len(files), quiet)
     if not kept_rows.begin(pending, overwrite, quiet) and not pending:
         return

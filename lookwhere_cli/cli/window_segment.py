@@ -215,6 +215,10 @@ def segment_in_windows(
     write_in_windows(run, list(pending), rows.kept(destination, pending), manners, what)
 
 
-def has_unread_windows(file: Path, key: str | None) -> bool:
-    """Return True for a mask that exists and whose run with the same options could not read some windows."""
+def has_unread_windows(keys: Mapping[str, str], picture: str, file: Path) -> bool:
+    """Return True for a picture's mask that exists and whose run with the same options could not read some windows.
+
+    keys: of pictures that are read in windows, with all that decides their masks.
+    """
+    key = keys.get(picture)
     return key is not None and file.exists() and KeptArrays(kept_beside(file), key).belongs is True

@@ -231,7 +231,6 @@ def test_a_map_without_any_data_is_an_error(lookwhere: Any, tmp_path: Path, opti
             ("--every", "1s"),
             "--every is for films, which a job does not read; leave it out, or write to a file",
         ),
-        (("a.mp4",), "'a.mp4' is a film, which a job does not read; leave it out, or write to a file without a job"),
     ],
 )
 def test_what_jobs_do_not_read(lookwhere: Any, raster: Path, tmp_path: Path, options: Any, sentence: str) -> None:
