@@ -27,7 +27,7 @@ class KeptRows:
     """
 
     def __init__(self, rows: Path | None, keys: Mapping[str, str]) -> None:
-        self._rows, self.keys = rows, keys
+        self.file, self.keys = rows, keys
         self._journal = None if rows is None or is_device(rows) else WindowJournal(rows, with_cells=True)
         self._section = ""
 
@@ -37,9 +37,9 @@ class KeptRows:
         pending: pictures whose masks are to be written. Raises UsageError for a file of rows that exists, unless such a
         run left it, or it is to be overwritten.
         """
-        if self._journal is None or self._rows is None:
+        if self._journal is None or self.file is None:
             return False
-        sentences = begin_journal(self._journal, self.keys.values(), [self._rows], overwrite)
+        sentences = begin_journal(self._journal, self.keys.values(), [self.file], overwrite)
         for sentence in sentences:
             say_done(sentence, quiet)
         return bool(self._finished(set(pending)))

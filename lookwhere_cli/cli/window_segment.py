@@ -90,7 +90,8 @@ class MaskRun:
         pending: Mapping[str, PendingFiles],
         rows: KeptRows,
     ) -> None:
-        self.segmenter, self.request, self.out = segmenter, request, masks.masks.out
+        self.segmenter, self.request = segmenter, request
+        self.out = masks.masks.out if pending else rows.file
         self._masks, self._pending, self._rows = masks, pending, rows
         self._kept: list[Path] = []
         self._quiet = False
@@ -211,7 +212,7 @@ def segment_in_windows(
     rows: what is kept of the file of rows.
     """
     run = MaskRun(segmenter, request, masks, pending, rows)
-    what = f"the {listed(masks.kinds(pending))} of {counted(len(pending), 'picture')}"
+    what = f"the {listed(masks.kinds(pending) or ['rows'])} of {counted(len(pending or rows.keys), 'picture')}"
     write_in_windows(run, list(pending), rows.kept(destination, pending), manners, what)
 
 

@@ -13,9 +13,12 @@ import rasterio
 from PIL import Image
 from rasterio.transform import from_origin
 
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.cli.window_rows import KeptRows
 from lookwhere_cli.images.large.rasters import RasterSource
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.windows import kept, masks, picture
+from tests.models.small import DETECTING, small
 
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 WINDOW = ("--window", 24, "-k", "all", "--batch-size", 1)
@@ -173,6 +176,20 @@ def test_masks_with_a_file_of_rows_go_on(
     assert segment(*pictures).code == 2
 
 
+def test_ctrl_c_after_the_last_mask_loses_no_row(
+    segment: Any, raster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as context:
+        context.setattr(KeptRows, "end", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert segment(raster).code == 130
+    out = tmp_path / "rows.jsonl"
+    expected = rows_of(out)
+    out.write_bytes(b"")
+    ran = segment(raster)
+    assert ran.code == 0 and f"Wrote the rows of 1 picture to {out}." in ran.err and rows_of(out) == expected
+    assert names(tmp_path) == ["a.tif", "masks", "rows.jsonl"]
+
+
 def test_windows_of_a_mask_that_failed_are_tried_again(segment: Any, raster: Path, tmp_path: Path, torn: Any) -> None:
     assert segment(raster).code == 1
     mask = tmp_path / "masks" / "a.tif"
@@ -209,6 +226,21 @@ def test_an_explanation_goes_on(lookwhere: Any, raster: Path, tmp_path: Path, mo
     assert pages[0] == pages[1] and len(pages[0]["windows"]) == 6
     ran = explain("stopped")
     assert ran.code == 2 and "exists already" in ran.err
+
+
+def test_an_overlay_of_boxes_is_drawn_again_with_the_windows_that_failed(
+    lookwhere: Any, raster: Path, tmp_path: Path, torn: Any
+) -> None:
+    model, out = tmp_path / "model", tmp_path / "overlays"
+    save_model(model, small(DETECTING), "# detecting\n")
+    options = ("--model", model, "--conf", 0.01, "--window-overlap", 0, *WINDOW, "--overlay", "--out", out)
+    assert lookwhere("detect", raster, *options).code == 1
+    assert names(tmp_path) == ["a.tif", "model", "overlays", "overlays.windows.jsonl"]
+    (drawn,) = [file.read_bytes() for file in out.iterdir()]
+    torn()
+    assert lookwhere("detect", raster, *options).code == 0
+    assert names(tmp_path) == ["a.tif", "model", "overlays"]
+    assert [file.read_bytes() for file in out.iterdir()] != [drawn]
 
 
 @pytest.mark.parametrize("options", [(), ("--window", 24)])
