@@ -164,9 +164,9 @@ class PictureFiles:
         """Return what says of a film's frame whether its files all exist."""
         return lambda frame: not any(self._missing(self.paths[frame.path].of_frame(frame.moment.frame), folder))
 
-    def overlays(self) -> dict[str, Path]:
-        """Return the file of each overlay that is missing; with `overwrite`, of all."""
-        missing = {picture: path for picture, path in self.paths.items() if self._missing(path, None)[1]}
+    def overlays(self, anew: bool = False) -> dict[str, Path]:
+        """Return the file of each overlay that is missing; with `overwrite` or `anew`, of all."""
+        missing = {picture: path for picture, path in self.paths.items() if anew or self._missing(path, None)[1]}
         return {picture: path.file(OVERLAY) for picture, path in missing.items()}
 
     def write(self, predictor: Predictor, folder: BoxFolder | None, pictures: Iterable[Picture]) -> Iterator[Answer]:

@@ -106,7 +106,7 @@ def detect(
         return
     windows = window_request(context)
     place = None if out is None else Path(out)
-    request = box_request(place, format, overlay, may_replace(windows, place, overwrite))
+    request = box_request(place, format, overlay, may_replace(None if overlay else windows, place, overwrite))
     if windows is not None:
         check_windows_fit(request, windows.rows, masks)
     film_file = check_film(context, request)

@@ -21,7 +21,7 @@ from lookwhere_cli.cli.films import At, check_moment, picture_at
 from lookwhere_cli.cli.options import OUTPUT
 from lookwhere_cli.cli.output import make_folder, open_writer, track
 from lookwhere_cli.cli.summary import failures, listed, say_done, stopped
-from lookwhere_cli.cli.window_options import Manners, window_request
+from lookwhere_cli.cli.window_options import Manners, may_replace, window_request
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.names import name_below
 from lookwhere_cli.options import MAX_PIXELS
@@ -101,9 +101,9 @@ def explain(
 
     pictures = pictures_of(paths, quiet, films=at is not None)
     check_moment(pictures, at)
-    overlays = {} if out is None else _overlay_files(pictures, paths, out, overwrite)
+    overlays = {} if out is None else _overlay_files(pictures, paths, out, may_replace(windows, out, overwrite))
     if html is not None:
-        check_free(html, overwrite)
+        check_free(html, may_replace(windows, out or html, overwrite))
     ensure_downloaded(model, quiet)
 
     from lookwhere_cli.loading import load
@@ -115,8 +115,8 @@ def explain(
         from lookwhere_cli.cli.window_explain import WindowFiles, explain_in_windows
 
         drawn = WindowFiles(out, overlays, html, open_page)
-        windows = windows._replace(rows=format is not None)
-        explain_in_windows(predictor, windows, drawn, pictures, paths, Manners(quiet, fail_fast))
+        request, manners = windows._replace(rows=format is not None), Manners(quiet, fail_fast)
+        explain_in_windows(predictor, request, drawn, settings, pictures, paths, overwrite, manners)
         return
     _explain_pictures(
         predictor, pictures, paths, _Files(at, out, overlays, html, open_page), format, (quiet, fail_fast)

@@ -97,7 +97,7 @@ def features(
 
         arrays_of, found = partial(_arrays, maps=maps), without_frames(pictures)
         manners = Manners(quiet, fail_fast)
-        features_in_windows(predictor, windows, arrays_of, (dense, maps), file, found, settings, manners)
+        features_in_windows(predictor, windows, arrays_of, (dense, maps), file, found, settings, manners, overwrite)
         return
     tally = _write(predictor.features(pictures, dense), file, maps, pictures, quiet, fail_fast)
     if quiet:

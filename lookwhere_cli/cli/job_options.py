@@ -75,6 +75,7 @@ _FOLDER_ANYWAY = ("segment",)
 """Commands whose --out is a folder without a job too."""
 _FOLDER_FORMATS = ("yolo", "voc")
 """Values of --format for which --out is a folder without a job too."""
+_INSTEAD = ", or write to a file without a job"
 _OF_FILMS = ("every", "reuse", "film")
 _NOT_IN_JOBS = ("full_rows", "fail_fast", "overlay", "rows", "rows_format")
 
@@ -157,7 +158,7 @@ def _check_options(context: typer.Context) -> None:
     if params["out"] is None:
         raise UsageError("A job writes shards into a folder; name it with --out DIR/.")
     if params.get("window") is not None:
-        raise UsageError("A job reads each picture as a whole; leave --window out, or write to a file without a job.")
+        raise UsageError(f"A job reads each picture as a whole; leave --window out{_INSTEAD}.")
     for name in _NOT_IN_JOBS:
         if params.get(name):
             raise UsageError(
@@ -165,7 +166,7 @@ def _check_options(context: typer.Context) -> None:
             )
     for name in _OF_FILMS:
         if params.get(name) is not None:
-            raise UsageError(f"{_option(name)} is for films, which a job does not read; leave it out.")
+            raise UsageError(f"{_option(name)} is for films, which a job does not read; leave it out{_INSTEAD}.")
     masks = ("png", "rle", "geojson") if "rows_format" in params else ()
     if "labels" not in params and params.get("format") not in (None, "parquet", *masks):
         raise UsageError(f"A job writes Parquet, and --format is {params['format']}; leave it out.")

@@ -229,13 +229,22 @@ class MaskRequest(NamedTuple):
         endings = [self.masks.ending] if self.masks.ending else []
         check_no_clash(paths, [*endings, *[OVERLAY] * self.overlay])
 
-    def pending(self, paths: Mapping[str, OutputPath], labels: Sequence[str]) -> dict[str, PendingFiles]:
+    def pending(
+        self,
+        paths: Mapping[str, OutputPath],
+        labels: Sequence[str],
+        is_unfinished: Callable[[str, Path], bool] = lambda picture, file: False,
+    ) -> dict[str, PendingFiles]:
         """Return the files to be written, by picture; pictures whose files all exist are left out.
 
+        is_unfinished: tells of a picture and its mask that exists whether parts of it are to be tried again.
         Raises UsageError if a file of an earlier run has other classes.
         """
         self.masks.read_existing(paths, labels)
-        pending = {picture: self.files_of(picture, path) for picture, path in paths.items()}
+        pending = {
+            picture: self.files_of(picture, path, is_unfinished(picture, path.file(self.masks.ending)))
+            for picture, path in paths.items()
+        }
         return {picture: files for picture, files in pending.items() if files.mask or files.overlay or is_film(picture)}
 
     def skips(self, pending: Mapping[str, PendingFiles]) -> Callable[[FilmFrame], bool]:
@@ -253,10 +262,14 @@ class MaskRequest(NamedTuple):
         masks = ["masks"] if any(files.mask or is_film(files.picture) for files in pending.values()) else []
         return masks + (["overlays"] if any(files.overlay for files in pending.values()) else [])
 
-    def files_of(self, picture: str, path: OutputPath) -> PendingFiles:
-        """Return the files that are to be written for a picture, or for a frame of the film `picture`."""
-        mask = self.overwrite or not self.masks.exists(path)
-        overlay = self.overlay and (self.overwrite or not path.file(OVERLAY).exists())
+    def files_of(self, picture: str, path: OutputPath, anew: bool = False) -> PendingFiles:
+        """Return the files that are to be written for a picture, or for a frame of the film `picture`.
+
+        anew: also those that exist.
+        """
+        anew = anew or self.overwrite
+        mask = anew or not self.masks.exists(path)
+        overlay = self.overlay and (anew or not path.file(OVERLAY).exists())
         return PendingFiles(picture, path, mask, overlay)
 
 

@@ -22,7 +22,7 @@ from lookwhere_cli.cli.options import OUTPUT, Format
 from lookwhere_cli.cli.output import check_full_rows, make_folder, row_format
 from lookwhere_cli.cli.results import ResultOutput, rows_output, terminal_output, write_results
 from lookwhere_cli.cli.summary import Tally, listed, say_done, say_failures, wrote
-from lookwhere_cli.cli.window_options import Manners, WindowRequest, window_request
+from lookwhere_cli.cli.window_options import Manners, WindowRequest, may_replace, window_request
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import MAX_PIXELS
 from lookwhere_cli.output.files import check_free
@@ -87,7 +87,7 @@ def segment(
         return
     folder, windows = Path(out), window_request(context)
     request = MaskRequest(_mask_files(format, windows, folder, overwrite), overlay, overwrite)
-    _check_rows(rows, rows_format, full_rows, overwrite)
+    _check_rows(rows, rows_format, full_rows, may_replace(windows, rows, overwrite))
     from lookwhere_cli.cli.pictures import pictures_of
 
     files = output_paths(pictures_of(paths, quiet)[: context.params["limit"]], paths, folder)
@@ -96,16 +96,18 @@ def segment(
     name = model_from_option(context, "segment", DEFAULT_SEGMENTER, quiet)
 
     from lookwhere_cli.cli.cards import segmented_card, window_mask_card
-    from lookwhere_cli.cli.window_segment import segment_in_windows
+    from lookwhere_cli.cli.window_rows import kept_rows_of
+    from lookwhere_cli.cli.window_segment import has_unread_windows, segment_in_windows
     from lookwhere_cli.loading import load
     from lookwhere_cli.segmenter import Segmenter
     from lookwhere_cli.show.colours import class_colours
 
     segmenter = Segmenter(load(name, settings))
     labels, colours = segmenter.labels, class_colours(len(segmenter.labels))
-    pending = request.pending(files, labels)
+    kept_rows = kept_rows_of(segmenter, windows, settings, list(files), rows)
+    pending = request.pending(files, labels, partial(has_unread_windows, kept_rows.keys))
     _say_skipped(len(files) - len(pending), len(files), quiet)
-    if not pending:
+    if not kept_rows.begin(pending, overwrite, quiet) and not pending:
         return
     pictures = with_frames(context, list(pending), request.skips(pending))
     make_folder(folder)
@@ -113,7 +115,8 @@ def segment(
     card = partial(window_mask_card if windows else segmented_card, colours=colours, with_map=not no_map)
     destination = _destination(rows, rows_format, columns, card)
     if windows is not None:
-        segment_in_windows(segmenter, windows, request, pending, settings, destination, Manners(quiet, fail_fast))
+        manners = Manners(quiet, fail_fast)
+        segment_in_windows(segmenter, windows, request, pending, kept_rows, destination, manners)
         return
     with request.masks.open(labels, colours) as write_mask, destination as output:
         results = write_files(segmenter, request, pending, pictures, write_mask, colours)

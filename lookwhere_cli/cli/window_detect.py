@@ -11,8 +11,10 @@ from lookwhere_cli.cli.results import terminal_output
 from lookwhere_cli.cli.window_explain import ExplainRun
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
 from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
+from lookwhere_cli.cli.window_resume import PictureKeys
 from lookwhere_cli.options import Options
 from lookwhere_cli.text import counted
+from lookwhere_cli.windows.journal import WindowJournal, command_key
 
 if TYPE_CHECKING:
     from lookwhere_cli.predictor import Predictor
@@ -35,8 +37,13 @@ def detect_in_windows(
     """
     labels = predictor.config.labels
     if files is not None:
-        overlays = files.overlays()
-        drawing = ExplainRun(predictor, windows, overlays, None, str, request.out if overlays else None)
+        assert request.out is not None
+        command = command_key(map(PictureKeys(predictor, windows, settings), pictures))
+        journal = WindowJournal(request.out, with_cells=True, command=command)
+        overlays = files.overlays(anew=journal.is_own)  # those of an earlier run may lack windows
+        out = request.out if overlays else None
+        answering = ResumableRun(predictor, windows, settings, out, overwrite, journal, files=[])
+        drawing = ExplainRun(answering, overlays, None, str)
         what = f"the overlays of {counted(len(overlays), 'picture')}"
         write_in_windows(drawing, pictures, box_rows(request, labels), manners, what)
         return

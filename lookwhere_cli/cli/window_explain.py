@@ -17,10 +17,11 @@ from lookwhere_cli.cli.output import make_folder, open_writer
 from lookwhere_cli.cli.results import rows_output, terminal_output
 from lookwhere_cli.cli.summary import failures, listed, say_done
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
-from lookwhere_cli.cli.window_results import write_windows
+from lookwhere_cli.cli.window_results import ResumableRun, say_tried_again, write_windows
 from lookwhere_cli.images.names import name_below
 from lookwhere_cli.images.view import View
-from lookwhere_cli.output.files import output_of_one_picture, whole_file, writing
+from lookwhere_cli.options import Options
+from lookwhere_cli.output.files import is_device, output_of_one_picture, whole_file, writing
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.pipeline import Answer
@@ -28,8 +29,11 @@ from lookwhere_cli.show.geometry import scaled_box, shown_size
 from lookwhere_cli.show.window_overlay import ShownWindow, WindowMap, window_overlay
 from lookwhere_cli.show.window_page import PageWindows, WindowPageWriter
 from lookwhere_cli.text import counted
-from lookwhere_cli.windows.picture import WindowReading, open_windows
+from lookwhere_cli.windows.journal import WindowJournal
+from lookwhere_cli.windows.picture import WindowReading
+from lookwhere_cli.windows.plan import Window
 from lookwhere_cli.windows.run import WindowAnswer
+from lookwhere_cli.windows.source import WindowSource
 
 if TYPE_CHECKING:
     from lookwhere_cli.predictor import Predictor
@@ -54,32 +58,38 @@ class WindowFiles(NamedTuple):
 class ExplainRun:
     """A run over pictures that are explained in windows.
 
-    overlays: the file of each picture's overlay, if any are drawn. page: adds a picture to the page, if there is
-    one. name_of: how the page calls a picture. out: the folder of overlays, for the sentence at the end.
+    answering: answers the windows, and keeps them. overlays: the file of each picture's overlay, if any are drawn.
+    page: adds a picture to the page, if there is one. name_of: how the page calls a picture.
     """
 
     def __init__(
         self,
-        predictor: Predictor,
-        request: WindowRequest,
+        answering: ResumableRun,
         overlays: Mapping[str, Path],
         page: WritePicture | None,
         name_of: Callable[[str], str],
-        out: Path | None = None,
     ) -> None:
-        self.predictor, self.request, self.kept_in, self.out = predictor, request, "", out
+        self.request, self.out = answering.request, answering.out
         self.overlays, self.page, self.name_of = overlays, page, name_of
+        self._answering = answering
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:
-        """Do nothing: an explanation begins anew."""
+        """Say what an earlier run left. Raises UsageError for a file that exists; see `ResumableRun`."""
+        self._answering.begin(pictures, quiet)
 
     def end(self, is_written: bool) -> None:
-        """Do nothing: nothing is kept."""
+        """Remove what was kept, if all is written; else leave it, to go on from there."""
+        self._answering.end(is_written)
+
+    @property
+    def kept_in(self) -> str:
+        """Return the sentence about what a stopped run leaves; empty if it leaves nothing."""
+        return self._answering.kept_in
 
     @contextmanager
     def open(self, picture: str) -> Iterator[_ExplainedWindows]:
         """Open a picture."""
-        with open_windows(self.predictor, picture, self.request.options) as reading:
+        with self._answering.open(picture) as reading:
             yield _ExplainedWindows(self, reading, picture)
 
 
@@ -103,8 +113,12 @@ class _ExplainedWindows:
                 box = scaled_box(row.window, self._full, self._shown)
                 self._map.add(ShownWindow(box, label, row.grid, row.cells))
                 if self._windows is not None:
-                    self._windows.add(row, answered.answer.view)
+                    self._windows.add(row, answered.answer.view or self._view_of(answered.window))
             yield answered
+
+    def _view_of(self, window: Window) -> View:
+        """Return the view of a window that an earlier run has answered."""
+        return View(WindowSource(self.source, window.box), self.plan.pipeline.reader.reading)
 
     def whole(self) -> Answer:
         """Draw the overlay and the page, and return the answer of the picture."""
@@ -137,24 +151,34 @@ def explain_in_windows(
     predictor: Predictor,
     request: WindowRequest,
     files: WindowFiles,
+    settings: Options,
     pictures: Sequence[str],
     inputs: Sequence[str],
+    overwrite: bool,
     manners: Manners,
 ) -> None:
     """Explain pictures in windows, say what was written, and exit with 1 if something failed.
 
-    request: with rows of windows, all rows are printed as JSON; else a card for each picture. inputs: where the
-    pictures were found.
+    request: with rows of windows, all rows are printed as JSON; else a card for each picture. settings: how the model
+    is used. inputs: where the pictures were found.
     """
     printed = rows_output(None, "jsonl", CsvColumns()) if request.rows else terminal_output(window_card)
+    place = files.out or files.html
+    journal = None if place is None or is_device(place) else WindowJournal(place, with_cells=True)
+    written = [*files.overlays.values(), *([] if files.html is None else [files.html])]
+    existing = [file for file in written if file.exists()]
+    answering = ResumableRun(predictor, request, settings, None, overwrite, journal, existing)
+    answering.begin(pictures, manners.quiet)
     with _page_writer(files.html) as page, printed as output:
-        run = ExplainRun(predictor, request, files.overlays, page, lambda picture: name_below(picture, inputs))
+        run = ExplainRun(answering, files.overlays, page, lambda picture: name_below(picture, inputs))
         tally = write_windows(run, pictures, output, manners)
+    answering.end(is_written=not tally.windows.failed)
+    say_tried_again(run, tally, manners.quiet)
     done = tally.pictures.done - tally.pictures.failed
-    written = [f"{counted(done, 'overlay')} to {files.out}"] if files.out is not None else []
-    written += [f"{counted(done, 'picture')} to {files.html}"] if files.html is not None and done else []
-    if written:
-        say_done(f"Wrote {listed(written)}{failures(tally.pictures.failed)}. {tally.sentence}", manners.quiet)
+    names = [f"{counted(done, 'overlay')} to {files.out}"] if files.out is not None else []
+    names += [f"{counted(done, 'picture')} to {files.html}"] if files.html is not None and done else []
+    if names:
+        say_done(f"Wrote {listed(names)}{failures(tally.pictures.failed)}. {tally.sentence}", manners.quiet)
     if files.open_page and files.html is not None and files.html.exists():
         webbrowser.open(files.html.resolve().as_uri())
     if not tally.is_complete:

@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lookwhere_cli.cli.output import array_output
 from lookwhere_cli.cli.results import ResultOutput
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
-from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
-from lookwhere_cli.cli.window_segment import kept_sentence, say_kept
+from lookwhere_cli.cli.window_results import write_in_windows
+from lookwhere_cli.cli.window_resume import PictureKeys, kept_sentence, say_kept
 from lookwhere_cli.features import compute_features
 from lookwhere_cli.heads.features import Features
 from lookwhere_cli.images.frame import Box
 from lookwhere_cli.images.large.base import is_large
 from lookwhere_cli.images.names import in_message
 from lookwhere_cli.options import Options
-from lookwhere_cli.output.files import kept_files
+from lookwhere_cli.output.files import check_free, kept_files
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.show.console import make_console
 from lookwhere_cli.text import counted
 from lookwhere_cli.windows.journal import picture_key
 from lookwhere_cli.windows.kept import KeptArrays, kept_beside
-from lookwhere_cli.windows.picture import WindowReading, open_windows
+from lookwhere_cli.windows.picture import PlannedPicture, open_planned
+from lookwhere_cli.windows.plan import Window, WindowPlan
+from lookwhere_cli.windows.resume import in_order, missing_windows
 from lookwhere_cli.windows.source import window_sources
 
 if TYPE_CHECKING:
@@ -56,20 +58,31 @@ class FeatureRun:
         dense: bool,
         out: Path,
         key: Callable[[str], str],
+        overwrite: bool,
     ) -> None:
+        self._overwrite = overwrite
         self.predictor, self.request, self.out = predictor, request._replace(rows=True), out
         self.arrays_of, self.dense, self._key = arrays_of, dense, key
         self._kept: list[KeptArrays] = []
         self._quiet = False
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:
-        """Remember what may be said; what an earlier run left is used as a picture is opened."""
+        """Remember what may be said; what an earlier run left is used as a picture is opened.
+
+        Raises UsageError for a file that exists, unless a stopped run of the same command left it, or it is to be
+        overwritten.
+        """
         self._quiet = quiet
+        self._kept = list(map(self._kept_of, pictures))
+        if not any(kept.belongs for kept in self._kept):
+            check_free(self.out, self._overwrite)
 
     def end(self, is_written: bool) -> None:
         """Remove what was kept, if the file is whole; else leave it, to go on from there."""
         for kept in self._kept:
             kept.close()
+        if not is_written and self._kept and not any(kept.belongs for kept in self._kept):
+            self._kept[0].leave()
         for file in kept_files(self.out) if is_written else ():
             file.unlink(missing_ok=True)
 
@@ -81,38 +94,41 @@ class FeatureRun:
     @contextmanager
     def open(self, picture: str) -> Iterator[_FeatureReading]:
         """Open a picture, and what an earlier run has kept of it."""
+        kept = self._kept_of(picture)
+        with open_planned(self.predictor, picture, self.request.options, kept) as reading:
+            say_kept(kept, self._quiet)
+            yield _FeatureReading(self, reading, kept)
+
+    def _kept_of(self, picture: str) -> KeptArrays:
         key = self._key(picture)
-        kept = KeptArrays(kept_beside(self.out.with_name(f"{self.out.name}.{key[:12]}")), key)
-        self._kept.append(kept)
-        say_kept(kept, self._quiet)
-        with open_windows(self.predictor, picture, self.request.options) as reading:
-            try:
-                yield _FeatureReading(self, reading, kept)
-            finally:
-                kept.close()
+        return KeptArrays(kept_beside(self.out.with_name(f"{self.out.name}.{key[:12]}")), key)
 
 
 class _FeatureReading:
     """A picture that is open; see `WindowReading`."""
 
-    def __init__(self, run: FeatureRun, reading: WindowReading, kept: KeptArrays) -> None:
+    def __init__(self, run: FeatureRun, reading: PlannedPicture, kept: KeptArrays) -> None:
         self._run, self._kept, self.plan, self.source = run, kept, reading.plan, reading.source
         self._failed, self._error = 0, ""
         self._resolution = _resolution(reading)
 
     def answers(self) -> Iterator[PlacedFeatures]:
         """Yield the features of each window, in reading order."""
-        done = 0
-        for window, (row, arrays) in zip(self.plan.windows, self._kept.finished(), strict=False):
-            done += 1
-            yield self._placed(row, arrays, window.box)
-        rest = self.plan.after(done).windows
-        pictures = window_sources(self.source, (window.box for window in rest))
-        computed = compute_features(self.plan.pipeline, pictures, self._run.dense)
-        for window, one in zip(rest, computed, strict=True):
+        missing = missing_windows(self.plan, self._kept.numbers)
+        yield from in_order(self.plan, missing, self._finished, self._computed(self.plan.only(missing)))
+
+    def _finished(self, window: Window) -> PlacedFeatures:
+        return self._placed(*self._kept.read(window.number), window.box)
+
+    def _computed(self, plan: WindowPlan) -> Iterator[PlacedFeatures]:
+        """Yield the features of windows, and keep them; what can't be read is tried again."""
+        pictures = window_sources(self.source, (window.box for window in plan.windows))
+        computed = compute_features(plan.pipeline, pictures, self._run.dense)
+        for window, one in zip(plan.windows, computed, strict=True):
             left, top, right, bottom = (int(edge) for edge in window.box)
             row, arrays = replace(one.row, window=(left, top, right, bottom)), self._run.arrays_of(one)
-            self._kept.keep(row, arrays)
+            if row.error is None:
+                self._kept.keep(window.number, row, arrays)
             yield self._placed(row, arrays, window.box)
 
     def whole(self) -> PlacedFeatures:
@@ -142,14 +158,15 @@ def features_in_windows(
     pictures: Sequence[str],
     settings: Options,
     manners: Manners,
+    overwrite: bool,
 ) -> None:
     """Write the features of pictures in windows, say what was written, and exit with 1 if something failed.
 
     kinds: whether features are dense, and whether selector maps are written.
     """
-    keys = ResumableRun(predictor, request, settings, None, overwrite=True)
-    key = lambda picture: picture_key(picture, keys.key(picture), kinds)  # noqa: E731
-    run = FeatureRun(predictor, request, arrays_of, kinds[0], out, key)
+    keys = PictureKeys(predictor, request, settings)
+    key = lambda picture: picture_key(picture, keys(picture), kinds)  # noqa: E731
+    run = FeatureRun(predictor, request, arrays_of, kinds[0], out, key, overwrite)
     what = f"the features of the windows of {counted(len(pictures), 'picture')}"
     write_in_windows(run, pictures, _output(out), manners, what)
 
@@ -170,7 +187,7 @@ def _output(out: Path) -> Iterator[ResultOutput]:
         yield ResultOutput(write_one, console, console.is_terminal, messages=True)
 
 
-def _resolution(reading: WindowReading) -> Place:
+def _resolution(reading: PlannedPicture) -> Place:
     """Return how large the pixels are that are read: `level` in full-resolution pixels, `mpp` in µm, `gsd` in m."""
     source, (_, scale) = reading.source, reading.plan.size.scale
     spacing = source.spacing if is_large(source) else None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -16,15 +15,16 @@ from lookwhere_cli.cli.output import track
 from lookwhere_cli.cli.results import Result, ResultOutput, say_error_or_note
 from lookwhere_cli.cli.summary import Tally, duration, say_done, say_failures, stopped, wrote
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
+from lookwhere_cli.cli.window_resume import PictureKeys, begin_journal, kept_sentence, say_outdated
 from lookwhere_cli.cli.window_run import OpenWindows, WindowRun
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.options import Options
-from lookwhere_cli.output.files import check_free, is_device
+from lookwhere_cli.output.files import is_device
 from lookwhere_cli.output.rows import WindowCounts
 from lookwhere_cli.pipeline import failed_answer
-from lookwhere_cli.show.console import say
+from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted, on_one_line
-from lookwhere_cli.windows.journal import WindowJournal, picture_key
+from lookwhere_cli.windows.journal import WindowJournal
 from lookwhere_cli.windows.picture import WindowReading, open_windows
 
 if TYPE_CHECKING:
@@ -58,55 +58,58 @@ class WindowTally(NamedTuple):
 class ResumableRun:
     """A run over pictures in windows whose finished windows are kept beside the output.
 
-    out: the file of rows, or None. settings: how the model is used. Raises UsageError for a file that exists, unless it
-    is what a stopped run of the same command left, or is to be overwritten.
+    out: the file of rows, or None. settings: how the model is used. journal: where finished windows are kept, if not
+    beside the file of rows. files: what must not exist, but for `overwrite`; by default the file of rows.
     """
 
     def __init__(
-        self, predictor: Predictor, request: WindowRequest, settings: Options, out: Path | None, overwrite: bool
+        self,
+        predictor: Predictor,
+        request: WindowRequest,
+        settings: Options,
+        out: Path | None,
+        overwrite: bool,
+        journal: WindowJournal | None = None,
+        files: Sequence[Path] | None = None,
     ) -> None:
-        self.predictor, self.request = predictor, request
-        self._settings = replace(settings, batch_size=1, workers=None, memory=None, device="auto")
-        self._journal = None if out is None or is_device(out) else WindowJournal(out, request.rows)
-        self.out, self._overwrite = out, overwrite
+        self.predictor, self.request, self.out = predictor, request, out
+        self._key = PictureKeys(predictor, request, settings)
+        rows = None if out is None or is_device(out) else out
+        self._journal = journal or (None if rows is None else WindowJournal(rows, request.rows))
+        self._files = files if files is not None else [] if rows is None else [rows]
+        self._overwrite, self._quiet = overwrite, False
 
     def begin(self, pictures: Sequence[str], quiet: bool) -> None:
-        """Say what an earlier run left, and drop what is of other pictures, models or options."""
-        journal = self._journal
-        if journal is None:
-            return
-        is_there = journal.path.exists()
-        keys = {self.key(picture) for picture in pictures}
-        done = sum(map(journal.windows_of, keys))
-        if self.out is not None and not done:
-            check_free(self.out, self._overwrite)
-        if journal.keep_only(keys) or (is_there and not done):
-            say_done(f"What {journal.path} has of other pictures, models or options is not used.", quiet)
-        if done:
-            say_done(f"Going on from {journal.path}: {counted(done, 'window')} {_is(done)} finished.", quiet)
+        """Say what an earlier run left, and drop what is of other pictures, models or options.
 
-    def open(self, picture: str) -> AbstractContextManager[WindowReading]:
+        Raises UsageError for a file that exists, unless it is what a stopped run of the same command left, or is to be
+        overwritten.
+        """
+        self._quiet = quiet
+        if self._journal is not None:
+            for sentence in begin_journal(self._journal, map(self._key, pictures), self._files, self._overwrite):
+                say_done(sentence, quiet)
+
+    @contextmanager
+    def open(self, picture: str) -> Iterator[WindowReading]:
         """Open a picture; see `open_windows`."""
-        keeper = None if self._journal is None else self._journal.picture(self.key(picture))
-        return open_windows(self.predictor, picture, self.request.options, keeper)
-
-    def key(self, picture: str) -> str:
-        """Return what identifies a picture, with the model and all options that decide its rows."""
-        info, options = self.predictor.info, self.request.options
-        regions = None if options.roi is None else picture_key(options.roi)
-        return picture_key(picture, info.name, info.revision, self._settings, options, regions, self.request.rows)
+        keeper = None if self._journal is None else self._journal.picture(self._key(picture))
+        with open_windows(self.predictor, picture, self.request.options, keeper) as reading:
+            if keeper is not None and self._journal is not None and keeper.is_outdated:
+                say_outdated(self._journal.path, picture, self._quiet)
+            yield reading
 
     def end(self, is_written: bool) -> None:
-        """Remove what was kept, if the output is whole; else close it, to go on from there."""
+        """Remove what was kept, if the output is whole; else leave it, to go on from there."""
         if self._journal is not None:
-            (self._journal.remove if is_written else self._journal.close)()
+            (self._journal.remove if is_written else self._journal.leave)()
 
     @property
     def kept_in(self) -> str:
         """Return the sentence about what a stopped run leaves; empty if it leaves nothing."""
-        if self._journal is None or not self._journal.path.exists():
+        if self._journal is None:
             return ""
-        return f"The windows that are finished are in {self._journal.path}; the same command goes on from there."
+        return kept_sentence([self._journal.path] if self._journal.has_windows else [])
 
 
 def write_in_windows(
@@ -120,16 +123,24 @@ def write_in_windows(
 
     what: what a file holds, for the sentence at the end: "the boxes of 3 pictures"; by default its rows.
     """
+    run.begin(pictures, manners.quiet)
     with destination as output:
         tally = write_windows(run, pictures, output, manners)
-    run.end(is_written=True)
+    run.end(is_written=not tally.windows.failed)
     if run.out is None or manners.quiet:
         say_failures(tally.pictures)
     else:
         what = what or counted(tally.pictures.done, "picture")
         say_done(f"{wrote(what, run.out, tally.pictures.failed)} {tally.sentence}", manners.quiet)
+    say_tried_again(run, tally, manners.quiet)
     if not tally.is_complete:
         raise typer.Exit(1)
+
+
+def say_tried_again(run: WindowRun, tally: WindowTally, quiet: bool) -> None:
+    """Say how windows that can't be read are tried again, if there are such."""
+    if tally.windows.failed and run.kept_in:
+        say_done(f"{run.kept_in} It tries again what failed.", quiet)
 
 
 def write_windows(run: WindowRun, pictures: Sequence[str], output: ResultOutput, manners: Manners) -> WindowTally:
@@ -137,7 +148,6 @@ def write_windows(run: WindowRun, pictures: Sequence[str], output: ResultOutput,
 
     Raises PictureError at the first failure, if that is wanted.
     """
-    run.begin(pictures, manners.quiet)
     done = failed = 0
     counts: list[WindowCounts] = []
     try:
@@ -147,12 +157,13 @@ def write_windows(run: WindowRun, pictures: Sequence[str], output: ResultOutput,
             failed += whole.row.error is not None
             counts += [] if whole.row.windows is None else [whole.row.windows]
             if whole.row.error is not None and manners.fail_fast:
+                run.end(is_written=False)
                 raise PictureError(whole.row.error)
             if output.messages:
                 say_error_or_note(whole.row, output.console, manners.quiet)
     except KeyboardInterrupt:
         run.end(is_written=False)
-        say(output.console, " ".join(filter(None, (stopped(done, len(pictures)), run.kept_in))))
+        say(make_console(stderr=True), " ".join(filter(None, (stopped(done, len(pictures)), run.kept_in))))
         raise
     return WindowTally(Tally(done, failed), _sum(counts))
 
@@ -202,7 +213,3 @@ def _with_lines(items: Iterable[T], total: int, console: Console, picture: str) 
 def _sum(counts: Sequence[WindowCounts]) -> WindowCounts:
     names = ("total", "blank", "outside", "ranked_out", "failed")
     return WindowCounts(*(sum(getattr(one, name) for one in counts) for name in names))
-
-
-def _is(count: int) -> str:
-    return "is" if count == 1 else "are"

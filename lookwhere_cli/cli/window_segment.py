@@ -15,14 +15,15 @@ from PIL import Image
 from lookwhere_cli.cli.mask_output import OVERLAY, MaskRequest, PendingFiles
 from lookwhere_cli.cli.output import make_folder
 from lookwhere_cli.cli.results import ResultOutput
-from lookwhere_cli.cli.summary import listed, say_done
+from lookwhere_cli.cli.summary import listed
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
-from lookwhere_cli.cli.window_results import ResumableRun, write_in_windows
+from lookwhere_cli.cli.window_results import write_in_windows
+from lookwhere_cli.cli.window_resume import kept_sentence, say_kept
+from lookwhere_cli.cli.window_rows import KeptRows
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.source import Source
 from lookwhere_cli.images.view import View
 from lookwhere_cli.interrupts import delayed
-from lookwhere_cli.options import Options
 from lookwhere_cli.output.files import output_of_one_picture, whole_file, writing
 from lookwhere_cli.output.geo.mask_tiff import open_mask
 from lookwhere_cli.output.geo.writers import MaskGeoJsonWriter
@@ -35,7 +36,7 @@ from lookwhere_cli.text import counted
 from lookwhere_cli.windows.kept import KeptArrays, kept_beside
 from lookwhere_cli.windows.mask_overview import MaskOverview
 from lookwhere_cli.windows.masks import MaskGrid, MaskPart, WholeMask, mask_parts
-from lookwhere_cli.windows.picture import WindowReading, open_windows
+from lookwhere_cli.windows.picture import PlannedPicture, open_planned
 from lookwhere_cli.windows.placing import placement_of
 
 WritePart = Callable[[MaskPart], None]
@@ -78,7 +79,8 @@ class MaskFile(NamedTuple):
 class MaskRun:
     """A run over pictures whose masks are written in windows.
 
-    pending: the files to write, by picture. key: returns what identifies a picture with all that decides its mask.
+    pending: the files to write, by picture. rows: what is kept of the file of rows; its keys identify pictures with all
+    that decides their masks.
     """
 
     def __init__(
@@ -87,10 +89,11 @@ class MaskRun:
         request: WindowRequest,
         masks: MaskRequest,
         pending: Mapping[str, PendingFiles],
-        key: Callable[[str], str],
+        rows: KeptRows,
     ) -> None:
-        self.segmenter, self.request, self.out = segmenter, request, masks.masks.out
-        self._masks, self._pending, self._key = masks, pending, key
+        self.segmenter, self.request = segmenter, request
+        self.out = masks.masks.out if pending else rows.file
+        self._masks, self._pending, self._rows = masks, pending, rows
         self._kept: list[Path] = []
         self._quiet = False
 
@@ -99,7 +102,8 @@ class MaskRun:
         self._quiet = quiet
 
     def end(self, is_written: bool) -> None:
-        """Do nothing: what is kept is removed as soon as a mask is written."""
+        """Clean up after the file of rows: what is kept of a mask is removed as soon as all of it is written."""
+        self._rows.end(is_written)
 
     @property
     def kept_in(self) -> str:
@@ -112,17 +116,16 @@ class MaskRun:
         files = self._pending[picture]
         labels = self.segmenter.labels
         file = MaskFile(files.path.file(self._masks.masks.ending), labels, class_colours(len(labels)))
-        kept = KeptArrays(kept_beside(file.path), self._key(picture))
+        kept = KeptArrays(kept_beside(file.path), self._rows.keys[picture])
         self._kept.append(kept.path)
-        say_kept(kept, self._quiet)
         with output_of_one_picture():
             make_folder(file.path.parent)
         with (
             suppress(_Unfinished),
-            open_windows(self.segmenter.predictor, picture, self.request.options) as reading,
+            open_planned(self.segmenter.predictor, picture, self.request.options, kept) as reading,
             ExitStack() as opened,
         ):
-            opened.callback(kept.close)
+            say_kept(kept, self._quiet)
             mask = file.open(reading.source, MaskGrid.of(reading.plan)) if files.mask else nullcontext(_write_nothing)
             with output_of_one_picture():
                 write = opened.enter_context(mask)
@@ -146,7 +149,7 @@ class _MaskReading:
     def __init__(
         self,
         segmenter: Segmenter,
-        reading: WindowReading,
+        reading: PlannedPicture,
         files: PendingFiles,
         file: MaskFile,
         write: WritePart,
@@ -176,7 +179,10 @@ class _MaskReading:
             raise PictureError(row.error)
         with output_of_one_picture():
             self._opened.close()
-        self._kept.remove()
+        if row.windows is not None and row.windows.failed:
+            self._kept.leave()  # the same command tries them again
+        else:
+            self._kept.remove()
         self.is_whole = True
         if self._files.mask:
             row = replace(row, mask=str(self._file.path))
@@ -198,28 +204,23 @@ def segment_in_windows(
     request: WindowRequest,
     masks: MaskRequest,
     pending: Mapping[str, PendingFiles],
-    settings: Options,
+    rows: KeptRows,
     destination: AbstractContextManager[ResultOutput],
     manners: Manners,
 ) -> None:
-    """Write the masks of pictures in windows, say what was written, and exit with 1 if something failed."""
-    keys = ResumableRun(segmenter.predictor, request, settings, None, overwrite=True)
-    run = MaskRun(segmenter, request, masks, pending, keys.key)
-    what = f"the {listed(masks.kinds(pending))} of {counted(len(pending), 'picture')}"
-    write_in_windows(run, list(pending), destination, manners, what)
+    """Write the masks of pictures in windows, say what was written, and exit with 1 if something failed.
+
+    rows: what is kept of the file of rows.
+    """
+    run = MaskRun(segmenter, request, masks, pending, rows)
+    what = f"the {listed(masks.kinds(pending) or ['rows'])} of {counted(len(pending or rows.keys), 'picture')}"
+    write_in_windows(run, list(pending), rows.kept(destination, pending), manners, what)
 
 
-def say_kept(kept: KeptArrays, quiet: bool) -> None:
-    """Say that a run goes on from what an earlier one kept, or that this is of other options."""
-    if kept.is_usable:
-        say_done(f"Going on from {kept.path}.", quiet)
-    elif kept.is_usable is False:
-        say_done(f"What {kept.path} has of other options or another file is not used.", quiet)
+def has_unread_windows(keys: Mapping[str, str], picture: str, file: Path) -> bool:
+    """Return True for a picture's mask that exists and whose run with the same options could not read some windows.
 
-
-def kept_sentence(paths: Sequence[Path]) -> str:
-    """Return the sentence about files of finished windows; empty if there are none."""
-    names = [str(path) for path in paths if path.exists()]
-    if not names:
-        return ""
-    return f"The windows that are finished are in {' and '.join(names)}; the same command goes on from there."
+    keys: of pictures that are read in windows, with all that decides their masks.
+    """
+    key = keys.get(picture)
+    return key is not None and file.exists() and KeptArrays(kept_beside(file), key).belongs is True

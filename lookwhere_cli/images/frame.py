@@ -26,6 +26,7 @@ class Reading:
     multiple of patch, or 0 to read the cells only.
     bands: of rasters, from 1: one as grey, or three as red, green and blue; empty for the usual ones.
     stretch_range: the values of rasters that become 0 and 255; None: percentiles of each band, 8 bits as they are.
+    grid: (rows, columns) on which all of every picture is read, whatever its shape; None: `size` and `mode` tell.
     """
 
     patch: int
@@ -38,6 +39,7 @@ class Reading:
     coarse_size: int = 0
     bands: tuple[int, ...] = ()
     stretch_range: tuple[float, float] | None = None
+    grid: Grid | None = None
 
 
 @lru_cache(maxsize=4096)
@@ -71,6 +73,8 @@ def grid_for(height: int, width: int, size: int, patch: int) -> Grid:
 
 def frame_for(height: int, width: int, reading: Reading) -> tuple[Grid, Box]:
     """Return the grid and the box that is read of a height x width picture, in its pixels."""
+    if reading.grid is not None:
+        return reading.grid, (0.0, 0.0, float(width), float(height))
     if reading.mode == "whole":
         return grid_for(height, width, reading.size, reading.patch), (0.0, 0.0, float(width), float(height))
     side = max(1, reading.size // reading.patch)

@@ -14,7 +14,7 @@ from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.images.array import picture_of
 from lookwhere_cli.images.decode import Reserve, decode_file, decode_picture, unlimited
 from lookwhere_cli.images.frame import Box, Reading, frame_for
-from lookwhere_cli.images.large.open import open_large, plain_notes
+from lookwhere_cli.images.large.open import check_has_data, open_large, plain_notes
 from lookwhere_cli.images.large.parts import decode_part, parse_window
 from lookwhere_cli.images.names import EncodedPicture, in_message, picture_name
 from lookwhere_cli.images.resample import alias
@@ -146,6 +146,7 @@ def open_view(picture: Picture, reading: Reading, name: str = "", reserve: Reser
     if path is not None and parse_window(path) is not None:
         return View(decode_part(path, reading), reading)
     if path is not None and (large := open_large(path, reading)) is not None:
+        check_has_data(large)
         return View(large, reading)
     source = decode_file(cast("EncodedPicture", picture), reading, name, reserve)
     source.notes += plain_notes(cast("EncodedPicture", picture), reading)

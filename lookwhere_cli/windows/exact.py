@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookwhere_cli.output.rows import Detection, Label, Row, Share, WindowCounts
+from lookwhere_cli.windows.grid import WindowGrid
 from lookwhere_cli.windows.plan import WindowPlan
 
 _DEFAULTS = {field.name: None if field.default is MISSING else field.default for field in fields(Row)}
@@ -26,6 +27,8 @@ def row_to_json(row: Row, with_cells: bool) -> dict[str, Any]:
         if name in values:
             names = [field.name for field in fields(part)]
             values[name] = [[getattr(one, field) for field in names] for one in values[name]]
+    if row.windows is not None:
+        values["windows"] = _counts(row.windows)
     return values
 
 
@@ -35,6 +38,8 @@ def row_from_json(values: dict[str, Any]) -> Row:
     for name, part in _NESTED.items():
         if name in values:
             made[name] = tuple(part(*map(_tuples, one)) for one in values[name])
+    if "windows" in values:
+        made["windows"] = WindowCounts(*values["windows"])
     return Row(**made)
 
 
@@ -44,17 +49,28 @@ def plan_to_json(plan: WindowPlan) -> dict[str, Any]:
         "numbers": _packed(plan.numbers.astype(np.int64)),
         "contents": _packed(plan.contents.astype(np.float32)),
         "ranks": None if plan.ranks is None else _packed(plan.ranks.astype(np.int64)),
-        "counts": [getattr(plan.counts, field.name) for field in fields(WindowCounts)],
+        "counts": _counts(plan.counts),
         "macs": plan.macs,
+        "grid": _grid_sum(plan.grid),
     }
 
 
 def plan_from_json(values: dict[str, Any], blank: WindowPlan) -> WindowPlan:
-    """Return the plan. blank: the same picture's, with any windows. Raises ValueError for values that are none."""
+    """Return the plan. blank: the same picture's, with any windows.
+
+    Raises ValueError for values that are none, or whose windows lie elsewhere, as another version may place them.
+    """
+    if values.get("grid") != _grid_sum(blank.grid):
+        raise ValueError("the windows of the plan lie elsewhere")
     ranks = None if values["ranks"] is None else _unpacked(values["ranks"], np.int64)
     numbers, contents = _unpacked(values["numbers"], np.int64), _unpacked(values["contents"], np.float32)
     counts = WindowCounts(*values["counts"])
     return replace(blank, numbers=numbers, contents=contents, ranks=ranks, counts=counts, macs=values["macs"])
+
+
+def _grid_sum(grid: WindowGrid) -> list[int]:
+    """Return what tells where all windows lie."""
+    return [*grid.size, *grid.shape, zlib.crc32(grid.lefts.tobytes(), zlib.crc32(grid.tops.tobytes()))]
 
 
 def _packed(array: NDArray[Any]) -> str:
@@ -63,6 +79,10 @@ def _packed(array: NDArray[Any]) -> str:
 
 def _unpacked(text: str, kind: Any) -> NDArray[Any]:
     return np.frombuffer(zlib.decompress(base64.b64decode(text)), kind)
+
+
+def _counts(counts: WindowCounts) -> list[int]:
+    return [getattr(counts, field.name) for field in fields(WindowCounts)]
 
 
 def _tuples(value: Any) -> Any:

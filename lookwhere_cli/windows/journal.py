@@ -1,9 +1,9 @@
 """Windows that are finished, kept in a file beside the output, so that a run that was stopped goes on from there.
 
-The file holds lines of JSON. After the first one come sections: the line of a picture, with its plan, then the rows of
-its windows, and now and then a mark with what was pooled until there. What comes after the last mark of a section is
-not used, so that a line that was cut by a crash does no harm. When a picture is gone on with, a further section of the
-same picture follows.
+The file holds lines of JSON. The first one tells the command. After it come sections: the line of a picture, with its
+plan, then the rows of its windows, and now and then a mark with what was pooled until there. What comes after the last
+mark of a section is not used, so that a line that was cut by a crash does no harm. When a picture is gone on with, a
+further section of the same picture follows; with another plan, it replaces the former ones.
 """
 
 from __future__ import annotations
@@ -12,44 +12,59 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from jaxtyping import Int64
+from numpy import ndarray
+from numpy.typing import NDArray
 
 from lookwhere_cli.heads.pooling import WindowHead
 from lookwhere_cli.images.names import StandardInput
 from lookwhere_cli.interrupts import delayed
 from lookwhere_cli.output.files import writing
+from lookwhere_cli.output.rows import Row
 from lookwhere_cli.pipeline import Answer
 from lookwhere_cli.windows.exact import plan_from_json, plan_to_json, row_from_json, row_to_json
-from lookwhere_cli.windows.plan import WindowPlan
+from lookwhere_cli.windows.plan import Window, WindowPlan
 from lookwhere_cli.windows.pool import WholePicture
 from lookwhere_cli.windows.run import WindowAnswer
 
-VERSION = 1
+VERSION = 2
 ENDING = ".windows.jsonl"
 MARK_EVERY = 5.0
 """Seconds after which what is kept is marked and written to the disk; so much is lost at most when power fails."""
 
 
 class _Section(NamedTuple):
-    """Where the rows of a picture's windows lie in the file: from `start` up to the last mark."""
+    """The windows of a picture that follow each other in the file.
 
-    start: int
-    stop: int
-    windows: int
-    state: str
+    numbers: theirs. places: where their lines begin. marked: how many of them lie before the last mark; others are not
+    used. state: what was pooled until there.
+    """
+
+    numbers: array[int]
+    places: array[int]
+    marked: int = 0
+    state: str = ""
 
 
 class WindowJournal:
     """The file of an output. out: the output's path; the journal has the same with `.windows.jsonl` at the end.
 
-    with_cells: whether the rows of windows are wanted with their cells.
+    with_cells: whether the rows of windows are wanted with their cells. command: identifies the command with its
+    pictures, model and options; the file says whose it is before the first window is finished. has_windows: whether any
+    is.
     """
 
-    def __init__(self, out: str | Path, with_cells: bool) -> None:
-        self.path, self.with_cells = journal_path(out), with_cells
+    def __init__(self, out: str | Path, with_cells: bool, command: str = "") -> None:
+        self.path, self.with_cells, self.command = journal_path(out), with_cells, command
+        self.has_windows = False
+        self._begun_by: str | None = None
         self._plans: dict[str, dict[str, Any]] = {}
         self._sections: dict[str, list[_Section]] = {}
         self._stream: BinaryIO | None = None
@@ -57,18 +72,27 @@ class WindowJournal:
 
     def windows_of(self, key: str) -> int:
         """Return how many windows of a picture are kept."""
-        return sum(section.windows for section in self._sections.get(key, ()))
+        return sum(section.marked for section in self._sections.get(key, ()))
+
+    @property
+    def is_own(self) -> bool:
+        """True if the file was begun by the same command."""
+        return bool(self.command) and self._begun_by == self.command
 
     def keep_only(self, keys: set[str]) -> int:
         """Forget all pictures but these; return how many were forgotten. Without any left, the file begins anew."""
         forgotten = [key for key in self._plans if key not in keys]
         for key in forgotten:
-            self._plans.pop(key)
-            self._sections.pop(key, None)
-        if not self._plans:
+            self.forget(key)
+        if not self._plans and not self.is_own:
             with writing(self.path):
                 self.path.unlink(missing_ok=True)
         return len(forgotten)
+
+    def forget(self, key: str) -> None:
+        """Forget a picture."""
+        self._plans.pop(key, None)
+        self._sections.pop(key, None)
 
     def picture(self, key: str) -> PictureJournal:
         """Return what keeps the windows of one picture."""
@@ -79,31 +103,30 @@ class WindowJournal:
         return self._plans.get(key)
 
     def sections(self, key: str) -> list[_Section]:
-        """Return where the windows of a picture lie."""
+        """Return the windows of a picture, run by run."""
         return self._sections.get(key, [])
 
-    def rows(self, section: _Section) -> Iterator[dict[str, Any]]:
-        """Yield the lines of the windows of a section."""
+    def row(self, place: int) -> Row:
+        """Return the row whose line begins at a place in the file."""
         with self.path.open("rb") as stream:
-            stream.seek(section.start)
-            while stream.tell() < section.stop:
-                values = json.loads(stream.readline())
-                if "row" in values:
-                    yield values
+            stream.seek(place)
+            return row_from_json(json.loads(stream.readline())["row"])
 
     def write(self, values: dict[str, Any], is_mark: bool = False) -> None:
         """Write a line; a mark reaches the disk. Raises OutputError."""
         with delayed(), writing(self.path):
-            if self._stream is None:
-                self._stream = self.path.open("ab")
-                if not self._stream.tell():
-                    self._stream.write(_line({"windows": VERSION}))
-                elif not self._ends_with_line():
-                    self._stream.write(b"\n")
-            self._stream.write(_line(values))
+            stream = self._opened()
+            stream.write(_line(values))
+            self.has_windows |= "row" in values
             if is_mark:
-                self._stream.flush()
-                os.fsync(self._stream.fileno())
+                stream.flush()
+                os.fsync(stream.fileno())
+
+    def leave(self) -> None:
+        """Close the file, which is created if there is none, so that the same command is known again."""
+        with writing(self.path):
+            self._opened()
+        self.close()
 
     def close(self) -> None:
         """Close the file, and leave it."""
@@ -118,6 +141,15 @@ class WindowJournal:
         with writing(self.path):
             self.path.unlink(missing_ok=True)
 
+    def _opened(self) -> BinaryIO:
+        if self._stream is None:
+            self._stream = self.path.open("ab")
+            if not self._stream.tell():
+                self._stream.write(_line({"windows": VERSION, "command": self.command}))
+            elif not self._ends_with_line():
+                self._stream.write(b"\n")
+        return self._stream
+
     def _ends_with_line(self) -> bool:
         with self.path.open("rb") as stream:
             stream.seek(-1, os.SEEK_END)
@@ -126,25 +158,42 @@ class WindowJournal:
     def _index(self) -> None:
         """Find the sections of a file that an earlier run left. What is no journal is taken for an empty one."""
         with suppress(FileNotFoundError), self.path.open("rb") as stream:
-            if _parsed(stream.readline()).get("windows") != VERSION:
+            head = _parsed(stream.readline())
+            if head.get("windows") != VERSION:
                 return
-            key, start, windows = "", 0, 0
+            self._begun_by = head.get("command")
+            key, found, place = "", _Section(array("q"), array("q")), stream.tell()
             for line in iter(stream.readline, b""):
                 values = _parsed(line)
                 if "picture" in values:
-                    key, start, windows = values["picture"], stream.tell(), 0
-                    self._plans.setdefault(key, values["plan"])
-                    self._sections.setdefault(key, []).append(_Section(start, start, 0, ""))
-                windows += "row" in values
-                if "mark" in values and key:
-                    self._sections[key][-1] = _Section(start, stream.tell(), windows, values["mark"])
+                    key, found = values["picture"], _Section(array("q"), array("q"))
+                    self._begin_section(key, values["plan"])
+                elif "number" in values:
+                    found.numbers.append(values["number"])
+                    found.places.append(place)
+                elif "mark" in values and key:
+                    marked = found._replace(marked=len(found.numbers), state=values["mark"])
+                    self._sections[key][-1] = marked
+                    self.has_windows |= marked.marked > 0
+                place = stream.tell()
+
+    def _begin_section(self, key: str, plan: dict[str, Any]) -> None:
+        """Begin a section, which replaces former ones of another plan."""
+        if self._plans.get(key) != plan:
+            self._plans[key], self._sections[key] = plan, []
+        self._sections[key].append(_Section(array("q"), array("q")))
 
 
 class PictureJournal:
-    """Keeps the windows of one picture; see `picture.Keeper`."""
+    """Keeps the windows of one picture; see `picture.Keeper`.
+
+    is_outdated: whether the file has a plan of the picture that does not fit it, so that its windows are not used.
+    """
 
     def __init__(self, journal: WindowJournal, key: str) -> None:
         self._journal, self._key = journal, key
+        self.is_outdated = False
+        self._numbers = self._places = np.zeros(0, np.int64)
         self._plan: WindowPlan | None = None
         self._marked = time.monotonic()
         self._unmarked: WholePicture | None = None
@@ -153,27 +202,33 @@ class PictureJournal:
     def plan(self, blank: WindowPlan) -> WindowPlan | None:
         """Return the plan of an earlier run; None if there was none."""
         values = self._journal.plan(self._key)
-        self._plan = None if values is None else plan_from_json(values, blank)
+        try:
+            self._plan = None if values is None else plan_from_json(values, blank)
+        except (ValueError, KeyError, TypeError):
+            self.is_outdated = True
+            self._journal.forget(self._key)
         return self._plan
 
     def begin(self, plan: WindowPlan) -> None:
         """Keep a new plan."""
         self._plan = plan
 
-    def finished(self, whole: WholePicture) -> Iterator[WindowAnswer]:
-        """Yield the windows that an earlier run finished, without views; `whole` takes up what it had pooled."""
+    def restore(self, whole: WholePicture) -> Int64[ndarray, " finished"]:
+        """Let `whole` take up what an earlier run had pooled; return the numbers of the windows that it finished."""
+        sections = self._journal.sections(self._key)
+        states = [section.state for section in sections if section.state]
+        whole.restore(states[-1] if states else "")
+        numbers, places = (np.concatenate([np.zeros(0, np.int64), *found]) for found in _columns(sections))
+        order = np.argsort(numbers, kind="stable")
+        self._numbers, self._places = numbers[order], places[order]
+        return self._numbers
+
+    def finished(self, window: Window) -> WindowAnswer:
+        """Return the answer of a window that an earlier run finished, without its view."""
         assert self._plan is not None
-        windows, head = iter(self._plan.windows), self._plan.pipeline.head
-        state = ""
-        for section in self._journal.sections(self._key):
-            for values in self._journal.rows(section):
-                row = row_from_json(values["row"])
-                result = head.result_of(row) if isinstance(head, WindowHead) and row.error is None else None
-                answered = WindowAnswer(next(windows), Answer(row, None, result))
-                whole.add(answered)
-                yield answered
-            state = section.state or state
-        whole.restore(state)
+        row = self._journal.row(int(self._places[np.searchsorted(self._numbers, window.number)]))
+        head = self._plan.pipeline.head
+        return WindowAnswer(window, Answer(row, None, head.result_of(row) if isinstance(head, WindowHead) else None))
 
     def keep(self, answered: WindowAnswer, whole: WholePicture) -> None:
         """Keep a window that was answered, and added to `whole`."""
@@ -181,7 +236,8 @@ class PictureJournal:
             assert self._plan is not None
             self._journal.write({"picture": self._key, "plan": plan_to_json(self._plan)})
             self._is_open = True
-        self._journal.write({"row": row_to_json(answered.row, self._journal.with_cells)})
+        row = row_to_json(answered.row, self._journal.with_cells)
+        self._journal.write({"number": answered.window.number, "row": row})
         self._unmarked = whole
         if time.monotonic() - self._marked > MARK_EVERY:
             self._mark()
@@ -214,7 +270,23 @@ def picture_key(path: str, *settings: object) -> str:
     with suppress(OSError, ValueError):
         found = Path(path).stat()
         place = [str(Path(path).resolve()), found.st_size, found.st_mtime_ns]
-    return hashlib.sha256(repr((place, settings)).encode("utf-8", "surrogatepass")).hexdigest()
+    return _digest(place, settings)
+
+
+def command_key(keys: Iterable[str]) -> str:
+    """Return what identifies a command over pictures with these keys."""
+    return _digest(sorted(keys))
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _columns(sections: list[_Section]) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
+    """Return the numbers of the windows of each section, and their places."""
+    used = [section for section in sections if section.marked]
+    numbers = [np.frombuffer(section.numbers, np.int64)[: section.marked] for section in used]
+    return numbers, [np.frombuffer(section.places, np.int64)[: section.marked] for section in used]
 
 
 def _line(values: dict[str, Any]) -> bytes:

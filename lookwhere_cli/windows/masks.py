@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -10,18 +11,24 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
 
+from lookwhere_cli.errors import PictureError
 from lookwhere_cli.heads.segment import SegmentHead
 from lookwhere_cli.images.frame import Box
 from lookwhere_cli.images.large.base import is_large
+from lookwhere_cli.images.large.open import has_nodata
 from lookwhere_cli.images.source import Source
-from lookwhere_cli.output.geo.mask_tiff import MaskCanvas
+from lookwhere_cli.output.geo.mask_tiff import NODATA, MaskCanvas
 from lookwhere_cli.output.rows import Row, Share
 from lookwhere_cli.pipeline import Answer
 from lookwhere_cli.windows.kept import KeptArrays
 from lookwhere_cli.windows.placing import area_of
 from lookwhere_cli.windows.plan import Answering, Window, WindowPlan
 from lookwhere_cli.windows.pool import WholePicture
+from lookwhere_cli.windows.resume import in_order, missing_windows
 from lookwhere_cli.windows.run import WindowAnswer, answer_windows
+
+_HALF = 0.5
+"""Share of a pixel that holds data, below which it has no class."""
 
 Area: TypeAlias = tuple[float, str]
 """A number and its unit."""
@@ -31,8 +38,9 @@ class MaskPart(NamedTuple):
     """The pixels of a mask that one window decides: those to which no other window's middle is nearer.
 
     row: the window's; its shares are those of the part, or it has `error`. corner: left, top in the mask's pixels.
-    classes: class indices; None for a window that can't be read. counts: pixels of each class. box: left, top, right,
-    bottom of the part in full-resolution pixels. area: what it covers, in m² or µm², if that is known.
+    classes: class indices, NODATA where a raster has no data; None for a window that can't be read. counts: pixels of
+    each class. box: left, top, right, bottom of the part in full-resolution pixels. area: what it covers, in m² or µm²,
+    if that is known.
     """
 
     row: Row
@@ -120,21 +128,28 @@ def mask_parts(
 ) -> Iterator[tuple[WindowAnswer, MaskPart]]:
     """Yield each window's answer and its part of the mask, in reading order.
 
-    The model must be one that labels every pixel. kept: where finished parts are kept; those of an earlier run come
-    first, without views. Memory does not grow with the picture.
+    The model must be one that labels every pixel. kept: where finished parts are kept, with a plan; those of an
+    earlier run come without views. Memory does not grow with the picture.
     """
     head, cutter = plan.pipeline.head, _Cutter(source, MaskGrid.of(plan), predictor.pipeline.config.labels)
     assert isinstance(head, SegmentHead)
     scaled = replace(plan, pipeline=replace(plan.pipeline, head=replace(head, scale=cutter.grid.scale)))
-    done = 0
-    for window, (row, arrays) in zip(plan.windows, () if kept is None else kept.finished(), strict=False):
-        done += 1
-        yield WindowAnswer(window, Answer(row)), cutter.part(row, window, arrays.get("classes"))
-    for answered in answer_windows(predictor, source, scaled.after(done)):
-        part = cutter.cut(answered)
-        if kept is not None:
-            kept.keep(part.row, {} if part.classes is None else {"classes": part.classes})
-        yield answered, part
+    if kept is None:
+        yield from map(cutter.cut_answered, answer_windows(predictor, source, scaled))
+        return
+    missing = missing_windows(plan, kept.numbers)
+
+    def computed() -> Iterator[tuple[WindowAnswer, MaskPart]]:
+        for answered, part in map(cutter.cut_answered, answer_windows(predictor, source, scaled.only(missing))):
+            if part.classes is not None:  # what can't be read is tried again
+                kept.keep(answered.window.number, part.row, {"classes": part.classes})
+            yield answered, part
+
+    def finished(window: Window) -> tuple[WindowAnswer, MaskPart]:
+        row, arrays = kept.read(window.number)
+        return WindowAnswer(window, Answer(row)), cutter.part(row, window, arrays["classes"])
+
+    yield from in_order(plan, missing, finished, computed())
 
 
 class _Cutter:
@@ -149,7 +164,18 @@ class _Cutter:
         if row.error is not None:
             return self.part(row, window, None)
         classes = _sampled(answered.answer, window.box, self.grid, self.grid.place(window.number))
+        self._leave_out_nodata(classes, self.grid.box(self.grid.place(window.number)))
         return self.part(row, window, classes)
+
+    def _leave_out_nodata(self, classes: UInt8[ndarray, "height width"], box: Box) -> None:
+        """Set pixels in which a raster has no data: a class of its background would be none of the picture's."""
+        if has_nodata(self._source) and is_large(self._source):
+            with suppress(PictureError, OSError):  # what can't be decoded counts as data
+                classes[self._source.content(box, *classes.shape) < _HALF] = NODATA
+
+    def cut_answered(self, answered: WindowAnswer) -> tuple[WindowAnswer, MaskPart]:
+        """Return a window's answer and the part that it decides."""
+        return answered, self.cut(answered)
 
     def part(self, row: Row, window: Window, classes: UInt8[ndarray, "height width"] | None) -> MaskPart:
         """Return the part with these classes, and its shares and area."""
@@ -157,7 +183,7 @@ class _Cutter:
         box, counts = self.grid.box(place), np.zeros(len(self._labels), np.int64)
         area = area_of(self._source, box)
         if classes is not None:
-            counts += np.bincount(classes.ravel(), minlength=len(self._labels))
+            counts += np.bincount(classes.ravel(), minlength=len(self._labels))[: len(self._labels)]
             square, unit = area or (None, None)
             areas = [None if square is None else square * count / max(1, classes.size) for count in counts.tolist()]
             row = replace(row, shares=_shares_of(counts, self._labels, areas, unit))

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+from jaxtyping import Int64
+from numpy import ndarray
 
 from lookwhere_cli.images.large.base import is_large
 from lookwhere_cli.images.names import picture_name
@@ -15,16 +18,17 @@ from lookwhere_cli.output.rows import Row
 from lookwhere_cli.pipeline import Answer
 from lookwhere_cli.reader import PictureReader
 from lookwhere_cli.windows.options import WindowOptions
-from lookwhere_cli.windows.plan import Answering, WindowPlan, all_windows, plan_windows
+from lookwhere_cli.windows.plan import Answering, Window, WindowPlan, all_windows, plan_windows
 from lookwhere_cli.windows.pool import WholePicture
+from lookwhere_cli.windows.resume import in_order, missing_windows
 from lookwhere_cli.windows.run import WindowAnswer, answer_windows
 
 _ALL_PIXELS = 1 << 16
 """Cells of a grid that is finer than any picture that is decoded, so that none of its pixels are left out."""
 
 
-class Keeper(Protocol):
-    """Keeps the windows of a picture that are finished, for the case that the run is stopped."""
+class PlanKeeper(Protocol):
+    """Keeps the plan of a picture's windows, so that a run that was stopped goes on with the same windows."""
 
     def plan(self, blank: WindowPlan) -> WindowPlan | None:
         """Return the plan of an earlier run; None if there was none. blank: the same picture's, with any windows."""
@@ -34,17 +38,32 @@ class Keeper(Protocol):
         """Keep a new plan."""
         ...
 
-    def finished(self, whole: WholePicture) -> Iterator[WindowAnswer]:
-        """Yield the windows that an earlier run finished, without views; `whole` takes up what it had pooled."""
+    def close(self) -> None:
+        """Write what is not written yet."""
+        ...
+
+
+class Keeper(PlanKeeper, Protocol):
+    """Keeps the windows of a picture that are finished, too. Those that can't be read are tried again."""
+
+    def restore(self, whole: WholePicture) -> Int64[ndarray, " finished"]:
+        """Let `whole` take up what an earlier run had pooled; return the numbers of the windows that it finished."""
+        ...
+
+    def finished(self, window: Window) -> WindowAnswer:
+        """Return the answer of a window that an earlier run finished, without its view."""
         ...
 
     def keep(self, answered: WindowAnswer, whole: WholePicture) -> None:
         """Keep a window that was answered, and added to `whole`."""
         ...
 
-    def close(self) -> None:
-        """Write what is not written yet."""
-        ...
+
+class PlannedPicture(NamedTuple):
+    """A picture that is open, and the windows that are read of it."""
+
+    source: Source
+    plan: WindowPlan
 
 
 class WindowReading:
@@ -60,14 +79,19 @@ class WindowReading:
 
     def answers(self) -> Iterator[WindowAnswer]:
         """Yield the answer of each window, in reading order; to be called once."""
-        if self._keeper is not None:
-            for answered in self._keeper.finished(self._whole):
-                self.done += 1
+        keeper = self._keeper
+        if keeper is None:
+            for answered in answer_windows(self._predictor, self.source, self.plan):
+                self._whole.add(answered)
                 yield answered
-        for answered in answer_windows(self._predictor, self.source, self.plan.after(self.done)):
+            return
+        missing = missing_windows(self.plan, keeper.restore(self._whole))
+        self.done = len(missing) - int(missing.sum())
+        computed = answer_windows(self._predictor, self.source, self.plan.only(missing))
+        for is_new, answered in zip(missing, in_order(self.plan, missing, keeper.finished, computed), strict=True):
             self._whole.add(answered)
-            if self._keeper is not None:
-                self._keeper.keep(answered, self._whole)
+            if is_new and answered.row.error is None:
+                keeper.keep(answered, self._whole)
             yield answered
 
     def whole(self) -> Answer:
@@ -84,17 +108,25 @@ def open_windows(
     Raises PictureError for a picture that can't be read, or that does not tell what the options ask for, UsageError for
     options that do not fit the model or the picture.
     """
+    with open_planned(predictor, picture, options, keeper) as (source, plan):
+        yield WindowReading(predictor, source, plan, keeper)
+
+
+@contextmanager
+def open_planned(
+    predictor: Answering, picture: Picture, options: WindowOptions, keeper: PlanKeeper | None = None
+) -> Iterator[PlannedPicture]:
+    """Open a picture, and plan its windows, for what does not need the answer of the whole; see `open_windows`."""
     with _opened(picture, predictor.pipeline.reader) as source:
-        plan = _plan(predictor, source, options, keeper)
-        reading = WindowReading(predictor, source, plan, keeper)
+        planned = PlannedPicture(source, _plan(predictor, source, options, keeper))
         try:
-            yield reading
+            yield planned
         finally:
             if keeper is not None:
                 keeper.close()
 
 
-def _plan(predictor: Answering, source: Source, options: WindowOptions, keeper: Keeper | None) -> WindowPlan:
+def _plan(predictor: Answering, source: Source, options: WindowOptions, keeper: PlanKeeper | None) -> WindowPlan:
     """Return the plan of an earlier run or, without one, a new one."""
     if keeper is None:
         return plan_windows(predictor, source, options)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol, Self, overload
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Bool, Float32, Int64
 from numpy import ndarray
 
 from lookwhere_cli.images.frame import Box, Grid, frame_for
@@ -94,10 +94,10 @@ class WindowPlan:
         """Multiply-adds of a window, at most."""
         return self.pipeline.strategy.stage_macs(self.window_grid)[-1]
 
-    def after(self, done: int) -> Self:
-        """Return the plan without its first `done` windows."""
-        ranks = None if self.ranks is None else self.ranks[done:]
-        return replace(self, numbers=self.numbers[done:], contents=self.contents[done:], ranks=ranks)
+    def only(self, wanted: Bool[ndarray, " windows"]) -> Self:
+        """Return the plan with some of its windows."""
+        ranks = None if self.ranks is None else self.ranks[wanted]
+        return replace(self, numbers=self.numbers[wanted], contents=self.contents[wanted], ranks=ranks)
 
 
 class _Windows(Sequence[Window]):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.images.frame import Grid
 from lookwhere_cli.images.large.base import Spacing, is_large
 from lookwhere_cli.images.names import in_message
 from lookwhere_cli.images.source import Source
@@ -72,11 +73,11 @@ def pipeline_for(pipeline: Pipeline, size: WindowSize, options: WindowOptions) -
     full = reading.size if options.window == AUTO else options.size or -(-size.side // patch) * patch
     if isinstance(pipeline.strategy, AmountStrategy):
         check_amount(pipeline.strategy.k, full, patch)
-    share = math.sqrt(math.prod(size.shape) / (size.side**2 * math.prod(size.scale)))
     stages = len(pipeline.strategy.stage_cells(pipeline.config.grid))  # each of which may need a grid of its own
-    cells = max(stages, round(min(1.0, share) * full / patch))
-    mode = reading.mode if size.is_square or share < 1 else "stretch"
-    reader = PictureReader(replace(reading, size=cells * patch, mode=mode), pipeline.reader.thumbnail_grid)
+    rows, columns = _cells(size, full // patch)
+    side = max(stages, math.ceil(math.sqrt(rows * columns)))
+    grid = None if reading.mode == "stretch" or rows + columns <= stages else (rows, columns)
+    reader = PictureReader(replace(reading, size=side * patch, grid=grid), pipeline.reader.thumbnail_grid)
     return replace(pipeline, reader=reader)
 
 
@@ -85,6 +86,16 @@ def size_notes(source: Source, size: WindowSize) -> tuple[str, ...]:
     if min(size.scale) < 1:
         return (f"windows are magnified {1 / min(size.scale):.3g} times: the file has no finer pixels",)
     return ()
+
+
+def _cells(size: WindowSize, cells: int) -> Grid:
+    """Return the rows and columns of a window that has `cells` a side, unless the picture is smaller than that."""
+    lengths = [max(1, round(size.side * one)) for one in size.scale]
+    rows, columns = (
+        cells if length >= whole else math.ceil(cells * length / whole)
+        for length, whole in zip(size.shape, lengths, strict=True)
+    )
+    return rows, columns
 
 
 def _scale(source: Source, options: WindowOptions) -> tuple[float, float]:

@@ -98,8 +98,8 @@ def test_formats_that_hold_a_whole_mask_are_refused(segment, format):
 
 
 def test_a_stopped_run_keeps_its_windows_and_goes_on(segment, tmp_path, monkeypatch):
-    def stopping(self, row, arrays):
-        keep(self, row, arrays)
+    def stopping(self, number, row, arrays):
+        keep(self, number, row, arrays)
         if row.window[0] == 48:
             raise KeyboardInterrupt
 
@@ -111,7 +111,7 @@ def test_a_stopped_run_keeps_its_windows_and_goes_on(segment, tmp_path, monkeypa
     assert names(tmp_path / "masks") == ["a map.tif.windows"]
 
     computed = []
-    monkeypatch.setattr(kept.KeptArrays, "keep", lambda self, row, arrays: computed.append(row.window))
+    monkeypatch.setattr(kept.KeptArrays, "keep", lambda self, number, row, arrays: computed.append(row.window))
     ran = segment()
     assert ran.code == 0 and ran.err.startswith(f"Going on from {side_file}.\n")
     assert [window[:2] for window in computed] == [(0, 24), (24, 24), (48, 24)]
@@ -121,7 +121,7 @@ def test_a_stopped_run_keeps_its_windows_and_goes_on(segment, tmp_path, monkeypa
 
 
 def test_a_disk_that_fills_ends_with_a_sentence_and_leaves_no_mask(segment, tmp_path, monkeypatch):
-    monkeypatch.setattr(kept.KeptArrays, "keep", lambda self, row, arrays: None)
+    monkeypatch.setattr(kept.KeptArrays, "keep", lambda self, number, row, arrays: None)
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
@@ -174,8 +174,8 @@ def test_features_in_safetensors_of_coarser_windows(lookwhere, raster, tmp_path)
 
 
 def test_stopped_features_go_on(lookwhere, raster, tmp_path, monkeypatch):
-    def stopping(self, row, arrays):
-        keep(self, row, arrays)
+    def stopping(self, number, row, arrays):
+        keep(self, number, row, arrays)
         if row.window[1] == 24:
             raise KeyboardInterrupt
 
@@ -184,7 +184,7 @@ def test_stopped_features_go_on(lookwhere, raster, tmp_path, monkeypatch):
     assert lookwhere("features", raster, "--out", out, *WINDOW).code == 130
     assert pq.read_table(out).num_rows == 3  # what was finished can be used
     computed = []
-    monkeypatch.setattr(kept.KeptArrays, "keep", lambda self, row, arrays: computed.append(row))
+    monkeypatch.setattr(kept.KeptArrays, "keep", lambda self, number, row, arrays: computed.append(row))
     assert lookwhere("features", raster, "--out", out, *WINDOW).code == 0
     assert pq.read_table(out).num_rows == 6 and len(computed) == 2
     assert names(tmp_path) == ["a map.tif", "features.parquet"]

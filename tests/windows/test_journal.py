@@ -12,6 +12,7 @@ from lookwhere_cli.images.names import StandardInput
 from lookwhere_cli.loading import load
 from lookwhere_cli.output.rows import Detection, Label, Row, Share, WindowCounts
 from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.windows import sizing
 from lookwhere_cli.windows.exact import plan_from_json, plan_to_json, row_from_json, row_to_json
 from lookwhere_cli.windows.journal import WindowJournal, picture_key
 from lookwhere_cli.windows.options import WindowOptions
@@ -55,7 +56,7 @@ def test_rows_come_back_exactly() -> None:
     import json
     from dataclasses import replace
 
-    row = replace(ROW, windows=None)
+    row = ROW
     assert row_from_json(json.loads(json.dumps(row_to_json(row, with_cells=True)))) == row
     assert row_from_json(row_to_json(row, with_cells=False)) == replace(row, cells=())
 
@@ -74,6 +75,38 @@ def stop_after(detector: Predictor, source: ArraySource, out: Path, count: int) 
             if done == count:
                 break
     journal.close()
+
+
+def test_windows_that_fail_are_tried_again_in_their_place(detector: Predictor, tmp_path: Path) -> None:
+    class Torn(ArraySource):
+        def read(self, box, height, width):
+            if box[:2] == (19, 0):
+                raise OSError("torn")
+            return super().read(box, height, width)
+
+    pixels, out = noise(48, 96), tmp_path / "rows.jsonl"
+    every, whole, _ = finish(detector, ArraySource(pixels), tmp_path / "other.jsonl")
+    assert every[1].window is not None and every[1].window[:2] == (19, 0)
+    stop_after(detector, Torn(pixels), out, 4)
+    assert WindowJournal(out, True).windows_of("key") == 3
+    rows, again, done = finish(detector, ArraySource(pixels), out)
+    unlike = {"seconds": 0.0}
+    assert done == 3 and [row.to_dict() | unlike for row in rows] == [row.to_dict() | unlike for row in every]
+    assert again.to_dict() | unlike == whole.to_dict() | unlike
+
+
+def test_a_plan_whose_windows_lie_elsewhere_begins_anew(
+    detector: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, out = ArraySource(noise(48, 96)), tmp_path / "rows.jsonl"
+    every, _, _ = finish(detector, source, tmp_path / "other.jsonl")
+    with monkeypatch.context() as other_version:
+        other_version.setattr(sizing, "BOX_OVERLAP", 0.5)
+        stop_after(detector, source, out, 5)
+    stop_after(detector, source, out, 2)
+    assert WindowJournal(out, True).windows_of("key") == 2
+    rows, _, done = finish(detector, source, out)
+    assert done == 2 and [row.window for row in rows] == [row.window for row in every]
 
 
 def finish(detector: Predictor, source: ArraySource, out: Path):

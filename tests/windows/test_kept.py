@@ -1,8 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from lookwhere_cli.loading import load
 from lookwhere_cli.output.rows import Row, Share
 from lookwhere_cli.windows.kept import KeptArrays, kept_beside
+from lookwhere_cli.windows.options import WindowOptions
+from lookwhere_cli.windows.plan import all_windows
+from tests.large_sources import ArraySource
+
+
+@pytest.fixture(scope="module")
+def plan(model_folder):
+    predictor = load(str(model_folder), k=0.5)
+    return all_windows(predictor, ArraySource(np.zeros((48, 240, 3), np.uint8)), WindowOptions(24))
 
 
 def windows(count):
@@ -17,16 +29,27 @@ def path(tmp_path):
     return kept_beside(tmp_path / "a.tif")
 
 
-def kept(path, key="one"):
-    return list(KeptArrays(path, key).finished())
+@pytest.fixture
+def kept(path, plan):
+    def read(key="one", blank=plan):
+        file = KeptArrays(path, key)
+        file.plan(blank)
+        return [file.read(number) for number in file.numbers.tolist()]
+
+    return read
 
 
-def keep(path, items, key="one"):
-    file = KeptArrays(path, key)
-    list(file.finished())
-    for row, arrays in items:
-        file.keep(row, arrays)
-    file.close()
+@pytest.fixture
+def keep(path, plan):
+    def write(items, key="one"):
+        file = KeptArrays(path, key)
+        if file.plan(plan) is None:
+            file.begin(plan)
+        for row, arrays in items:
+            file.keep(row.k, row, arrays)
+        file.close()
+
+    return write
 
 
 def same(found, expected):
@@ -36,44 +59,60 @@ def same(found, expected):
         assert all(one[name].dtype == other[name].dtype for name in one)
 
 
-def test_windows_come_back_exactly_and_more_may_follow(path):
+def test_windows_come_back_exactly_and_more_may_follow(path, keep, kept):
     everything = list(windows(5))
-    assert kept(path) == []
-    keep(path, everything[:2])
-    same(kept(path), everything[:2])
-    keep(path, everything[2:])
-    same(kept(path), everything)
+    assert kept() == []
+    keep(everything[:2])
+    same(kept(), everything[:2])
+    keep(everything[2:])
+    same(kept(), everything)
     assert path.name == "a.tif.windows"
 
 
 @pytest.mark.parametrize("cut", [1, 7, 40])
-def test_a_record_that_a_crash_cut_off_is_computed_again(path, cut):
+def test_a_record_that_a_crash_cut_off_is_computed_again(path, keep, kept, cut):
     everything = list(windows(4))
-    keep(path, everything)
+    keep(everything)
     path.write_bytes(path.read_bytes()[:-cut])
-    same(kept(path), everything[:3])
-    keep(path, everything[3:])
-    same(kept(path), everything)
+    same(kept(), everything[:3])
+    keep(everything[3:])
+    same(kept(), everything)
 
 
-def test_damage_in_a_record_ends_what_is_used(path):
-    keep(path, windows(3))
+def test_damage_in_a_record_ends_what_is_used(path, keep, kept):
+    keep(windows(3))
     content = bytearray(path.read_bytes())
     content[-20] ^= 255
     path.write_bytes(content)
-    assert len(kept(path)) == 2
+    assert len(kept()) == 2
 
 
-def test_what_belongs_to_other_options_is_not_used(path):
-    assert KeptArrays(path, "one").is_usable is None
-    keep(path, windows(3))
-    assert KeptArrays(path, "one").is_usable and KeptArrays(path, "another").is_usable is False
-    assert kept(path, "another") == []
-    keep(path, list(windows(1)), "another")
-    assert len(kept(path, "another")) == 1 and kept(path, "one") == []
+def test_what_belongs_to_other_options_is_not_used(path, plan, keep, kept):
+    assert KeptArrays(path, "one").belongs is None
+    keep(windows(3))
+    assert KeptArrays(path, "one").belongs and KeptArrays(path, "another").belongs is False
+    assert kept("another") == []
+    keep(list(windows(1)), "another")
+    assert len(kept("another")) == 1 and kept("one") == []
 
 
-def test_windows_without_arrays_are_those_that_failed(path):
-    row = Row("a.svs", window=(0, 0, 9, 9), error="torn")
-    keep(path, [(row, {})])
-    assert kept(path) == [(row, {})]
+def test_windows_may_be_kept_in_any_order(keep, kept):
+    everything = list(windows(5))
+    keep([everything[number] for number in (0, 3, 4)])
+    keep([everything[number] for number in (2, 1)])
+    same(kept(), everything)
+
+
+def test_windows_that_lie_elsewhere_are_not_used(path, plan, keep, kept):
+    keep(windows(3))
+    file, other = KeptArrays(path, "one"), replace(plan, grid=replace(plan.grid, overlap=0.5))
+    assert file.plan(other) is None and file.is_usable is False and not len(file.numbers)
+    assert len(kept()) == 3
+
+
+def test_a_file_without_windows_is_known_again(path, plan, keep, kept):
+    KeptArrays(path, "one").leave()
+    file = KeptArrays(path, "one")
+    assert file.belongs and file.plan(plan) is None and file.is_usable is None
+    keep(windows(2))
+    assert len(kept()) == 2

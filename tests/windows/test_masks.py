@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from shapely.geometry import shape
 
+from lookwhere_cli.errors import UsageError
 from lookwhere_cli.images.large.base import Spacing
 from lookwhere_cli.loading import load
 from lookwhere_cli.output.geo.writers import MaskGeoJsonWriter
@@ -113,12 +114,14 @@ def test_a_stopped_run_goes_on_where_it_was(segmenter, tmp_path):
     source = ArraySource(pixels)
     plan = plan_windows(segmenter.predictor, source, options)
     kept = KeptArrays(tmp_path / "a.windows", "key")
+    kept.begin(plan)
     parts = mask_parts(segmenter.predictor, source, plan, kept)
     first = [next(parts)[1] for _ in range(2)]
     parts.close()
     kept.close()
 
     source, kept = ArraySource(pixels), KeptArrays(tmp_path / "a.windows", "key")
+    assert kept.plan(plan) is not None
     whole, mask = WholeMask(source, plan, segmenter.labels), np.full(expected.shape, 255, np.uint8)
     for answered, part in mask_parts(segmenter.predictor, source, plan, kept):
         whole.add(answered, part)
@@ -137,3 +140,45 @@ def test_the_overview_has_the_classes_of_the_mask(segmenter):
     for part in parts:
         overview.add(part)
     assert np.array_equal(overview.classes, mask[1::3, 1::3])
+
+
+def test_windows_in_python_are_the_parts_of_the_mask(segmenter):
+    pixels, options = noise(60, 100), WindowOptions(24, overlap=0.25)
+    expected, parts, row = mask_of(segmenter, ArraySource(pixels), options)
+    *windows, whole = segmenter.windows(pixels, window=24, overlap=0.25)
+    mask = np.full(whole.size, 255, np.uint8)
+    for one in windows:
+        left, top, right, bottom = one.place
+        mask[top:bottom, left:right] = one.classes
+    assert np.array_equal(mask, expected) and len(windows) == len(parts)
+    assert [one.row.window for one in windows] == [part.row.window for part in parts]
+    assert whole.row.shares == row.shares and whole.classes is None and whole.row.windows.read == len(parts)
+
+
+def test_impossible_options_in_python_are_told_at_once(segmenter):
+    with pytest.raises(UsageError, match="window is 0"):
+        segmenter.windows(noise(24, 24), window=0)
+
+
+@pytest.mark.parametrize("mpp", [None, 1.0])
+def test_pixels_without_data_have_no_class_and_no_share(segmenter, mpp):
+    class Raster(ArraySource):
+        may_lack_data = True
+
+    pixels = noise(48, 72)
+    pixels[:, 30:50] = 255
+    source = Raster(pixels, spacing=Spacing(0.5, 0.5, "µm"))
+    mask, parts, row = mask_of(segmenter, source, WindowOptions(24, mpp=mpp))
+    scale = 2 if mpp else 1
+    empty = (pixels == 255).all(axis=2)[::scale, ::scale]
+    assert np.array_equal(mask == 255, empty) and sum(share.share for share in row.shares) == pytest.approx(1)
+    assert sum(share.area for share in row.shares) == pytest.approx(48 * 52 * 0.25)
+    overview, stream = MaskOverview(source.size, mask.shape), io.BytesIO()
+    writer = MaskGeoJsonWriter(stream)
+    for part in parts:
+        overview.add(part)
+        writer.write(part.row, part.classes, part.box, placement_of(source))
+    writer.close()
+    assert np.array_equal(overview.classes, mask)
+    shapes = [shape(feature["geometry"]) for feature in json.loads(stream.getvalue())["features"]]
+    assert sum(one.area for one in shapes) == pytest.approx(48 * 52)

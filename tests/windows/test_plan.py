@@ -125,7 +125,23 @@ def test_a_window_larger_than_the_picture_is_one_at_full_resolution(predictor: P
     found = plan(predictor, ArraySource(noise(40, 40)), 400)
     assert [window.box for window in found.windows] == [(0, 0, 40, 40)] and found.window_grid == (10, 10)
     strip = plan(predictor, ArraySource(noise(20, 200)), 40)
-    assert strip.windows[0].box == (0, 0, 40, 20) and strip.window_grid in ((5, 10), (5, 9))
+    assert strip.windows[0].box == (0, 0, 40, 20) and strip.window_grid == (5, 10)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "options", "grid"),
+    [
+        (100, 21, {"window": 40}, (10, 6)),  # 21 / 4 cells, rounded up
+        (3, 200, {"window": 41}, (1, 11)),
+        (30, 100, {"window": 24, "mpp": 1.0}, (4, 6)),  # 15 pixels of 2 in 24
+        (30, 100, {"window": 40, "size": 24}, (5, 6)),
+    ],
+)
+def test_a_clipped_window_has_as_many_cells_as_its_pixels_need(
+    predictor: Predictor, height: int, width: int, options: dict, grid: tuple[int, int]
+) -> None:
+    source = ArraySource(noise(height, width), spacing=Spacing(0.5, 0.5, "µm"))
+    assert plan(predictor, source, **options).window_grid == grid
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, TypeGuard, runtime_checkable
+from typing import Literal, Protocol, TypeAlias, TypeGuard
 
 from jaxtyping import Float32, Float64
 from numpy import ndarray
@@ -28,7 +29,6 @@ class Spacing:
     unit: Literal["µm", "m"]
 
 
-@runtime_checkable
 class LargeSource(Source, Protocol):
     """A picture that is read by windows because it is too large to decode. Threads may read from it at once."""
 
@@ -72,6 +72,13 @@ class LargeSource(Source, Protocol):
         """Release the file."""
 
 
+_MEMBERS = ("size", "read", "path", "notes", "spacing", "coordinates", "content", "place", "locate", "close")
+
+
 def is_large(source: object) -> TypeGuard[LargeSource]:
-    """Return True if a source has what slides and rasters have beyond size and `read`."""
-    return isinstance(source, LargeSource)
+    """Return True if a source has what slides and rasters have beyond size and `read`.
+
+    No member is evaluated for it, as isinstance would: notes of a raster may read pixels.
+    """
+    missing = object()
+    return all(inspect.getattr_static(source, name, missing) is not missing for name in _MEMBERS)

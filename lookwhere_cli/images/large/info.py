@@ -37,7 +37,7 @@ def file_facts(path: str, reading: Reading) -> Facts:
         facts = {"path": path, **_facts_of(source), **_reading_facts(source.size, reading)}
         if isinstance(source, PyramidSource):
             facts["level"] = _level_read(source, reading)
-        return {**facts, "notes": list(source.notes)}
+        return {**facts, "notes": list(source.header_notes if hasattr(source, "header_notes") else source.notes)}
     finally:
         source.close()
 

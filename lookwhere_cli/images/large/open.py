@@ -50,6 +50,18 @@ def open_large(path: str, reading: Reading) -> LargeSource | None:
     return None
 
 
+def check_has_data(source: LargeSource) -> None:
+    """Raise PictureError for a raster without data anywhere: what a model would say of its background is no answer."""
+    check = getattr(source, "check_has_data", None)
+    if check is not None:
+        check()
+
+
+def has_nodata(source: object) -> bool:
+    """Return True for a raster that may have pixels without data."""
+    return bool(getattr(source, "may_lack_data", False))
+
+
 def plain_notes(file: EncodedPicture, reading: Reading) -> tuple[str, ...]:
     """Return what the row of a file that `open_large` does not open should say about that."""
     if isinstance(file, StandardInput):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +11,7 @@ from jaxtyping import Bool, Float64, Shaped, UInt8
 from numpy import ndarray
 from PIL import Image
 
+from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.colour import to_srgb
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.images.large.base import Coordinates, Spacing
@@ -18,7 +21,14 @@ from lookwhere_cli.images.large.handles import Handles, first_line, rasterio_mod
 from lookwhere_cli.images.large.levels import Extent, Level
 from lookwhere_cli.images.large.pyramid import PyramidSource
 from lookwhere_cli.images.large.raster_header import RasterHeader, layout_notes, read_header
-from lookwhere_cli.images.large.stretch import Stretch, fixed_stretch, percentile_stretch, plain_stretch
+from lookwhere_cli.images.large.stretch import (
+    Stretch,
+    fixed_stretch,
+    percentile_note,
+    percentile_stretch,
+    plain_stretch,
+)
+from lookwhere_cli.images.names import in_message
 from lookwhere_cli.images.samples import equals, is_extreme
 
 _OVERVIEW = 1024
@@ -40,8 +50,19 @@ class RasterSource(PyramidSource):
         self._background = reading.background
         self._overviews: list[int] = []  # of each level, as rasterio counts them, with 0 for full resolution
         super().__init__(path, self.header.size, self._levels())
-        self._stretch = self._stretch_of(reading.stretch_range)
-        self._notes = self.header.choice.notes + self._stretch.notes + layout_notes(self.header)
+        self._range, self._lock = reading.stretch_range, threading.Lock()
+        self._found_stretch: Stretch | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What rows should say about how the file is read. Pixels are read for it. Raises PictureError."""
+        return self._notes_with(self._stretch.notes)
+
+    @property
+    def header_notes(self) -> tuple[str, ...]:
+        """The notes as far as no pixel is read for them: without the values that percentiles give."""
+        known = self._known_stretch()
+        return self._notes_with((percentile_note(self.header.dtype),) if known is None else known.notes)
 
     @property
     def format(self) -> str:
@@ -87,33 +108,70 @@ class RasterSource(PyramidSource):
                 self._overviews.append(overview)
         return levels
 
-    def _stretch_of(self, span: tuple[float, float] | None) -> Stretch:
+    def _notes_with(self, notes: tuple[str, ...]) -> tuple[str, ...]:
+        return self.header.choice.notes + notes + layout_notes(self.header)
+
+    @property
+    def _stretch(self) -> Stretch:
+        """How values become levels; found when pixels are first read."""
+        with self._lock:
+            if self._found_stretch is None:
+                self._found_stretch = self._known_stretch() or percentile_stretch(*self._sample())
+            return self._found_stretch
+
+    def _known_stretch(self) -> Stretch | None:
+        """Return the stretch, if the header and the user tell it; None if it takes percentiles of the pixels."""
         header = self.header
         bands = len(header.choice.colours)
         if header.choice.colour_model == "palette":
             return plain_stretch(bands, 255)
-        if span is not None:
-            return fixed_stretch(span, bands)
-        if header.dtype == np.uint8:
-            return plain_stretch(bands, 2**header.bits - 1)
-        return percentile_stretch(*self._sample())
+        if self._range is not None:
+            return fixed_stretch(self._range, bands)
+        return plain_stretch(bands, 2**header.bits - 1) if header.dtype == np.uint8 else None
+
+    @property
+    def may_lack_data(self) -> bool:
+        """False if all pixels hold data, whatever their values."""
+        header = self.header
+        tells = header.has_mask or header.choice.alpha or any(one is not None for one in header.nodata)
+        return bool(tells) or not np.issubdtype(header.dtype, np.integer)
+
+    def check_has_data(self) -> None:
+        """Read as much of the coarsest level as it takes to find data. Raises PictureError if there is none at all."""
+        if not self.may_lack_data:
+            return
+        number = max(range(len(self.levels)), key=lambda one: self.levels[one].step)
+        level = self.levels[number]
+        if any(self._may_hold_data(number, extent) for extent in _tiles_of(level)):
+            return
+        where = "anywhere" if number == 0 else f"anywhere on its overview of {level.size[1]} x {level.size[0]} pixels"
+        raise PictureError(f"{in_message(self.path)} has no data {where}, so there is nothing to read; leave it out.")
+
+    def _may_hold_data(self, number: int, extent: Extent) -> bool:
+        """Return False for a part of a level without data; what can't be decoded counts as data, and is told later."""
+        try:
+            return bool(self._read_values(number, extent).opacity.any())
+        except PictureError:
+            return True
 
     def _sample(self) -> tuple[Shaped[ndarray, "bands 1 values"], Bool[ndarray, "1 values"]]:
         """Return values of blocks that are spread over the coarsest level that shows enough, and which hold data."""
         fine = [one for one, level in enumerate(self.levels) if max(level.size) >= _OVERVIEW]
         number = max(fine, key=lambda one: self.levels[one].step, default=0)
         level = self.levels[number]
-        pieces = list(Extent(0, 0, *level.size).pieces(level.tile))
-        step = max(1, len(pieces) * level.tile[0] * level.tile[1] // _SAMPLED_PIXELS)
-        values, valid = [], []
-        for row, column in pieces[::step]:
-            top, left = row * level.tile[0], column * level.tile[1]
-            extent = Extent(
-                top, left, min(top + level.tile[0], level.size[0]), min(left + level.tile[1], level.size[1])
-            )
-            read = self._read_values(number, extent)
+        tiles = list(_tiles_of(level))
+        step = max(1, len(tiles) * level.tile[0] * level.tile[1] // _SAMPLED_PIXELS)
+        values, valid, failure = [], [], None
+        for extent in tiles[::step]:
+            try:
+                read = self._read_values(number, extent)
+            except PictureError as error:  # what is read of the picture may lie elsewhere
+                failure = error
+                continue
             values.append(read.values.reshape(len(read.values), 1, -1))
             valid.append((read.opacity > 0).reshape(1, -1))
+        if failure is not None and not values:
+            raise failure
         return np.concatenate(values, axis=2), np.concatenate(valid, axis=1)
 
     def _read_values(self, number: int, extent: Extent) -> _Values:
@@ -154,6 +212,14 @@ def _level(size: tuple[int, int], tile: tuple[int, int], full: tuple[int, int]) 
     """Return a level; of a file in strips, some are decoded together."""
     step = full[0] / size[0], full[1] / size[1]
     return Level(size, step, (min(tile[0], size[0]), min(tile[1], size[1])))
+
+
+def _tiles_of(level: Level) -> Iterator[Extent]:
+    """Yield the tiles of a level."""
+    (height, width), (rows, columns) = level.tile, level.size
+    for row, column in Extent(0, 0, rows, columns).pieces(level.tile):
+        top, left = row * height, column * width
+        yield Extent(top, left, min(top + height, rows), min(left + width, columns))
 
 
 def _opacity(

@@ -63,11 +63,16 @@ def _percentiles(values: Shaped[ndarray, " values"]) -> tuple[float, float]:
     return (low, high) if high > low else (float(finite.min()), float(finite.max()))
 
 
+def percentile_note(dtype: np.dtype[Any]) -> str:
+    """Return the note about a stretch by percentiles that were not computed yet."""
+    return _sentence(dtype, f"percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g} of the overview", "")
+
+
 def _note(dtype: np.dtype[Any], pairs: Sequence[tuple[float, float]]) -> str:
-    kind = "float" if np.issubdtype(dtype, np.floating) else "integer"
     ranges = ", ".join(dict.fromkeys(f"{low:g}..{high:g}" for low, high in pairs))
-    low, high = PERCENTILES
-    return (
-        f"{8 * dtype.itemsize}-bit {kind}, stretched from {ranges} (percentiles {low:g} and {high:g} of the overview; "
-        "--stretch-range fixes it)"
-    )
+    return _sentence(dtype, ranges, f"percentiles {PERCENTILES[0]:g} and {PERCENTILES[1]:g} of the overview; ")
+
+
+def _sentence(dtype: np.dtype[Any], span: str, origin: str) -> str:
+    kind = "float" if np.issubdtype(dtype, np.floating) else "integer"
+    return f"{8 * dtype.itemsize}-bit {kind}, stretched from {span} ({origin}--stretch-range fixes it)"

@@ -10,7 +10,10 @@ from rasterio.warp import transform as warp
 from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.images.large.base import is_large
+from lookwhere_cli.images.large.info import file_facts
 from lookwhere_cli.images.large.open import open_large
+from lookwhere_cli.images.large.rasters import RasterSource
+from lookwhere_cli.images.peek import peek
 from lookwhere_cli.images.view import open_view
 from tests.images.large.files import UTM, smooth, write_raster
 
@@ -225,6 +228,46 @@ def test_a_raster_without_any_data_is_all_background(tmp_path):
     source = opened(path)
     assert (source.read((0, 0, 100, 100), 20, 20) == 255).all()
     assert not source.content((0, 0, 100, 100), 4, 4).any()
+
+
+@pytest.mark.parametrize("overviews", [(), (2, 4)])
+def test_a_raster_without_any_data_is_no_picture(tmp_path, overviews):
+    values = np.full((100, 120, 1), -9999, np.float32)
+    path = write_raster(tmp_path / "a.tif", values, nodata=-9999, overviews=overviews)
+    where = r"anywhere on its overview of 30 x 25 pixels" if overviews else "anywhere"
+    with pytest.raises(PictureError, match=rf"a\.tif' has no data {where}, so there is nothing to read"):
+        open_view(path, READING)
+    values[-1, -1] = 3
+    assert open_view(write_raster(tmp_path / "b.tif", values, nodata=-9999, overviews=()), READING).size == (100, 120)
+
+
+def test_a_raster_that_always_holds_data_is_opened_without_reading_pixels(tmp_path, pixels, monkeypatch):
+    path = write_raster(tmp_path / "a.tif", pixels)
+    monkeypatch.setattr(RasterSource, "_read_values", None)
+    assert open_view(path, READING).size == (500, 700)
+
+
+def test_describing_a_raster_reads_no_pixels(tmp_path, monkeypatch):
+    path = write_raster(tmp_path / "a.tif", smooth(100, 120).astype(np.uint16) * 99, overviews=())
+    monkeypatch.setattr(RasterSource, "_read_values", None)
+    assert peek(path).size == (100, 120)
+    assert is_large(opened(path))
+    (note,) = [note for note in file_facts(path, READING)["notes"] if "stretched" in note]
+    assert note == "16-bit integer, stretched from percentiles 2 and 98 of the overview (--stretch-range fixes it)"
+
+
+def test_a_damaged_tile_does_not_keep_others_from_being_stretched(tmp_path):
+    path = write_raster(tmp_path / "a.tif", smooth(256, 256).astype(np.uint16) * 99, overviews=(), compress="deflate")
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    with rasterio.open(path) as dataset:
+        place = int(dataset.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
+        length = int(dataset.get_tag_item("BLOCK_SIZE_1_1", "TIFF", bidx=1))
+    content[place : place + length] = b"\x55" * length
+    (tmp_path / "a.tif").write_bytes(content)
+    source = open_view(path, READING).source
+    assert source.read((136, 136, 192, 192), 50, 50).any()
+    with pytest.raises(PictureError, match=r"from \(64, 64\) to \(128, 128\) pixels"):
+        source.read((64, 64, 128, 128), 64, 64)
 
 
 def test_a_palette_gives_the_colours(tmp_path):
