@@ -58,8 +58,8 @@ def write_onnx(graph: TracedGraph, config: Config, file: Path, opset: int) -> No
 def _sort_weights(graph: Any) -> None:
     """Put the smallest weights first in the file.
 
-    onnxruntime copies each weight into a form of its own, one after the other, and frees it. If those of one size follow
-    each other, one fits where the last one lay: 22 MiB of weights then take 30 MiB, and 44 in the order of the layers.
+    onnxruntime copies each weight into a form of its own, one after the other, and frees it. If weights of one size
+    follow each other, a copy fits where the last one lay: 22 MiB of weights then take 30 MiB, and 44 layer by layer.
     """
     weights = sorted(graph.initializers.values(), key=lambda weight: weight.const_value.nbytes)
     graph.initializers.clear()

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from lookwhere_cli.export.layers import TracedBlock, TracedPatches
-from lookwhere_cli.export.positions import StoredAxis, Positions
+from lookwhere_cli.export.positions import Positions, StoredAxis
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.vit import ALL, CLS
 from tests.models.small import GATED, LABELLED, PUBLISHED, noise, small
