@@ -57,6 +57,7 @@ class KeptRows:
                     output.write(Segmented(self._journal.row(place)))
 
             def write(result: Any) -> None:
+                """Write a result, and keep its row."""
                 output.write(result)
                 self._keep(result.row)
 

@@ -140,12 +140,14 @@ def mask_parts(
     missing = missing_windows(plan, kept.numbers)
 
     def computed() -> Iterator[tuple[WindowAnswer, MaskPart]]:
+        """Yield the answer and the mask of each missing window."""
         for answered, part in map(cutter.cut_answered, answer_windows(predictor, source, scaled.only(missing))):
             if part.classes is not None:  # what can't be read is tried again
                 kept.keep(answered.window.number, part.row, {"classes": part.classes})
             yield answered, part
 
     def finished(window: Window) -> tuple[WindowAnswer, MaskPart]:
+        """Return the answer and the mask of a window that an earlier run finished."""
         row, arrays = kept.read(window.number)
         return WindowAnswer(window, Answer(row)), cutter.part(row, window, arrays["classes"])
 
