@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.heads.base import OneAnswer, wrong_data
+from lookwhere_cli.heads.missing import leave_out_nodata
 from lookwhere_cli.images.large.base import is_large
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
@@ -86,7 +87,11 @@ class SegmentHead(OneAnswer):
         rows, columns = (side * self.config.patch for side in view.grid)
         height, width = min(height, rows), min(width, columns)
         note = f"mask of {width} x {height} pixels; --window gives one of full resolution"
-        return classes_at(output, height, width)._replace(note=note)
+        found = classes_at(output, height, width)._replace(note=note)
+        if not leave_out_nodata(view.source, view.box, found.classes):
+            return found
+        counts = np.bincount(found.classes.ravel(), minlength=len(self.labels))[: len(self.labels)]
+        return found._replace(counts=counts)
 
     def row_fields(self, result: PixelClasses) -> dict[str, Any]:
         """The classes that occur, with their shares of the pixels, the largest first."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeAlias
 
@@ -11,13 +10,12 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
 
-from lookwhere_cli.errors import PictureError
+from lookwhere_cli.heads.missing import leave_out_nodata
 from lookwhere_cli.heads.segment import SegmentHead
 from lookwhere_cli.images.frame import Box
 from lookwhere_cli.images.large.base import is_large
-from lookwhere_cli.images.large.open import has_nodata
 from lookwhere_cli.images.source import Source
-from lookwhere_cli.output.geo.mask_tiff import NODATA, MaskCanvas
+from lookwhere_cli.output.geo.mask_tiff import MaskCanvas
 from lookwhere_cli.output.rows import Row, Share
 from lookwhere_cli.pipeline import Answer
 from lookwhere_cli.windows.kept import KeptArrays
@@ -26,9 +24,6 @@ from lookwhere_cli.windows.plan import Answering, Window, WindowPlan
 from lookwhere_cli.windows.pool import WholePicture
 from lookwhere_cli.windows.resume import in_order, missing_windows
 from lookwhere_cli.windows.run import WindowAnswer, answer_windows
-
-_HALF = 0.5
-"""Share of a pixel that holds data, below which it has no class."""
 
 Area: TypeAlias = tuple[float, str]
 """A number and its unit."""
@@ -166,14 +161,8 @@ class _Cutter:
         if row.error is not None:
             return self.part(row, window, None)
         classes = _sampled(answered.answer, window.box, self.grid, self.grid.place(window.number))
-        self._leave_out_nodata(classes, self.grid.box(self.grid.place(window.number)))
+        leave_out_nodata(self._source, self.grid.box(self.grid.place(window.number)), classes)
         return self.part(row, window, classes)
-
-    def _leave_out_nodata(self, classes: UInt8[ndarray, "height width"], box: Box) -> None:
-        """Set pixels in which a raster has no data: a class of its background would be none of the picture's."""
-        if has_nodata(self._source) and is_large(self._source):
-            with suppress(PictureError, OSError):  # what can't be decoded counts as data
-                classes[self._source.content(box, *classes.shape) < _HALF] = NODATA
 
     def cut_answered(self, answered: WindowAnswer) -> tuple[WindowAnswer, MaskPart]:
         """Return a window's answer and the part that it decides."""

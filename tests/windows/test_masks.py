@@ -160,11 +160,27 @@ def test_impossible_options_in_python_are_told_at_once(segmenter):
         segmenter.windows(noise(24, 24), window=0)
 
 
+class Raster(ArraySource):
+    """A source whose background is what has no data."""
+
+    may_lack_data = True
+
+
+def test_pixels_without_data_of_one_picture_have_no_class_and_no_share(segmenter):
+    pixels = noise(48, 72)
+    pixels[:, 30:50] = 255
+    (found,) = segmenter.segment(Raster(pixels))
+    columns = np.arange(found.classes.shape[1]) * 72 / found.classes.shape[1]
+    assert (found.classes[:, (columns > 33) & (columns < 46)] == 255).all()
+    assert (found.classes[:, (columns < 27) | (columns > 52)] < 3).all()
+    known = found.classes[found.classes < 255]
+    assert {share.index: share.share for share in found.row.shares} == {
+        index: pytest.approx((known == index).mean()) for index in np.unique(known)
+    }
+
+
 @pytest.mark.parametrize("mpp", [None, 1.0])
 def test_pixels_without_data_have_no_class_and_no_share(segmenter, mpp):
-    class Raster(ArraySource):
-        may_lack_data = True
-
     pixels = noise(48, 72)
     pixels[:, 30:50] = 255
     source = Raster(pixels, spacing=Spacing(0.5, 0.5, "µm"))

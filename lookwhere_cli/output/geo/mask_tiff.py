@@ -18,7 +18,7 @@ from lookwhere_cli.output.geo.gdal_reports import GdalReports, stderr_of_librari
 from lookwhere_cli.text import printable
 
 NODATA = 255
-"""The value of pixels in no window."""
+"""The value of pixels in no window, and of those without data."""
 TILE, MOST_TILE, UNIT = 256, 1024, 16
 """Sides of tiles: by default, at most, and what TIFF wants them to be multiples of."""
 CACHE = 64 << 20  # bytes of tiles that wait for their other parts
