@@ -122,8 +122,8 @@ def test_annotations_gather_what_other_processes_wrote_since(lookwhere, segmenti
     arguments = ("--model", segmenting_folder, "--out", out, "--format", "rle", "-q")
     request = mask_output.MaskRequest.pending
 
-    def slow(self, paths, labels):
-        pending = request(self, paths, labels)
+    def slow(self, paths, labels, *more):
+        pending = request(self, paths, labels, *more)
         monkeypatch.setattr(mask_output.MaskRequest, "pending", request)
         assert lookwhere("segment", *first, *arguments).code == 0  # another run, from start to end
         return pending
