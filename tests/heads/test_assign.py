@@ -73,6 +73,16 @@ def test_a_box_whose_centre_was_not_read_takes_the_nearest_cell_that_touches_it(
     assert numbers(box, apart) == [NONE] * 4
 
 
+def test_a_box_gets_the_only_point_that_lies_in_it_though_a_smaller_one_is_nearer() -> None:
+    box, thin = (
+        [0.0, 0.0, 0.5, 0.5],
+        [0.0, 0.0, 0.5, 0.25],
+    )  # the first point, (0.25, 0.25), is at the edge of the thin one
+    assert numbers(torch.tensor([[thin]]))[0] == 0
+    assert numbers(torch.tensor([[box, thin]]))[0] == 0
+    assert numbers(torch.tensor([[thin, box]]))[0] == 1
+
+
 def test_boxes_that_are_not_there_have_no_points() -> None:
     found = torch.tensor([[[1.0, 1.0, 3.0, 3.0], [4.0, 1.0, 6.0, 3.0]]])
     own = assign(ALL, found, torch.tensor([[False, True]]))

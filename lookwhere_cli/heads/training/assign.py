@@ -23,7 +23,7 @@ def assign(
 
     Of several boxes the smallest counts. A box at whose centre no cell was read gets the nearest point, if the point's
     cell touches the box. A box that lost all of its points to smaller ones gets the nearest of the points in it that
-    lie in no smaller box or belong to a larger one.
+    lie in no smaller box, belong to a larger one, or belong to a box that they do not lie in.
     """
     if boxes.shape[1] == 0:
         return torch.full(points.shape[:2], NONE, device=points.device)
@@ -36,10 +36,13 @@ def assign(
     belongs |= _nearest_that_touch(points, boxes, distances) & orphaned[:, None]
     while True:
         numbers, areas = _smallest(belongs, area)
+        lies_in_own = within.gather(2, numbers.clamp(min=0)[..., None])[..., 0]
+        areas = torch.where(lies_in_own, areas, math.inf)
         could = within & (area[:, None] < areas[..., None]) & _is_lost(numbers, real)[:, None]
         if not could.any():
             return numbers
-        belongs |= _nearest(distances, could)
+        taken = _nearest(distances, could)
+        belongs = belongs & (within | ~taken.any(2, keepdim=True)) | taken
 
 
 def inside(
