@@ -205,12 +205,16 @@ def _plan(context: typer.Context, chosen: Options, amounts: Sequence[Amount] | N
 
 
 def _at_random(model: str, pipeline: Pipeline, chosen: Options) -> Pipeline | None:
-    """Load the model again, with pruning at random; None if it does not prune, or is exported with its pruning."""
+    """Load the model again, by modules that import torch, with pruning at random.
+
+    None if it does not prune, or is exported with its pruning.
+    """
     from lookwhere_cli.checkpoints.exported import is_exported
-    from lookwhere_cli.evaluation.random_pruning import pruned_at_random
 
     if pipeline.config.prune is None or is_exported(pipeline.info.folder):
         return None
+    from lookwhere_cli.evaluation.random_pruning import pruned_at_random
+
     return pruned_at_random(model, replace(chosen, k=None)).pipeline
 
 
