@@ -168,7 +168,8 @@ def test_a_picture_that_kills_gets_a_row_with_its_error(command, deadly):
     folder, environment = deadly
     running = command(source=folder, environment=environment).start()
     code, error = running.end()
-    assert code == 1 and "(2 failed)" in error
+    assert code == 1, error
+    assert "(2 failed)" in error
     check_complete(running, failed=2, total=50)
     failed = [row for row in rows_in(running.out) if row["error"]]
     assert all("deadly" in row["path"] and "the process that read it died" in row["error"] for row in failed)

@@ -1,4 +1,5 @@
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -256,14 +257,19 @@ def test_describing_a_raster_reads_no_pixels(tmp_path, monkeypatch):
     assert note == "16-bit integer, stretched from percentiles 2 and 98 of the overview (--stretch-range fixes it)"
 
 
-def test_a_damaged_tile_does_not_keep_others_from_being_stretched(tmp_path):
-    path = write_raster(tmp_path / "a.tif", smooth(256, 256).astype(np.uint16) * 99, overviews=(), compress="deflate")
-    content = bytearray((tmp_path / "a.tif").read_bytes())
+def damage_a_tile(path):
+    """Overwrite the second tile of the second row: with tiles of 64 pixels, from (64, 64) to (128, 128)."""
     with rasterio.open(path) as dataset:
         place = int(dataset.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
         length = int(dataset.get_tag_item("BLOCK_SIZE_1_1", "TIFF", bidx=1))
-    content[place : place + length] = b"\x55" * length
-    (tmp_path / "a.tif").write_bytes(content)
+    with Path(path).open("r+b") as stream:
+        stream.seek(place)
+        stream.write(b"\x55" * length)
+
+
+def test_a_damaged_tile_does_not_keep_others_from_being_stretched(tmp_path):
+    path = write_raster(tmp_path / "a.tif", smooth(256, 256).astype(np.uint16) * 99, overviews=(), compress="deflate")
+    damage_a_tile(path)
     source = open_view(path, READING).source
     assert source.read((136, 136, 192, 192), 50, 50).any()
     with pytest.raises(PictureError, match=r"from \(64, 64\) to \(128, 128\) pixels"):
@@ -308,12 +314,7 @@ def test_a_truncated_raster_names_the_part_that_is_missing(tmp_path, pixels):
 @pytest.mark.parametrize("compress", ["jpeg", "lzw", None])
 def test_a_tile_that_cannot_be_decoded_is_an_error_and_the_others_are_read(tmp_path, compress):
     path = write_raster(tmp_path / "a.tif", smooth(256, 256), overviews=(), compress=compress or "deflate")
-    content = bytearray((tmp_path / "a.tif").read_bytes())
-    with rasterio.open(path) as dataset:
-        place = int(dataset.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
-        length = int(dataset.get_tag_item("BLOCK_SIZE_1_1", "TIFF", bidx=1))
-    content[place : place + length] = b"\x55" * length
-    (tmp_path / "a.tif").write_bytes(content)
+    damage_a_tile(path)
     source = opened(path)
     with pytest.raises(PictureError, match=r"from \(64, 64\) to \(128, 128\) pixels"):
         source.read((64, 64, 128, 128), 64, 64)
