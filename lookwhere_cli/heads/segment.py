@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from jaxtyping import Float32, Int, Int64, UInt8
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from lookwhere_cli.errors import ModelError, UsageError
+from lookwhere_cli.errors import ModelError, PictureError, UsageError
 from lookwhere_cli.heads.base import OneAnswer, wrong_data
-from lookwhere_cli.heads.missing import leave_out_nodata
+from lookwhere_cli.heads.missing import UNKNOWN_NODATA, leave_out_nodata
 from lookwhere_cli.images.large.base import is_large
 from lookwhere_cli.images.view import View
 from lookwhere_cli.macs import passes
@@ -40,11 +40,13 @@ class PixelClasses(NamedTuple):
 class SegmentHead(OneAnswer):
     """Labels every pixel.
 
-    scale: pixels of the picture, down and across, to a pixel of the mask.
+    scale: pixels of the picture, down and across, to a pixel of the mask. is_scored: True to label every pixel of the
+    picture, as masks of the truth have them, also of a raster, and where it has no data.
     """
 
     config: Config
     scale: tuple[float, float] = (1.0, 1.0)
+    is_scored: bool = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -82,16 +84,22 @@ class SegmentHead(OneAnswer):
         output: before softmax, on a grid over all that the view reads.
         """
         height, width = (max(1, round(side / scale)) for side, scale in zip(view.size, self.scale, strict=True))
-        if not is_large(view.source):
+        if self.is_scored or not is_large(view.source):
             return classes_at(output, height, width)
         rows, columns = (side * self.config.patch for side in view.grid)
         height, width = min(height, rows), min(width, columns)
         note = f"mask of {width} x {height} pixels; --window gives one of full resolution"
         found = classes_at(output, height, width)._replace(note=note)
-        if not leave_out_nodata(view.source, view.box, found.classes):
-            return found
+        try:
+            leave_out_nodata(view.source, view.box, found.classes)
+        except PictureError:
+            return found._replace(note=f"{note}; {UNKNOWN_NODATA}")
         counts = np.bincount(found.classes.ravel(), minlength=len(self.labels))[: len(self.labels)]
         return found._replace(counts=counts)
+
+    def for_scoring(self) -> Self:
+        """Return the head that labels every pixel of the picture."""
+        return replace(self, is_scored=True)
 
     def row_fields(self, result: PixelClasses) -> dict[str, Any]:
         """The classes that occur, with their shares of the pixels, the largest first."""

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import Float64, Int64, UInt8
 from numpy import ndarray
 
-from lookwhere_cli.heads.missing import leave_out_nodata
+from lookwhere_cli.errors import PictureError
+from lookwhere_cli.heads.missing import UNKNOWN_NODATA, leave_out_nodata
 from lookwhere_cli.heads.segment import SegmentHead
 from lookwhere_cli.images.frame import Box
 from lookwhere_cli.images.large.base import is_large
@@ -160,8 +161,12 @@ class _Cutter:
         row, window = answered.row, answered.window
         if row.error is not None:
             return self.part(row, window, None)
-        classes = _sampled(answered.answer, window.box, self.grid, self.grid.place(window.number))
-        leave_out_nodata(self._source, self.grid.box(self.grid.place(window.number)), classes)
+        place = self.grid.place(window.number)
+        classes = _sampled(answered.answer, window.box, self.grid, place)
+        try:
+            leave_out_nodata(self._source, self.grid.box(place), classes)
+        except PictureError:
+            row = row.noted(UNKNOWN_NODATA)
         return self.part(row, window, classes)
 
     def cut_answered(self, answered: WindowAnswer) -> tuple[WindowAnswer, MaskPart]:

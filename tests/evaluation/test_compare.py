@@ -26,6 +26,7 @@ from lookwhere_cli.metrics.intervals import Score
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.reader import PictureReader
 from lookwhere_cli.scoring.variants import staged_strategy
+from lookwhere_cli.segmenter import Segmenter
 from lookwhere_cli.show.comparison_page import comparison_page
 from tests.evaluation.models import (
     DETECTS,
@@ -42,6 +43,7 @@ from tests.evaluation.models import (
     several_labels,
     single_labels,
 )
+from tests.images.large.files import write_raster
 from tests.models.small import CASCADE, LABELLED, PRUNING
 
 
@@ -110,6 +112,23 @@ def test_masks_are_scored_as_evaluate_scores_them(tmp_path: Path, models: dict[s
     row = evaluate(EvaluationPlan(half.pipeline, amounts(0.5), timed=0), labelled, no_progress).headline
     assert point.score.value == pytest.approx(row.scores.metrics["miou"].value, abs=1e-9)
     assert point.macs == pytest.approx(row.costs.macs)
+
+
+def test_rasters_are_scored_as_evaluate_scores_them(tmp_path: Path, models: dict[str, str]) -> None:
+    """Also where they have no data, and where they have more pixels than a grid of the model."""
+    labelled = masks(tmp_path)
+    for example in labelled.examples:
+        with Image.open(example.path) as picture:
+            pixels = np.asarray(picture.convert("RGB").resize((80, 60)))
+        write_raster(example.path, np.where(np.arange(80)[:, None] < 20, 255, pixels), overviews=(), nodata=255)
+        with Image.open(example.mask) as mask:
+            truth = mask.resize((80, 60), Image.Resampling.NEAREST)
+        truth.save(example.mask)
+    assert (next(Segmenter(load(models["segments-full"])).segment(labelled.examples[0].path)).classes == 255).any()
+    half = load(models["segments"], k=0.5)
+    point = compared(labelled, load(models["segments-full"]), half).points[1]
+    row = evaluate(EvaluationPlan(half.pipeline, amounts(0.5), timed=0), labelled, no_progress).headline
+    assert point.score.value == pytest.approx(row.scores.metrics["miou"].value, abs=1e-9)
 
 
 def test_a_mask_that_does_not_fit_is_named_and_counts_for_no_candidate(tmp_path: Path, models: dict[str, str]) -> None:

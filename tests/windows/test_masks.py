@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from shapely.geometry import shape
 
-from lookwhere_cli.errors import UsageError
+from lookwhere_cli.errors import PictureError, UsageError
+from lookwhere_cli.heads.missing import UNKNOWN_NODATA
 from lookwhere_cli.images.large.base import Spacing
 from lookwhere_cli.loading import load
 from lookwhere_cli.output.geo.writers import MaskGeoJsonWriter
@@ -177,6 +178,17 @@ def test_pixels_without_data_of_one_picture_have_no_class_and_no_share(segmenter
     assert {share.index: share.share for share in found.row.shares} == {
         index: pytest.approx((known == index).mean()) for index in np.unique(known)
     }
+
+
+def test_it_is_said_where_pixels_without_data_may_have_a_class(segmenter):
+    class Damaged(Raster):
+        def content(self, box, height, width):
+            raise PictureError("a tile is damaged")
+
+    (found,) = segmenter.segment(Damaged(noise(48, 72)))
+    assert found.row.note.endswith(UNKNOWN_NODATA) and (found.classes < 3).all()
+    windows = list(segmenter.windows(Damaged(noise(48, 72)), window=24))
+    assert all(part.row.note.endswith(UNKNOWN_NODATA) for part in windows[:-1])
 
 
 @pytest.mark.parametrize("mpp", [None, 1.0])
