@@ -220,7 +220,8 @@ class Run(Generic[B]):
         except LookWhereError as failure:
             # The frames of its traceback, and of the error's, would keep the loader until they are collected as
             # garbage; its processes end at once only if it goes before, else torch waits five seconds for each.
-            raise DataError(_without_traceback(failure)) from failure.with_traceback(None)
+            origin = failure.with_traceback(None) if self.workers else failure
+            raise DataError(_without_traceback(failure)) from origin
         except RuntimeError as failure:
             if interrupted():
                 return
