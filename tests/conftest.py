@@ -64,6 +64,17 @@ def segmenting_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def detecting_folder(tmp_path_factory):
+    """A model likewise, that finds boxes."""
+    from lookwhere_cli.checkpoints.folder import save_model
+    from tests.models.small import DETECTING, small
+
+    folder = tmp_path_factory.mktemp("models") / "detecting"
+    save_model(folder, small(DETECTING), "# detecting\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def pruning_folder(tmp_path_factory):
     """A model likewise, that classifies and drops some of the cells that it reads."""
     from lookwhere_cli.checkpoints.folder import save_model

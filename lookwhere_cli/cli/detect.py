@@ -80,6 +80,7 @@ def detect(
     model: options.Model = DEFAULT_DETECTOR,
     thumbnail: options.Thumbnail = None,
     device: options.Device = "auto",
+    runtime: options.Runtime = "auto",
     dtype: options.Dtype = "float32",
     batch_size: options.BatchSize = 32,
     workers: options.Workers = None,

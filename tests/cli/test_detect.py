@@ -14,18 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError
 from tests.evaluation.models import DETECTS_FULL, boxes, save
-from tests.models.small import DETECTING, small
-
-
-@pytest.fixture(scope="session")
-def detecting_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of 24 channels, 6 x 6 cells of 4 pixels and three classes, with random weights, that finds boxes."""
-    folder = tmp_path_factory.mktemp("models") / "detecting"
-    save_model(folder, small(DETECTING), "# detecting\n")
-    return folder
 
 
 @pytest.fixture

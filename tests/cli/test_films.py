@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.cli import film_output
 from lookwhere_cli.images import find
 from lookwhere_cli.images.films.describe import describe_film
@@ -22,15 +21,6 @@ from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.jobs import local, prepare
 from tests.images.films.made import film
 from tests.jobs.inline import InlineEngine
-from tests.models.small import DETECTING, small
-
-
-@pytest.fixture(scope="session")
-def detecting_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of 24 channels, 6 x 6 cells of 4 pixels and three classes, with random weights, that finds boxes."""
-    folder = tmp_path_factory.mktemp("models") / "detecting"
-    save_model(folder, small(DETECTING), "# detecting\n")
-    return folder
 
 
 @pytest.fixture(scope="module")

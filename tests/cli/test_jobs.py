@@ -54,9 +54,13 @@ def test_a_slash_makes_a_job(lookwhere, broken, tmp_path):
     assert messages(again.err) == [f"There was nothing left to do in {out}/, which has 3 rows (1 failed)."]
 
 
-@pytest.mark.parametrize("command", ["classify", "features"])
-def test_options_make_a_job_without_a_slash(lookwhere, photos, tmp_path, inline, command):
-    ran = lookwhere(command, photos, "--out", tmp_path / "rows", "--shard-size", 5, "--processes", 2, "--quiet")
+@pytest.mark.parametrize("command", ["classify", "detect", "features"])
+def test_options_make_a_job_without_a_slash(
+    lookwhere, model_folder, detecting_folder, photos, tmp_path, inline, command
+):
+    model = detecting_folder if command == "detect" else model_folder
+    arguments = (command, photos, "--model", model, "--out", tmp_path / "rows", "--shard-size", 5, "--processes", 2)
+    ran = lookwhere(*arguments, "--quiet")
     assert (ran.code, ran.out, ran.err) == (0, "", "") and inline[0].processes == 2
     assert len(list((tmp_path / "rows").glob("part-*.parquet"))) == 3
 

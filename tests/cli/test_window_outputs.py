@@ -14,13 +14,11 @@ from rasterio.transform import from_origin
 from safetensors.numpy import load_file
 from shapely.geometry import shape
 
-from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.loading import load
 from lookwhere_cli.segmenter import Segmenter
 from lookwhere_cli.show import geometry
 from lookwhere_cli.show.legend import BACKGROUND
 from lookwhere_cli.windows import kept
-from tests.models.small import DETECTING, small
 
 pytestmark = pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
 WINDOW = ("--window", 24, "-k", "all")
@@ -35,13 +33,6 @@ def raster(tmp_path):
     with rasterio.open(file, "w", **profile, transform=from_origin(5e5, 4e6, 10, 10)) as written:
         written.write(pixels)
     return file
-
-
-@pytest.fixture(scope="module")
-def detecting_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("models") / "detecting"
-    save_model(folder, small(DETECTING), "# detecting\n")
-    return folder
 
 
 def names(folder):

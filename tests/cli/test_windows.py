@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.windows import picture as picture_module
-from tests.models.small import DETECTING, small
 
 
 @pytest.fixture(scope="module")
@@ -23,13 +21,6 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     file = tmp_path_factory.mktemp("photos") / "a.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 96, 3), dtype=np.uint8)).save(file)
     return file
-
-
-@pytest.fixture(scope="session")
-def detecting_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("models") / "detecting"
-    save_model(folder, small(DETECTING), "# detecting\n")
-    return folder
 
 
 @pytest.fixture

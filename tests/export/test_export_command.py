@@ -10,7 +10,7 @@ from PIL import Image
 from lookwhere_cli import load
 from lookwhere_cli.checkpoints.layout import EXPORT
 from lookwhere_cli.errors import ModelError, UsageError
-from tests.models.small import ADDING, LABELLED, PRUNING
+from tests.models.small import ADDING, DETECTING, LABELLED, PRUNING
 
 pytestmark = pytest.mark.timeout(1800)  # the first of them exports a model
 
@@ -137,6 +137,16 @@ def test_what_is_not_exported_is_not_for_onnxruntime(lookwhere, model_folder, ph
     ran = lookwhere("classify", photos, "--model", model_folder, "--runtime", "onnx")
     assert ran.code == 2 and "lookwhere export" in ran.err
     assert lookwhere("classify", photos / "0.png", "--model", model_folder, "--runtime", "torch").code == 0
+
+
+def test_boxes_by_a_runtime_that_is_named(lookwhere, exported, photos):
+    source, folder = exported(DETECTING)
+    rows = [
+        json.loads(lookwhere("detect", photos / "0.png", "--model", model, "--runtime", name, "--format", "jsonl").out)
+        for model, name in ((source, "torch"), (folder, "onnx"))
+    ]
+    assert rows[0]["cells"] == rows[1]["cells"] and len(rows[0]["boxes"]) == len(rows[1]["boxes"]) > 0
+    assert lookwhere("detect", photos / "0.png", "--model", folder, "--runtime", "torch").code == 2
 
 
 def test_commands_that_train_refuse_exported_models(lookwhere, exported, tmp_path):

@@ -54,10 +54,13 @@ def messages(error: str) -> list[str]:
 
 
 def same_rows(rows, others):
-    """Assert that rows say the same: all but times equal, probabilities nearly."""
+    """Assert that rows say the same: all but times equal; probabilities, scores and sides of boxes nearly."""
     assert [row["path"] for row in rows] == [row["path"] for row in others]
     for row, other in zip(rows, others, strict=True):
-        for name in row.keys() - {"seconds", "labels", "mask"}:
+        for name in row.keys() - {"seconds", "labels", "mask", "boxes"}:
             assert row[name] == other[name], (row["path"], name)
         for label, same in zip(row["labels"] or [], other["labels"] or [], strict=True):
             assert label["label"] == same["label"] and abs(label["probability"] - same["probability"]) < 1e-4
+        for box, same in zip(row["boxes"] or [], other["boxes"] or [], strict=True):
+            assert box["label"] == same["label"] and abs(box["score"] - same["score"]) < 1e-4
+            assert all(abs(side - its) < 0.02 for side, its in zip(box["box"], same["box"], strict=True))

@@ -156,13 +156,13 @@ def test_a_model_of_another_task_is_refused(segmenting_folder, pictures, tmp_pat
         run_job(job_of(segmenting_folder, tmp_path / "out", pictures), InlineEngine())
 
 
-@pytest.mark.parametrize("command", ["classify", "segment", "features"])
-def test_a_job_in_a_store_reads_and_writes_there(model_folder, segmenting_folder, photos, command):
+@pytest.mark.parametrize("command", ["classify", "detect", "segment", "features"])
+def test_a_job_in_a_store_reads_and_writes_there(model_folder, detecting_folder, segmenting_folder, photos, command):
     place = f"memory:///{uuid.uuid4().hex}"
     system, root = fsspec.core.url_to_fs(place)
     for photo in photos.iterdir():
         system.pipe_file(f"{root}/in/{photo.name}", photo.read_bytes())
-    model = segmenting_folder if command == "segment" else model_folder
+    model = {"segment": segmenting_folder, "detect": detecting_folder}.get(command, model_folder)
     settings = {"segment": {"format": "png"}, "features": {"dense": False, "maps": True}}.get(command, {})
     job = job_of(model, f"{place}/out", f"{place}/in/", command=command, shard_size=5, settings=settings)
     assert run_job(job, InlineEngine()).status.success
@@ -175,6 +175,17 @@ def test_a_job_in_a_store_reads_and_writes_there(model_folder, segmenting_folder
     if command == "features":
         assert len(rows[0]["cls"]) == 24 and len(rows[0]["map"]) == rows[0]["grid"][0] * rows[0]["grid"][1]
     assert status_of(open_folder(f"{place}/out")).is_complete
+
+
+def test_boxes_are_those_of_the_plain_command(lookwhere, detecting_folder, pictures, tmp_path):
+    options = Options(conf=0.4, device="cpu", workers=1)
+    job = job_of(detecting_folder, tmp_path / "out", pictures, command="detect", shard_size=4, options=options)
+    run_job(job, InlineEngine())
+    model = ("--model", detecting_folder, "--device", "cpu", "--conf", 0.4)
+    assert lookwhere("detect", pictures, *model, "--out", tmp_path / "plain.parquet").code == 1  # one is broken
+    rows = rows_in(tmp_path / "out")
+    same_rows(rows, pq.read_table(tmp_path / "plain.parquet").to_pylist())
+    assert sum(len(row["boxes"] or ()) for row in rows) > len(rows)
 
 
 def test_features_are_those_of_the_plain_command(lookwhere, model_folder, pictures, tmp_path):
