@@ -33,6 +33,7 @@ from lookwhere_cli.cli.train_settings import (
     CellSettings,
     cell_settings,
     check_masks,
+    check_mosaic,
     parse_exits,
     parse_pruning,
     steering_for,
@@ -92,6 +93,7 @@ def train(
     flip: options.Flip = True,
     turn: options.Turn = False,
     colour: options.Colour = 0.3,
+    mosaic: options.Mosaic = 0.0,
     augment: options.Augment = 0,
     erase: options.Erase = 0.0,
     batch_size: options.Batch = 32,
@@ -147,6 +149,7 @@ def _prepare(
     """Read the data and the models. given: the command's parameters. Raises UsageError, DataError, ModelError."""
     labelled = _read_set(given)
     check_masks(given["masks"], labelled)
+    check_mosaic(given["mosaic"], labelled, given["look"])
     look, stored = given["look"], _stored(given["out"])
     steering = steering_for(given["method"], labelled, look, given["train_selector"], parsed[1])
     start, taught_by = _load(given["model"]), _load(given["teacher"]) if given["teacher"] else None
@@ -184,6 +187,7 @@ def _recipe(
 
     augmentation = Augmentation(check_area(given["area"]), flip=given["flip"], turn=given["turn"])
     augmentation = replace(augmentation, colour=given["colour"], magnitude=given["augment"], erase=given["erase"])
+    augmentation = replace(augmentation, mosaic=given["mosaic"])
     recipe = FineTuning(given["epochs"], given["batch_size"], cells.trained, cells.added, shape, steering, augmentation)
     recipe = replace(recipe, rates=Rates(given["lr"], given["layer_decay"]), balance=given["balance"])
     recipe = replace(recipe, average=given["average"], patience=given["patience"], precision=precision)

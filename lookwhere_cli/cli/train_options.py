@@ -125,6 +125,10 @@ Area = Annotated[tuple[float, float], _option(AUGMENT, "Share of the picture in 
 Flip = Annotated[bool, _option(AUGMENT, "Mirror half of the pictures.", "--flip/--no-flip")]
 Turn = Annotated[bool, _option(AUGMENT, "Also mirror upside down and, square grids, transpose.", "--turn")]
 Colour = Annotated[float, _option(AUGMENT, "Change of brightness, contrast, saturation.", metavar="P", min=0, max=1)]
+Mosaic = Annotated[
+    float,
+    _option(AUGMENT, "Share of views of parts of four pictures; for masks and boxes.", metavar="P", min=0, max=1),
+]
 Augment = Annotated[int, _option(AUGMENT, "Magnitude of RandAugment, 0-30.", metavar="N", min=0, max=30)]
 Erase = Annotated[float, _option(AUGMENT, "Share of pictures with an erased part.", metavar="P", min=0, max=1)]
 

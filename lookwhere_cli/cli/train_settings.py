@@ -129,6 +129,19 @@ def check_masks(masks: bool, labelled: LabelledSet) -> None:
         )
 
 
+def check_mosaic(share: float, labelled: LabelledSet, look: Path | None) -> None:
+    """Raise UsageError if views of parts of pictures would not have the labels that the data has."""
+    from lookwhere_cli.heads.training.registry import TRAINING_HEADS
+
+    if share and not TRAINING_HEADS[labelled.kind].is_dense:
+        raise UsageError(
+            f"--mosaic {share:g} joins parts of pictures, but {labelled.shared_root!r} has labels of whole pictures; "
+            "leave it out, or give masks or boxes."
+        )
+    if share and look:
+        raise UsageError(f"--mosaic {share:g} can't be used with --look: leave one of them out.")
+
+
 def _parse_added(text: str, others: Sequence[Amount]) -> tuple[Amount, Amount]:
     """Read the least and the largest amount that a second look adds to any of `others`. Raises UsageError."""
     least, most = parse_range(text, "--second-look")

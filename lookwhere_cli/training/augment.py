@@ -38,6 +38,8 @@ class Augmentation:
     magnitude: int = 0
     """RandAugment's magnitude, 0..30; 0 for none. It moves pixels, so it applies only to samples without masks, boxes
     and regions."""
+    mosaic: float = 0.0
+    """Probability of a view that shows parts of four pictures; see `mosaic`. For masks and boxes only."""
     erase: float = 0.0
     """Probability of RandomErasing, which applies to the same samples: it would hide what masks and boxes mark."""
 

@@ -23,6 +23,7 @@ from lookwhere_cli.images.frame import Grid, Reading, grid_for
 from lookwhere_cli.images.large.parts import decode_part, size_of_part
 from lookwhere_cli.training.augment import Augmentation, augmented, fitted
 from lookwhere_cli.training.finetune.coverage import region_coverage
+from lookwhere_cli.training.mosaic import PARTS, mosaic
 from lookwhere_cli.training.object_masks import as_targets, rasters_of
 from lookwhere_cli.training.sample import Sample
 
@@ -125,7 +126,9 @@ class Batches(Dataset[TrainingBatch]):
         seeds = rng.integers(2**62, size=len(members))
         places = range(self.rank, len(members), self.processes)
         loaded = [self._load(members, place, skipped) for place in places]
-        samples = [self._sample(one, grid, int(seeds[place])) for place, (_, one) in zip(places, loaded, strict=True)]
+        samples = [
+            self._sample(one, grid, int(seeds[place]), skipped) for place, (_, one) in zip(places, loaded, strict=True)
+        ]
         targets = [self._target(example, sample) for (example, _), sample in zip(loaded, samples, strict=True)]
         orders = [np.random.default_rng(seeds[place]).permutation(cells) for place in places]
         return TrainingBatch(
@@ -183,9 +186,16 @@ class Batches(Dataset[TrainingBatch]):
             f"{next(iter(skipped.values()))}"
         )
 
-    def _sample(self, sample: Sample, grid: Grid, seed: int) -> Sample:
-        patch = self.recipe.patch
-        return augmented(sample, (grid[0] * patch, grid[1] * patch), self.recipe.augmentation, seed)
+    def _sample(self, sample: Sample, grid: Grid, seed: int, skipped: dict[str, str]) -> Sample:
+        """Return a view of a sample or, with some probability, of parts of it and of others."""
+        augmentation, patch = self.recipe.augmentation, self.recipe.patch
+        size = grid[0] * patch, grid[1] * patch
+        rng = np.random.default_rng((seed, 1))
+        if rng.random() >= augmentation.mosaic:
+            return augmented(sample, size, augmentation, seed)
+        others = rng.integers(len(self.examples), size=PARTS - 1).tolist()
+        samples = [sample, *(self._load(others, place, skipped)[1] for place in range(len(others)))]
+        return mosaic([samples[place] for place in rng.permutation(PARTS)], size, augmentation, seed)
 
     def _thumbnails(self, samples: Sequence[Sample], grid: Grid, size: int) -> UInt8[Tensor, "batch 3 height width"]:
         patch = self.recipe.patch

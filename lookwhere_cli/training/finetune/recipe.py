@@ -54,6 +54,8 @@ class FineTuning:
             del plain["extended"]
         if not self.augmentation.turn:
             del plain["augmentation"]["turn"]
+        if not self.augmentation.mosaic:
+            del plain["augmentation"]["mosaic"]
         if self.validate_every == 1:
             del plain["validate_every"]
         if self.shape.points == Shape.points:
