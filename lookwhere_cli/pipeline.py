@@ -126,7 +126,7 @@ class Pipeline:
             seconds=picture.seconds + seconds,
             coarse=self.reader.coarse_grid(view.grid),
             exit=outcome.exits[place],
-            note="; ".join((*view.notes, *outcome.notes_of(place))) or None,
+            note="; ".join((*view.notes, *self.strategy.notes(view.grid), *outcome.notes_of(place))) or None,
             time=time,
             frame=frame,
         )

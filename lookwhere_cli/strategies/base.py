@@ -120,6 +120,10 @@ class Strategy(Protocol):
         """Number of cells that the answer of each stage is from."""
         ...
 
+    def notes(self, grid: Grid) -> tuple[str, ...]:
+        """Return what the row of a picture of `grid` should say about how many cells are read."""
+        ...
+
     def tokens(self, grid: Grid) -> int:
         """Largest number of tokens that a picture of `grid` has in a block: what activations need memory for."""
         ...

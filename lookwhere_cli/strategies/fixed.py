@@ -18,6 +18,10 @@ from lookwhere_cli.runtimes.base import Runtime
 from lookwhere_cli.strategies.base import Batch, Cut, Outcome, Selected, select_cells
 from lookwhere_cli.strategies.stages import list_thresholds
 
+MOST = 4096
+"""Cells that a selector's model reads by default at most, unless it was trained with more: time and memory of the
+extractor grow with their square, and a share that suits 224 px is tens of thousands of cells at 4096."""
+
 CountMacs = Callable[[Config, Grid, Grid, int, int], int]
 """Multiply-adds of a pass, from config, grid, thumbnail's grid, number of cells, and number of coarse patches."""
 
@@ -27,13 +31,14 @@ class FixedStrategy:
     """Reads the k best cells of each picture.
 
     coarse_cells: from a picture's grid to the patches of its coarse thumbnail. count_macs: of a pass with the model's
-    head.
+    head. most: cells that are read at most, however many k are; None for no such limit.
     """
 
     config: Config
     k: Amount
     coarse_cells: Callable[[Grid], int]
     count_macs: CountMacs
+    most: int | None = None
 
     @property
     def summary(self) -> str:
@@ -62,7 +67,15 @@ class FixedStrategy:
 
     def count(self, grid: Grid) -> int:
         """Number of cells of `grid` that are read."""
-        return self.k.resolve(grid[0] * grid[1])
+        k = self.k.resolve(grid[0] * grid[1])
+        return k if self.most is None else min(k, self.most)
+
+    def notes(self, grid: Grid) -> tuple[str, ...]:
+        """Tell that fewer cells than the model's share are read."""
+        count, share = self.count(grid), self.k.resolve(grid[0] * grid[1])
+        if count == share:
+            return ()
+        return (f"reads {count:,} cells, the most by default; -k {self.k} reads {share:,}",)
 
     def macs(self, grid: Grid, k: int) -> int:
         """Multiply-adds of a picture of which k cells are read."""
@@ -149,4 +162,4 @@ class FixedStrategy:
 
     def with_k(self, k: Amount) -> FixedStrategy:
         """Return the same strategy for another number of cells."""
-        return replace(self, k=k)
+        return replace(self, k=k, most=None)

@@ -72,6 +72,10 @@ class GridsStrategy:
         """Number of cells of each exit's grid."""
         return tuple(map(math.prod, self.grids(grid)))
 
+    def notes(self, grid: Grid) -> tuple[str, ...]:
+        """All cells of each grid are read: there is nothing to add."""
+        return ()
+
     def tokens(self, grid: Grid) -> int:
         """Tokens of the last exit, times its heads' relations, which are stored: about tokens^2 / dim more of them."""
         tokens = self.config.prefix_tokens + math.prod(grid)

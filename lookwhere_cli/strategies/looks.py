@@ -100,6 +100,10 @@ class LooksStrategy:
         """Number of cells that have been read after each look."""
         return tuple(k.resolve(grid[0] * grid[1]) for k in self.config.looks)
 
+    def notes(self, grid: Grid) -> tuple[str, ...]:
+        """The looks are calibrated: there is nothing to add."""
+        return ()
+
     def tokens(self, grid: Grid) -> int:
         """Tokens of the last look."""
         return self.config.prefix_tokens + self.stage_cells(grid)[-1] + self.coarse_cells(grid)

@@ -15,7 +15,7 @@ from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.options import AUTO
 from lookwhere_cli.strategies.base import Strategy
-from lookwhere_cli.strategies.fixed import FixedStrategy
+from lookwhere_cli.strategies.fixed import MOST, FixedStrategy
 from lookwhere_cli.strategies.grids import GridsStrategy
 from lookwhere_cli.strategies.looks import LooksStrategy
 from lookwhere_cli.strategies.stages import DISABLED
@@ -35,8 +35,8 @@ def strategy_for(model: str, config: Config, k: Amount | Literal["auto"] | None,
         _check_calibrated(model, config)
         check_amount(config.looks[-1], reading.size, reading.patch)
         return looks_strategy(config, reading.coarse_size)
-    amount = config.k if k is None else k
-    return fixed_strategy(config, check_amount(amount, reading.size, reading.patch), reading.coarse_size)
+    check_amount(config.k if k is None else k, reading.size, reading.patch)
+    return fixed_strategy(config, k, reading.coarse_size)
 
 
 def check_amount(k: Amount, size: int, patch: int) -> Amount:
@@ -53,8 +53,16 @@ def default_strategy(config: Config) -> FixedStrategy | GridsStrategy:
 
 
 def fixed_strategy(config: Config, k: Amount | None = None, coarse_size: int | None = None) -> FixedStrategy:
-    """Make a strategy that reads k cells; k and the coarse thumbnail's size in pixels are the model's own if None."""
-    return FixedStrategy(config, k or config.k, _coarse_counter(config, coarse_size), head_of(config).count_macs)
+    """Make a strategy that reads k cells; k and the coarse thumbnail's size in pixels are the model's own if None.
+
+    The model's own share comes to `MOST` cells at most, or as many as it was trained with if those are more.
+    """
+    counts = _coarse_counter(config, coarse_size), head_of(config).count_macs
+    if k is not None:
+        return FixedStrategy(config, k, *counts)
+    limited = config.has_selector and not config.k.is_all
+    most = max(MOST, config.k.resolve(config.cells)) if limited else None
+    return FixedStrategy(config, config.k, *counts, most)
 
 
 def looks_strategy(config: Config, coarse_size: int | None = None) -> LooksStrategy:

@@ -118,6 +118,10 @@ class ReusingStrategy:
         """Those of the other strategy."""
         return self.inner.stage_cells(grid)
 
+    def notes(self, grid: Grid) -> tuple[str, ...]:
+        """Those of the other strategy."""
+        return self.inner.notes(grid)
+
     def tokens(self, grid: Grid) -> int:
         """Those of the other strategy."""
         return self.inner.tokens(grid)

@@ -19,6 +19,7 @@ def small(monkeypatch, model_folder, photos):
         "WINDOW": 96,
         "SHAPE": (96, 128),
         "TIMED": (3, 2),
+        "LEAST": (1, 1),
         "FEW": (2, 1),
         "MANY": (5, 4),
     }.items():
@@ -42,7 +43,8 @@ def test_windows_are_compared_with_what_cores_allow(small, tmp_path):
 
 
 def test_peaks_of_few_and_many_windows(small, tmp_path):
-    (compared,) = large.memory(small, tmp_path)
+    filling, compared = large.memory(small, tmp_path)
+    assert filling.limit is None and filling.what.startswith("3 windows")
     assert compared.what.startswith("28 windows") and compared.against.startswith("3 windows")
     assert 0.8 < compared.ratio < 1.3
 

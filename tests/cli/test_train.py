@@ -244,6 +244,26 @@ def test_a_pruning_model_learns_masks_and_segments(lookwhere, masked, tmp_path):
     assert ran.code == 0 and len(list((tmp_path / "masks").glob("*.png"))) == 12
 
 
+def test_mosaics_need_masks_or_boxes(lookwhere, folders, tmp_path):
+    ran = lookwhere("train", folders, "--out", tmp_path / "out", "--mosaic", 0.5, *FAST)
+    assert ran.code == 2 and "has labels of whole pictures; leave it out, or give masks or boxes." in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_mosaics_can_not_be_used_with_regions(lookwhere, masked, tmp_path):
+    looks = ("--look", masked / "masks")
+    ran = lookwhere("train", masked, "--out", tmp_path / "out", "--mosaic", 0.5, *looks, *FAST)
+    assert ran.code == 2 and "--mosaic 0.5 can't be used with --look" in ran.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_run_with_mosaics_tells_their_share(lookwhere, masked, tmp_path):
+    ran = lookwhere("train", masked, "--out", tmp_path / "out", "--mosaic", 0.5, *FAST)
+    assert ran.code == 0, ran.err
+    recipe = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert recipe["recipe"]["augmentation"]["mosaic"] == 0.5 and "--mosaic 0.5" in recipe["command"]
+
+
 def test_a_cascade_reports_each_exit(lookwhere, folders, tmp_path):
     out = tmp_path / "out"
     ran = lookwhere("train", folders, "--out", out, "--method", "dvt", "--exits", "2,4x5,6", *FAST)

@@ -9,7 +9,7 @@ import pytest
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.pruning.schedule import pruning_of, remaining_counts
-from lookwhere_cli.strategies.fixed import FixedStrategy
+from lookwhere_cli.strategies.fixed import MOST, FixedStrategy
 from lookwhere_cli.strategies.grids import GridsStrategy
 from lookwhere_cli.strategies.registry import (
     check_amount,
@@ -67,9 +67,25 @@ def test_a_cascade_counts_the_relations_that_its_exits_store() -> None:
 
 def test_another_number_of_cells_changes_nothing_else() -> None:
     strategy = fixed_strategy(LABELLED)
-    assert strategy.with_k(Amount.cells(5)) == replace(strategy, k=Amount.cells(5))
+    assert strategy.with_k(Amount.cells(5)) == replace(strategy, k=Amount.cells(5), most=None)
     assert strategy.with_k(Amount.cells(5)).count(LABELLED.grid) == 5
     assert strategy.with_k(Amount.cells(5)).tokens(LABELLED.grid) == LABELLED.prefix_tokens + 5
+
+
+def test_the_default_share_of_a_huge_grid_is_limited_and_told_and_an_asked_one_is_not() -> None:
+    share, grid = Amount.share(0.5), (256, 256)
+    own = fixed_strategy(replace(LABELLED, k=share))
+    assert own.count(grid) == MOST
+    assert own.tokens(grid) == LABELLED.prefix_tokens + MOST
+    assert own.notes(grid) == ("reads 4,096 cells, the most by default; -k 50% reads 32,768",)
+    assert own.notes((64, 128)) == () and own.count((64, 128)) == 4096
+    asked = fixed_strategy(replace(LABELLED, k=share), share)
+    assert asked.count(grid) == 32_768 and asked.notes(grid) == ()
+
+
+def test_a_model_of_all_cells_reads_them_however_many_there_are() -> None:
+    whole = fixed_strategy(replace(LABELLED, selector_depth=0, prefix="own", k=Amount.share(1.0)))
+    assert whole.count((256, 256)) == 65_536 and whole.notes((256, 256)) == ()
 
 
 def test_a_table_names_the_looks_and_their_thresholds() -> None:

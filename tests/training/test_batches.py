@@ -175,6 +175,25 @@ def test_masks_follow_their_picture(examples: list[Example], step: int) -> None:
     assert batch.coverage is None
 
 
+@pytest.mark.parametrize("step", range(3))
+def test_masks_follow_the_parts_of_a_mosaic(examples: list[Example], step: int) -> None:
+    recipe = replace(BATCH_RECIPE, augmentation=replace(STILL, mosaic=1.0))
+    batch = batches(examples, recipe, kind="masks")[step]
+    assert batch.targets.shape == (4, 40, 56)
+    assert (red(batch.pictures) != (batch.targets == 1)).float().mean() < 0.06
+    assert not torch.equal(
+        batch.pictures, batches(examples, replace(recipe, augmentation=STILL), kind="masks")[step][0]
+    )
+
+
+def test_a_mosaic_takes_other_pictures_for_those_that_cannot_be_read(examples: list[Example], tmp_path: Path) -> None:
+    damaged = replace(examples[0], path=str(tmp_path / "gone.png"))
+    recipe = replace(BATCH_RECIPE, augmentation=replace(STILL, mosaic=1.0))
+    served = batches([damaged, *examples[1:]], recipe, kind="masks")
+    told = {path for step in range(STEPS // 10) for path, _ in served[step].skipped}
+    assert told == {damaged.path}
+
+
 def test_masks_give_coverage_where_classes_meet(examples: list[Example]) -> None:
     batch = batches(examples, replace(BATCH_RECIPE, coverage_from_targets=True), kind="masks")[0]
     assert batch.coverage is not None

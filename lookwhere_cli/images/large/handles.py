@@ -16,7 +16,7 @@ from lookwhere_cli.errors import PictureError
 from lookwhere_cli.images.large.names import is_remote
 from lookwhere_cli.images.names import in_message
 
-_GDAL_CACHE = 32  # MiB, for all rasters: blocks are kept by ourselves
+_GDAL_CACHE = 16  # MiB, for all rasters: blocks are kept by ourselves
 
 
 @cache
