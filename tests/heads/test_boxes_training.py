@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lookwhere_cli.errors import UsageError
-from lookwhere_cli.heads.training.detect import MARGIN, BoxesTraining, BoxOverlap, class_coverage, quality_focal
+from lookwhere_cli.heads.training.detect import MARGIN, BoxesTraining, BoxOverlap, covered_shares, quality_focal
 from lookwhere_cli.models.detector import boxes_around, points_of
 from tests.models.small import noise
 
@@ -108,23 +108,11 @@ def test_the_focal_loss_is_least_at_the_wanted_score() -> None:
         assert scores[losses.argmin()].sigmoid().item() == pytest.approx(wanted, abs=0.02)
 
 
-def test_cells_are_covered_by_the_classes_of_the_boxes_over_them() -> None:
-    boxes = torch.tensor([[[0.5, 0.0, 2.0, 1.0], [1.0, 0.0, 1.5, 2.0], [0.0, 0.0, 4.0, 4.0]]])
-    covered = class_coverage(boxes, torch.tensor([[1, 1, -1]]), 2, (2, 3))
-    assert covered[0, :, 1].tolist() == [0.5, 1.0, 0.0, 0.0, 0.5, 0.0]
-    assert not covered[..., 0].any()
-    assert class_coverage(torch.zeros(1, 0, 4), torch.zeros(1, 0, dtype=torch.int64), 2, (2, 3)).shape == (1, 6, 2)
-
-
-def test_auxiliary_heads_say_which_classes_cover_each_cell() -> None:
-    truth = targets((1, 1, 3, 3, 2, 0))
-    covered = class_coverage(truth[..., :4], truth[..., 4].long(), 3, GRID)
-    certain = (covered * 2 - 1) * -NOTHING
-    assert HEAD.auxiliary_queries(GRID) == 16
-    assert HEAD.auxiliary_loss(certain, truth, ALIKE, GRID).item() == pytest.approx(0, abs=1e-5)
-    assert HEAD.auxiliary_loss(-certain, truth, ALIKE, GRID).item() > 10
-    halved = HEAD.fit_targets(truth, GRID, (2, 2))
-    assert halved[0, 0].tolist() == [0.5, 0.5, 1.5, 1.5, 2, 0] and halved[0, 1, 4] == -1
+def test_each_box_covers_its_share_of_each_cell() -> None:
+    boxes = torch.tensor([[[0.5, 0.0, 2.0, 1.0], [1.0, 0.0, 1.5, 2.0], [-1.0, -1.0, -1.0, -1.0]]])
+    covered = covered_shares(boxes, (2, 3))
+    assert covered[0].tolist() == [[0.5, 1.0, 0.0, 0.0, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0, 0.5, 0.0], [0.0] * 6]
+    assert covered_shares(torch.zeros(1, 0, 4), (2, 3)).shape == (1, 0, 6)
 
 
 def test_the_selector_is_told_of_cells_with_boxes_and_a_margin() -> None:

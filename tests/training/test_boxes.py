@@ -23,8 +23,10 @@ from lookwhere_cli.images.frame import Reading
 from lookwhere_cli.loading import load
 from lookwhere_cli.metrics.scores import TrueBoxes
 from lookwhere_cli.models.detector import Detector
+from lookwhere_cli.models.pruning.cropr import record_survivors
 from lookwhere_cli.training.augment import KEPT, Augmentation, augmented, fitted
 from lookwhere_cli.training.finetune.batches import Batches, BatchRecipe, load_sample
+from lookwhere_cli.training.finetune.objective import Objective
 from lookwhere_cli.training.finetune.shape import Shape
 from lookwhere_cli.training.optim import Rates
 from lookwhere_cli.training.sample import Sample
@@ -141,8 +143,8 @@ def _truth(example: Example, sides: list[float] | None) -> TrueBoxes:
     return TrueBoxes(boxes, np.array(example.classes, np.int64), np.zeros(len(boxes), bool))
 
 
-def batches(labelled: LabelledSet, augmentation: Augmentation) -> Batches:
-    recipe = BatchRecipe(48, 24, 0, 4, (6, 6), 8, 0, augmentation, coverage_from_targets=True)
+def batches(labelled: LabelledSet, augmentation: Augmentation, k: int = 6) -> Batches:
+    recipe = BatchRecipe(48, 24, 0, 4, (k, k), 8, 0, augmentation, coverage_from_targets=True)
     return Batches(TRAINING_HEADS["boxes"], 3, labelled.of("train"), None, recipe, 2, (0, 1))
 
 
@@ -199,6 +201,29 @@ def test_every_method_learns(shape: Shape, more: dict[str, Any], tmp_path: Path)
     assert ("auxiliary" in run.epochs[-1]) == (shape.prune is not None)
     assert run.model.config.detect_points == shape.points
     load(str(tmp_path / "out"))
+
+
+@pytest.mark.slow
+def test_cells_of_boxes_are_kept(tmp_path: Path) -> None:
+    shape = Shape(method="cropr", size=48, prune=MacsShare(0.7))
+    labelled = boxed(tmp_path / "set")
+    run = run_of(replace(LEARNING, shape=shape, k=(1.0, 1.0), steering="frozen"), labelled, tmp_path / "out")
+    list(run.train())
+    assert fallen(run, "auxiliary") < 0.6
+    objective = run.learner.module
+    assert isinstance(objective, Objective)
+    batch = batches(labelled, Augmentation(area=(1.0, 1.0), jitter=1.0, flip=False, colour=0.0), k=144)[0]._replace(
+        progress=1.0
+    )
+    read: list[torch.Tensor] = []
+    objective.model.extractor.register_forward_pre_hook(lambda _module, inputs: read.append(inputs[0].cells))
+    with torch.no_grad(), record_survivors(objective.model.extractor.cropr) as survivors:
+        objective.eval()(batch)
+    assert batch.coverage is not None
+    shown = batch.coverage.gather(1, read[0])
+    kept = shown.gather(1, survivors[0])
+    assert kept.shape[1] < 0.4 * shown.shape[1]
+    assert kept.sum() > 0.75 * shown.sum() > 0  # by chance at most 0.4
 
 
 @pytest.mark.slow

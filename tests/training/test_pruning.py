@@ -17,16 +17,18 @@ from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 from lookwhere_cli.heads.training.segment import cell_loss, class_shares
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
+from lookwhere_cli.training.finetune.batches import TrainingBatch
 from lookwhere_cli.training.finetune.criterion import LabelCriterion
 from lookwhere_cli.training.finetune.model_config import config_for
 from lookwhere_cli.training.finetune.objective import Objective
 from lookwhere_cli.training.finetune.recipe import FineTuning
 from lookwhere_cli.training.finetune.shape import Shape
 from lookwhere_cli.training.finetune.start import start_of
+from lookwhere_cli.training.finetune.steering import coverage_loss
 from lookwhere_cli.training.loop import Run
 from lookwhere_cli.training.optim import Rates, optimizer_of
 from tests.data.labelled import coloured, fields, start
-from tests.models.small import PRUNING, SEGMENTING, noise
+from tests.models.small import DETECTING, PRUNING, SEGMENTING, noise
 from tests.training.test_finetune import RECIPE, fallen, run_of, same, without_time
 from tests.training.test_objective import batch_of, objective
 
@@ -211,3 +213,57 @@ def test_the_config_has_fusion_for_masks_by_default() -> None:
     cropr = configured(Shape(method="cropr", prune=0.5), "single")
     assert (cropr.prune, cropr.prune_fusion, cropr.prefix, cropr.k) == (MacsShare(0.5), False, "own", ALL_CELLS)
     assert isinstance(LookWhere(configured(Shape(prune=0.8, prune_fusion=True), "single")), LookWhere)
+
+
+DETECTING_BY_HALF = replace(DETECTING, extractor_depth=5, prune=3, prune_fusion=True)
+
+
+def boxes_batch(coverage: Tensor) -> TrainingBatch:
+    boxes = torch.tensor([[[1.0, 1, 3, 3, 0, 0], [0, 0, 0, 0, -1, -1]]]).expand(4, -1, -1)
+    return batch_of("single", coverage, k=36)._replace(targets=boxes, progress=1.0)
+
+
+def test_boxes_train_the_queries_and_the_blocks_and_there_are_no_auxiliary_heads() -> None:
+    one = objective("boxes", config=DETECTING_BY_HALF)
+    assert one.auxiliaries is None and not one.has_single_queries
+    coverage = torch.zeros(4, 36)
+    coverage[:, [7, 8, 13, 14]] = 1.0
+    losses = one(boxes_batch(coverage))
+    losses["auxiliary"].backward()
+    cropr = one.model.extractor.cropr
+    assert cropr is not None
+    assert all(module.query.grad is not None for module in cropr)
+    found = {name for name, grad in gradients(one.model.extractor.blocks).items() if grad.any()}
+    assert any(name.startswith("0.") for name in found)
+
+
+def test_scores_are_compared_with_the_coverage_of_the_cells_that_are_left() -> None:
+    one = objective("boxes", config=DETECTING_BY_HALF)
+    cropr, prefix = one.model.extractor.cropr, DETECTING_BY_HALF.prefix_tokens
+    assert cropr is not None
+    with torch.no_grad():
+        for module in cropr:
+            module.query.normal_()
+    coverage = torch.rand(4, 36)
+    batch = boxes_batch(coverage)
+    loss = one(batch)["auxiliary"]
+    cells = one.steerer.choose(batch, one._select(batch, (6, 6)).map)
+    with torch.no_grad(), one._watch_pruning(1.0) as inputs:
+        one._answers(batch, (6, 6), cells, one._select(batch, (6, 6)).prefix_tokens)
+    wanted = []
+    for scores, places in zip(cropr.scores(inputs), inputs.places, strict=True):
+        left = [
+            torch.stack([coverage[picture, cells[picture, place - prefix]] for place in row[prefix:]])
+            for picture, row in enumerate(places)
+        ]
+        wanted.append(coverage_loss(scores[:, prefix:], torch.stack(left)))
+    assert len({len(places[0]) for places in inputs.places}) > 1  # something was dropped
+    torch.testing.assert_close(loss, torch.stack(wanted).mean())
+
+
+def test_queries_that_boxes_train_have_the_rate_of_fresh_weights() -> None:
+    one = objective("boxes", config=DETECTING_BY_HALF)
+    groups = optimizer_of(one.model, Rates(), ("extractor.cropr.",)).param_groups
+    queries = {id(module.query) for module in one.model.extractor.cropr or ()}
+    factors = {group["factor"] for group in groups for parameter in group["params"] if id(parameter) in queries}
+    assert len(queries) == 3 and factors == {Rates().fresh}

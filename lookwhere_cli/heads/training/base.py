@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class TrainingHead(Protocol):
 
     @property
     def teaches_selector(self) -> bool:
-        """True if the labels train the selector unless a user wants it frozen."""
+        """True if the labels train the selector unless a user wants it frozen, and pruning modules."""
         ...
 
     def configure(
@@ -87,6 +87,15 @@ class TrainingHead(Protocol):
         """Compute the loss against a teacher's probabilities, of the shape of the logits."""
         ...
 
+    def coverage(self, target: Tensor, grid: Grid) -> Float32[Tensor, " cells"] | None:
+        """Return how much of each cell is worth reading, 0..1, as the target shows; None if it does not show that."""
+        ...
+
+
+@runtime_checkable
+class AuxiliaryTraining(Protocol):
+    """A task that auxiliary heads of pruning modules can solve, too. Shapes as in `TrainingHead`."""
+
     def auxiliary_queries(self, grid: Grid) -> int:
         """Return the number of answers that an auxiliary head gives, for a model with this grid."""
         ...
@@ -107,14 +116,6 @@ class TrainingHead(Protocol):
         """Compute an auxiliary head's loss against a teacher's probabilities."""
         ...
 
-    def fit_targets(self, targets: Tensor, grid: Grid, own: Grid) -> Tensor:
-        """Return targets of pictures on `grid` as `auxiliary_loss` takes them for a model whose grid is `own`."""
-        ...
-
-    def coverage(self, target: Tensor, grid: Grid) -> Float32[Tensor, " cells"] | None:
-        """Return how much of each cell is worth reading, 0..1, as the target shows; None if it does not show that."""
-        ...
-
 
 class StackedTargets:
     """What all tasks have in common whose targets have one shape, whatever the picture's grid."""
@@ -124,10 +125,6 @@ class StackedTargets:
     def stack(self, targets: Sequence[Tensor]) -> Tensor:
         """Stack the targets of the pictures of a batch."""
         return torch.stack(list(targets))
-
-    def fit_targets(self, targets: Tensor, grid: Grid, own: Grid) -> Tensor:
-        """Return the targets."""
-        return targets
 
 
 def balance_factors(ratios: Float[ndarray, " classes"], balance: float) -> Float32[Tensor, " classes"]:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float32, Int, Int64
+from jaxtyping import Float, Float32, Int
 from numpy import ndarray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
@@ -111,35 +111,6 @@ class BoxesTraining:
         """Raise UsageError, as `soften` does."""
         raise UsageError("Boxes can't be learned from a teacher's answers; leave --teacher out.")
 
-    def auxiliary_queries(self, grid: Grid) -> int:
-        """One answer for each cell."""
-        return math.prod(grid)
-
-    def auxiliary_loss(
-        self,
-        logits: Float[Tensor, "batch cells classes"],
-        targets: Float[Tensor, "batch boxes columns"],
-        class_weights: Float[Tensor, " classes"],
-        grid: Grid,
-    ) -> Float[Tensor, ""]:
-        """Compute the binary cross-entropy with the share of each cell that each class's boxes cover."""
-        covered = class_coverage(targets[..., BOX], targets[..., 4].long(), len(class_weights), grid)
-        loss = F.binary_cross_entropy_with_logits(logits, covered, pos_weight=class_weights, reduction="none")
-        return loss.sum(-1).mean()
-
-    def soft_auxiliary_loss(self, logits: Tensor, probabilities: Tensor, grid: Grid) -> Float[Tensor, ""]:
-        """Raise UsageError, as `soften` does."""
-        raise UsageError("Boxes can't be learned from a teacher's answers; leave --teacher out.")
-
-    def fit_targets(
-        self, targets: Float[Tensor, "batch boxes columns"], grid: Grid, own: Grid
-    ) -> Float[Tensor, "batch boxes columns"]:
-        """Return the boxes in cells of the grid `own` instead of `grid`."""
-        if grid == own:
-            return targets
-        scale = targets.new_tensor([own[1] / grid[1], own[0] / grid[0]] * 2)
-        return torch.cat([targets[..., BOX] * scale, targets[..., 4:]], dim=-1)
-
     def coverage(self, target: Float[Tensor, "objects columns"], grid: Grid) -> Float32[Tensor, " cells"]:
         """Cells are worth reading where boxes are, and a few pixels around them; crowds too."""
         grown = target[:, BOX] + MARGIN * target.new_tensor([-1, -1, 1, 1])
@@ -173,18 +144,6 @@ def covered_shares(boxes: Float[Tensor, "batch boxes 4"], grid: Grid) -> Float32
     across = _covered_along(boxes[..., 0], boxes[..., 2], grid[1])
     down = _covered_along(boxes[..., 1], boxes[..., 3], grid[0])
     return (down[..., :, None] * across[..., None, :]).flatten(-2)
-
-
-def class_coverage(
-    boxes: Float[Tensor, "batch boxes 4"], classes: Int64[Tensor, "batch boxes"], count: int, grid: Grid
-) -> Float32[Tensor, "batch cells {count}"]:
-    """Return the largest share of each cell that a box of each class covers, 0..1; boxes of class -1 are not there."""
-    shares = covered_shares(boxes, grid)
-    is_class: Bool[Tensor, "batch boxes classes"] = classes[..., None] == torch.arange(count, device=classes.device)
-    by_class = [(shares * is_class[..., index, None]) for index in range(count)]
-    if boxes.shape[1] == 0:
-        return shares.new_zeros(boxes.shape[0], math.prod(grid), count)
-    return torch.stack([one.amax(1) for one in by_class], dim=-1)
 
 
 def _covered_along(

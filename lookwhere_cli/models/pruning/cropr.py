@@ -1,14 +1,14 @@
 """Token Cropr: between the blocks of a ViT, the tokens that a learned query attends to least are dropped.
 
 "Token Cropr: Faster ViTs for Quite a Few Tasks", Bergner, Lippert, Mahendran, arXiv 2412.00965. What trains the queries
-is in `auxiliary`, and is not saved with a model.
+is in `auxiliary`, and is not saved with a model; for boxes, the cells that they cover train the queries themselves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -43,13 +43,24 @@ class Cropped(NamedTuple):
     places: Int64[Tensor, "batch remaining"]
 
 
+class RecordedInputs(list[Float[Tensor, "batch _ dim"]]):
+    """The tokens that each module scores.
+
+    places: (batch, tokens) int64 for each module: which token each was before the first module, prefix included.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.places: list[Int64[Tensor, "batch _"]] = []
+
+
 class PruningModule(nn.Module):
     """Scores tokens by one query: the sum of all learned queries, which costs as much as a single one."""
 
     def __init__(self, config: Config, norm: bool) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(config.dim, EPS, elementwise_affine=False) if norm else nn.Identity()
-        self.query = nn.Parameter(torch.zeros(config.dim), requires_grad=False)  # copied from its auxiliary head
+        self.query = nn.Parameter(torch.zeros(config.dim), requires_grad=False)  # see `learn_queries`
 
     def scores(self, tokens: Float[Tensor, "batch tokens dim"]) -> Float32[Tensor, "batch tokens"]:
         """Compute how much each token is attended to, before softmax and without the scale."""
@@ -75,7 +86,15 @@ class Cropr(nn.ModuleList):
         self.pruning = pruning
         check_own_schedule(config, pruning)
         self._progress = 1.0
-        self._inputs: list[Tensor] | None = None
+        self._inputs: RecordedInputs | None = None
+
+    def learn_queries(self) -> None:
+        """Let an optimiser train the queries, which are copied from auxiliary heads otherwise."""
+        self.requires_grad_()
+
+    def scores(self, inputs: RecordedInputs) -> list[Float32[Tensor, "batch _"]]:
+        """Compute each module's scores of the tokens that it scored, with their gradient."""
+        return [cast(PruningModule, module).scores(tokens) for module, tokens in zip(self, inputs, strict=True)]
 
     def set_schedule(self, pruning: Pruning, tokens: int) -> None:
         """Use another schedule from now on. Raises ValueError if it is impossible with `tokens` tokens."""
@@ -100,7 +119,8 @@ class Cropr(nn.ModuleList):
         for block, module, remaining in zip(blocks, self, self.counts(count), strict=False):
             tokens = block(tokens)
             if self._inputs is not None:
-                self._inputs.append(tokens.detach())
+                self._inputs.append(tokens)
+                self._inputs.places.append(places)
             if remaining == tokens.shape[1]:
                 continue
             best, rest = module(tokens, self.config.prefix_tokens).tensor_split((remaining,), dim=1)
@@ -115,12 +135,12 @@ class Cropr(nn.ModuleList):
         return Cropped(blocks[-1](tokens, returned), places[:, prefix:] - prefix)
 
     @contextmanager
-    def record_inputs(self, progress: float = 1.0) -> Iterator[list[Float[Tensor, "batch tokens dim"]]]:
-        """For training: collect the tokens that each module scores, without their gradient.
+    def record_inputs(self, progress: float = 1.0) -> Iterator[RecordedInputs]:
+        """For training: collect the tokens that each module scores.
 
         progress: how far the training has come (0..1); in its first half fewer tokens are dropped.
         """
-        self._progress, self._inputs = progress, []
+        self._progress, self._inputs = progress, RecordedInputs()
         try:
             yield self._inputs
         finally:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lookwhere_cli.checkpoints.folder import Loaded
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.heads.registry import head_of
-from lookwhere_cli.heads.training.base import TrainingHead
+from lookwhere_cli.heads.training.base import AuxiliaryTraining, TrainingHead
 from lookwhere_cli.models.chosen import Chosen, Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
@@ -41,7 +41,7 @@ class Criterion(Protocol):
     def auxiliary_loss(
         self, logits: Float[Tensor, "batch queries classes"], targets: Tensor, grid: Grid
     ) -> Float[Tensor, ""]:
-        """Compute the loss of an auxiliary head's output. grid: the model's own."""
+        """Compute the loss of an auxiliary head's output, of a task with `AuxiliaryTraining`. grid: the model's own."""
         ...
 
 
@@ -66,6 +66,7 @@ class LabelCriterion(nn.Module):
         self, logits: Float[Tensor, "batch queries classes"], targets: Tensor, grid: Grid
     ) -> Float[Tensor, ""]:
         """Compute the task's loss for an auxiliary head."""
+        assert isinstance(self.head, AuxiliaryTraining)
         return self.head.auxiliary_loss(logits, targets, self.class_weights, grid)
 
 
@@ -99,6 +100,7 @@ class TeacherCriterion(nn.Module):
         self, logits: Float[Tensor, "batch queries classes"], targets: Tensor, grid: Grid
     ) -> Float[Tensor, ""]:
         """Compute the same for an auxiliary head."""
+        assert isinstance(self.head, AuxiliaryTraining)
         return self.head.soft_auxiliary_loss(logits, targets, grid)
 
 

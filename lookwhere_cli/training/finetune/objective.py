@@ -7,19 +7,22 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from lookwhere_cli.heads.training.base import AuxiliaryTraining
 from lookwhere_cli.models.build import Model
 from lookwhere_cli.models.cascade.looks import run_looks
 from lookwhere_cli.models.chosen import Chosen, Coarse, Grid, Selection
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.pruning.auxiliary import AttentionVariant, Auxiliaries
+from lookwhere_cli.models.pruning.cropr import RecordedInputs
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.finetune.batches import TrainingBatch, grid_of
 from lookwhere_cli.training.finetune.criterion import Criterion
-from lookwhere_cli.training.finetune.steering import STEERERS, Steering
+from lookwhere_cli.training.finetune.steering import STEERERS, Steering, coverage_loss
 
 
 class FineTuningObjective(Protocol):
@@ -42,7 +45,8 @@ class FineTuningObjective(Protocol):
 class Objective(nn.Module):
     """A model that reads chosen cells, or all, and its losses.
 
-    auxiliaries: the auxiliary heads that train the model's pruning modules; None for a model without them.
+    auxiliaries: the auxiliary heads that train the model's pruning modules; None for a model without them, and for
+    tasks whose labels tell which cells to keep: there, the loss "auxiliary" is that of the modules' own scores.
     """
 
     def __init__(self, model: LookWhere, criterion: Criterion, steering: Steering) -> None:
@@ -63,7 +67,9 @@ class Objective(nn.Module):
         targets = self.criterion.targets(batch)
         losses = {"task": _sum(self.criterion.loss(logits.float(), targets) for logits in answers)}
         if self.auxiliaries is not None:
-            losses["auxiliary"] = self._auxiliary_loss(self.auxiliaries(watched).float(), targets, grid)
+            losses["auxiliary"] = self._auxiliary_loss(self.auxiliaries(watched).float(), targets)
+        elif watched and batch.coverage is not None:
+            losses["auxiliary"] = self._scores_loss(watched, batch.coverage.gather(1, cells))
         selector_loss = self.steerer.loss(batch, selection.map, cells)
         return losses if selector_loss is None else losses | {"look": selector_loss}
 
@@ -82,24 +88,42 @@ class Objective(nn.Module):
     @property
     def has_single_queries(self) -> bool:
         """True if the model has pruning modules whose auxiliary heads answer once for the whole picture."""
-        return self.auxiliaries is not None and self.criterion.head.auxiliary_queries(self.model.config.grid) == 1
+        head = self.criterion.head
+        return isinstance(head, AuxiliaryTraining) and bool(
+            self.auxiliaries and head.auxiliary_queries(self.model.config.grid) == 1
+        )
 
     def after_step(self) -> None:
         """Give the pruning modules the queries of their auxiliary heads."""
         if self.auxiliaries is not None and self.model.extractor.cropr is not None:
             self.auxiliaries.copy_queries(self.model.extractor.cropr)
 
-    def _watch_pruning(self, progress: float) -> AbstractContextManager[Sequence[Tensor]]:
+    def _watch_pruning(self, progress: float) -> AbstractContextManager[RecordedInputs]:
         """Collect the inputs of the pruning modules, which drop more the further training has come, 0..1."""
         cropr = self.model.extractor.cropr
-        return nullcontext(()) if cropr is None else cropr.record_inputs(progress)
+        return nullcontext(RecordedInputs()) if cropr is None else cropr.record_inputs(progress)
 
     def _auxiliary_loss(
-        self, logits: Float[Tensor, "batch modules queries classes"], targets: Tensor, grid: Grid
+        self, logits: Float[Tensor, "batch modules queries classes"], targets: Tensor
     ) -> Float[Tensor, ""]:
-        own = self.model.config.grid
-        fitting = self.criterion.head.fit_targets(targets, grid, own)
-        return _sum(self.criterion.auxiliary_loss(one, fitting, own) for one in logits.unbind(1))
+        grid = self.model.config.grid
+        return _sum(self.criterion.auxiliary_loss(one, targets, grid) for one in logits.unbind(1))
+
+    def _scores_loss(self, inputs: RecordedInputs, coverage: Float[Tensor, "batch k"]) -> Float[Tensor, ""]:
+        """Compute how far the pruning modules' scores are from the share of each cell that objects cover, on average.
+
+        Unlike auxiliary heads, it also trains the blocks: where objects are rare and small, what tokens tell without
+        that keeps few more of theirs than chance does. Coarse tokens cover nothing.
+        """
+        assert self.model.extractor.cropr is not None
+        prefix = self.model.config.prefix_tokens
+        coverage = F.pad(coverage, (0, inputs[0].shape[1] - prefix - coverage.shape[1]))
+        scores = self.model.extractor.cropr.scores(inputs)
+        losses = [
+            coverage_loss(one[:, prefix:], coverage.gather(1, places[:, prefix:] - prefix))
+            for one, places in zip(scores, inputs.places, strict=True)
+        ]
+        return torch.stack(losses).mean()
 
     def _answers(
         self,
@@ -141,6 +165,9 @@ def _sum(losses: Iterable[Float[Tensor, ""]]) -> Float[Tensor, ""]:
 def _auxiliaries_of(model: LookWhere, criterion: Criterion) -> Auxiliaries | None:
     config, cropr = model.config, model.extractor.cropr
     if cropr is None:
+        return None
+    if not isinstance(criterion.head, AuxiliaryTraining):
+        cropr.learn_queries()
         return None
     queries = criterion.head.auxiliary_queries(config.grid)
     return Auxiliaries(cropr, queries, len(config.labels), AttentionVariant(norm=config.prune_norm))

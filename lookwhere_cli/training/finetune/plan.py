@@ -38,7 +38,7 @@ from lookwhere_cli.training.resuming import stored_examples
 
 MEASURED = 200  # pictures whose sizes give the typical one
 _MAP_HEAD = "selector.head."
-_FRESH = (*FRESH[1:], "head.", "decoder.", "detector.", "reuse.", "second_look.")
+_FRESH = (*FRESH[1:], "head.", "decoder.", "detector.", "extractor.cropr.", "reuse.", "second_look.")
 """Beginnings of the names of weights that fine-tuning starts anew."""
 
 
@@ -134,13 +134,19 @@ class FineTuningPlan:
             recipe.batch,
             recipe.seed,
             recipe.augmentation,
-            coverage_from_targets=recipe.steering == "look" and self.head.is_dense,
+            coverage_from_targets=self._needs_coverage,
             added=recipe.added,
             masks=config.has_masks,
             eased_epochs=recipe.extended[0] if recipe.extended else recipe.epochs,
         )
         classes = len(labelled.classes)
         return Batches(self.head, classes, labelled.of("train"), self.regions, batch_recipe, recipe.epochs, share)
+
+    @property
+    def _needs_coverage(self) -> bool:
+        """True if targets tell the selector or the pruning modules which cells matter."""
+        teaches_pruning = self.head.teaches_selector and self.config.prune is not None
+        return teaches_pruning or (self.recipe.steering == "look" and self.head.is_dense)
 
     def period(self, batches: Any) -> int:
         """Return the number of steps in an epoch."""
