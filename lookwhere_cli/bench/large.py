@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from lookwhere_cli.amounts import ALL_CELLS, Amount
-from lookwhere_cli.bench.finding import Finder, WindowFound, finder, make_finding
+from lookwhere_cli.bench.finding import Finder, Mosaic, WindowFound, finder, make_finding
 from lookwhere_cli.bench.large_pictures import make_mosaic, make_pyramid
 from lookwhere_cli.bench.measurement import Limit, Measurement
 from lookwhere_cli.bench.process import run
@@ -48,6 +48,7 @@ LEAST, FEW, MANY = (4, 4), (13, 12), (42, 39)
 NEAR, OVERLAP = 528, 0.2
 BEST = "40%"
 MOSAIC_COLUMNS = 30
+TILED = 300  # photographs of the mosaic that are also read in tiles
 
 
 def large(settings: BenchSettings) -> Iterator[Measurement]:
@@ -157,13 +158,29 @@ def finding(settings: BenchSettings, inputs: LargeInputs, file: Path) -> Iterato
     """Compare what windows of a mosaic of photographs find with the photographs one by one, and with all tiles."""
     labelled = inputs.read_boxes()
     mosaic = make_finding(labelled, inputs.mosaic, min(MOSAIC_COLUMNS, inputs.mosaic), file)
-    model = load(inputs.detector, device=settings.device)
-    one = finder(model, mosaic, labelled.classes)
+    one = finder(load(inputs.detector, device=settings.device), mosaic, labelled.classes)
     yield from _against_photographs(one, inputs.mosaic)
     yield from _best_windows(one, inputs.mosaic)
-    every = finder(load(inputs.detector, device=settings.device, k=ALL_CELLS), mosaic, labelled.classes)
-    tiles = every.in_windows(WindowOptions(NEAR, OVERLAP))
-    yield from _ap50(f"all cells of all tiles of {NEAR} px, as SAHI reads", tiles.ap50, inputs.mosaic / tiles.seconds)
+    count = min(TILED, inputs.mosaic)
+    part = make_finding(labelled, count, min(MOSAIC_COLUMNS, count), file.with_stem("tiled"))
+    yield from _against_tiles(settings, inputs, part, labelled.classes)
+
+
+def _against_tiles(
+    settings: BenchSettings, inputs: LargeInputs, mosaic: Mosaic, classes: Sequence[str]
+) -> Iterator[Measurement]:
+    """Compare windows of the model's size with all cells of all tiles, on fewer photographs: those take long."""
+    count = len(mosaic.truths)
+    chosen, every = (
+        finder(load(inputs.detector, device=settings.device, k=k), mosaic, classes) for k in (None, ALL_CELLS)
+    )
+    windows, tiles = chosen.in_windows(WindowOptions(overlap=OVERLAP)), every.in_windows(WindowOptions(NEAR, OVERLAP))
+    ways = (
+        (f"{count:,} of the photographs, windows of the model's size ({windows.windows:,})", windows),
+        (f"{count:,} of them, all cells of all tiles of {NEAR} px ({tiles.windows:,}), as SAHI reads", tiles),
+    )
+    for what, way in ways:
+        yield from _ap50(what, way.ap50, count / way.seconds)
 
 
 def _against_photographs(one: Finder, count: int) -> Iterator[Measurement]:

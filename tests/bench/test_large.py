@@ -1,10 +1,11 @@
 """The subject `large`, small."""
 
 import pytest
+from PIL import Image
 
 from lookwhere_cli.bench import large, large_pictures
 from lookwhere_cli.bench.large_pictures import make_pyramid
-from lookwhere_cli.bench.settings import BenchSettings
+from lookwhere_cli.bench.settings import BenchSettings, LargeInputs
 from lookwhere_cli.bench.subjects import SUBJECTS, default_subjects
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -51,3 +52,22 @@ def test_peaks_of_few_and_many_windows(small, tmp_path):
 
 def test_large_is_measured_only_if_it_is_named():
     assert "large" in SUBJECTS and "large" not in default_subjects()
+
+
+def test_what_windows_of_a_mosaic_find_is_compared_with_photographs_and_tiles(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(large, "TILED", 1)
+    Image.new("RGB", (640, 400), (90, 120, 90)).save(tmp_path / "road.png")
+    (tmp_path / "boxes.csv").write_text("file,left,top,right,bottom,label\nroad.png,100,100,140,140,danger\n")
+    inputs = LargeInputs(boxes=tmp_path / "boxes.csv", mosaic=2)
+    made = list(large.finding(small, inputs, tmp_path / "mosaic.tif"))
+    whats = [one.what for one in made if one.unit == "% AP50"]
+    assert [what.partition(" (")[0] for what in whats] == [
+        "2 photographs one by one",
+        "windows of the model's size",
+        "windows of 528 px",
+        "the best 40% of them",
+        "1 of the photographs, windows of the model's size",
+        "1 of them, all cells of all tiles of 528 px",
+    ]
+    assert all(0 <= one.value <= 100 for one in made if one.unit == "% AP50")
+    assert all(one.value > 0 for one in made if one.unit == "photographs/s")

@@ -20,7 +20,7 @@ from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.finetune.batches import TrainingBatch
 from lookwhere_cli.training.finetune.criterion import LabelCriterion
 from lookwhere_cli.training.finetune.model_config import config_for
-from lookwhere_cli.training.finetune.objective import Objective
+from lookwhere_cli.training.finetune.objective import SCORES_WEIGHT, Objective
 from lookwhere_cli.training.finetune.recipe import FineTuning
 from lookwhere_cli.training.finetune.shape import Shape
 from lookwhere_cli.training.finetune.start import start_of
@@ -258,7 +258,7 @@ def test_scores_are_compared_with_the_coverage_of_the_cells_that_are_left() -> N
         ]
         wanted.append(coverage_loss(scores[:, prefix:], torch.stack(left)))
     assert len({len(places[0]) for places in inputs.places}) > 1  # something was dropped
-    torch.testing.assert_close(loss, torch.stack(wanted).mean())
+    torch.testing.assert_close(loss, SCORES_WEIGHT * torch.stack(wanted).mean())
 
 
 def test_queries_that_boxes_train_have_the_rate_of_fresh_weights() -> None:

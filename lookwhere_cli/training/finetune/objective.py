@@ -24,6 +24,9 @@ from lookwhere_cli.training.finetune.batches import TrainingBatch, grid_of
 from lookwhere_cli.training.finetune.criterion import Criterion
 from lookwhere_cli.training.finetune.steering import STEERERS, Steering, coverage_loss
 
+SCORES_WEIGHT = 0.1
+"""Of the loss of pruning modules' scores, which also trains the blocks: at 1 it takes their strength from the task."""
+
 
 class FineTuningObjective(Protocol):
     """Computes the losses of a batch by name; all are added up."""
@@ -69,7 +72,7 @@ class Objective(nn.Module):
         if self.auxiliaries is not None:
             losses["auxiliary"] = self._auxiliary_loss(self.auxiliaries(watched).float(), targets)
         elif watched and batch.coverage is not None:
-            losses["auxiliary"] = self._scores_loss(watched, batch.coverage.gather(1, cells))
+            losses["auxiliary"] = SCORES_WEIGHT * self._scores_loss(watched, batch.coverage.gather(1, cells))
         selector_loss = self.steerer.loss(batch, selection.map, cells)
         return losses if selector_loss is None else losses | {"look": selector_loss}
 
