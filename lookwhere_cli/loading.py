@@ -21,7 +21,7 @@ from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.reader import PictureReader
 from lookwhere_cli.runtimes.base import Runtime
 from lookwhere_cli.sizes import check_multiple_of_patch
-from lookwhere_cli.strategies.registry import strategy_for
+from lookwhere_cli.strategies.registry import fixed_strategy, strategy_for
 from lookwhere_cli.strategies.reuse import reusing
 from lookwhere_cli.stream import StreamOptions
 
@@ -162,9 +162,9 @@ def _pruned_config(model: str, config: Config, amount: PruneAmount, options: Opt
 
 def _tokens(config: Config, options: Options) -> int:
     """Return the number of tokens that the first block has."""
-    k = options.k if isinstance(options.k, Amount) else config.k
-    cells = (reading_for(config, options).size // config.patch) ** 2
-    return config.prefix_tokens + k.resolve(cells)
+    k = options.k if isinstance(options.k, Amount) else None
+    side = reading_for(config, options).size // config.patch
+    return config.prefix_tokens + fixed_strategy(config, k).count((side, side))
 
 
 def _describe(config: Config) -> str:

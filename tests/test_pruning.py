@@ -12,6 +12,7 @@ from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.macs import passes
+from lookwhere_cli.strategies import registry
 from tests.models.small import PRUNING, SEGMENTING, small
 
 
@@ -42,6 +43,16 @@ def test_the_fewer_cells_are_read_the_fewer_are_dropped(pruning_folder, files):
     with pytest.raises(UsageError, match="a rate of 3 drops 13 of 9 tokens in 4 steps, and 2 must remain"):
         load(str(pruning_folder), k=8, prune=3)
     assert load(str(pruning_folder), k=1.0, size=48, prune=34).classify(files[0]).k > 100  # as there are more
+
+
+def test_what_is_dropped_is_checked_against_the_cells_that_are_read(tmp_path, files, monkeypatch):
+    monkeypatch.setattr(registry, "MOST", 20)
+    save_model(tmp_path, small(replace(PRUNING, k=0.5)))
+    row = load(str(tmp_path), size=96, prune=3).classify(files[0])
+    assert row.k == 20 and "reads 20 cells, the most by default; -k 50% reads" in row.note
+    with pytest.raises(UsageError, match="a rate of 30 drops"):
+        load(str(tmp_path), size=96, prune=30)
+    assert load(str(tmp_path), size=96, k=0.5, prune=30).classify(files[0]).k > 200
 
 
 def test_a_model_without_modules_can_prune_nothing(model_folder, cascade_folder):

@@ -19,7 +19,7 @@ from lookwhere_cli.scoring.costs import Costs, costs_of, mean_over, size_of_equa
 from lookwhere_cli.scoring.eval_set import EvalSet, ScoringTask, ShowProgress
 from lookwhere_cli.scoring.passes import CellPolicy, StagePass
 from lookwhere_cli.scoring.timing import Lap, answer_seconds, median_seconds, open_seconds, sample_evenly
-from lookwhere_cli.scoring.variants import amount_strategy, at_size, with_k, with_thresholds
+from lookwhere_cli.scoring.variants import at_size, default_amount, with_k, with_thresholds
 from lookwhere_cli.strategies.base import StagedStrategy
 from lookwhere_cli.strategies.stages import DISABLED
 
@@ -110,7 +110,7 @@ def amounts_for(pipeline: Pipeline, requested: Sequence[Amount]) -> list[Amount]
         if not all(amount.is_all for amount in requested):
             raise UsageError(f"The model {pipeline.info.name!r} has no selector and reads all cells; leave -k out.")
         return [ALL_CELLS]
-    own, reading = amount_strategy(pipeline).k, pipeline.reader.reading
+    own, reading = default_amount(pipeline), pipeline.reader.reading
     ordered = sorted(requested or (own, *SHARES), key=lambda amount: amount != own)
     by_count: dict[int, Amount] = {}
     for amount in ordered:

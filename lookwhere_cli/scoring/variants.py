@@ -25,6 +25,17 @@ def amount_strategy(pipeline: Pipeline) -> AmountStrategy:
     return pipeline.strategy
 
 
+def default_amount(pipeline: Pipeline) -> Amount:
+    """Return the amount of cells that a pipeline reads: a count, if a share of so large a picture is limited.
+
+    Raises ModelError if its strategy reads no fixed amount.
+    """
+    strategy, reading = amount_strategy(pipeline), pipeline.reader.reading
+    side = reading.size // reading.patch
+    count = strategy.stage_cells((side, side))[-1]
+    return strategy.k if strategy.k.resolve(side**2) == count else Amount.cells(count)
+
+
 def with_looks(pipeline: Pipeline, looks: Sequence[Amount]) -> Pipeline:
     """Return the pipeline with looks, not calibrated: the last one answers. Raises UsageError for impossible looks.
 

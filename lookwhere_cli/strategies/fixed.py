@@ -19,8 +19,8 @@ from lookwhere_cli.strategies.base import Batch, Cut, Outcome, Selected, select_
 from lookwhere_cli.strategies.stages import list_thresholds
 
 MOST = 4096
-"""Cells that a selector's model reads by default at most, unless it was trained with more: time and memory of the
-extractor grow with their square, and a share that suits 224 px is tens of thousands of cells at 4096."""
+"""Cells that a model with a selector reads by default at most, unless it was trained with more: the extractor's time
+grows with their square, and a share that suits 224 px is tens of thousands of cells at 4096 px."""
 
 CountMacs = Callable[[Config, Grid, Grid, int, int], int]
 """Multiply-adds of a pass, from config, grid, thumbnail's grid, number of cells, and number of coarse patches."""

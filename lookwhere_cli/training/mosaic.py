@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor
 
-from lookwhere_cli.training.augment import Augmentation, augmented
+from lookwhere_cli.training.augment import Augmentation, augmented, transposed
 from lookwhere_cli.training.sample import Sample
 
 PARTS = 4
@@ -36,6 +36,8 @@ def mosaic(samples: Sequence[Sample], size: tuple[int, int], recipe: Augmentatio
     parts = []
     for sample, (top, left), own in zip(samples, corners, seeds, strict=True):
         shape = down if top == 0 else size[0] - down, across if left == 0 else size[1] - across
+        if recipe.turn and size[0] == size[1] and rng.random() < 0.5:
+            sample = transposed(sample)
         share = shape[0] * shape[1] / (size[0] * size[1])
         part = augmented(sample, shape, replace(recipe, area=(recipe.area[0] * share, recipe.area[1] * share)), own)
         moved = None if part.objects is None else part.objects + torch.tensor([left, top] * 2)
@@ -44,14 +46,14 @@ def mosaic(samples: Sequence[Sample], size: tuple[int, int], recipe: Augmentatio
         [getattr(part, name) for part in parts] for name in ("picture", "mask", "objects", "kinds", "rasters")
     )
     return Sample(
-        _laid_out(pictures),
-        None if masks[0] is None else _laid_out(masks),
+        _joined(pictures),
+        None if masks[0] is None else _joined(masks),
         objects=None if objects[0] is None else torch.cat(objects),
         kinds=None if kinds[0] is None else torch.cat(kinds),
         rasters=None if rasters[0] is None else torch.cat(rasters),
     )
 
 
-def _laid_out(parts: Sequence[Shaped[Tensor, "*channels _ _"]]) -> Shaped[Tensor, "*channels height width"]:
-    """Lay out four parts."""
+def _joined(parts: Sequence[Shaped[Tensor, "*channels _ _"]]) -> Shaped[Tensor, "*channels height width"]:
+    """Join four parts, two beside each other in each of two rows."""
     return torch.cat([torch.cat(list(parts[row : row + 2]), -1) for row in (0, 2)], -2)

@@ -132,7 +132,7 @@ def all_windows(predictor: Answering, source: Source, options: WindowOptions) ->
     pipeline = pipeline_for(predictor.pipeline, size, options)
     grid = WindowGrid(source.size, size.shape, overlap_for(pipeline, options))
     numbers, contents = np.arange(len(grid)), np.ones(len(grid), np.float32)
-    notes = size_notes(source, size)
+    notes = size_notes(source, size) + pipeline.strategy.notes(frame_for(*size.shape, pipeline.reader.reading)[0])
     return WindowPlan(grid, size, pipeline, numbers, contents, None, WindowCounts(len(grid)), notes=notes)
 
 

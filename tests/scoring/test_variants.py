@@ -10,7 +10,15 @@ from lookwhere_cli.amounts import Amount
 from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.loading import load
 from lookwhere_cli.predictor import Predictor
-from lookwhere_cli.scoring.variants import at_size, staged_strategy, with_k, with_looks, with_thresholds
+from lookwhere_cli.scoring.variants import (
+    at_size,
+    default_amount,
+    staged_strategy,
+    with_k,
+    with_looks,
+    with_thresholds,
+)
+from lookwhere_cli.strategies import registry
 
 LOOKS = (Amount.share(0.125), Amount.share(0.5))
 
@@ -20,6 +28,21 @@ def test_another_amount_is_what_load_makes_of_it(model_folder: Path, photos: Pat
     pipeline = with_k(load(str(model_folder), coarse=16).pipeline, Amount.cells(3))
     row, expected = Predictor(pipeline).classify(picture), load(str(model_folder), coarse=16, k=3).classify(picture)
     assert (row.k, row.macs, row.labels) == (3, expected.macs, expected.labels)
+
+
+def test_the_default_amount_is_what_is_read(model_folder: Path, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = load(str(model_folder)).config.k
+    assert default_amount(load(str(model_folder)).pipeline) == own
+    assert default_amount(load(str(model_folder), k=0.25).pipeline) == Amount.share(0.25)
+    monkeypatch.setattr(registry, "MOST", 20)
+    huge = load(str(model_folder), size=96).pipeline
+    amount = default_amount(huge)
+    assert not amount.is_share and amount.value < own.resolve(24 * 24)
+    row, measured = (
+        Predictor(huge).classify(photos / "0.png"),
+        Predictor(with_k(huge, amount)).classify(photos / "0.png"),
+    )
+    assert (row.k, row.labels) == (measured.k, measured.labels)
 
 
 def test_another_size_is_what_load_makes_of_it_without_a_coarse_thumbnail(model_folder: Path, photos: Path) -> None:

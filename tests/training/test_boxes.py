@@ -25,6 +25,7 @@ from lookwhere_cli.metrics.scores import TrueBoxes
 from lookwhere_cli.models.detector import Detector
 from lookwhere_cli.models.pruning.cropr import record_survivors
 from lookwhere_cli.training.augment import KEPT, Augmentation, augmented, fitted
+from lookwhere_cli.training.finetune import plan
 from lookwhere_cli.training.finetune.batches import Batches, BatchRecipe, load_sample
 from lookwhere_cli.training.finetune.objective import Objective
 from lookwhere_cli.training.finetune.shape import Shape
@@ -246,6 +247,15 @@ def test_a_run_on_other_boxes_is_another_run(tmp_path: Path) -> None:
     others = replace(labelled, examples=(moved, *labelled.examples[1:]))
     identities = [run_of(LEARNING, one, tmp_path / "out").plan.identity for one in (labelled, labelled, others)]
     assert identities[0] == identities[1] != identities[2]
+
+
+def test_a_run_that_taught_pruning_otherwise_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled, shape = boxed(tmp_path / "set", 32), Shape(size=48, thumbnail_size=24, prune=MacsShare(0.9))
+    recipe = replace(LEARNING, epochs=2, batch=8, shape=shape)
+    identity = run_of(recipe, labelled, tmp_path / "out").plan.identity
+    monkeypatch.setattr(plan, "SCORES_WEIGHT", 1.0)
+    assert run_of(recipe, labelled, tmp_path / "out").plan.identity != identity
+    assert "scores_weight" not in run_of(LEARNING, labelled, tmp_path / "other").plan.identity
 
 
 def test_boxes_teach_the_selector_unless_it_is_to_be_kept(tmp_path: Path) -> None:

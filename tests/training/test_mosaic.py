@@ -62,6 +62,22 @@ def test_a_part_is_not_magnified_more_than_a_view_of_one_picture(seed: int) -> N
     assert (sides <= 17).all()
 
 
+def test_most_mosaics_of_pictures_with_objects_have_some() -> None:
+    samples = [bare_of_regions(rectangle(100, 100, (40, 40, 60, 60)))] * PARTS
+    views = [mosaic(samples, (200, 200), STILL, seed) for seed in range(20)]
+    assert sum(view.objects is not None and len(view.objects) > 0 for view in views) > 10
+
+
+def test_square_mosaics_are_transposed_if_turns_are_asked_for() -> None:
+    picture = torch.zeros(3, 100, 100, dtype=torch.uint8)
+    picture[:, 40:60] = 200  # lies across, whatever is mirrored
+    band = [Sample(picture)] * PARTS
+    for turn in (False, True):
+        views = [mosaic(band, (100, 100), replace(STILL, turn=turn), seed).picture[0].float() for seed in range(10)]
+        stands = [bool((view.mean(0) > 150).any()) for view in views]
+        assert any(stands) == turn
+
+
 def test_the_seed_alone_decides_and_parts_that_are_missing_stay_so() -> None:
     samples = [filled(level) for level in (10, 20, 30, 40)]
     first, again, other = (mosaic(samples, (64, 64), Augmentation(), seed).picture for seed in (1, 1, 2))

@@ -14,13 +14,14 @@ from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.loading import load
 from lookwhere_cli.predictor import Predictor
+from lookwhere_cli.strategies import registry
 from lookwhere_cli.windows.options import WindowOptions
 from lookwhere_cli.windows.plan import plan_windows
 from lookwhere_cli.windows.pool import WholePicture
 from lookwhere_cli.windows.run import answer_windows
 from tests.evaluation.models import SEVERAL, save
 from tests.large_sources import ArraySource
-from tests.models.small import DETECTING, small
+from tests.models.small import DETECTING, LABELLED, small
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -46,6 +47,20 @@ def whole_of(predictor, source, options):
     for one in answers:
         whole.add(one)
     return answers, whole.finish()
+
+
+def test_the_whole_tells_that_its_windows_read_fewer_cells_than_their_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "MOST", 20)
+    save_model(tmp_path, small(replace(LABELLED, k=0.5)))
+    limited, asked = load(str(tmp_path)), load(str(tmp_path), k=0.5)
+    source = ArraySource(noise(96, 96))
+    answers, whole = whole_of(limited, source, WindowOptions(48))
+    assert [one.row.k for one in answers] == [20] * 4 and whole.row.k == 80
+    assert whole.row.note == "reads 20 cells, the most by default; -k 50% reads 72"
+    answers, whole = whole_of(asked, source, WindowOptions(48))
+    assert whole.row.k == 4 * 72 and whole.row.note is None
 
 
 def test_every_window_is_answered_as_a_picture_of_its_own(classifier: Predictor) -> None:

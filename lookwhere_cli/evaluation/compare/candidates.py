@@ -23,7 +23,7 @@ from lookwhere_cli.options import OptionChanges, Options
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.predictor import Predictor
 from lookwhere_cli.scoring.eval_set import ShowProgress
-from lookwhere_cli.scoring.variants import at_size, with_looks, with_thresholds
+from lookwhere_cli.scoring.variants import at_size, default_amount, with_looks, with_thresholds
 from lookwhere_cli.strategies.base import AmountStrategy, StagedStrategy
 from lookwhere_cli.strategies.registry import fixed_strategy
 from lookwhere_cli.strategies.stages import DISABLED
@@ -95,7 +95,7 @@ class CandidateMaker:
                 yield Candidate("tome", f"r = {rate}", [self._merging(model, rate)])
 
     def _lookwhere(self, model: str) -> Iterator[Candidate]:
-        own = load(model, **self.options).config.k
+        own = default_amount(load(model, **self.options).pipeline)
         shares = list(map(Amount.share, self.settings.amounts))
         amounts = sorted({own, *shares}, key=lambda k: k.value) if own.is_share else [*shares, own]
         for k in amounts:

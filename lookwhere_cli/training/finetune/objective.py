@@ -25,7 +25,7 @@ from lookwhere_cli.training.finetune.criterion import Criterion
 from lookwhere_cli.training.finetune.steering import STEERERS, Steering, coverage_loss
 
 SCORES_WEIGHT = 0.1
-"""Of the loss of pruning modules' scores, which also trains the blocks: at 1 it takes their strength from the task."""
+"""Of the loss of pruning modules' scores, which also trains the blocks: at 1, the model learns the task less well."""
 
 
 class FineTuningObjective(Protocol):
@@ -49,7 +49,8 @@ class Objective(nn.Module):
     """A model that reads chosen cells, or all, and its losses.
 
     auxiliaries: the auxiliary heads that train the model's pruning modules; None for a model without them, and for
-    tasks whose labels tell which cells to keep: there, the loss "auxiliary" is that of the modules' own scores.
+    tasks whose labels tell which cells to keep: there, the loss "auxiliary" is that of the modules' own scores, and
+    each batch has coverage.
     """
 
     def __init__(self, model: LookWhere, criterion: Criterion, steering: Steering) -> None:
@@ -71,7 +72,8 @@ class Objective(nn.Module):
         losses = {"task": _sum(self.criterion.loss(logits.float(), targets) for logits in answers)}
         if self.auxiliaries is not None:
             losses["auxiliary"] = self._auxiliary_loss(self.auxiliaries(watched).float(), targets)
-        elif watched and batch.coverage is not None:
+        elif watched:
+            assert batch.coverage is not None
             losses["auxiliary"] = SCORES_WEIGHT * self._scores_loss(watched, batch.coverage.gather(1, cells))
         selector_loss = self.steerer.loss(batch, selection.map, cells)
         return losses if selector_loss is None else losses | {"look": selector_loss}
@@ -115,8 +117,8 @@ class Objective(nn.Module):
     def _scores_loss(self, inputs: RecordedInputs, coverage: Float[Tensor, "batch k"]) -> Float[Tensor, ""]:
         """Compute how far the pruning modules' scores are from the share of each cell that objects cover, on average.
 
-        Unlike auxiliary heads, it also trains the blocks: where objects are rare and small, what tokens tell without
-        that keeps few more of theirs than chance does. Coarse tokens cover nothing.
+        Unlike the loss of auxiliary heads, it also trains the blocks: without that, scores keep hardly more of the
+        cells of rare, small objects than chance does. Coarse tokens cover nothing.
         """
         assert self.model.extractor.cropr is not None
         prefix = self.model.config.prefix_tokens

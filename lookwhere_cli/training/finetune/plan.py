@@ -19,7 +19,7 @@ from lookwhere_cli.data.counts import count_classes
 from lookwhere_cli.data.examples import LabelledSet
 from lookwhere_cli.data.regions import Regions
 from lookwhere_cli.errors import DataError, PictureError, UsageError
-from lookwhere_cli.heads.training.base import TrainingHead
+from lookwhere_cli.heads.training.base import AuxiliaryTraining, TrainingHead
 from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 from lookwhere_cli.images.large.parts import size_of_part
 from lookwhere_cli.models.build import Model
@@ -30,7 +30,7 @@ from lookwhere_cli.training.finetune.batches import Batches, BatchRecipe, Traini
 from lookwhere_cli.training.finetune.criterion import Criterion, LabelCriterion, TeacherCriterion, teacher_of
 from lookwhere_cli.training.finetune.first_queries import PICTURES, start_queries
 from lookwhere_cli.training.finetune.methods import METHODS, TrainingMethod
-from lookwhere_cli.training.finetune.objective import Objective
+from lookwhere_cli.training.finetune.objective import SCORES_WEIGHT, Objective
 from lookwhere_cli.training.finetune.recipe import FineTuning
 from lookwhere_cli.training.finetune.validate import validate
 from lookwhere_cli.training.optim import FRESH, optimizer_of
@@ -39,7 +39,7 @@ from lookwhere_cli.training.resuming import stored_examples
 MEASURED = 200  # pictures whose sizes give the typical one
 _MAP_HEAD = "selector.head."
 _FRESH = (*FRESH[1:], "head.", "decoder.", "detector.", "extractor.cropr.", "reuse.", "second_look.")
-"""Beginnings of the names of weights that fine-tuning starts anew."""
+"""Beginnings of the names of weights that learn at the rate of fresh ones."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,7 @@ class FineTuningPlan:
             "data": fingerprint(self.labelled),
             "look": self.regions and self.regions.fingerprint(),
             "config": json.loads(json.dumps(self.config.to_dict())),
+            **({"scores_weight": SCORES_WEIGHT} if self._teaches_pruning else {}),
             "teacher": self.teacher and self.teacher.revision,
         }
 
@@ -145,8 +146,12 @@ class FineTuningPlan:
     @property
     def _needs_coverage(self) -> bool:
         """True if targets tell the selector or the pruning modules which cells matter."""
-        teaches_pruning = self.head.teaches_selector and self.config.prune is not None
-        return teaches_pruning or (self.recipe.steering == "look" and self.head.is_dense)
+        return self._teaches_pruning or (self.recipe.steering == "look" and self.head.is_dense)
+
+    @property
+    def _teaches_pruning(self) -> bool:
+        """True if pruning modules learn from coverage instead of auxiliary heads."""
+        return self.config.prune is not None and not isinstance(self.head, AuxiliaryTraining)
 
     def period(self, batches: Any) -> int:
         """Return the number of steps in an epoch."""
