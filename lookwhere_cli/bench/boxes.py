@@ -16,7 +16,7 @@ from lookwhere_cli.bench.settings import BenchSettings
 from lookwhere_cli.bench.timing import alternate
 from lookwhere_cli.checkpoints.layout import DEFAULT_CLASSIFIER, DEFAULT_DETECTOR
 from lookwhere_cli.checkpoints.placement import device_named
-from lookwhere_cli.heads.detect import DetectHead
+from lookwhere_cli.heads.detect import SCORED_FROM, DetectHead
 from lookwhere_cli.heads.merge import merge_boxes
 from lookwhere_cli.loading import load
 from lookwhere_cli.macs import passes
@@ -41,7 +41,7 @@ class Candidates(NamedTuple):
 def boxes(settings: BenchSettings) -> Iterator[Measurement]:
     """Measure a detector, the bundled one unless another model than the default is given, on a picture of noise."""
     name = DEFAULT_DETECTOR if settings.model == DEFAULT_CLASSIFIER else settings.model
-    predictor = load(name, device=settings.device, conf=0.0, max_boxes=BOXES)
+    predictor = load(name, device=settings.device, conf=SCORED_FROM, max_boxes=BOXES)
     predictor.pipeline.head.check("detect", name)
     yield against_full(predictor, settings)
     yield decoding(predictor, settings.rounds)
