@@ -70,7 +70,7 @@ def test_random_sizes_against_the_upright_twin(format_name, orientation, height,
     jpeg = "JPEG" in format_name
     for other in (twin, exact):
         error = np.abs(turned - other)
-        assert error.mean() < (1.2 if jpeg else 0.5)
+        assert error.mean() < (0.5 if not jpeg else 1.2 if "4:4:4" in format_name else 2.0)  # colours at half the size
         assert error.max() <= (10 if jpeg else 3)
 
 
