@@ -224,7 +224,7 @@ def test_cells_of_boxes_are_kept(tmp_path: Path) -> None:
     shown = batch.coverage.gather(1, read[0])
     kept = shown.gather(1, survivors[0])
     assert kept.shape[1] < 0.4 * shown.shape[1]
-    assert kept.sum() > 0.75 * shown.sum() > 0  # by chance at most 0.4
+    assert kept.sum() > 0.6 * shown.sum() > 0  # by chance at most 0.4
 
 
 @pytest.mark.slow
