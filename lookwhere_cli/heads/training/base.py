@@ -39,7 +39,7 @@ class TrainingHead(Protocol):
 
     @property
     def teaches_selector(self) -> bool:
-        """True if the labels train the selector unless a user wants it frozen, and pruning modules."""
+        """True if the labels train the selector unless a user wants it frozen."""
         ...
 
     def configure(
@@ -94,7 +94,10 @@ class TrainingHead(Protocol):
 
 @runtime_checkable
 class AuxiliaryTraining(Protocol):
-    """A task that auxiliary heads of pruning modules can solve, too. Shapes as in `TrainingHead`."""
+    """A task that auxiliary heads of pruning modules can solve, too. Shapes as in `TrainingHead`.
+
+    A task without it teaches the modules which cells to keep by its `coverage`.
+    """
 
     def auxiliary_queries(self, grid: Grid) -> int:
         """Return the number of answers that an auxiliary head gives, for a model with this grid."""
