@@ -60,9 +60,11 @@ def predict(base: Pipeline, looks: Sequence[Amount], labelled: LabelledSet) -> R
     strategy, fixed = staged_strategy(pipeline), [amount_strategy(with_k(base, look)) for look in looks]
 
     def answer(batch: Batch) -> list[PictureResult]:
+        """Answer a batch at every amount."""
         views = [picture.view for picture in batch.pictures]
 
         def cut(places: Sequence[int], cells: NDArray[np.int64]) -> NDArray[np.uint8]:
+            """Cut the patches of the pictures at these places."""
             return np.stack([views[place].patches(one) for place, one in zip(places, cells, strict=True)])
 
         selected = strategy.select(pipeline.runtime, batch)

@@ -22,6 +22,7 @@ def grid_for(height, width, side):
         return grid_for(width, height, side)[::-1]
 
     def cost(grid):
+        """Return how unlike the picture the grid is, its missing cells included; then the shape alone."""
         distortion = abs(math.log(grid[1] * height / (grid[0] * width)))
         return round(distortion + math.log(side / math.sqrt(grid[0] * grid[1])), 9), distortion
 

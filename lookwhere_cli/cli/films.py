@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import typer
 
+from lookwhere_cli.cli.added_options import with_options
 from lookwhere_cli.cli.options import OUTPUT, READING
 from lookwhere_cli.cli.summary import say_done
 from lookwhere_cli.errors import UsageError
@@ -46,19 +45,7 @@ def with_film_options(command: Callable[..., None], *more: str) -> Callable[...,
 
     more: names of options that not every command has.
     """
-    signature = inspect.signature(command, eval_str=True)
-    added = {name: _OPTIONS[name] for name in (*FILM_OPTIONS, *more)}
-    parameters = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in added.items()
-    ]
-
-    @functools.wraps(command)
-    def run(**values: Any) -> None:
-        command(**{name: value for name, value in values.items() if name not in added})
-
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *parameters])  # type: ignore[attr-defined]
-    return run
+    return with_options(command, {name: _OPTIONS[name] for name in (*FILM_OPTIONS, *more)})
 
 
 def with_frames(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from lookwhere_cli.cli.added_options import with_options
 from lookwhere_cli.cli.fetching import ensure_downloaded, model_from_option
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import check_extra
@@ -82,18 +81,7 @@ _NOT_IN_JOBS = ("full_rows", "fail_fast", "overlay", "rows", "rows_format")
 
 def with_job_options(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command the options of jobs. It finds their values in its context; its own signature stays as it is."""
-    signature = inspect.signature(command, eval_str=True)
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in _OPTIONS.items()
-    ]
-
-    @functools.wraps(command)
-    def run(**values: Any) -> None:
-        command(**{name: value for name, value in values.items() if name not in _OPTIONS})
-
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])  # type: ignore[attr-defined]
-    return run
+    return with_options(command, _OPTIONS)
 
 
 def run_as_job(context: typer.Context, command: str, settings: Options, default: str | None = None) -> bool:

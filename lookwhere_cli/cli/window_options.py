@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from lookwhere_cli.cli.added_options import with_options
 from lookwhere_cli.cli.options import READING
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.options import AUTO
@@ -70,19 +69,7 @@ class WindowRequest(NamedTuple):
 
 def with_window_options(command: Callable[..., None], leave_out: tuple[str, ...] = ()) -> Callable[..., None]:
     """Give a command the options of windows; `window_request` finds their values in its context."""
-    signature = inspect.signature(command, eval_str=True)
-    options = {name: annotation for name, annotation in _OPTIONS.items() if name not in leave_out}
-    added = [
-        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
-        for name, annotation in options.items()
-    ]
-
-    @functools.wraps(command)
-    def run(**values: Any) -> None:
-        command(**{name: value for name, value in values.items() if name not in options})
-
-    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *added])  # type: ignore[attr-defined]
-    return run
+    return with_options(command, {name: one for name, one in _OPTIONS.items() if name not in leave_out})
 
 
 def window_request(context: typer.Context) -> WindowRequest | None:

@@ -96,6 +96,7 @@ class _AsFloat(nn.Module):
     """A parametrization: float32 outside, whatever is stored."""
 
     def forward(self, stored: Tensor) -> Tensor:
+        """Return the stored tensor as float32."""
         return stored.float()
 
 

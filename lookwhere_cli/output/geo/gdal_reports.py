@@ -86,6 +86,7 @@ class _Signals(logging.Handler):
         self._thread = threading.get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Keep the sentence of a signal that this thread caused."""
         sentence = record.getMessage()
         if record.thread == self._thread and sentence.startswith(_SIGNAL):
             self.sentences.append(sentence)
