@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -144,14 +144,19 @@ def _answer_all(predictor: Predictor, sources: Sequence[Source]) -> None:
 
 
 def memory(settings: BenchSettings, folder: Path) -> Iterator[Measurement]:
-    """Compare the peak of many windows with that of few, in which the caches of pixels have reached their limits."""
-    least, few, many = (
-        _once(settings, "windows", _mosaic(settings, folder / f"{place}.tif", shape), WINDOW)
-        for place, shape in enumerate((LEAST, FEW, MANY))
-    )
-    for one, before, limit in ((few, least, None), (many, few, Limit("at most", 1.1))):
-        what, against = f"{one.windows:,} windows of {WINDOW} px", f"{before.windows:,} windows: {before.peak:.0f} MiB"
-        yield Measurement("large", what, one.peak, "MiB at peak", against, one.peak / before.peak, limit=limit)
+    """Compare the peak of many windows with that of few, in which the caches of pixels have reached their limits.
+
+    Peaks are medians of the rounds: threads that read ahead hold more pixels in one run than in another.
+    """
+    peaks = []
+    for place, shape in enumerate((LEAST, FEW, MANY)):
+        file = _mosaic(settings, folder / f"{place}.tif", shape)
+        found = [_once(settings, "windows", file, WINDOW) for _ in range(settings.rounds)]
+        peaks.append((found[0].windows, median(one.peak for one in found)))
+    limits = (None, Limit("at most", 1.1))
+    for ((few, before), (many, peak)), limit in zip(pairwise(peaks), limits, strict=True):
+        what, against = f"{many:,} windows of {WINDOW} px", f"{few:,} windows: {before:.0f} MiB"
+        yield Measurement("large", what, peak, "MiB at peak", against, peak / before, limit=limit)
 
 
 def finding(settings: BenchSettings, inputs: LargeInputs, file: Path) -> Iterator[Measurement]:

@@ -31,11 +31,12 @@ from lookwhere_cli.windows.grid import WindowGrid
 
 SHARE = 0.047
 """Of the multiply-adds of all windows: what the ranking takes at most. It decides how fine the overview is."""
-LEAST_SIDE = 8
-"""Patches, down and across, of a block, if the selector's own thumbnail has as many."""
+SIDE, LEAST_SIDE = 2 / 3, 8
+"""Share of the side of the selector's own thumbnail that a block has, and its patches, down and across, at least. Of
+larger blocks there would be fewer, each with a coarser look at more of the picture; smaller ones lack surroundings."""
 BINS = 12
 """Places, down and across, in which a window's density is known."""
-LEVEL = 0.25
+LEVEL = 0.75
 """How much more a block counts whose map is higher in all, which a selector is not trained to compare: as the power of
 the sum of exponentials. At 0 all blocks count alike; at 1 the maps are one."""
 CUT = 1 / 32
@@ -83,7 +84,7 @@ class _Overview:
         self._pipeline, self._source, self._grid = pipeline, source, grid
         config = pipeline.config
         whole = config.thumbnail_size // config.patch
-        self._side = min(whole, max(LEAST_SIDE, whole // 2))
+        self._side = min(whole, max(LEAST_SIDE, round(whole * SIDE)))
         self._macs = passes.count_image(config, (1, 1), (self._side, self._side), 1).selector
 
     def density(self, kept: Bool[ndarray, " windows"], macs: float) -> tuple[Float32[ndarray, "rows columns"], int]:

@@ -21,7 +21,7 @@ from lookwhere_cli.images.names import in_message
 
 Tiles: TypeAlias = set[tuple[int, int, int]]
 """Tiles of a file: (level, row, column)."""
-_BAND_PIXELS = 1 << 22
+_BAND_PIXELS = 1 << 20
 """Pixels of a level, averaged or not, that are put together and resampled at a time."""
 _GROUP_PIXELS = 1 << 20
 """Of a level, averaged or not, from which neighbouring cells are cut together."""
