@@ -179,11 +179,23 @@ def test_masks_follow_their_picture(examples: list[Example], step: int) -> None:
 def test_masks_follow_the_parts_of_a_mosaic(examples: list[Example], step: int) -> None:
     recipe = replace(BATCH_RECIPE, augmentation=replace(STILL, mosaic=1.0))
     batch = batches(examples, recipe, kind="masks")[step]
-    assert batch.targets.shape == (4, 40, 56)
+    assert batch.targets.shape == (4, 48, 48)
     assert (red(batch.pictures) != (batch.targets == 1)).float().mean() < 0.06
     assert not torch.equal(
         batch.pictures, batches(examples, replace(recipe, augmentation=STILL), kind="masks")[step][0]
     )
+
+
+@pytest.mark.parametrize(("share", "least", "most"), [(0.0, 0, 0), (0.5, 30, 70), (1.0, STEPS, STEPS)])
+def test_with_mosaics_as_many_batches_are_square_as_windows_are(
+    examples: list[Example], share: float, least: int, most: int
+) -> None:
+    recipe = replace(BATCH_RECIPE, augmentation=replace(STILL, mosaic=share))
+    made = batches(examples, recipe, kind="masks")
+    grids = {step: made._grid(step, made._members(step), {}) for step in range(STEPS)}
+    assert least <= sum(grid == (6, 6) for grid in grids.values()) <= most
+    assert set(grids.values()) <= {(6, 6), (5, 7)}  # of 96 x 64 pixels
+    assert made[3].pictures.shape[2:] == tuple(side * PATCH for side in grids[3])
 
 
 def test_a_mosaic_takes_other_pictures_for_those_that_cannot_be_read(examples: list[Example], tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ class Batches(Dataset[TrainingBatch]):
         recipe, skipped = self.recipe, dict[str, str]()
         members = self._members(step)
         rng = np.random.default_rng((recipe.seed, 1, step))
-        grid, progress = self._grid(members, skipped), self._progress(step)
+        grid, progress = self._grid(step, members, skipped), self._progress(step)
         cells = grid[0] * grid[1]
         k = _draw_amount(recipe.k, cells, rng)
         seeds = rng.integers(2**62, size=len(members))
@@ -157,10 +157,16 @@ class Batches(Dataset[TrainingBatch]):
         size = self.recipe.batch
         return list(np.resize(order, max(size, len(order)))[place * size : (place + 1) * size])
 
-    def _grid(self, members: Sequence[int], skipped: dict[str, str]) -> Grid:
-        """Return the grid of a batch, from the shape of its first picture: photographs are seldom square."""
+    def _grid(self, step: int, members: Sequence[int], skipped: dict[str, str]) -> Grid:
+        """Return the grid of a batch, from the shape of its first picture: photographs are seldom square.
+
+        With mosaics, as large a share of the batches is square instead, as windows are.
+        """
+        recipe = self.recipe
+        if np.random.default_rng((recipe.seed, 2, step)).random() < recipe.augmentation.mosaic:
+            return grid_for(recipe.size, recipe.size, recipe.size, recipe.patch)
         _, (height, width) = self._first_readable(members, 0, skipped, lambda example: size_of_part(example.path))
-        return grid_for(height, width, self.recipe.size, self.recipe.patch)
+        return grid_for(height, width, recipe.size, recipe.patch)
 
     def _load(self, members: Sequence[int], place: int, skipped: dict[str, str]) -> tuple[Example, Sample]:
         """Load a member of the batch or, if it can't be read, the next one that can."""
