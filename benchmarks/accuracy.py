@@ -178,21 +178,21 @@ def teacher_rows(spec: str, sets: Sets) -> list[TableRow]:
     return rows
 
 
-def gains_sentence(rows: Sequence[TableRow]) -> str:
-    """Return how much better the default is than the better smaller picture."""
-    gains = (f"{gain:+.1f} ({low:+.1f} to {high:+.1f})" for gain, low, high in paired_gains(rows).values())
-    rows_of = f"the better of the rows with {SMALL} px"
-    return f"On the same pictures, the default is above {rows_of} by {', '.join(gains)} points."
+def gains_sentence(gains: dict[str, list[float]]) -> str:
+    """Return how the default compares with the better smaller picture."""
+    shown = ", ".join(f"{gain:+.1f} ({low:+.1f} to {high:+.1f})" for gain, low, high in gains.values())
+    return f"On the same pictures, the default differs from the better of the rows with {SMALL} px by {shown} points."
 
 
 def write_results(folder: Path, sets: Sets, rows: Sequence[TableRow], command: str) -> None:
     """Write results.json, and the table below "Measured" on the model's card."""
     default = next(row for row in rows if row["case"] == DEFAULT)
+    gains = paired_gains(rows)
     record = {
         "command": command,
         "accuracy": {title: round(value / 100, 4) for title, value in default["top1"].items()},
         "pictures": {title: len(pairs) for title, pairs in sets.items()},
-        "gains": paired_gains(rows),
+        "gains": gains,
         "rows": [{name: value for name, value in row.items() if name != "right"} for row in rows],
     }
     (folder / "results.json").write_text(json.dumps(record, indent=1) + "\n")
@@ -201,7 +201,7 @@ def write_results(folder: Path, sets: Sets, rows: Sequence[TableRow], command: s
     table = "\n".join([*markdown_header(sets), *map(markdown_row, rows)])
     note = (
         "Top-1 in per cent; 95 % intervals are in `results.json`. Rows with centre and random cells read the same "
-        "number of cells. " + gains_sentence(rows)
+        "number of cells. " + gains_sentence(gains)
     )
     card.write_text(f"{before}\n\n{MEASURED}\n\n{note}\n\n```\n{command}\n```\n\n{table}\n")
 
