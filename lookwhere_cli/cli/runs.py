@@ -42,10 +42,12 @@ def mixed_precision(dtype: str, device: str) -> str:
     return "bf16" if dtype == "bfloat16" else "no"
 
 
-def check_area(area: tuple[float, float]) -> tuple[float, float]:
-    """Return a range of shares. Raises UsageError unless the shares are above 0, at most 1, and in order."""
-    if not 0 < area[0] <= area[1] <= 1:
+def check_area(area: tuple[float, float], most: float = 1) -> tuple[float, float]:
+    """Return a range of shares. Raises UsageError unless the shares are above 0, at most `most`, and in order."""
+    if not 0 < area[0] <= area[1]:
         raise UsageError(f"--area {area[0]:g} {area[1]:g} is not a range of shares; write two, as in 0.3 1.")
+    if area[1] > most:
+        raise UsageError(f"--area {area[0]:g} {area[1]:g} goes beyond {most:g}; write two, as in 0.3 1.")
     return area
 
 

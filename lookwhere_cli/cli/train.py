@@ -30,6 +30,7 @@ from lookwhere_cli.cli.runs import (
 )
 from lookwhere_cli.cli.summary import duration, usage_of
 from lookwhere_cli.cli.train_settings import (
+    MOSAIC_AREA,
     CellSettings,
     cell_settings,
     check_masks,
@@ -149,7 +150,7 @@ def _prepare(
     """Read the data and the models. given: the command's parameters. Raises UsageError, DataError, ModelError."""
     labelled = _read_set(given)
     check_masks(given["masks"], labelled)
-    check_mosaic(given["mosaic"], labelled, given["look"])
+    check_mosaic(given["mosaic"], given["area"], labelled, given["look"])
     look, stored = given["look"], _stored(given["out"])
     steering = steering_for(given["method"], labelled, look, given["train_selector"], parsed[1])
     start, taught_by = _load(given["model"]), _load(given["teacher"]) if given["teacher"] else None
@@ -185,7 +186,7 @@ def _recipe(
     from lookwhere_cli.training.finetune.recipe import FineTuning
     from lookwhere_cli.training.optim import Rates
 
-    augmentation = Augmentation(check_area(given["area"]), flip=given["flip"], turn=given["turn"])
+    augmentation = Augmentation(check_area(given["area"], MOSAIC_AREA), flip=given["flip"], turn=given["turn"])
     augmentation = replace(augmentation, colour=given["colour"], magnitude=given["augment"], erase=given["erase"])
     augmentation = replace(augmentation, mosaic=given["mosaic"])
     recipe = FineTuning(given["epochs"], given["batch_size"], cells.trained, cells.added, shape, steering, augmentation)

@@ -129,10 +129,22 @@ def check_masks(masks: bool, labelled: LabelledSet) -> None:
         )
 
 
-def check_mosaic(share: float, labelled: LabelledSet, look: Path | None) -> None:
-    """Raise UsageError if views of parts of pictures would not have the labels that the data has."""
+MOSAIC_AREA = 4.0
+"""Largest share of --area: a quarter of a mosaic, about what a part has, then shows a whole picture."""
+
+
+def check_mosaic(share: float, area: tuple[float, float], labelled: LabelledSet, look: Path | None) -> None:
+    """Raise UsageError if views of parts of pictures would not have the labels that the data has, or `area` needs them.
+
+    area: shares of a picture in a crop.
+    """
     from lookwhere_cli.heads.training.registry import TRAINING_HEADS
 
+    if area[1] > 1 and not share:
+        raise UsageError(
+            f"--area {area[0]:g} {area[1]:g} goes beyond the whole picture, which only parts of a mosaic can; add "
+            f"--mosaic 0.5, or write --area {min(1, area[0]):g} 1."
+        )
     if share and not TRAINING_HEADS[labelled.kind].is_dense:
         raise UsageError(
             f"--mosaic {share:g} joins parts of pictures, but {labelled.shared_root!r} has labels of whole pictures; "

@@ -25,7 +25,8 @@ class Augmentation:
     """How samples are changed at random."""
 
     area: tuple[float, float] = (0.3, 1.0)
-    """Least and largest share of the picture's area that a crop covers."""
+    """Least and largest share of the picture's area that a crop covers. Above 1 all of it, but in a part of a mosaic:
+    there the shares are those of a view that is as much magnified as the part."""
     jitter: float = 4 / 3
     """A crop's aspect differs from the grid's by up to this factor, so that it is squeezed or stretched a little."""
     flip: bool = True
@@ -54,7 +55,8 @@ def augmented(sample: Sample, size: tuple[int, int], recipe: Augmentation, seed:
     from torchvision.transforms import v2
 
     shape = size[1] / size[0]
-    crop = v2.RandomResizedCrop(size, scale=recipe.area, ratio=(shape / recipe.jitter, shape * recipe.jitter))
+    area = min(1.0, recipe.area[0]), min(1.0, recipe.area[1])
+    crop = v2.RandomResizedCrop(size, scale=area, ratio=(shape / recipe.jitter, shape * recipe.jitter))
     is_bare = all(part is None for part in sample[1:])
     with seeded(seed):
         if recipe.turn and size[0] == size[1] and torch.rand(()) < 0.5:

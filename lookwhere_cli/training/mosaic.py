@@ -1,7 +1,7 @@
 """Views that show parts of four pictures, which meet in a point: what a window of a large picture may show, too.
 
 "YOLOv4: Optimal Speed and Accuracy of Object Detection", Bochkovskiy, Wang, Liao, arXiv 2004.10934. Unlike there, a
-part is as much magnified as a view of one picture would be.
+part is as much magnified as a view of one picture would be; where the recipe's area is above 1, up to as much reduced.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def mosaic(samples: Sequence[Sample], size: tuple[int, int], recipe: Augmentatio
         if recipe.turn and size[0] == size[1] and rng.random() < 0.5:
             sample = transposed(sample)
         share = shape[0] * shape[1] / (size[0] * size[1])
-        part = augmented(sample, shape, replace(recipe, area=(recipe.area[0] * share, recipe.area[1] * share)), own)
+        area = recipe.area[0] * share, recipe.area[1] * share
+        part = augmented(sample, shape, replace(recipe, area=area), own)
         moved = None if part.objects is None else part.objects + torch.tensor([left, top] * 2)
         parts.append(part._replace(objects=moved))
     pictures, masks, objects, kinds, rasters = (

@@ -250,6 +250,13 @@ def test_mosaics_need_masks_or_boxes(lookwhere, folders, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_only_parts_of_mosaics_can_be_reduced(lookwhere, masked, tmp_path):
+    ran = lookwhere("train", masked, "--out", tmp_path / "out", "--area", 0.5, 2, *FAST)
+    assert ran.code == 2 and "--area 0.5 2 goes beyond the whole picture" in ran.err and "--mosaic 0.5" in ran.err
+    ran = lookwhere("train", masked, "--out", tmp_path / "out", "--mosaic", 0.5, "--area", 0.5, 5, *FAST)
+    assert ran.code == 2 and "--area 0.5 5 goes beyond 4" in ran.err and not (tmp_path / "out").exists()
+
+
 def test_mosaics_can_not_be_used_with_regions(lookwhere, masked, tmp_path):
     looks = ("--look", masked / "masks")
     ran = lookwhere("train", masked, "--out", tmp_path / "out", "--mosaic", 0.5, *looks, *FAST)
@@ -258,7 +265,7 @@ def test_mosaics_can_not_be_used_with_regions(lookwhere, masked, tmp_path):
 
 
 def test_a_run_with_mosaics_tells_their_share(lookwhere, masked, tmp_path):
-    ran = lookwhere("train", masked, "--out", tmp_path / "out", "--mosaic", 0.5, *FAST)
+    ran = lookwhere("train", masked, "--out", tmp_path / "out", "--mosaic", 0.5, "--area", 0.5, 2, *FAST)
     assert ran.code == 0, ran.err
     recipe = json.loads((tmp_path / "out" / "training.json").read_text())
     assert recipe["recipe"]["augmentation"]["mosaic"] == 0.5 and "--mosaic 0.5" in recipe["command"]

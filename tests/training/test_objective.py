@@ -18,7 +18,7 @@ from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.training.finetune.batches import TrainingBatch
 from lookwhere_cli.training.finetune.criterion import LabelCriterion
 from lookwhere_cli.training.finetune.objective import Objective
-from lookwhere_cli.training.finetune.steering import Steering, coverage_loss
+from lookwhere_cli.training.finetune.steering import Steering, coverage_loss, level_loss
 from tests.models.small import LABELLED, SEGMENTING, small
 
 MASKS = TRAINING_HEADS["masks"]
@@ -88,6 +88,27 @@ def test_coverage_loss_ignores_pictures_without_coverage() -> None:
     assert coverage_loss(torch.zeros(1, 2), torch.tensor([told])).item() == pytest.approx(math.log(2))
     assert coverage_loss(torch.zeros(2, 2), torch.tensor([told, unknown])).item() == pytest.approx(math.log(2) / 2)
     assert coverage_loss(torch.ones(1, 2), torch.tensor([unknown])).item() == 0
+
+
+def test_level_loss_compares_whole_maps_and_nothing_in_them() -> None:
+    coverage = torch.tensor([[0.0, 3.0], [1.0, 0.0], [0.0, 0.0]])
+    right = torch.tensor([3.0, 1.0, 1e-9]).log()[:, None]
+    assert level_loss(right.expand(3, 2), coverage).item() == pytest.approx(0, abs=1e-6)
+    inside = torch.tensor([[0.25, 0.75]]).log()
+    assert level_loss(right + inside, coverage).item() == pytest.approx(0, abs=1e-6)
+    assert level_loss(torch.zeros(3, 2), coverage) > 0.1
+    assert level_loss(torch.zeros(3, 2), torch.zeros(3, 2)).item() == 0
+
+
+def test_pictures_without_coverage_lower_the_map_only_where_that_is_known() -> None:
+    coverage = torch.rand(4, CELLS, generator=torch.Generator().manual_seed(1))
+    coverage[0] = 0
+    made = objective(steering="look")
+    batch = batch_of(coverage=coverage)
+    scores = map_of(made.model, batch)
+    unknown, known = (made(batch._replace(knows_empty=told))["look"].item() for told in (False, True))
+    assert unknown == pytest.approx(coverage_loss(scores, coverage).item(), rel=1e-5)
+    assert known == pytest.approx(unknown + level_loss(scores, coverage).item(), rel=1e-5)
 
 
 def test_pixel_loss_of_uniform_and_of_certain_logits() -> None:

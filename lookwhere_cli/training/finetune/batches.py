@@ -44,7 +44,7 @@ class TrainingBatch(NamedTuple):
     targets: Tensor
     """What the task's `target` returns for each picture."""
     coverage: Float[Tensor, "batch cells"] | None
-    """How much of each cell is worth reading, 0..1; all zeros for a picture of which that is unknown."""
+    """How much of each cell is worth reading, 0..1; all zeros for a picture with nothing, or of which it is unknown."""
     random_order: Int64[Tensor, "batch cells"]
     """All cells in an order drawn at random."""
     k: int
@@ -54,6 +54,8 @@ class TrainingBatch(NamedTuple):
     """The share of the training that is done, 0..1."""
     added: int = 0
     """Cells that a second look adds to k; 0 for no second look."""
+    knows_empty: bool = False
+    """True if a picture whose coverage is all zeros has nothing that is worth reading; False if that is unknown."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Pictures that can't be read, so that others took their places: path and sentence of each."""
 
@@ -142,6 +144,7 @@ class Batches(Dataset[TrainingBatch]):
             covered_first=bool(rng.random() > progress),
             progress=progress,
             added=min(_draw_amount(recipe.added, cells, rng), cells - k) if recipe.added else 0,
+            knows_empty=self.regions is None,
             skipped=tuple(skipped.items()),
         )
 

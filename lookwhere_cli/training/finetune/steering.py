@@ -72,8 +72,11 @@ class CoverageSteerer:
     def loss(
         self, batch: TrainingBatch, scores: Float[Tensor, "batch cells"], cells: Int[Tensor, "batch k"]
     ) -> Float[Tensor, ""] | None:
-        """Compute the `coverage_loss`; None for a batch without coverage."""
-        return None if batch.coverage is None else coverage_loss(scores, batch.coverage)
+        """Compute the `coverage_loss`, with the `level_loss` if all is known; None for a batch without coverage."""
+        if batch.coverage is None:
+            return None
+        loss = coverage_loss(scores, batch.coverage)
+        return loss + level_loss(scores, batch.coverage) if batch.knows_empty else loss
 
 
 class AttentionSteerer:
@@ -131,3 +134,14 @@ def coverage_loss(scores: Float[Tensor, "batch cells"], coverage: Float[Tensor, 
     target = coverage / total.clamp_min(1e-9)
     divergence = F.kl_div(scores.log_softmax(-1), target, reduction="none").sum(1)
     return (divergence * (total[:, 0] > 0)).mean()
+
+
+def level_loss(scores: Float[Tensor, "batch cells"], coverage: Float[Tensor, "batch cells"]) -> Float[Tensor, ""]:
+    """Return KL(coverage || sums of the maps), both as distributions over a batch's pictures; 0 without any coverage.
+
+    It raises and lowers whole maps, which `coverage_loss` leaves free, so that those of different pictures, such as
+    the blocks of an overview, can be compared.
+    """
+    total = coverage.sum(1)
+    target = total / total.sum().clamp_min(1e-9)
+    return F.kl_div(scores.logsumexp(-1).log_softmax(-1), target, reduction="sum")
