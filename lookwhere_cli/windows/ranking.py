@@ -29,7 +29,7 @@ from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.stream import largest_batch
 from lookwhere_cli.windows.grid import WindowGrid
 
-SHARE = 0.047
+SHARE = 0.0495
 """Of the multiply-adds of all windows: what the ranking takes at most. It decides how fine the overview is."""
 SIDE, LEAST_SIDE = 2 / 3, 8
 """Share of the side of the selector's own thumbnail that a block has, and its patches, down and across, at least. Of
@@ -37,8 +37,8 @@ larger blocks there would be fewer, each with a coarser look at more of the pict
 BINS = 12
 """Places, down and across, in which a window's density is known."""
 LEVEL = 0.75
-"""How much more a block counts whose map is higher in all, which a selector is not trained to compare: as the power of
-the sum of exponentials. At 0 all blocks count alike; at 1 the maps are one."""
+"""How much more a block counts whose map is higher in all, as the power of the sum of exponentials: at 0 all blocks
+count alike, at 1 the maps are one. Only boxes and masks have taught a selector to compare whole maps."""
 CUT = 1 / 32
 """Share of a window's side, from each edge, in which things may be cut: what lies there does not count."""
 
@@ -127,20 +127,19 @@ class _Overview:
 
 
 def divide(size: tuple[int, int], most: int, pixels: int) -> Grid:
-    """Return the rows and columns of blocks into which a picture (height, width) is divided: about square ones.
+    """Return the rows and columns of blocks into which a picture (height, width) is divided: small and square ones.
 
-    most: how many at most, but for the first one. pixels: side of a block below which nothing is gained.
+    Of all divisions, it is the one whose blocks have the shortest longer side; of equal ones, that with fewer rows.
+    most: how many blocks at most, but for the first one. pixels: side of a block below which nothing is gained.
     """
     height, width = size
-    rows = columns = 1
-    for more in range(1, -(-height // pixels) + 1):
-        across = max(1, min(-(-width // pixels), round(width / height * more)))
-        if more * across > most:
-            break
-        rows, columns = more, across
-    if rows == 1:  # a flat picture: only the columns matter
-        columns = max(1, min(most, round(width / height), -(-width // pixels)))
-    return rows, columns
+    best, shortest = (1, 1), math.inf
+    for rows in range(1, min(most, -(-height // pixels)) + 1):
+        columns = min(most // rows, -(-width // pixels))
+        longer = max(height / rows, width / columns)
+        if longer < shortest:
+            best, shortest = (rows, columns), longer
+    return best
 
 
 def bins_of(grid: WindowGrid) -> Grid:

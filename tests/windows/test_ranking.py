@@ -26,6 +26,9 @@ def test_blocks_are_about_square_and_not_too_many(height: int, width: int, most:
     rows, columns = divide((height, width), most, pixels)
     assert 1 <= rows <= -(-height // pixels) and 1 <= columns <= -(-width // pixels)
     assert rows * columns <= max(1, most)
+    longer = max(height / rows, width / columns)
+    others = [(r, c) for r in range(1, most + 1) for c in range(1, most // r + 1) if r * pixels < height + pixels]
+    assert all(longer <= max(height / r, width / c) + 1e-9 for r, c in others if c * pixels < width + pixels)
 
 
 @given(st.data())
