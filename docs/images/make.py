@@ -73,7 +73,7 @@ def shoot_terminal(tab: Page, scratch: Path, command: list[str], name: str, colu
 
 def draw_signs(scratch: Path) -> None:
     """Save the boxes that are found in the photograph of signs, at README's width."""
-    run_in_terminal(["lookwhere", "detect", "signs.jpg", "--conf", "0.35", "--overlay", "--out", str(scratch)])
+    run_in_terminal(["lookwhere", "detect", "signs.jpg", "--conf", "0.45", "--overlay", "--out", str(scratch)])
     with Image.open(scratch / "signs.overlay.png") as overlay:
         overlay.thumbnail((SIGNS_WIDTH, SIGNS_WIDTH), Image.Resampling.LANCZOS)
         overlay.convert("RGB").save(HERE / "signs.jpg", quality=88)
