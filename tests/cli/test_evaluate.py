@@ -98,6 +98,7 @@ def test_a_coarse_thumbnail(lookwhere, folders, tmp_path):
     assert ran.code == 2 and "use 16 or 20" in ran.err
 
 
+@pytest.mark.slow
 def test_the_json_holds_what_the_documentation_says(lookwhere, folders, tmp_path):
     lookwhere("evaluate", folders, "--json", tmp_path / "r.json")
     results = json.loads((tmp_path / "r.json").read_text())

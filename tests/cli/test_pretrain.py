@@ -56,6 +56,7 @@ def test_wrong_use_ends_in_a_sentence(run, arguments, code, sentence):
     assert ran.code == code and sentence in ran.err and "Traceback" not in ran.err
 
 
+@pytest.mark.slow
 def test_another_recipe_is_refused(run):
     assert run().code == 0
     ran = run("--seed", 1)

@@ -178,6 +178,7 @@ def test_a_run_with_other_settings_is_refused_and_changes_nothing(lookwhere, fol
     )
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_with_more_epochs(lookwhere, folders, tmp_path):
     arguments = ("train", folders, "--out", tmp_path / "out", *FAST)
     assert lookwhere(*arguments, "--epochs", 1).code == 0
@@ -234,6 +235,7 @@ def test_a_teacher_replaces_the_labels_and_is_recorded(lookwhere, folders, tmp_p
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.slow
 def test_a_pruning_model_learns_masks_and_segments(lookwhere, masked, tmp_path):
     arguments = ("train", masked, "--out", tmp_path / "out", *FAST, "--epochs", 1, "--decoder", 8)
     ran = lookwhere(*arguments, "--prune", 3, "--train-selector")

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 from lookwhere_cli.checkpoints.configs import read_config
 from tests.data.large.maps import box, feature, point, polygon, write
 
+pytestmark = pytest.mark.slow
+
 FAST = ("--epochs", 2, "--batch-size", 6, "-k", "4-12", "--device", "cpu", "--dtype", "float32", "--workers", 0)
 
 

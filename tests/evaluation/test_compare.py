@@ -195,6 +195,7 @@ def test_the_report_has_the_pictures_on_which_methods_disagree(tmp_path: Path, m
         assert all(answer["right"] == (answer["labels"][0]["label"] == one["truth"]) for answer in one["answers"])
 
 
+@pytest.mark.slow
 def test_masks_disagree_by_their_shares_of_correct_pixels(tmp_path: Path, models: dict[str, str]) -> None:
     candidates = [
         Candidate("full", "", [load(models["segments-full"])]),
@@ -343,6 +344,7 @@ def test_pruning_to_an_impossible_share(tmp_path: Path, models: dict[str, str]) 
         made({"full": models["full"]}, single_labels(tmp_path), [0.5], [0.01], [0.5])
 
 
+@pytest.mark.slow
 def test_boxes_are_compared_by_all_boxes_and_shown_by_the_confident_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -139,6 +139,7 @@ def test_what_is_not_exported_is_not_for_onnxruntime(lookwhere, model_folder, ph
     assert lookwhere("classify", photos / "0.png", "--model", model_folder, "--runtime", "torch").code == 0
 
 
+@pytest.mark.slow
 def test_boxes_by_a_runtime_that_is_named(lookwhere, exported, photos):
     source, folder = exported(DETECTING)
     rows = [

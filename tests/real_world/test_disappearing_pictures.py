@@ -17,6 +17,8 @@ from tests.cli.test_interrupt import pretrain  # noqa: F401 - a fixture
 from tests.cli.test_train import FAST, masked, table  # noqa: F401 - fixtures
 from tests.data.labelled import coloured, spotted
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def folders(tmp_path):

@@ -48,6 +48,7 @@ def test_rows_that_are_done_are_whole_and_no_hidden_file_is_left(lookwhere, phot
     assert [entry.name for entry in tmp_path.iterdir()] == ["rows.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", CODES)
 def test_steps_of_training_are_kept(pretrain, tmp_path, monkeypatch, number):  # noqa: F811
     step = Run._step

@@ -125,6 +125,7 @@ def test_a_wrapping_folder_is_no_data(tmp_path, names):
         split_examples(read_examples(tmp_path))
 
 
+@pytest.mark.slow
 def test_train_and_evaluate_say_what_they_found(lookwhere, model_folder, tmp_path):
     labelled = coloured(tmp_path / "made")
     for number, example in enumerate(labelled.examples):

@@ -40,6 +40,7 @@ def send_doubled(graph, connection):
     connection.send(doubled(graph))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_each_process_opens_its_own_session(file, method, monkeypatch):
     if method not in multiprocessing.get_all_start_methods():

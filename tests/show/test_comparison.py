@@ -138,6 +138,7 @@ def boxes_results() -> dict[str, Any]:
     return RESULTS | {"kind": "boxes", "metric": "ap50", "differences": shown}
 
 
+@pytest.mark.slow
 def test_true_boxes_come_first_and_have_the_colours_of_their_classes() -> None:
     html = comparison_page(boxes_results(), PICTURES, {})
     assert "2 true boxes" in html and "0 true boxes" in html and "1 box, F1 100%" in html
@@ -203,6 +204,7 @@ def browser() -> Any:
         chromium.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [400, 1300])
 def test_the_filter_shows_pictures_on_which_one_method_alone_is_right_or_wrong(
     browser: Any, tmp_path: Any, width: int
@@ -238,6 +240,7 @@ def opened(browser: Any, tmp_path: Any, width: int, scheme: str = "light", resul
     return tab
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "in_a_row"), [(390, 1), (1300, 3)])
 def test_pictures_with_boxes_are_large(browser: Any, tmp_path: Any, width: int, in_a_row: int) -> None:
     tab = opened(browser, tmp_path, width, results=boxes_results())
@@ -252,6 +255,7 @@ def titles_shown(tab: Any) -> list[str]:
     return tab.locator("th:visible").all_inner_texts()
 
 
+@pytest.mark.slow
 def test_narrow_screens_show_the_columns_that_matter_and_all_on_request(browser: Any, tmp_path: Any) -> None:
     tab = opened(browser, tmp_path, 360)
     assert titles_shown(tab) == ["method", "setting", "top-1", "GMACs"]
@@ -265,6 +269,7 @@ def test_narrow_screens_show_the_columns_that_matter_and_all_on_request(browser:
     tab.close()
 
 
+@pytest.mark.slow
 def test_the_plot_follows_the_dark_mode(browser: Any, tmp_path: Any) -> None:
     corners = {}
     for scheme in ("light", "dark"):
@@ -277,6 +282,7 @@ def test_the_plot_follows_the_dark_mode(browser: Any, tmp_path: Any) -> None:
     assert corners["light"] > 240 and corners["dark"] < 40
 
 
+@pytest.mark.slow
 def test_keys_move_from_picture_to_picture(browser: Any, tmp_path: Any) -> None:
     tab = opened(browser, tmp_path, 1300)
     names = []

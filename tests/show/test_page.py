@@ -175,6 +175,7 @@ def test_the_keyboard_moves_the_slider(tab):
     assert lit_cells(tab, PICTURES[0]) == set(PICTURES[0].order[:3])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("k", "expected"),
     [
@@ -189,6 +190,7 @@ def test_the_readout_shows_cells_and_costs(tab, k, expected):
     assert text(tab, "readout") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("k", "known", "note"),
     [

@@ -142,6 +142,7 @@ def test_the_loss_is_the_sum_over_the_exits(height: int, width: int, grids: tupl
     torch.testing.assert_close(losses["task"], torch.as_tensor(wanted))
 
 
+@pytest.mark.slow
 def test_a_cascade_learns_and_every_exit_is_scored(tmp_path: Path) -> None:
     run = run_of(coloured(tmp_path / "set"), tmp_path / "out")
     moments = list(run.train())
@@ -160,6 +161,7 @@ def test_a_cascade_learns_and_every_exit_is_scored(tmp_path: Path) -> None:
     assert sum(right) / len(right) == pytest.approx(run.best["top1"])
 
 
+@pytest.mark.slow
 def test_an_interrupted_cascade_ends_with_the_same_weights(tmp_path: Path) -> None:
     labelled = coloured(tmp_path / "set")
     whole, first = (run_of(labelled, tmp_path / name, epochs=2) for name in ("whole", "parts"))

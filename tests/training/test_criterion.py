@@ -183,6 +183,7 @@ def mislabelled(labelled: LabelledSet) -> LabelledSet:
     return replace(labelled, examples=tuple(shifted(example) for example in labelled.examples))
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_its_teacher_and_not_from_the_labels(tmp_path: Path) -> None:
     labelled = coloured(tmp_path / "set")
     full = run_of(replace(FULL, epochs=4), labelled, tmp_path / "full")
@@ -202,6 +203,7 @@ def test_a_run_learns_from_its_teacher_and_not_from_the_labels(tmp_path: Path) -
     assert saved.model.state_dict().keys() == load_model(str(tmp_path / "alone"), "cpu").model.state_dict().keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["multi", pytest.param("masks", marks=pytest.mark.slow)])
 def test_a_run_learns_other_tasks_from_a_teacher(kind: str, tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set", count=24) if kind == "masks" else replace(coloured(tmp_path / "set"), kind=kind)
@@ -212,6 +214,7 @@ def test_a_run_learns_other_tasks_from_a_teacher(kind: str, tmp_path: Path) -> N
     assert taught.epochs[-1]["auxiliary"] < taught.epochs[0]["auxiliary"]
 
 
+@pytest.mark.slow
 def test_a_run_with_a_teacher_resumes_with_the_same_teacher_only(tmp_path: Path) -> None:
     labelled, recipe = coloured(tmp_path / "set"), replace(CROPR, epochs=2)
     wise, other = loaded(teacher_like(labelled)), replace(loaded(teacher_like(labelled)), revision="2")

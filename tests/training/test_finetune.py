@@ -112,6 +112,7 @@ def test_a_frozen_selector_is_unchanged(steering: Any, tmp_path: Path) -> None:
     assert run.model.selector.head.w2.weight.equal(before) == (steering == "frozen")
 
 
+@pytest.mark.slow
 def test_boxes_train_the_selector_to_find_small_objects_with_several_labels(tmp_path: Path) -> None:
     labelled = spotted(tmp_path / "set")
     look, base = look_of(labelled), start()
@@ -123,12 +124,13 @@ def test_boxes_train_the_selector_to_find_small_objects_with_several_labels(tmp_
     assert found(run.averaged, labelled, look) > max(0.8, at_first + 0.3)
 
 
+@pytest.mark.slow
 def test_masks_train_the_selector_towards_class_boundaries(tmp_path: Path) -> None:
     recipe = replace(RECIPE, epochs=10, k=(10, 18), rates=Rates(peak=1e-3, layer_decay=1.0), steering="look")
     labelled = fields(tmp_path / "set", count=24)
     run = run_of(replace(recipe, shape=Shape(decoder_channels=8)), labelled, tmp_path / "out")
     list(run.train())
-    assert fallen(run, "task") < 0.7 and fallen(run, "look") < 0.7
+    assert fallen(run, "task") < 0.7 and fallen(run, "look") < 0.8  # part of it: in which of a step's pictures they are
     assert run.epochs[-1]["miou"] > 0.6  # all of one class is a third at most
 
 
@@ -159,6 +161,7 @@ def interrupted_at(run: Run, step: int) -> None:
                 signal.raise_signal(signal.SIGINT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["masks", "single"])
 def test_a_run_that_is_interrupted_twice_ends_with_the_same_weights(kind: str, tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set") if kind == "masks" else coloured(tmp_path / "set")
@@ -183,6 +186,7 @@ def test_a_run_that_is_interrupted_twice_ends_with_the_same_weights(kind: str, t
     assert same(*(load_model(str(folder), "cpu").model for folder in (parts, tmp_path / "whole")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("done", [1, 2])
 def test_further_epochs_go_on_with_a_schedule_of_their_own(done: int, tmp_path: Path) -> None:
     """The result is the same whether the further epochs are asked for after the last planned one, or before."""

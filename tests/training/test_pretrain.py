@@ -71,6 +71,7 @@ def same(one: LookWhere, other: LookWhere, tolerance: float = 0.0) -> bool:
     return all(torch.allclose(a, b, rtol=0, atol=tolerance) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_every_loss_falls(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     easy = replace(RECIPE.views, magnitude=0, area=(0.9, 1.0), mixed=0.0)
     run = run_of(replace(RECIPE, steps=200, views=easy), teacher, paths, tmp_path / "out")

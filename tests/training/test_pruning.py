@@ -136,6 +136,7 @@ def taught(run: Run) -> list[Tensor]:
     return [teacher.cross_attn.queries.detach().sum((0, 1)) for teacher in run.learner.parts["auxiliaries"]]  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", [CROPR, BOTH], ids=["cropr", "lookwhere"])
 def test_a_run_trains_the_modules_and_saves_only_their_averaged_queries(recipe: FineTuning, tmp_path: Path) -> None:
     run = run_of(replace(recipe, epochs=6), coloured(tmp_path / "set"), tmp_path / "out", base=start(extractor_depth=5))
@@ -159,6 +160,7 @@ def test_a_run_trains_the_modules_and_saves_only_their_averaged_queries(recipe: 
     assert saved.config == run.averaged.config and saved.config.prune == PruneAmount.parse(recipe.shape.prune)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "recipe"), [("single", BOTH), ("masks", CROPR)], ids=["lookwhere", "cropr"])
 def test_an_interrupted_run_ends_with_the_same_weights(kind: str, recipe: FineTuning, tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set") if kind == "masks" else coloured(tmp_path / "set")
@@ -184,6 +186,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(kind: str, recipe: FineTu
     )
 
 
+@pytest.mark.slow
 def test_masks_are_learned_with_fusion(tmp_path: Path) -> None:
     recipe = replace(CROPR, epochs=8, rates=Rates(peak=1e-3, layer_decay=1.0))
     run = run_of(recipe, fields(tmp_path / "set", count=24), tmp_path / "out", base=start(extractor_depth=5))
