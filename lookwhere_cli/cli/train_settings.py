@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from lookwhere_cli.training.finetune.shape import Method
     from lookwhere_cli.training.finetune.steering import Steering
 
+MOSAIC_AREA = 4.0
+"""Largest share of --area: a quarter of a mosaic, about what a part has, then shows a whole picture."""
+
 
 @dataclass(frozen=True)
 class CellSettings:
@@ -127,10 +130,6 @@ def check_masks(masks: bool, labelled: LabelledSet) -> None:
             f"--masks learns the outlines of objects, but {labelled.shared_root!r} has none; give polygons or run "
             "lengths (COCO, YOLO, Label Studio, CVAT), or leave --masks out."
         )
-
-
-MOSAIC_AREA = 4.0
-"""Largest share of --area: a quarter of a mosaic, about what a part has, then shows a whole picture."""
 
 
 def check_mosaic(share: float, area: tuple[float, float], labelled: LabelledSet, look: Path | None) -> None:

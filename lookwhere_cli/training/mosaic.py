@@ -39,8 +39,7 @@ def mosaic(samples: Sequence[Sample], size: tuple[int, int], recipe: Augmentatio
         if recipe.turn and size[0] == size[1] and rng.random() < 0.5:
             sample = transposed(sample)
         share = shape[0] * shape[1] / (size[0] * size[1])
-        area = recipe.area[0] * share, recipe.area[1] * share
-        part = augmented(sample, shape, replace(recipe, area=area), own)
+        part = augmented(sample, shape, replace(recipe, area=(recipe.area[0] * share, recipe.area[1] * share)), own)
         moved = None if part.objects is None else part.objects + torch.tensor([left, top] * 2)
         parts.append(part._replace(objects=moved))
     pictures, masks, objects, kinds, rasters = (

@@ -38,7 +38,7 @@ BINS = 12
 """Places, down and across, in which a window's density is known."""
 LEVEL = 0.75
 """How much more a block counts whose map is higher in all, as the power of the sum of exponentials: at 0 all blocks
-count alike, at 1 the maps are one. Only boxes and masks have taught a selector to compare whole maps."""
+count alike, at 1 the maps are one. Only boxes have taught a selector to compare whole maps."""
 CUT = 1 / 32
 """Share of a window's side, from each edge, in which things may be cut: what lies there does not count."""
 

@@ -152,7 +152,7 @@ def batches(labelled: LabelledSet, augmentation: Augmentation, k: int = 6) -> Ba
 def test_targets_are_in_cells_and_coverage_is_where_boxes_are(tmp_path: Path) -> None:
     labelled = boxed(tmp_path / "set", 32)
     batch = batches(labelled, Augmentation(area=(1.0, 1.0), jitter=1.0, flip=False, colour=0.0))[0]
-    assert batch.coverage is not None and batch.targets.shape[1:] == (2, 6)
+    assert batch.coverage is not None and batch.comparable and batch.targets.shape[1:] == (2, 6)
     for picture, target, covered in zip(batch.pictures, batch.targets, batch.coverage, strict=True):
         real = target[target[:, 4] >= 0]
         assert bool(covered.any()) == bool(len(real))

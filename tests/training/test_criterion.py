@@ -204,7 +204,7 @@ def test_a_run_learns_from_its_teacher_and_not_from_the_labels(tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["multi", pytest.param("masks", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["multi", "masks"])
 def test_a_run_learns_other_tasks_from_a_teacher(kind: str, tmp_path: Path) -> None:
     labelled = fields(tmp_path / "set", count=24) if kind == "masks" else replace(coloured(tmp_path / "set"), kind=kind)
     list(run_of(replace(FULL, epochs=4), labelled, tmp_path / "full").train())

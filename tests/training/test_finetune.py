@@ -130,7 +130,7 @@ def test_masks_train_the_selector_towards_class_boundaries(tmp_path: Path) -> No
     labelled = fields(tmp_path / "set", count=24)
     run = run_of(replace(recipe, shape=Shape(decoder_channels=8)), labelled, tmp_path / "out")
     list(run.train())
-    assert fallen(run, "task") < 0.7 and fallen(run, "look") < 0.8  # part of it: in which of a step's pictures they are
+    assert fallen(run, "task") < 0.7 and fallen(run, "look") < 0.7
     assert run.epochs[-1]["miou"] > 0.6  # all of one class is a third at most
 
 

@@ -100,13 +100,13 @@ def test_level_loss_compares_whole_maps_and_nothing_in_them() -> None:
     assert level_loss(torch.zeros(3, 2), torch.zeros(3, 2)).item() == 0
 
 
-def test_pictures_without_coverage_lower_the_map_only_where_that_is_known() -> None:
+def test_whole_maps_are_compared_only_where_coverage_is_comparable() -> None:
     coverage = torch.rand(4, CELLS, generator=torch.Generator().manual_seed(1))
     coverage[0] = 0
     made = objective(steering="look")
     batch = batch_of(coverage=coverage)
     scores = map_of(made.model, batch)
-    unknown, known = (made(batch._replace(knows_empty=told))["look"].item() for told in (False, True))
+    unknown, known = (made(batch._replace(comparable=told))["look"].item() for told in (False, True))
     assert unknown == pytest.approx(coverage_loss(scores, coverage).item(), rel=1e-5)
     assert known == pytest.approx(unknown + level_loss(scores, coverage).item(), rel=1e-5)
 

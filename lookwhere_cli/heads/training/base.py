@@ -39,7 +39,7 @@ class TrainingHead(Protocol):
 
     @property
     def teaches_selector(self) -> bool:
-        """True if the labels train the selector unless a user wants it frozen."""
+        """True if the labels train the selector unless a user wants it frozen: they tell where things are, and all."""
         ...
 
     def configure(

@@ -54,8 +54,8 @@ class TrainingBatch(NamedTuple):
     """The share of the training that is done, 0..1."""
     added: int = 0
     """Cells that a second look adds to k; 0 for no second look."""
-    knows_empty: bool = False
-    """True if a picture whose coverage is all zeros has nothing that is worth reading; False if that is unknown."""
+    comparable: bool = False
+    """True if coverage tells how much each picture holds, compared with the others; all zeros then mean nothing."""
     skipped: tuple[tuple[str, str], ...] = ()
     """Pictures that can't be read, so that others took their places: path and sentence of each."""
 
@@ -144,7 +144,7 @@ class Batches(Dataset[TrainingBatch]):
             covered_first=bool(rng.random() > progress),
             progress=progress,
             added=min(_draw_amount(recipe.added, cells, rng), cells - k) if recipe.added else 0,
-            knows_empty=self.regions is None,
+            comparable=self.regions is None and self.head.teaches_selector,
             skipped=tuple(skipped.items()),
         )
 

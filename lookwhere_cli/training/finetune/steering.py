@@ -72,11 +72,11 @@ class CoverageSteerer:
     def loss(
         self, batch: TrainingBatch, scores: Float[Tensor, "batch cells"], cells: Int[Tensor, "batch k"]
     ) -> Float[Tensor, ""] | None:
-        """Compute the `coverage_loss`, with the `level_loss` if all is known; None for a batch without coverage."""
+        """Compute the `coverage_loss`, with the `level_loss` of comparable ones; None for a batch without coverage."""
         if batch.coverage is None:
             return None
         loss = coverage_loss(scores, batch.coverage)
-        return loss + level_loss(scores, batch.coverage) if batch.knows_empty else loss
+        return loss + level_loss(scores, batch.coverage) if batch.comparable else loss
 
 
 class AttentionSteerer:
