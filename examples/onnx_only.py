@@ -55,8 +55,10 @@ def classify(picture, config, selector, extractor):
     thumbnail = resized(picture, grid_for(*grid, thumbnail_side), patch)[None].astype(np.float32)
     scores, prefix = selector.run(["map", "prefix"], {"thumbnails": thumbnail})
 
+    every_other = np.indices(grid).sum(0) % 2
+    scores = resize_map(scores[0], grid) + config.get("map_spacing", 0.0) * every_other
     count = k["cells"] if "cells" in k else max(1, int(k["share"] * math.prod(grid)))
-    chosen = np.argsort(-resize_map(scores[0], grid).ravel(), kind="stable")[:count]
+    chosen = np.argsort(-scores.ravel(), kind="stable")[:count]
     patches = resized(picture, grid, patch).reshape(grid[0], patch, grid[1], patch, 3).swapaxes(1, 2)
     patches = patches.reshape(-1, patch, patch, 3)[chosen]
     feeds = {"patches": patches[None], "cells": chosen[None], "grid": np.array(grid), "prefix": prefix}

@@ -34,7 +34,7 @@ class Explanation:
     """What lies behind a row.
 
     picture: as it was given.
-    scores: (rows, columns) float32, the selector map; a higher score is read earlier.
+    scores: (rows, columns) float32, the selector map; a higher score is read earlier, but for `Config.map_spacing`.
     order: all cells, row * columns + column, best first; the row's cells are the first k of them.
     seconds: wall time by step: open, thumbnail, select, patches, extract; with looks open, thumbnail, look. In a batch,
     an equal share of it.

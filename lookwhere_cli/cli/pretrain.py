@@ -67,6 +67,7 @@ def pretrain(
     map_layers: options.MapLayers = 1,
     map_softmax: options.MapSoftmax = False,
     map_sinks: options.MapSinks = True,
+    map_spacing: options.MapSpacing = 0.0,
     head: options.Head = True,
     labels: options.Labels = None,
     cls_weight: options.ClsWeight = 1.0,
@@ -113,7 +114,7 @@ def pretrain(
         rates, precision = Rates(lr, layer_decay), mixed_precision(dtype, used_device)
         recipe = Pretraining(steps, batch_size, views, thumbnail_size, selector_depth, registers, prefix, map_recipe)
         recipe = replace(recipe, weights=weights, patch_loss=patch_loss, rates=rates, average=average)
-        recipe = replace(recipe, precision=precision, seed=seed)
+        recipe = replace(recipe, map_spacing=map_spacing, precision=precision, seed=seed)
         names = _class_names(vits, labels) if head else ()
         create_run_dir(out)
         photographs = _as_begun(_photographs(folders, console, fail_fast), out)

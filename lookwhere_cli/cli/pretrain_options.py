@@ -76,6 +76,15 @@ MapSinks = Annotated[
         LOOK, "Keep the scores of cells where the teacher stores notes, or replace them.", "--map-sinks/--no-map-sinks"
     ),
 ]
+MapSpacing = Annotated[
+    float,
+    _option(
+        LOOK,
+        "Added to the map at every other cell, so that those that are read lie further apart.",
+        metavar="S",
+        min=0,
+    ),
+]
 
 Head = Annotated[bool, _option(LOSS, "Give the model a head with the teacher's classes.", "--head/--no-head")]
 Labels = Annotated[Path | None, _option(LOSS, "Names of the teacher's classes, one per line.", metavar="FILE")]

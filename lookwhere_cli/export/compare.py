@@ -15,7 +15,7 @@ from lookwhere_cli.export.heads.compare import COMPARISONS
 from lookwhere_cli.images.view import Picture
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.runtimes.base import Runtime
-from lookwhere_cli.strategies.base import Batch, Selected, choose_cells
+from lookwhere_cli.strategies.base import Batch, Selected, choose_cells, spaced_scores
 
 TIE = 1e-5
 """Cells whose scores differ by less may change places; of the map's largest score where that is above 1, since rounding
@@ -104,12 +104,14 @@ def _compare_one(pipeline: Pipeline, exported: Runtime, picture: Picture) -> Dif
     answer = exported.answer(theirs.choose(patches, patch))[0]
     task = pipeline.config.task if pipeline.config.labels else "features"
     found = COMPARISONS[task](pipeline.head, ours, answer, opened.view)
-    moved = count_moved(selected.selection.map[0], others.selection.map[0], selected.first)
+    spacing = pipeline.config.map_spacing
+    scores, their_scores = (spaced_scores(each.selection.map, batch.grid, spacing)[0] for each in (selected, others))
+    moved = count_moved(scores, their_scores, selected.first)
     return Differences(1, 0, cells=moved, cells_read=selected.first, **found._asdict())
 
 
 def count_moved(ours: Float32[ndarray, " cells"], theirs: Float32[ndarray, " cells"], k: int) -> int:
-    """Return how many of the best k cells by one map are not among those by the other, but for ties.
+    """Return how many of the best k cells by some scores are not among those by others, but for ties.
 
     A cell ties if the one that took its place scores almost the same.
     """

@@ -15,7 +15,8 @@ Grid: TypeAlias = tuple[int, int]
 class Selection(NamedTuple, Generic[A]):
     """What the selector says of a batch of thumbnails.
 
-    map: (batch, cells) float32, the selector map, row by row; a cell with a higher score is read earlier.
+    map: (batch, cells) float32, the selector map, row by row; a cell with a higher score is read earlier, but
+    for `Config.map_spacing`.
     prefix_tokens: (batch, prefix, dim), the selector's CLS and registers, which summarise the picture.
     """
 

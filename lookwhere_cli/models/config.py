@@ -53,6 +53,8 @@ class Config:
     """Grid of the selector's position table."""
     map_scale: int = 2
     """Each thumbnail patch predicts map_scale x map_scale scores of the selector map."""
+    map_spacing: float = 0.0
+    """Added to the map's score of every other cell before cells are chosen, so that they lie further apart."""
     feed_forward: FeedForward = "gelu"
     hidden: int = 768
     """Output channels of a block's first feed-forward layer; SwiGLU's gate and value are packed in it."""
@@ -139,6 +141,8 @@ class Config:
             raise ValueError(f"coarse_size is {self.coarse_size}; it must be 0 or a multiple of patch, {self.patch}")
         if not (self.eps > 0 and min(self.std) > 0):
             raise ValueError(f"eps is {self.eps} and std is {list(self.std)}; both must be above 0")
+        if not 0 <= self.map_spacing < math.inf:
+            raise ValueError(f"map_spacing is {self.map_spacing}; it must be at least 0")
         if not 0 < self.crop_share <= 1:
             raise ValueError(f"crop_share is {self.crop_share}; it must be above 0 and at most 1.0")
         if self.dim % self.heads:
@@ -261,9 +265,11 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit.
 
-        Fields of detection are left out for other tasks, as files of older versions do.
+        Fields of detection are left out for other tasks, and a spacing of 0, as files of older versions do.
         """
         names = [field.name for field in fields(self) if self.has_boxes or not field.name.startswith("detect_")]
+        if not self.map_spacing:
+            names.remove("map_spacing")
         return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod

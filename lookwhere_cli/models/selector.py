@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lookwhere_cli.models.chosen import Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.layers import Linear, gelu
+from lookwhere_cli.models.spacing import chessboard
 from lookwhere_cli.models.vit import ViT, cut
 
 
@@ -71,6 +72,11 @@ class NoSelector(nn.Module):
 def selector_of(config: Config) -> Selector | NoSelector:
     """Make the selector of a config; a NoSelector for a model that has none."""
     return Selector(config) if config.has_selector else NoSelector(config)
+
+
+def spaced(map: Float[Tensor, "batch cells"], grid: Grid, spacing: float) -> Float32[Tensor, "batch cells"]:
+    """Return the scores that decide which cells are read: the map's, and `spacing` more for every other cell."""
+    return map.float() + spacing * torch.tensor(chessboard(grid), device=map.device)
 
 
 def choose(map: Float[Tensor, "batch cells"], k: int) -> Int64[Tensor, "batch {k}"]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.models.chosen import Chosen, Coarse, Grid, Selection
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.spacing import chessboard
 from lookwhere_cli.reader import OpenedPicture
 from lookwhere_cli.runtimes.base import Runtime, stack
 
@@ -193,15 +194,23 @@ class StagedStrategy(Strategy, Protocol):
         ...
 
 
+def spaced_scores(map: Float32[ndarray, "batch cells"], grid: Grid, spacing: float) -> Float32[ndarray, "batch cells"]:
+    """Return the scores that decide which cells are read: the map's, and `spacing` more for every other cell."""
+    return map.astype(np.float32, copy=False) + np.float32(spacing) * chessboard(grid)
+
+
 def choose_cells(scores: Float32[ndarray, "batch cells"], k: int) -> Int64[ndarray, "batch {k}"]:
     """Return the k cells with the highest scores, best first; of equal scores the lower cell first."""
     return np.argsort(-scores.astype(np.float32, copy=False), axis=1, kind="stable")[:, :k].astype(np.int64, copy=False)
 
 
-def select_cells(runtime: Runtime, batch: Batch, total: int, first: int) -> Selected:
-    """Run the selector and order the best `total` cells of each picture, of which `first` are read to begin with."""
+def select_cells(runtime: Runtime, batch: Batch, total: int, first: int, spacing: float) -> Selected:
+    """Run the selector and order the best `total` cells of each picture, of which `first` are read to begin with.
+
+    spacing: see `Config.map_spacing`.
+    """
     selection = runtime.select(stack([picture.thumbnail for picture in batch.pictures]), batch.grid)
-    return Selected(batch, selection, choose_cells(selection.map, total), first)
+    return Selected(batch, selection, choose_cells(spaced_scores(selection.map, batch.grid, spacing), total), first)
 
 
 def coarse_of(batch: Batch, patch: int) -> Coarse[NDArray[Any]] | None:

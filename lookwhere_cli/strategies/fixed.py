@@ -52,11 +52,12 @@ class FixedStrategy:
     def select(self, runtime: Runtime, batch: Batch) -> Selected:
         """Choose the k best cells."""
         k = self.count(batch.grid)
-        return select_cells(runtime, batch, k, k)
+        return select_cells(runtime, batch, k, k, self.config.map_spacing)
 
     def order(self, runtime: Runtime, batch: Batch) -> Selected:
         """Order all cells, of which the best k are read."""
-        return select_cells(runtime, batch, batch.grid[0] * batch.grid[1], self.count(batch.grid))
+        cells, spacing = batch.grid[0] * batch.grid[1], self.config.map_spacing
+        return select_cells(runtime, batch, cells, self.count(batch.grid), spacing)
 
     def answer(self, runtime: Runtime, selected: Selected, patches: NDArray[np.uint8], cut: Cut) -> Outcome:
         """Answer in one pass."""

@@ -63,11 +63,12 @@ class LooksStrategy:
     def select(self, runtime: Runtime, batch: Batch) -> Selected:
         """Order the cells of all looks; those of the first look are read to begin with."""
         counts = self.stage_cells(batch.grid)
-        return select_cells(runtime, batch, counts[-1], counts[0])
+        return select_cells(runtime, batch, counts[-1], counts[0], self.config.map_spacing)
 
     def order(self, runtime: Runtime, batch: Batch) -> Selected:
         """Order all cells; those of the first look are read to begin with."""
-        return select_cells(runtime, batch, batch.grid[0] * batch.grid[1], self.stage_cells(batch.grid)[0])
+        cells, spacing = batch.grid[0] * batch.grid[1], self.config.map_spacing
+        return select_cells(runtime, batch, cells, self.stage_cells(batch.grid)[0], spacing)
 
     def answer(self, runtime: Runtime, selected: Selected, patches: NDArray[np.uint8], cut: Cut) -> Outcome:
         """Look at each picture until the answer is certain."""

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,9 @@ def small_pictures(tmp_path):
     return files
 
 
-def test_it_gives_the_same_labels(exported, small_pictures):
-    _, folder = exported(LABELLED)
+@pytest.mark.parametrize("spacing", [0.0, 0.2])
+def test_it_gives_the_same_labels(exported, small_pictures, spacing):
+    _, folder = exported(replace(LABELLED, map_spacing=spacing))
     ran = subprocess.run(
         [sys.executable, str(SCRIPT), str(folder), *map(str, small_pictures)],
         capture_output=True,

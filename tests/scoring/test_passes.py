@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lookwhere_cli import stream
 from lookwhere_cli.amounts import ALL_CELLS, Amount
+from lookwhere_cli.checkpoints.folder import save_model
 from lookwhere_cli.errors import ModelError, PictureError
 from lookwhere_cli.images.find import find_pictures
 from lookwhere_cli.images.view import View
@@ -23,6 +24,7 @@ from lookwhere_cli.probabilities import softmax
 from lookwhere_cli.scoring.choosers import CHOOSERS
 from lookwhere_cli.scoring.passes import CellPolicy, Measured, StagePass, run_policies
 from lookwhere_cli.scoring.variants import with_thresholds
+from tests.models.small import LABELLED, small
 
 QUARTER = CellPolicy("selector", Amount.share(0.25))
 ALL = CellPolicy("selector", ALL_CELLS)
@@ -55,6 +57,18 @@ def test_the_selectors_cells_lead_to_the_answers_of_classify(model_folder: Path,
     for answer, row in zip(found, predictor.classify(paths), strict=True):
         check_row(row, answer[0])
         assert (answer[0] != answer[1]).any()
+
+
+def test_a_models_spacing_decides_in_every_pass(paths: list[str], tmp_path: Path) -> None:
+    """A spacing beyond all scores: cells with an advantage are read, and no other."""
+    save_model(tmp_path / "spaced", small(replace(LABELLED, map_spacing=100.0)))
+    predictor = load(str(tmp_path / "spaced"), k=9)
+    rows = list(predictor.classify(paths))
+    for row in rows:
+        assert all((line + column) % 2 for line, column in row.cells)
+    found = answers(predictor.pipeline, [CellPolicy("selector", Amount.cells(9))], paths)
+    for answer, row in zip(found, rows, strict=True):
+        check_row(row, answer[0])
 
 
 def test_answers_do_not_depend_on_the_other_pictures_in_a_batch(model_folder: Path, paths: list[str]) -> None:

@@ -158,6 +158,16 @@ def test_registers_are_trained_and_counted(teacher: Path, paths: list[str], tmp_
     assert not run.model.extractor.reg_token.equal(before)
 
 
+def test_a_student_reads_the_cells_that_its_spacing_favours(teacher: Path, paths: list[str], tmp_path: Path) -> None:
+    """A spacing beyond all scores: of 16 cells, the 8 with an advantage are read."""
+    recipe = replace(RECIPE, map_spacing=100.0, views=replace(RECIPE.views, k=(8, 8), squares=1.0))
+    plan = run_of(recipe, teacher, paths, tmp_path / "out").plan
+    student, read = plan.start_model(), []
+    student.extractor.register_forward_pre_hook(lambda _, inputs: read.append(inputs[0].cells))
+    plan.learner(student, torch.device("cpu")).module(plan.batches((0, 1))[0])
+    assert ((read[0] // 4 + read[0] % 4) % 2 == 1).all()
+
+
 def test_the_average_of_a_short_run_follows_its_weights(teacher: Path, paths: list[str], tmp_path: Path) -> None:
     run = run_of(replace(RECIPE, steps=12, average=0.999), teacher, paths, tmp_path / "out")
     start = [parameter.detach().clone() for parameter in run.model.parameters()]

@@ -186,3 +186,10 @@ def test_an_impossible_shape_is_refused(shape: Shape, error: type[Exception], wo
 def test_a_start_without_a_selector_needs_method_full() -> None:
     with pytest.raises(ModelError, match=r"has no selector.*--method full"):
         config(selector_depth=0, prefix="own")
+
+
+def test_labels_of_pictures_keep_the_spacing_and_nothing_else_does() -> None:
+    assert config(map_spacing=0.7).map_spacing == 0.7
+    assert config(kind="boxes", map_spacing=0.7).map_spacing == 0
+    assert config(kind="masks", map_spacing=0.7).map_spacing == 0
+    assert config(Shape(method="full"), map_spacing=0.7).map_spacing == 0

@@ -16,7 +16,7 @@ from lookwhere_cli.models.chosen import Chosen, Coarse, Grid
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
-from lookwhere_cli.models.selector import choose
+from lookwhere_cli.models.selector import choose, spaced
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.distil.losses import (
     PatchLoss,
@@ -108,7 +108,7 @@ class Distillation(nn.Module):
         grid = (pictures.shape[-2] // config.patch, pictures.shape[-1] // config.patch)
         thumbnails = self._thumbnails(pictures, grid, config.thumbnail_size)
         selection = self.student.select(self._normalise(thumbnails), grid)
-        cells = choose(selection.map.detach(), k)
+        cells = choose(spaced(selection.map.detach(), grid, config.map_spacing), k)
         patches = torch.take_along_dim(cut(self._normalise(pictures), config.patch), cells[:, :, None, None, None], 1)
         chosen = Chosen(patches, cells, grid, selection.prefix_tokens, self._coarse(pictures, grid, coarse))
         tokens = self.student.extractor(chosen, slice(None) if self.weights.patch else slice(0, 1)).tokens

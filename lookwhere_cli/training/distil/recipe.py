@@ -31,6 +31,8 @@ class Pretraining:
     """Learnt tokens that the student has beside those of the first teacher."""
     prefix: Prefix = "add"
     map_recipe: MapRecipe = field(default_factory=MapRecipe)
+    map_spacing: float = 0.0
+    """See `Config.map_spacing`."""
     weights: Weights = field(default_factory=Weights)
     patch_loss: PatchLoss = "spread"
     rates: Rates = field(default_factory=Rates)
@@ -63,6 +65,7 @@ def student_config(teacher: TimmViT, recipe: Pretraining, labels: tuple[str, ...
         grid=(side, side),
         thumbnail_grid=(thumbnail, thumbnail),
         map_scale=-(-max(recipe.views.sizes) // recipe.thumbnail_size),
+        map_spacing=recipe.map_spacing,
         selector_depth=recipe.selector_depth,
         prefix=recipe.prefix,
         labels=labels,

@@ -54,6 +54,7 @@ def _uncalibrated(base: Config) -> Config:
     """Return the config without what was chosen or calibrated for the model to start from alone."""
     return replace(
         base,
+        map_spacing=0.0,
         coarse_size=0,
         looks=(),
         second_look="restart",

@@ -19,6 +19,7 @@ from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
 from lookwhere_cli.models.pruning.auxiliary import AttentionVariant, Auxiliaries
 from lookwhere_cli.models.pruning.cropr import RecordedInputs
+from lookwhere_cli.models.selector import spaced
 from lookwhere_cli.models.vit import cut
 from lookwhere_cli.training.finetune.batches import TrainingBatch, grid_of
 from lookwhere_cli.training.finetune.criterion import Criterion
@@ -65,7 +66,7 @@ class Objective(nn.Module):
         """Compute the losses "task" and, where there are any, "auxiliary" and "look"."""
         grid = grid_of(batch.pictures, self.model.config.patch)
         selection = self._select(batch, grid)
-        cells = self.steerer.choose(batch, selection.map.detach())
+        cells = self._choose(batch, selection, grid)
         with self._watch_pruning(batch.progress if self.criterion.head.is_dense else 1.0) as watched:
             answers = self._answers(batch, grid, cells, selection.prefix_tokens)
         targets = self.criterion.targets(batch)
@@ -87,7 +88,7 @@ class Objective(nn.Module):
         grid = grid_of(batch.pictures, self.model.config.patch)
         selection = self._select(batch, grid)
         with self._watch_pruning(0.0) as watched:
-            self._answers(batch, grid, self.steerer.choose(batch, selection.map), selection.prefix_tokens)
+            self._answers(batch, grid, self._choose(batch, selection, grid), selection.prefix_tokens)
         return watched
 
     @property
@@ -144,6 +145,9 @@ class Objective(nn.Module):
         if batch.added:
             return run_looks(self.model, chosen, (batch.k, batch.k + batch.added))
         return [self.model.answer(chosen)]
+
+    def _choose(self, batch: TrainingBatch, selection: Selection[Tensor], grid: Grid) -> Int64[Tensor, "batch k"]:
+        return self.steerer.choose(batch, spaced(selection.map.detach(), grid, self.model.config.map_spacing))
 
     def _select(self, batch: TrainingBatch, grid: Grid) -> Selection[Tensor]:
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.steerer.trains_selector):

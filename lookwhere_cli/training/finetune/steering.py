@@ -30,7 +30,7 @@ class Steerer(Protocol):
         ...
 
     def choose(self, batch: TrainingBatch, scores: Float[Tensor, "batch cells"]) -> Int[Tensor, "batch k"]:
-        """Choose the cells of all looks, best first. scores: the selector map, detached."""
+        """Choose the cells of all looks, best first. scores: the selector map with the model's spacing, detached."""
         ...
 
     def loss(
