@@ -292,7 +292,7 @@ def _config(recipe: FineTuning, base: Config, labelled: LabelledSet, k: Amount, 
     from lookwhere_cli.models.pruning.schedule import check_own_schedule, pruning_of
     from lookwhere_cli.training.finetune.model_config import config_for, with_second_look
 
-    config = config_for(base, recipe.shape, labelled.kind, labelled.classes, typical)
+    config = config_for(base, recipe.shape, labelled.kind, labelled.classes, typical, recipe.steering)
     config = replace(config, k=_check_count(k, config))
     if recipe.added:
         config = with_second_look(config, recipe.added[1])

@@ -188,8 +188,10 @@ def test_a_start_without_a_selector_needs_method_full() -> None:
         config(selector_depth=0, prefix="own")
 
 
-def test_labels_of_pictures_keep_the_spacing_and_nothing_else_does() -> None:
+def test_labels_of_pictures_keep_the_spacing_unless_regions_teach_the_selector() -> None:
     assert config(map_spacing=0.7).map_spacing == 0.7
+    assert config_for(replace(BASE, map_spacing=0.7), Shape(), "single", LABELS, (9, 9), "attention").map_spacing == 0.7
+    assert config_for(replace(BASE, map_spacing=0.7), Shape(), "single", LABELS, (9, 9), "look").map_spacing == 0
     assert config(kind="boxes", map_spacing=0.7).map_spacing == 0
     assert config(kind="masks", map_spacing=0.7).map_spacing == 0
     assert config(Shape(method="full"), map_spacing=0.7).map_spacing == 0

@@ -108,7 +108,6 @@ class SelectorMethod(_LookWhereMethod):
             thumbnail_grid=thumbnail_grid,
             selector_depth=depth,
             map_scale=-(-config.grid[0] // thumbnail_grid[0]),
-            map_spacing=0.0 if head.is_dense else base.map_spacing,
         )
 
 

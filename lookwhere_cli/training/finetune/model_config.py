@@ -13,16 +13,24 @@ from lookwhere_cli.models.config import Config
 from lookwhere_cli.sizes import check_multiple_of_patch
 from lookwhere_cli.training.finetune.methods import METHODS
 from lookwhere_cli.training.finetune.shape import Shape
+from lookwhere_cli.training.finetune.steering import Steering
 
 MASK_CHANNELS = 8
 """Channels of the values that the masks of objects are made of."""
 
 
-def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...], picture: tuple[int, int]) -> Config:
+def config_for(
+    base: Config,
+    shape: Shape,
+    kind: Kind,
+    classes: tuple[str, ...],
+    picture: tuple[int, int],
+    steering: Steering = "frozen",
+) -> Config:
     """Return the new model's config.
 
     base: of the model to start from, which is no cascade. kind, classes: of the labelled set. picture: (height, width)
-    of a typical picture, whose shape the model's grid takes.
+    of a typical picture, whose shape the model's grid takes. steering: what trains the selector.
     Raises UsageError, ModelError for a shape that is impossible.
     """
     head, method = TRAINING_HEADS[kind], METHODS[shape.method]
@@ -36,7 +44,10 @@ def config_for(base: Config, shape: Shape, kind: Kind, classes: tuple[str, ...],
         prune_fusion=_fusion(shape, head),
         detect_mask_channels=MASK_CHANNELS if shape.masks else 0,
     )
-    return method.configure(config, base, shape, head)
+    config = method.configure(config, base, shape, head)
+    # Regions say which cells matter, and boxes and masks gain nothing by it; see docs/training.md.
+    keeps_spacing = method.has_selector and steering != "look" and not head.is_dense
+    return replace(config, map_spacing=base.map_spacing) if keeps_spacing else config
 
 
 def with_second_look(config: Config, added: AmountLike) -> Config:
