@@ -1,6 +1,6 @@
 """Compare models with their teachers on photographs without labels: what recipes are chosen by.
 
-    python benchmarks/agreement.py MODEL [MODEL ...] --teacher NAME=FILE --photos DIR [-k 94] [--size 224] [--mode stretch]
+    python benchmarks/agreement.py MODEL [MODEL ...] --teacher NAME=FILE --photos DIR [-k 94] [--mode stretch]
 
 For each model: the mean KL divergence of its probabilities from the teachers' mean, the share of photographs with the
 same most probable class, and the share with two corners of the grid among the best four cells. The teachers see whole
