@@ -171,7 +171,7 @@ class HeatLegend:
 
     def _text(self, console: Console, options: ConsoleOptions) -> Text:
         outlined = "; outlined: read" if has_colour(console) and self._map.outlines(options) else ""
-        return Text(f"selector map: bright cells read first{outlined}", "dim")
+        return Text(f"selector map: bright cells score high{outlined}", "dim")
 
 
 class Legend:
