@@ -83,6 +83,7 @@ MapSpacing = Annotated[
         "Added to the map at every other cell, so that those that are read lie further apart.",
         metavar="S",
         min=0,
+        max=100,
     ),
 ]
 

@@ -142,7 +142,7 @@ class Config:
         if not (self.eps > 0 and min(self.std) > 0):
             raise ValueError(f"eps is {self.eps} and std is {list(self.std)}; both must be above 0")
         if not 0 <= self.map_spacing < math.inf:
-            raise ValueError(f"map_spacing is {self.map_spacing}; it must be at least 0")
+            raise ValueError(f"map_spacing is {self.map_spacing}; it must be finite and at least 0")
         if not 0 < self.crop_share <= 1:
             raise ValueError(f"crop_share is {self.crop_share}; it must be above 0 and at most 1.0")
         if self.dim % self.heads:

@@ -45,6 +45,7 @@ def test_a_finished_model_is_not_overwritten(run, model_folder, tmp_path):
         (["--size", 33], 2, "use 32 or 40"),
         (["--area", 2, 3], 2, "--area 2 3"),
         (["--map-layers", 99], 2, "last 99 blocks"),
+        (["--map-spacing", "inf"], 2, "--map-spacing inf is too large"),
         (["--map-queries", "registers"], 2, "no registers"),
         (["--teacher", "nowhere.safetensors"], 3, "'nowhere.safetensors' does not exist"),
         (["--init", "nowhere"], 3, "no model 'nowhere'"),
