@@ -13,6 +13,7 @@ import msgspec
 
 from lookwhere_cli.amounts import Amount, PruneAmount
 from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.constants import MAX_SPACING
 from lookwhere_cli.text import near_names
 
 FeedForward = Literal["gelu", "swiglu"]
@@ -141,8 +142,8 @@ class Config:
             raise ValueError(f"coarse_size is {self.coarse_size}; it must be 0 or a multiple of patch, {self.patch}")
         if not (self.eps > 0 and min(self.std) > 0):
             raise ValueError(f"eps is {self.eps} and std is {list(self.std)}; both must be above 0")
-        if not 0 <= self.map_spacing < math.inf:
-            raise ValueError(f"map_spacing is {self.map_spacing}; it must be finite and at least 0")
+        if not 0 <= self.map_spacing <= MAX_SPACING:
+            raise ValueError(f"map_spacing is {self.map_spacing}; it must be in 0..{MAX_SPACING:g}")
         if not 0 < self.crop_share <= 1:
             raise ValueError(f"crop_share is {self.crop_share}; it must be above 0 and at most 1.0")
         if self.dim % self.heads:

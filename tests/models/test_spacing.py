@@ -37,6 +37,10 @@ def test_a_steep_map_decides_alone() -> None:
     assert (choose_cells(spaced_scores(steep, (3, 4), 0.9), 12) == choose_cells(steep, 12)).all()
 
 
+def test_equal_scores_are_ordered_by_cell() -> None:
+    assert choose_cells(np.array([[0.1, 0.9, 0.5, 0.9]], np.float32), 4).tolist() == [[1, 3, 2, 0]]
+
+
 @given(SIDES, SIDES, st.floats(0, 3))
 def test_training_and_inference_choose_the_same_cells(rows: int, columns: int, spacing: float) -> None:
     scores = np.random.default_rng(rows).random((2, rows * columns), np.float32)
@@ -49,7 +53,7 @@ def test_no_spacing_is_left_out_of_the_config_as_by_older_versions() -> None:
     assert Config.from_dict(Config(map_spacing=0.5).to_dict()) == Config(map_spacing=0.5)
 
 
-@pytest.mark.parametrize("spacing", [-0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("spacing", [-0.5, 100.5, float("nan"), float("inf")])
 def test_an_impossible_spacing_is_refused(spacing: float) -> None:
     with pytest.raises(ValueError, match="map_spacing is"):
         Config(map_spacing=spacing)
