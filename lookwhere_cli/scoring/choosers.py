@@ -7,34 +7,32 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64
+from jaxtyping import Int64
 from numpy import ndarray
 from numpy.typing import NDArray
 
 from lookwhere_cli.models.chosen import Grid
-from lookwhere_cli.strategies.base import choose_cells
 
-Chooser = Callable[[Float32[ndarray, "batch cells"], Grid, Sequence[int]], Int64[ndarray, "batch cells"]]
-"""Orders all cells, the first to be read first; from the scores by which the model chooses, the grid, and a seed per
-picture."""
+Chooser = Callable[[Int64[ndarray, "batch cells"], Grid, Sequence[int]], Int64[ndarray, "batch cells"]]
+"""Orders all cells, the first to be read first; from the model's own order, the grid, and a seed per picture."""
 
 
-def by_selector(scores: Float32[ndarray, "batch cells"], grid: Grid, seeds: Sequence[int]) -> NDArray[np.int64]:
-    """Order cells by their scores, best first: (batch, cells)."""
-    return choose_cells(scores, scores.shape[1])
+def by_selector(order: Int64[ndarray, "batch cells"], grid: Grid, seeds: Sequence[int]) -> NDArray[np.int64]:
+    """Keep the model's own order, (batch, cells): the selector's scores and the model's spacing, best first."""
+    return order
 
 
-def at_random(scores: Float32[ndarray, "batch cells"], grid: Grid, seeds: Sequence[int]) -> NDArray[np.int64]:
+def at_random(order: Int64[ndarray, "batch cells"], grid: Grid, seeds: Sequence[int]) -> NDArray[np.int64]:
     """Draw an order of cells, (batch, cells), for each picture from its own seed, whatever else is in its batch."""
     return np.stack([_permutation(grid[0] * grid[1], seed) for seed in seeds])
 
 
-def from_centre(scores: Float32[ndarray, "batch cells"], grid: Grid, seeds: Sequence[int]) -> NDArray[np.int64]:
+def from_centre(order: Int64[ndarray, "batch cells"], grid: Grid, seeds: Sequence[int]) -> NDArray[np.int64]:
     """Order cells, (batch, cells), by their distance to the centre, in units of the picture's height and width."""
     rows, columns = (np.arange(side, dtype=np.float32) for side in grid)
     down, across = (rows - (grid[0] - 1) / 2) / grid[0], (columns - (grid[1] - 1) / 2) / grid[1]
-    order = np.argsort((down[:, None] ** 2 + across**2).flatten(), kind="stable")
-    return np.tile(order, (len(scores), 1))
+    nearest = np.argsort((down[:, None] ** 2 + across**2).flatten(), kind="stable")
+    return np.tile(nearest, (len(order), 1))
 
 
 CHOOSERS: dict[str, Chooser] = {"selector": by_selector, "random": at_random, "centre": from_centre}

@@ -22,7 +22,7 @@ from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.probabilities import confidence
 from lookwhere_cli.scoring.choosers import CHOOSERS, seed_of
 from lookwhere_cli.scoring.variants import amount_strategy, staged_strategy, with_k
-from lookwhere_cli.strategies.base import Batch, Selected, spaced_scores
+from lookwhere_cli.strategies.base import Batch, Selected
 from lookwhere_cli.strategies.stages import stages_reached
 from lookwhere_cli.stream import Cutter
 
@@ -76,8 +76,7 @@ def run_policies(
         patches = cutter.cut([picture.view for picture in batch.pictures], everything)
         seeds = [seed_of(picture.thumbnail) for picture in batch.pictures]
         names = {policy.chooser for policy in policies}
-        scores = spaced_scores(selected.selection.map, batch.grid, pipeline.config.map_spacing)
-        orders = {name: CHOOSERS[name](scores, batch.grid, seeds) for name in names}
+        orders = {name: CHOOSERS[name](selected.order, batch.grid, seeds) for name in names}
         outcomes = [
             _outcomes(with_k(pipeline, policy.k), selected._replace(order=orders[policy.chooser]), patches, measure)
             for policy in policies

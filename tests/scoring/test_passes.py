@@ -61,11 +61,14 @@ def test_the_selectors_cells_lead_to_the_answers_of_classify(model_folder: Path,
 
 def test_a_models_spacing_decides_in_every_pass(paths: list[str], tmp_path: Path) -> None:
     """A spacing beyond all scores: cells with an advantage are read, and no other."""
-    save_model(tmp_path / "spaced", small(replace(LABELLED, map_spacing=100.0)))
+    spaced = replace(LABELLED, map_spacing=100.0, looks=(Amount.cells(4), Amount.cells(9)), thresholds=(2.0,))
+    save_model(tmp_path / "spaced", small(spaced))
     predictor = load(str(tmp_path / "spaced"), k=9)
     rows = list(predictor.classify(paths))
-    for row in rows:
-        assert all((line + column) % 2 for line, column in row.cells)
+    explained = [predictor.explain(path).row for path in paths]
+    in_looks = list(load(str(tmp_path / "spaced"), k="auto").classify(paths))
+    for row in (*rows, *explained, *in_looks):
+        assert row.k == 9 and all((line + column) % 2 for line, column in row.cells)
     found = answers(predictor.pipeline, [CellPolicy("selector", Amount.cells(9))], paths)
     for answer, row in zip(found, rows, strict=True):
         check_row(row, answer[0])
