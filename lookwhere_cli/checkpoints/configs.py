@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.schedule import check_own_schedule, pruning_of
 from lookwhere_cli.output.files import whole_file, writing
 
+DIGEST_DIGITS = 12
 
 def write_config(folder: Path, config: Config) -> None:
     """Write the folder's config. Raises OutputError."""
@@ -30,3 +32,9 @@ def read_config(folder: Path) -> Config:
     except ValueError as failure:
         raise ModelError(f"In {str(folder / CONFIG)!r}: {failure}.") from failure
     return config
+
+
+def config_digest(folder: Path) -> str:
+    """Return the short hash of the folder's config: answers depend on it beside the weights. Raises ModelError."""
+    text = json.dumps(read_config(folder).to_dict(), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_DIGITS]

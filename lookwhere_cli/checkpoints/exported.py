@@ -100,8 +100,12 @@ def open_exported(location: ModelLocation) -> Exported:
     folder = location.folder
     record = read_record(folder)
     check_files(folder, record)
-    revision = location.commit or hashlib.sha256((folder / SUMS).read_bytes()).hexdigest()[:REVISION_DIGITS]
-    return Exported(read_config(folder), record, location.name, revision, folder)
+    return Exported(read_config(folder), record, location.name, exported_revision(location), folder)
+
+
+def exported_revision(location: ModelLocation) -> str:
+    """Return what tells one state of an exported model's files from another, without reading them."""
+    return location.commit or hashlib.sha256((location.folder / SUMS).read_bytes()).hexdigest()[:REVISION_DIGITS]
 
 
 def check_files(folder: Path, record: ExportRecord) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lookwhere_cli.checkpoints.configs import config_digest
 from lookwhere_cli.cli.summary import listed, say_done
 from lookwhere_cli.cli.window_options import WindowRequest
 from lookwhere_cli.options import Options
@@ -27,13 +28,15 @@ class PictureKeys:
 
     def __init__(self, predictor: Predictor, request: WindowRequest, settings: Options) -> None:
         self._info, self._request = predictor.info, request
+        self._config = config_digest(predictor.info.folder)
         self._settings = replace(settings, batch_size=1, workers=None, memory=None, device="auto")
 
     def __call__(self, picture: str) -> str:
         """Return the key of a picture."""
         info, options = self._info, self._request.options
         regions = None if options.roi is None else picture_key(options.roi)
-        return picture_key(picture, info.name, info.revision, self._settings, options, regions, self._request.rows)
+        model = (info.name, info.revision, self._config)
+        return picture_key(picture, *model, self._settings, options, regions, self._request.rows)
 
 
 def begin_journal(journal: WindowJournal, keys: Iterable[str], files: Sequence[Path], overwrite: bool) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from lookwhere_cli.amounts import Amount, PruneAmount
 from lookwhere_cli.errors import OutputError, UsageError
@@ -42,13 +42,24 @@ class Job:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
+class ModelState(NamedTuple):
+    """What the rows depend on: the revision of a model's weights, and the hash of its config."""
+
+    revision: str
+    config: str
+
+
 @dataclass(frozen=True)
 class Manifest:
-    """What a job was begun with. options and settings: by name, ready for JSON. digest: the hash of the list."""
+    """What a job was begun with.
+
+    config: the hash of the model's config. options and settings: by name, ready for JSON. digest: the hash of the list.
+    """
 
     command: str
     model: str
     revision: str
+    config: str
     options: Mapping[str, Any]
     settings: Mapping[str, Any]
     shard_size: int
@@ -67,13 +78,14 @@ class Manifest:
         return min(self.shard_size, self.pictures - shard * self.shard_size)
 
 
-def manifest_of(job: Job, revision: str, pictures: int, digest: str) -> Manifest:
+def manifest_of(job: Job, model: ModelState, pictures: int, digest: str) -> Manifest:
     """Return the manifest of a job whose list is known."""
     options = {name: _for_json(value) for name, value in asdict(job.options).items() if name not in _SAME_ROWS}
     return Manifest(
         job.command,
         printable(job.model),
-        revision,
+        model.revision,
+        model.config,
         options | {"k": _for_json(job.options.k), "prune": _for_json(job.options.prune)},
         dict(job.settings),
         job.shard_size,
@@ -122,6 +134,8 @@ def _difference(begun: Manifest, now: Manifest) -> str | None:
         return f"--model {begun.model}, and this run has {now.model}"
     if begun.revision != now.revision:
         return f"revision {begun.revision} of the model, and this run has {now.revision}"
+    if begun.config != now.config:
+        return "another config.json of the model"
     for name, before, after in _values(begun, now):
         if before != after:
             return (

@@ -10,6 +10,8 @@ from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from lookwhere_cli.checkpoints.configs import config_digest
+from lookwhere_cli.checkpoints.exported import exported_revision, is_exported
 from lookwhere_cli.checkpoints.layout import WEIGHTS
 from lookwhere_cli.checkpoints.names import ModelLocation
 from lookwhere_cli.checkpoints.resolve import find
@@ -18,7 +20,15 @@ from lookwhere_cli.jobs.apart import call_apart
 from lookwhere_cli.jobs.entries import Entry, ListSummary, write_list
 from lookwhere_cli.jobs.folder import JobFolder
 from lookwhere_cli.jobs.inputs import find_entries
-from lookwhere_cli.jobs.job import Job, Manifest, check_same, manifest_of, read_manifest, write_manifest
+from lookwhere_cli.jobs.job import (
+    Job,
+    Manifest,
+    ModelState,
+    check_same,
+    manifest_of,
+    read_manifest,
+    write_manifest,
+)
 from lookwhere_cli.jobs.masks import ENDINGS
 from lookwhere_cli.jobs.names import OURS, SUCCESS, list_name, shard_of
 from lookwhere_cli.jobs.remote import is_remote
@@ -43,7 +53,9 @@ def prepare(folder: JobFolder, job: Job, is_alone: bool = True) -> Manifest:
         summary = _listed(job, file)
         if not summary.pictures:
             raise UsageError("There is no picture to do; check the inputs and --limit.")
-        now = manifest_of(job, revision_of(find(job.model)), summary.pictures, summary.digest)
+        model = find(job.model)
+        state = ModelState(revision_of(model), config_digest(model.folder))
+        now = manifest_of(job, state, summary.pictures, summary.digest)
         if begun is not None and begun != now and is_alone and _has_no_rows(folder):
             clear(folder)
             begun = None
@@ -122,6 +134,8 @@ def revision_of(model: ModelLocation) -> str:
     """Return what tells one state of a model's weights from another, without loading them."""
     if model.commit is not None:
         return model.commit
+    if is_exported(model.folder):
+        return exported_revision(model)
     with (model.folder / WEIGHTS).open("rb") as stream:
         (length,) = struct.unpack("<Q", stream.read(8).ljust(8, b"\0"))
         header = stream.read(min(length, 100_000_000))

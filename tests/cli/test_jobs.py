@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +15,8 @@ from lookwhere_cli.jobs.parts import PartSummary
 from lookwhere_cli.jobs.reports import WorkerReport
 from lookwhere_cli.jobs.status import JobStatus
 from tests.jobs.inline import InlineEngine, messages, rows_in
+
+EXPORTED = Path(__file__).parents[1] / "export" / "labelled" / "out"
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +75,25 @@ def test_segment_makes_a_job_by_options_only(lookwhere, segmenting_folder, photo
     assert lookwhere(*arguments, "--out", tmp_path / "job", "--engine", "local").code == 0 and inline
     assert (tmp_path / "job" / "3.png").read_bytes() == (tmp_path / "plain" / "3.png").read_bytes()
     assert len(rows_in(tmp_path / "job")) == 12
+
+
+def test_another_config_of_the_same_weights_is_another_job(lookwhere, model_folder, photos, tmp_path):
+    model = shutil.copytree(model_folder, tmp_path / "model")
+    arguments = ("classify", photos, "--model", model, "--out", f"{tmp_path}/rows/", "--shard-size", 5)
+    assert lookwhere(*arguments, "--shards", "1/3").code == 0
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"map_spacing": 0.7}))
+    ran = lookwhere(*arguments)
+    assert ran.code == 2 and "was begun with another config.json of the model" in ran.err
+    (model / "config.json").write_text(json.dumps(config, indent=4))
+    assert lookwhere(*arguments).code == 0 and len(rows_in(tmp_path / "rows")) == 12
+
+
+def test_exported_models_do_jobs(lookwhere, photos, tmp_path):
+    out = f"{tmp_path}/rows/"
+    arguments = ("classify", photos, "--model", EXPORTED, "--out", out)
+    assert lookwhere(*arguments).code == 0 and len(rows_in(tmp_path / "rows")) == 12
+    assert messages(lookwhere(*arguments).err) == [f"There was nothing left to do in {out}, which has 12 rows."]
 
 
 def test_slices_say_what_is_left(lookwhere, photos, tmp_path):
@@ -169,7 +192,7 @@ def test_status_and_merge(lookwhere, photos, tmp_path):
 
 
 def status_of(**changes):
-    manifest = Manifest("classify", "m", "r", {}, {}, 1000, None, 20_000, "d")
+    manifest = Manifest("classify", "m", "r", "c", {}, {}, 1000, None, 20_000, "d")
     worker = WorkerReport("host", 7, "s", "all", 5, 200, 1, 4200, 100.0, 3.0, 0, 0.0)
     return JobStatus(manifest, {0: PartSummary(1000, 2)}, (worker,), **changes)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,23 @@ def test_ctrl_c_before_the_first_window_does_not_block_the_command(
 def test_wrong_use_leaves_no_side_file(lookwhere: Any, raster: Path, tmp_path: Path) -> None:
     ran = lookwhere("classify", raster, "--window", 8, "-k", 9, "--out", tmp_path / "rows.jsonl")
     assert ran.code == 2 and names(tmp_path) == ["a.tif"]
+
+
+def test_windows_read_with_another_config_are_not_used(
+    lookwhere: Any, model_folder: Path, raster: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = shutil.copytree(model_folder, tmp_path / "model")
+    command = ("classify", raster, "--model", model, *WINDOW, "--out", tmp_path / "rows.jsonl")
+    with monkeypatch.context() as context:
+        stop(context, 2)
+        assert lookwhere(*command).code == 130
+    config = json.loads((model / "config.json").read_text())
+    (model / "config.json").write_text(json.dumps(config | {"map_spacing": 0.7}))
+    ran = lookwhere(*command)
+    assert ran.code == 2 and "exists already" in ran.err
+    (model / "config.json").write_text(json.dumps(config))
+    ran = lookwhere(*command)
+    assert ran.code == 0 and "Going on from" in ran.err
 
 
 def test_features_before_the_first_window_and_after_a_failure(
