@@ -67,7 +67,7 @@ def pretrain(
     map_layers: options.MapLayers = 1,
     map_softmax: options.MapSoftmax = False,
     map_sinks: options.MapSinks = True,
-    map_spacing: options.MapSpacing = 0.0,
+    map_spacing: options.MapSpacing = None,
     head: options.Head = True,
     labels: options.Labels = None,
     cls_weight: options.ClsWeight = 1.0,
@@ -114,7 +114,7 @@ def pretrain(
         rates, precision = Rates(lr, layer_decay), mixed_precision(dtype, used_device)
         recipe = Pretraining(steps, batch_size, views, thumbnail_size, selector_depth, registers, prefix, map_recipe)
         recipe = replace(recipe, weights=weights, patch_loss=patch_loss, rates=rates, average=average)
-        recipe = replace(recipe, map_spacing=map_spacing, precision=precision, seed=seed)
+        recipe = replace(recipe, map_spacing=_spacing(map_spacing, init), precision=precision, seed=seed)
         names = _class_names(vits, labels) if head else ()
         create_run_dir(out)
         photographs = _as_begun(_photographs(folders, console, fail_fast), out)
@@ -128,6 +128,16 @@ def _fetch(teachers: Sequence[str], init: str | None, quiet: bool) -> None:
         check_teacher(teacher)
     if init:
         ensure_downloaded(init, quiet)
+
+
+def _spacing(asked: float | None, init: str | None) -> float:
+    """Return the spacing asked for, else that of the initial model, else 0. Raises ModelError."""
+    from lookwhere_cli.checkpoints.configs import read_config
+    from lookwhere_cli.checkpoints.resolve import find
+
+    if asked is not None:
+        return asked
+    return read_config(find(init).folder).map_spacing if init else 0.0
 
 
 def _load_teachers(specs: Sequence[str]) -> list[TimmViT]:

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lookwhere_cli.models.constants import MAX_SPACING
+
 DATA, LOOK, LOSS, OPTIMISE = "Photographs and views", "Where to look", "Losses", "Optimisation"
 
 
@@ -77,13 +79,14 @@ MapSinks = Annotated[
     ),
 ]
 MapSpacing = Annotated[
-    float,
+    float | None,
     _option(
         LOOK,
-        "Added to the map at every other cell, so that those that are read lie further apart.",
+        "Added to the map at every other cell, so that those that are read lie further apart. (default: that of "
+        "--init, or 0)",
         metavar="S",
         min=0,
-        max=100,
+        max=MAX_SPACING,
     ),
 ]
 

@@ -1,7 +1,11 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.cli.pretrain import _spacing
+from tests.models.small import LABELLED, small
 from tests.training.tiny import photographs, teacher_file
 
 RECIPE = ("--size", 32, "--thumbnail-size", 16, "--selector-depth", 1, "--patches", "4-12", "--batch-size", 2)
@@ -62,3 +66,9 @@ def test_another_recipe_is_refused(run):
     assert run().code == 0
     ran = run("--seed", 1)
     assert ran.code == 2 and "other settings (seed)" in ran.err
+
+
+def test_the_spacing_is_that_of_the_initial_model_unless_another_is_asked_for(tmp_path):
+    save_model(tmp_path / "model", small(replace(LABELLED, map_spacing=0.7)))
+    given = str(tmp_path / "model")
+    assert [_spacing(asked, init) for asked, init in ((None, None), (None, given), (0.0, given))] == [0, 0.7, 0]

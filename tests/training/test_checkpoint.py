@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from lookwhere_cli.errors import UsageError
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.training.checkpoint import differing_keys, load_checkpoint, save_checkpoint
+from lookwhere_cli.training.distil.recipe import Pretraining
 from tests.models.small import ADDING, LABELLED, PRUNING
 
 OLD_CONFIG: dict[str, Any] = {  # as config.json and checkpoints had it before amounts had units, with few keys
@@ -87,3 +88,19 @@ def test_a_failed_write_leaves_the_older_checkpoint(tmp_path: Path, monkeypatch:
         save_checkpoint(tmp_path, {"steps": [2]}, {})
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
     assert load_checkpoint(tmp_path, {}) == {"steps": [1]}
+
+
+def test_settings_of_today_that_have_no_effect_are_no_difference() -> None:
+    """A distillation begun before they existed is resumed."""
+    recipe = Pretraining(steps=1)
+    older = recipe.as_dict()
+    assert "registers" not in older and "map_spacing" not in older
+    assert "sinks" not in older["map_recipe"] and "colour" not in older["views"]
+    newer = replace(
+        recipe,
+        registers=4,
+        map_spacing=0.7,
+        map_recipe=replace(recipe.map_recipe, sinks=False),
+        views=replace(recipe.views, colour=0.3),
+    )
+    assert differing_keys(older, newer.as_dict()) == ["map_recipe", "map_spacing", "registers", "views"]

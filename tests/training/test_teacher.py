@@ -96,3 +96,13 @@ def test_a_resized_ramp_still_rises() -> None:
 def test_an_impossible_map_is_refused(tmp_path: Path, recipe: MapRecipe, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         Teacher(load_vit(str(teacher_file(tmp_path))), recipe)
+
+
+@pytest.mark.parametrize("sinks", [True, False])
+def test_a_map_is_made_in_float32_where_the_rest_is_bfloat16(tmp_path: Path, sinks: bool) -> None:
+    teacher = Teacher(load_vit(str(teacher_file(tmp_path))), MapRecipe(sinks=sinks))
+    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        made = teacher(pictures)
+    assert made.map.dtype == torch.float32
+    assert all(not scores.bfloat16().float().equal(scores) for scores in made.map)

@@ -43,8 +43,19 @@ class Pretraining:
     seed: int = 0
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain values, as JSON returns them."""
+        """Return plain values, as JSON returns them.
+
+        What older versions did not know is left out where it has no effect, so that their runs can be resumed.
+        """
         plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        if not self.registers:
+            del plain["registers"]
+        if not self.map_spacing:
+            del plain["map_spacing"]
+        if self.map_recipe.sinks:
+            del plain["map_recipe"]["sinks"]
+        if not self.views.colour:
+            del plain["views"]["colour"]
         return plain
 
 

@@ -108,10 +108,11 @@ class Teacher(nn.Module):
         ]
         qkv = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
         q, k = attention.q_norm(qkv[0]), attention.k_norm(qkv[1])
-        q = q[:, :, queries].float() * attention.scale
-        if not self.recipe.softmax:
-            return (q.mean(2, keepdim=True) @ k.float().mT)[:, :, 0, prefix:].mean(1)
-        return (q @ k.float().mT).softmax(-1).mean((1, 2))[:, prefix:].clamp_min(1e-9).log()
+        with torch.autocast(x.device.type, enabled=False):  # products in bfloat16 would make many scores equal
+            q = q[:, :, queries].float() * attention.scale
+            if not self.recipe.softmax:
+                return (q.mean(2, keepdim=True) @ k.float().mT)[:, :, 0, prefix:].mean(1)
+            return (q @ k.float().mT).softmax(-1).mean((1, 2))[:, prefix:].clamp_min(1e-9).log()
 
 
 def without_sinks(
@@ -133,7 +134,7 @@ def without_sinks(
 def _around(values: Float[Tensor, "batch cells"], grid: Grid) -> Float[Tensor, "batch cells"]:
     """Sum the values of each cell's neighbourhood, 3 x 3 cells."""
     square = values.unflatten(1, grid)[:, None]
-    return F.conv2d(square, square.new_ones(1, 1, 3, 3), padding=1).flatten(1)
+    return 9 * F.avg_pool2d(square, 3, stride=1, padding=1).flatten(1)
 
 
 def resize_grid(
