@@ -47,14 +47,17 @@ TableRow = dict[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """A row of the table: how pictures are read, how many cells, and which chooser of CHOOSERS orders them."""
+    """A row of the table: how pictures are read, how many cells, and which chooser of CHOOSERS orders them.
+
+    size, coarse: None for the model's own.
+    """
 
     name: str
     k: Amount
     chooser: str = "selector"
     size: int | None = None
     mode: Mode = "whole"
-    coarse: int = 0
+    coarse: int | None = None
 
 
 class Predictions(NamedTuple):
@@ -219,6 +222,8 @@ def main() -> None:
     parser.add_argument("--coarse-k", type=float, default=0.17, help="the same share with coarse patches")
     parser.add_argument("--write", action="store_true", help="write results.json and the card's table")
     arguments = parser.parse_args()
+    if arguments.write and not Path(arguments.model).is_dir():
+        parser.error(f"--write needs the model's folder, and {arguments.model!r} is none; give weights/NAME")
     names = arguments.sets or sorted(file.parent.name for file in arguments.data.glob("*/labels.csv"))
     sets = {name: read_labels(arguments.data / name) for name in names}
     print("\n".join(markdown_header(sets)), flush=True)

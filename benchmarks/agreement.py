@@ -3,8 +3,8 @@
     python benchmarks/agreement.py MODEL [MODEL ...] --teacher NAME=FILE --photos DIR [-k 94] [--mode stretch]
 
 For each model: the mean KL divergence of its probabilities from the teachers' mean, the share of photographs with the
-same most probable class, and the share with two corners of the grid among the best four cells. The teachers see whole
-photographs, squeezed to their size.
+same most probable class, and of some 200 of them the share with two corners of the grid among the best four cells. The
+teachers see whole photographs, squeezed to their size.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accuracy import exit_if_unreadable
 from numpy.typing import NDArray
 
 from lookwhere_cli.cli.options import amount
@@ -26,7 +27,7 @@ from lookwhere_cli.scoring.passes import CellPolicy, run_policies
 from lookwhere_cli.training.timm_models import load_vit
 
 LEAST = 1e-12  # probability, so that its logarithm is finite
-MAPS = 200  # photographs whose best cells are looked at
+MAPS = 200  # photographs whose best cells are looked at, at least, if there are as many
 
 
 def teachers_probabilities(specs: Sequence[str], paths: Sequence[str]) -> NDArray[np.float32]:
@@ -35,7 +36,9 @@ def teachers_probabilities(specs: Sequence[str], paths: Sequence[str]) -> NDArra
     for spec in specs:
         teacher = TimmClassifier(load_vit(spec), mode="stretch")
         with torch.inference_mode():
-            each.append(softmax(np.stack([one[1] for one in teacher.logits(paths) if not isinstance(one, str)])))
+            results = list(teacher.logits(paths))
+        exit_if_unreadable(results)
+        each.append(softmax(np.stack([one[1] for one in results if not isinstance(one, str)])))
     mean: NDArray[np.float32] = np.mean(each, axis=0)
     return mean
 
@@ -47,11 +50,14 @@ def agreement(model: str, options: dict[str, Any], paths: Sequence[str], target:
     k = amount(options["k"]) if options["k"] else pipeline.config.k
     policies = [CellPolicy("selector", k)]
     results = list(run_policies(pipeline, policies, lambda logits, _: softmax(logits), paths))
+    exit_if_unreadable(results)
     measured = [result for result in results if not isinstance(result, str)]
     ours = np.stack([result.outcomes[0] for result in measured])
+    if ours.shape != target.shape:
+        raise SystemExit(f"{model} has {ours.shape[1]} classes, and the teachers have {target.shape[1]}.")
     divergence = (target * (np.log(target + LEAST) - np.log(ours + LEAST))).sum(1)
     same = ours.argmax(1) == target.argmax(1)
-    error = divergence.std() / np.sqrt(len(paths))
+    error = divergence.std() / np.sqrt(len(measured))
     rows = [answer.row for answer in predictor.answers(paths[:: max(1, len(paths) // MAPS)])]
     corners = np.mean([corners_among_best(row) >= 2 for row in rows])
     gmacs = costs_of(pipeline, [result.size for result in measured]).macs / 1e9

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from accuracy import exit_if_unreadable
 from numpy.typing import NDArray
 
 from lookwhere_cli.loading import load
 from lookwhere_cli.output.rows import Row
+from lookwhere_cli.scoring.choosers import from_centre
 
 Boxes = dict[str, list[tuple[float, float, float, float]]]
 
@@ -39,7 +41,10 @@ def covered(row: Row, cells: Sequence[tuple[int, int]], boxes: Sequence[tuple[fl
     for left, top, right, bottom in boxes:
         down = _overlaps(top, bottom, row.grid[0], row.height)
         across = _overlaps(left, right, row.grid[1], row.width)
-        shares.append(float(down @ mask @ across / (down.sum() * across.sum())))
+        area = float(down.sum() * across.sum())
+        if not area:
+            raise SystemExit(f"{row.path}: a box has no area in the picture: {left:g}, {top:g}, {right:g}, {bottom:g}.")
+        shares.append(float(down @ mask @ across) / area)
     return shares
 
 
@@ -50,10 +55,8 @@ def _overlaps(low: float, high: float, count: int, pixels: int) -> NDArray[np.fl
 
 
 def central(row: Row) -> list[tuple[int, int]]:
-    """Return as many cells as were read, the nearest to the centre."""
-    rows, columns = np.indices(row.grid)
-    away = np.hypot(rows - (row.grid[0] - 1) / 2, columns - (row.grid[1] - 1) / 2)
-    nearest = np.argsort(away.ravel(), kind="stable")[: row.k]
+    """Return as many cells as were read, the nearest to the centre in units of the picture's sides."""
+    nearest = from_centre(np.arange(row.grid[0] * row.grid[1])[None], row.grid, [0])[0, : row.k]
     return [(int(row_), int(column)) for row_, column in zip(*np.unravel_index(nearest, row.grid), strict=True)]
 
 
@@ -72,6 +75,7 @@ def main() -> None:
     print("| model | boxes | share read, selector | share read, centre |\n|---|---:|---:|---:|")
     for model in arguments.models:
         rows = [answer.row for answer in load(model, k=arguments.k, size=arguments.size).answers(paths)]
+        exit_if_unreadable([row.error for row in rows if row.error])
         chosen = [share for row in rows for share in covered(row, row.cells, boxes[row.path])]
         centre = [share for row in rows for share in covered(row, central(row), boxes[row.path])]
         print(f"| {model} | {len(chosen)} | {np.mean(chosen):.1%} | {np.mean(centre):.1%} |", flush=True)
