@@ -16,6 +16,7 @@ from lookwhere_cli.output.files import whole_file, writing
 
 DIGEST_DIGITS = 12
 
+
 def write_config(folder: Path, config: Config) -> None:
     """Write the folder's config. Raises OutputError."""
     text = json.dumps(config.to_dict(), indent=2, ensure_ascii=False)
