@@ -1,6 +1,6 @@
 """Compare models with their teachers on photographs without labels: what recipes are chosen by.
 
-    python benchmarks/agreement.py MODEL [MODEL ...] --teacher NAME=FILE --photos DIR [-k 94] [--mode stretch]
+    python benchmarks/agreement.py MODEL [MODEL ...] --teacher NAME=FILE --photos DIR [-k 94|auto] [--mode stretch]
 
 For each model: the mean KL divergence of its probabilities from the teachers' mean, the share of photographs with the
 same most probable class, and of some 200 of them the share with two corners of the grid among the best four cells. The
@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 from lookwhere_cli.cli.options import amount
 from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
 from lookwhere_cli.images.find import find_pictures
+from lookwhere_cli.images.view import View
 from lookwhere_cli.loading import load
+from lookwhere_cli.options import AUTO
 from lookwhere_cli.output.rows import Row
+from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.probabilities import softmax
 from lookwhere_cli.scoring.costs import costs_of
-from lookwhere_cli.scoring.passes import CellPolicy, run_policies
+from lookwhere_cli.scoring.passes import CellPolicy, StagePass, run_policies
 from lookwhere_cli.training.timm_models import load_vit
 
 LEAST = 1e-12  # probability, so that its logarithm is finite
@@ -43,25 +46,39 @@ def teachers_probabilities(specs: Sequence[str], paths: Sequence[str]) -> NDArra
     return mean
 
 
+def probabilities_of(pipeline: Pipeline, k: str | None, paths: Sequence[str]) -> tuple[NDArray[np.float32], float]:
+    """Return the probabilities, (pictures, classes), and the mean multiply-adds of a picture.
+
+    k: as for classify; None for the model's own; "auto" for its looks.
+    """
+
+    def measure(logits: NDArray[np.float32], _: View) -> NDArray[np.float32]:
+        return softmax(logits)
+
+    looks = StagePass(pipeline) if k == AUTO else None
+    policies = [CellPolicy("selector", amount(k) if k and looks is None else pipeline.config.k)]
+    results = list(looks.measure(measure, paths) if looks else run_policies(pipeline, policies, measure, paths))
+    exit_if_unreadable(results)
+    measured = [result for result in results if not isinstance(result, str)]
+    ours = np.stack([result.outcomes[-1] for result in measured])
+    if looks is None:
+        return ours, costs_of(pipeline, [result.size for result in measured]).macs
+    spent = sum(count * looks.strategy.stage_macs(grid)[stage] for (grid, stage), count in looks.exits.items())
+    return ours, spent / len(measured)
+
+
 def agreement(model: str, options: dict[str, Any], paths: Sequence[str], target: NDArray[np.float32]) -> str:
     """Return a line of Markdown's table."""
     predictor = load(model, top=1, **options)
-    pipeline = predictor.pipeline
-    k = amount(options["k"]) if options["k"] else pipeline.config.k
-    policies = [CellPolicy("selector", k)]
-    results = list(run_policies(pipeline, policies, lambda logits, _: softmax(logits), paths))
-    exit_if_unreadable(results)
-    measured = [result for result in results if not isinstance(result, str)]
-    ours = np.stack([result.outcomes[0] for result in measured])
+    ours, macs = probabilities_of(predictor.pipeline, options["k"], paths)
     if ours.shape != target.shape:
         raise SystemExit(f"{model} has {ours.shape[1]} classes, and the teachers have {target.shape[1]}.")
     divergence = (target * (np.log(target + LEAST) - np.log(ours + LEAST))).sum(1)
     same = ours.argmax(1) == target.argmax(1)
-    error = divergence.std() / np.sqrt(len(measured))
+    error = divergence.std() / np.sqrt(len(ours))
     rows = [answer.row for answer in predictor.answers(paths[:: max(1, len(paths) // MAPS)])]
     corners = np.mean([corners_among_best(row) >= 2 for row in rows])
-    gmacs = costs_of(pipeline, [result.size for result in measured]).macs / 1e9
-    return f"| {model} | {gmacs:.3f} | {divergence.mean():.4f} ± {error:.4f} | {same.mean():.1%} | {corners:.1%} |"
+    return f"| {model} | {macs / 1e9:.3f} | {divergence.mean():.4f} ± {error:.4f} | {same.mean():.1%} | {corners:.1%} |"
 
 
 def corners_among_best(row: Row) -> int:
@@ -76,7 +93,7 @@ def main() -> None:
     parser.add_argument("models", nargs="+", metavar="MODEL")
     parser.add_argument("--teacher", action="append", required=True, metavar="NAME=FILE")
     parser.add_argument("--photos", required=True, metavar="DIR")
-    parser.add_argument("-k", default=None, help="cells to read, as for classify; by default the model's own")
+    parser.add_argument("-k", default=None, help="cells to read, as for classify, or auto; by default the model's own")
     parser.add_argument("--size", type=int, default=None, help="pixels; by default the model's own")
     parser.add_argument("--mode", default="whole", choices=("whole", "crop", "stretch"), help="how the models read")
     arguments = parser.parse_args()
