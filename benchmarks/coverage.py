@@ -26,8 +26,11 @@ def read_boxes(file: Path, split: str | None) -> Boxes:
     """Return the boxes of each picture, by its path."""
     boxes: Boxes = defaultdict(list)
     with file.open(newline="") as lines:
-        for line in csv.DictReader(lines):
-            if line["left"] and (split is None or line.get("split", split) == split):
+        table = csv.DictReader(lines)
+        if split is not None and "split" not in (table.fieldnames or ()):
+            raise SystemExit(f"{file} has no column split; leave out --split, or give a CSV of that part only.")
+        for line in table:
+            if line["left"] and (split is None or line["split"] == split):
                 left, top, right, bottom = (float(line[side]) for side in ("left", "top", "right", "bottom"))
                 boxes[str(file.parent / line["file"])].append((left, top, right, bottom))
     return dict(boxes)
