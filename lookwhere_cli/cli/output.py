@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.cli.streams import is_unicode
+from lookwhere_cli.cli.summary import duration
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.extras import check_extra
 from lookwhere_cli.interrupts import delayed
@@ -21,7 +22,7 @@ from lookwhere_cli.output.files import is_device, whole_file, writing
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.output.spreadsheet import CsvColumns
 from lookwhere_cli.output.writers import ENDINGS, RowWriter, TextWriter, make_writer
-from lookwhere_cli.show.console import PlainTextColumn
+from lookwhere_cli.show.console import PlainTextColumn, say
 
 if TYPE_CHECKING:
     from lookwhere_cli.scoring.eval_set import ShowProgress
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PROGRESS_AFTER = 1.0  # seconds until a progress bar appears
+LINE_EVERY = 60.0
+"""Seconds between lines of progress where standard error is no terminal, as in the log of a run overnight."""
 
 
 def row_format(out: Path | None, format: str | None, option: str = "--out", format_option: str = "--format") -> str:
@@ -153,15 +156,29 @@ def number_of(total: int | Sized) -> int:
     return total if isinstance(total, int) else len(total)
 
 
+def track_by_lines(items: Iterable[T], total: int, console: Console, title: str, unit: str) -> Iterator[T]:
+    """Yield the items, and print a line each minute: "a.tif: 100 of 630 windows, 8.2 windows/s, 1 min left."."""
+    started = said = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - said >= LINE_EVERY and done < total:
+            said, rate = now, done / (now - started)
+            left = duration((total - done) / rate)
+            say(console, f"{title}: {done:,} of {total:,} {unit}, {rate:.1f} {unit}/s, {left} left.")
+
+
 class ProgressBars:
-    """A progress bar for each of several passes over pictures, on a terminal and unless `quiet`."""
+    """A progress bar for each of several passes over pictures or, without a terminal, a line each minute."""
 
     def __init__(self, console: Console, quiet: bool) -> None:
-        self._console, self._visible = console, console.is_terminal and not quiet
+        self._console, self._quiet = console, quiet
 
     def __call__(self, items: Iterable[T], total: int, title: str) -> Iterable[T]:
         """Yield the items, with a progress bar titled `title`; see `track`."""
-        return track(items, total, self._console, self._visible, title)
+        if self._quiet or self._console.is_terminal:
+            return track(items, total, self._console, not self._quiet, title)
+        return track_by_lines(items, total, self._console, title, "pictures")
 
 
 def stop_at_failure(progress: ProgressBars) -> ShowProgress:

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.checkpoints.layout import CHECKPOINT, WEIGHTS
+from lookwhere_cli.cli.output import LINE_EVERY
+from lookwhere_cli.cli.summary import duration
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.locks import locked_folder
 from lookwhere_cli.show.console import PlainTextColumn, make_console, say
@@ -153,19 +156,22 @@ def train_with_progress(
     report: Callable[[Moment], str | None],
     fail_fast: bool,
 ) -> None:
-    """Train the remaining steps of a run, with a progress bar.
+    """Train the remaining steps of a run, with a progress bar or, without a terminal, a line each minute.
 
-    describe: text beside the bar after a step. report: a line that stays, or None. fail_fast: raise PictureError for
-    the first picture that can't be read any more, once the steps so far are saved. Raises KeyboardInterrupt after
-    Ctrl-C, once the number of saved steps has been printed, if there are any.
+    describe: text beside the bar after a step, or in the line. report: a line that stays, or None. fail_fast: raise
+    PictureError for the first picture that can't be read any more, once the steps so far are saved. Raises
+    KeyboardInterrupt after Ctrl-C, once the number of saved steps has been printed, if there are any.
     """
     columns = (PlainTextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    lines = StepLines(console, run)
     with progress, closing(run.train()) as moments:
         bar = progress.add_task("starting", total=run.total, completed=run.saved)
         try:
             for moment in moments:
-                progress.update(bar, advance=1, description=describe(moment))
+                text = describe(moment)
+                progress.update(bar, advance=1, description=text)
+                lines.tell(text)
                 if fail_fast:
                     _stop_at_skipped(run, moment.skipped)
                 for sentence in moment.skipped:
@@ -173,12 +179,34 @@ def train_with_progress(
                 line = report(moment)
                 if line:
                     say(progress.console, line)
+                    lines.wait()
         except KeyboardInterrupt:
             if run.saved == 0:
                 raise
             kept = f"{run.saved:,} of {counted(run.total, 'step')} are saved"
             say(console, f"Stopped; {kept}, and the same command continues from there: {run.out / CHECKPOINT}.")
             raise _ReportedInterrupt from None
+
+
+class StepLines:
+    """Tells how far a run is, where there is no terminal for a bar and no other line came for a minute."""
+
+    def __init__(self, console: Console, run: Run[Any]) -> None:
+        self._console, self._run, self._first = console, run, len(run.steps)
+        self._started = self._said = time.monotonic()
+
+    def wait(self) -> None:
+        """Say nothing for a minute from now."""
+        self._said = time.monotonic()
+
+    def tell(self, text: str) -> None:
+        """Print the steps done, the text, and the time left, if a line is due."""
+        now, done, total = time.monotonic(), len(self._run.steps), self._run.total
+        if self._console.is_terminal or now - self._said < LINE_EVERY or done >= total:
+            return
+        left = duration((total - done) * (now - self._started) / (done - self._first))
+        say(self._console, f"{done:,} of {counted(total, 'step')}: {text}, {left} left.")
+        self.wait()
 
 
 def _stop_at_skipped(run: Run[Any], sentences: Sequence[str]) -> None:

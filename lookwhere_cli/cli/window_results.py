@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import typer
-from rich.console import Console
 
-from lookwhere_cli.cli.output import track
+from lookwhere_cli.cli.output import track, track_by_lines
 from lookwhere_cli.cli.results import Result, ResultOutput, say_error_or_note
-from lookwhere_cli.cli.summary import Tally, duration, say_done, say_failures, stopped, wrote
+from lookwhere_cli.cli.summary import Tally, say_done, say_failures, stopped, wrote
 from lookwhere_cli.cli.window_options import Manners, WindowRequest
 from lookwhere_cli.cli.window_resume import PictureKeys, begin_journal, kept_sentence, say_outdated
 from lookwhere_cli.cli.window_run import OpenWindows, WindowRun
@@ -31,8 +29,6 @@ if TYPE_CHECKING:
     from lookwhere_cli.predictor import Predictor
 
 T = TypeVar("T")
-LINE_EVERY = 60.0
-"""Seconds between lines of progress where standard error is no terminal."""
 
 
 class WindowTally(NamedTuple):
@@ -195,19 +191,7 @@ def _with_progress(reading: OpenWindows, picture: str, output: ResultOutput, qui
     total = len(reading.plan.windows)
     if output.console.is_terminal or quiet:
         return track(reading.answers(), total, output.console, output.progress and not quiet)
-    return _with_lines(reading.answers(), total, output.console, picture)
-
-
-def _with_lines(items: Iterable[T], total: int, console: Console, picture: str) -> Iterator[T]:
-    """Yield the items, and print a line each minute."""
-    started = said = time.monotonic()
-    for done, item in enumerate(items, start=1):
-        yield item
-        now = time.monotonic()
-        if now - said >= LINE_EVERY and done < total:
-            said, rate = now, done / (now - started)
-            left = duration((total - done) / rate)
-            say(console, f"{on_one_line(picture)}: {done:,} of {total:,} windows, {rate:.1f} windows/s, {left} left.")
+    return track_by_lines(reading.answers(), total, output.console, on_one_line(picture), "windows")
 
 
 def _sum(counts: Sequence[WindowCounts]) -> WindowCounts:

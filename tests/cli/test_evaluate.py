@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.cli import output
 from tests.models.small import LABELLED, PRUNING, SEGMENTING, small
 
 CLASSES = ("cat", "dog", "bird")
@@ -242,3 +244,12 @@ def test_results_hold_no_absolute_paths(model_folder, folders, tmp_path, lookwhe
         assert (
             str(tmp_path) not in (out / file).read_text() and str(model_folder.parent) not in (out / file).read_text()
         )
+
+
+def test_the_log_of_a_long_evaluation_says_how_far_it_is(lookwhere, model_folder, folders, monkeypatch):
+    monkeypatch.setattr(output, "LINE_EVERY", 0.0)
+    arguments = ("evaluate", folders, "--model", model_folder, "-k", 4, "--no-time")
+    told = [line for line in lookwhere(*arguments).err.splitlines() if line.startswith("chosen cells: ")]
+    assert len(told) == 11
+    assert re.fullmatch(r"chosen cells: 1 of 12 pictures, [\d.]+ pictures/s, \d+ s left\.", told[0])
+    assert " pictures/s, " not in lookwhere(*arguments, "--quiet").err
