@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 from lookwhere_cli.cli.options import amount
 from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
 from lookwhere_cli.images.find import find_pictures
-from lookwhere_cli.images.view import View
 from lookwhere_cli.loading import load
 from lookwhere_cli.options import AUTO
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.pipeline import Pipeline
 from lookwhere_cli.probabilities import softmax
-from lookwhere_cli.scoring.costs import costs_of
+from lookwhere_cli.scoring.costs import costs_of, mean_over
 from lookwhere_cli.scoring.passes import CellPolicy, StagePass, run_policies
 from lookwhere_cli.training.timm_models import load_vit
 
@@ -51,20 +50,16 @@ def probabilities_of(pipeline: Pipeline, k: str | None, paths: Sequence[str]) ->
 
     k: as for classify; None for the model's own; "auto" for its looks.
     """
-
-    def measure(logits: NDArray[np.float32], _: View) -> NDArray[np.float32]:
-        return softmax(logits)
-
-    looks = StagePass(pipeline) if k == AUTO else None
-    policies = [CellPolicy("selector", amount(k) if k and looks is None else pipeline.config.k)]
-    results = list(looks.measure(measure, paths) if looks else run_policies(pipeline, policies, measure, paths))
+    if k == AUTO:
+        looks = StagePass(pipeline)
+        results = list(looks.measure(lambda logits, _: softmax(logits), paths))
+        macs = mean_over(looks.exits, lambda one: looks.strategy.stage_macs(one[0])[one[1]])
+    else:
+        policy = CellPolicy("selector", amount(k) if k else pipeline.config.k)
+        results = list(run_policies(pipeline, [policy], lambda logits, _: softmax(logits), paths))
+        macs = costs_of(pipeline, [one.size for one in results if not isinstance(one, str)]).macs
     exit_if_unreadable(results)
-    measured = [result for result in results if not isinstance(result, str)]
-    ours = np.stack([result.outcomes[-1] for result in measured])
-    if looks is None:
-        return ours, costs_of(pipeline, [result.size for result in measured]).macs
-    spent = sum(count * looks.strategy.stage_macs(grid)[stage] for (grid, stage), count in looks.exits.items())
-    return ours, spent / len(measured)
+    return np.stack([one.outcomes[-1] for one in results if not isinstance(one, str)]), macs
 
 
 def agreement(model: str, options: dict[str, Any], paths: Sequence[str], target: NDArray[np.float32]) -> str:
