@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from lookwhere_cli.amounts import Amount, PruneAmount
 from lookwhere_cli.errors import OutputError, UsageError
@@ -42,13 +42,6 @@ class Job:
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
-class ModelState(NamedTuple):
-    """What the rows depend on: the revision of a model's weights, and the hash of its config."""
-
-    revision: str
-    config: str
-
-
 @dataclass(frozen=True)
 class Manifest:
     """What a job was begun with.
@@ -78,14 +71,14 @@ class Manifest:
         return min(self.shard_size, self.pictures - shard * self.shard_size)
 
 
-def manifest_of(job: Job, model: ModelState, pictures: int, digest: str) -> Manifest:
-    """Return the manifest of a job whose list is known."""
+def manifest_of(job: Job, revision: str, config: str, pictures: int, digest: str) -> Manifest:
+    """Return the manifest of a job whose list is known. See `Manifest` for the values."""
     options = {name: _for_json(value) for name, value in asdict(job.options).items() if name not in _SAME_ROWS}
     return Manifest(
         job.command,
         printable(job.model),
-        model.revision,
-        model.config,
+        revision,
+        config,
         options | {"k": _for_json(job.options.k), "prune": _for_json(job.options.prune)},
         dict(job.settings),
         job.shard_size,

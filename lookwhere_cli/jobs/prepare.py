@@ -20,15 +20,7 @@ from lookwhere_cli.jobs.apart import call_apart
 from lookwhere_cli.jobs.entries import Entry, ListSummary, write_list
 from lookwhere_cli.jobs.folder import JobFolder
 from lookwhere_cli.jobs.inputs import find_entries
-from lookwhere_cli.jobs.job import (
-    Job,
-    Manifest,
-    ModelState,
-    check_same,
-    manifest_of,
-    read_manifest,
-    write_manifest,
-)
+from lookwhere_cli.jobs.job import Job, Manifest, check_same, manifest_of, read_manifest, write_manifest
 from lookwhere_cli.jobs.masks import ENDINGS
 from lookwhere_cli.jobs.names import OURS, SUCCESS, list_name, shard_of
 from lookwhere_cli.jobs.remote import is_remote
@@ -54,8 +46,8 @@ def prepare(folder: JobFolder, job: Job, is_alone: bool = True) -> Manifest:
         if not summary.pictures:
             raise UsageError("There is no picture to do; check the inputs and --limit.")
         model = find(job.model)
-        state = ModelState(revision_of(model), config_digest(model.folder))
-        now = manifest_of(job, state, summary.pictures, summary.digest)
+        states = revision_of(model), config_digest(model.folder)
+        now = manifest_of(job, *states, summary.pictures, summary.digest)
         if begun is not None and begun != now and is_alone and _has_no_rows(folder):
             clear(folder)
             begun = None
