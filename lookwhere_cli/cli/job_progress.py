@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TextIO
@@ -15,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lookwhere_cli.cli.output import LineTimer
 from lookwhere_cli.cli.summary import duration, failures, say_done
 from lookwhere_cli.jobs.engine import Engine
 from lookwhere_cli.jobs.folder import open_folder
@@ -28,8 +28,6 @@ from lookwhere_cli.jobs.status import JobStatus
 from lookwhere_cli.show.console import make_console, say
 from lookwhere_cli.text import counted
 
-EVERY = 60.0
-"""Seconds between two lines where there is no terminal."""
 MOST_FAILURES = 20
 """Sentences about failed pictures that are printed; all of them are in the column `error`."""
 
@@ -127,12 +125,12 @@ class _Lines:
     """Prints a line every minute."""
 
     def __init__(self, console: Console) -> None:
-        self._console, self._last = console, time.monotonic()
+        self._console, self._timer = console, LineTimer()
 
     def __call__(self, status: JobStatus) -> None:
-        if time.monotonic() - self._last >= EVERY:
-            self._last = time.monotonic()
+        if self._timer.is_due():
             say(self._console, status_line(status))
+            self._timer.restart()
 
 
 def status_line(status: JobStatus) -> str:

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 PROGRESS_AFTER = 1.0  # seconds until a progress bar appears
-LINE_EVERY = 60.0
-"""Seconds between lines of progress where standard error is no terminal, as in the log of a run overnight."""
+LINE_EVERY = 60.0  # seconds between lines of progress
 
 
 def row_format(out: Path | None, format: str | None, option: str = "--out", format_option: str = "--format") -> str:
@@ -156,16 +155,31 @@ def number_of(total: int | Sized) -> int:
     return total if isinstance(total, int) else len(total)
 
 
+class LineTimer:
+    """Tells when a line of progress is due: each minute, where standard error is a log and no terminal for a bar."""
+
+    def __init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """Count a minute from now."""
+        self._started = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Return True once the minute is over."""
+        return time.monotonic() - self._started >= LINE_EVERY
+
+
 def track_by_lines(items: Iterable[T], total: int, console: Console, title: str, unit: str) -> Iterator[T]:
     """Yield the items, and print a line each minute: "a.tif: 100 of 630 windows, 8.2 windows/s, 1 min left."."""
-    started = said = time.monotonic()
+    started, timer = time.monotonic(), LineTimer()
     for done, item in enumerate(items, start=1):
         yield item
-        now = time.monotonic()
-        if now - said >= LINE_EVERY and done < total:
-            said, rate = now, done / (now - started)
+        if timer.is_due() and done < total:
+            rate = done / (time.monotonic() - started)
             left = duration((total - done) / rate)
             say(console, f"{title}: {done:,} of {total:,} {unit}, {rate:.1f} {unit}/s, {left} left.")
+            timer.restart()
 
 
 class ProgressBars:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from lookwhere_cli.checkpoints.layout import CHECKPOINT, WEIGHTS
-from lookwhere_cli.cli.output import LINE_EVERY
+from lookwhere_cli.cli.output import LineTimer
 from lookwhere_cli.cli.summary import duration
 from lookwhere_cli.errors import PictureError, UsageError
 from lookwhere_cli.output.locks import locked_folder
@@ -164,22 +164,23 @@ def train_with_progress(
     """
     columns = (PlainTextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-    lines = StepLines(console, run)
+    first, started, timer = run.saved, time.monotonic(), LineTimer()
     with progress, closing(run.train()) as moments:
         bar = progress.add_task("starting", total=run.total, completed=run.saved)
         try:
             for moment in moments:
                 text = describe(moment)
                 progress.update(bar, advance=1, description=text)
-                lines.tell(text)
                 if fail_fast:
                     _stop_at_skipped(run, moment.skipped)
                 for sentence in moment.skipped:
                     say(progress.console, f"Skipped: {sentence}")
                 line = report(moment)
+                if line is None and progress.disable and timer.is_due() and not run.is_finished:
+                    line = _steps_line(run, first, started, text)
                 if line:
                     say(progress.console, line)
-                    lines.wait()
+                    timer.restart()
         except KeyboardInterrupt:
             if run.saved == 0:
                 raise
@@ -188,25 +189,11 @@ def train_with_progress(
             raise _ReportedInterrupt from None
 
 
-class StepLines:
-    """Tells how far a run is, where there is no terminal for a bar and no other line came for a minute."""
-
-    def __init__(self, console: Console, run: Run[Any]) -> None:
-        self._console, self._run, self._first = console, run, len(run.steps)
-        self._started = self._said = time.monotonic()
-
-    def wait(self) -> None:
-        """Say nothing for a minute from now."""
-        self._said = time.monotonic()
-
-    def tell(self, text: str) -> None:
-        """Print the steps done, the text, and the time left, if a line is due."""
-        now, done, total = time.monotonic(), len(self._run.steps), self._run.total
-        if self._console.is_terminal or now - self._said < LINE_EVERY or done >= total:
-            return
-        left = duration((total - done) * (now - self._started) / (done - self._first))
-        say(self._console, f"{done:,} of {counted(total, 'step')}: {text}, {left} left.")
-        self.wait()
+def _steps_line(run: Run[Any], first: int, started: float, text: str) -> str:
+    """Return the steps done, a text, and the time left, by the speed since step `first` at the time `started`."""
+    done = len(run.steps)
+    left = (run.total - done) * (time.monotonic() - started) / (done - first)
+    return f"{done:,} of {counted(run.total, 'step')}: {text}, {duration(left)} left."
 
 
 def _stop_at_skipped(run: Run[Any], sentences: Sequence[str]) -> None:

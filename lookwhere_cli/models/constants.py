@@ -6,7 +6,7 @@ DECODER_KERNEL = 3
 """Cells across the decoder's convolution."""
 REUSE_HIDDEN, REUSED_CHANNELS = 128, 48
 """DVT: hidden and output channels of the MLP on an earlier exit's features."""
-MAX_SPACING = 100.0
-"""Largest `Config.map_spacing`: far above the differences of any map, and far below what float32 can't add to one."""
 RELATION_EXPANSION = 3
 """DVT: hidden channels of the MLP on an earlier exit's attention logits, as a multiple of its input channels."""
+MAX_SPACING = 100.0
+"""Largest `Config.map_spacing`. No map has such differences; beside much larger numbers float32 would lose the map."""

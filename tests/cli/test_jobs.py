@@ -204,11 +204,11 @@ def test_a_line_tells_how_far_a_job_is():
 
 
 def test_a_line_comes_every_minute_where_there_is_no_terminal(monkeypatch, capsys):
-    from lookwhere_cli.cli import job_progress
+    from lookwhere_cli.cli import job_progress, output
     from lookwhere_cli.show.console import make_console
 
     now = [0.0]
-    monkeypatch.setattr(job_progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(output.time, "monotonic", lambda: now[0])
     with job_progress._display(make_console(stderr=True), quiet=False) as show:
         for now[0] in range(0, 200, 10):
             show(status_of())

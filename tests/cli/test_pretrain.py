@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lookwhere_cli.checkpoints.folder import save_model
-from lookwhere_cli.cli import runs
+from lookwhere_cli.cli import output
 from lookwhere_cli.cli.pretrain import _spacing
 from tests.models.small import LABELLED, small
 from tests.training.tiny import photographs, teacher_file
@@ -37,7 +37,7 @@ def test_a_run_leaves_a_model_that_classifies(run, lookwhere, tmp_path):
 
 
 def test_the_log_of_a_long_run_says_how_far_it_is(run, monkeypatch):
-    monkeypatch.setattr(runs, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(output, "LINE_EVERY", 0.0)
     ran = run()
     (line,) = [line for line in ran.err.splitlines() if line.startswith("1 of 2 steps: ")]
     assert re.fullmatch(r"1 of 2 steps: loss [\d.]+ .* images/s, \d+ s left\.", line) and "2 of 2 steps" not in ran.err

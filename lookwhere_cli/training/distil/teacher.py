@@ -134,6 +134,7 @@ def without_sinks(
 def _around(values: Float[Tensor, "batch cells"], grid: Grid) -> Float[Tensor, "batch cells"]:
     """Sum the values of each cell's neighbourhood, 3 x 3 cells."""
     square = values.unflatten(1, grid)[:, None]
+    # Not a convolution, which autocast would compute in bfloat16.
     return 9 * F.avg_pool2d(square, 3, stride=1, padding=1).flatten(1)
 
 
