@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from lookwhere_cli.extras import require
+from lookwhere_cli.jobs.parquet import open_parquet, read_group
 
 
 class Entry(NamedTuple):
@@ -41,7 +42,7 @@ _TEXTS = ("path", "file", "column", "stem")
 
 def write_list(file: Path, entries: Iterable[Entry], shard_size: int) -> ListSummary:
     """Write the list, holding one shard of it at a time."""
-    arrow, parquet = _arrow()
+    arrow, parquet = require("pyarrow", "parquet", "A job"), require("pyarrow.parquet", "parquet", "A job")
     schema = _schema(arrow)
     digest, pictures, rest = hashlib.sha256(), 0, iter(entries)
     with parquet.ParquetWriter(file, schema) as writer:
@@ -56,8 +57,7 @@ def write_list(file: Path, entries: Iterable[Entry], shard_size: int) -> ListSum
 
 def read_shard(stream: BinaryIO, shard: int) -> list[Entry]:
     """Return the pictures of a shard, in order."""
-    _, parquet = _arrow()
-    table = parquet.ParquetFile(stream).read_row_group(shard)
+    table = read_group(open_parquet(stream), shard)
     columns = [map(_restored, table.column(name).to_pylist()) for name in Entry._fields]
     return [Entry(*values) for values in zip(*columns, strict=True)]
 
@@ -77,10 +77,6 @@ def _restored(value: bytes | int | None) -> Any:
 
 def _line(entry: Entry) -> str:
     return "\0".join("" if value is None else str(value) for value in entry) + "\n"
-
-
-def _arrow() -> tuple[Any, Any]:
-    return require("pyarrow", "parquet", "A job"), require("pyarrow.parquet", "parquet", "A job")
 
 
 def distinct(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -8,6 +8,7 @@ from lookwhere_cli.errors import UsageError
 from lookwhere_cli.extras import require
 from lookwhere_cli.jobs.folder import JobFolder
 from lookwhere_cli.jobs.names import part_name
+from lookwhere_cli.jobs.parquet import open_parquet, read_group
 from lookwhere_cli.jobs.status import status_of
 from lookwhere_cli.output.files import whole_file, writing
 from lookwhere_cli.text import counted
@@ -26,13 +27,13 @@ def merge(folder: JobFolder, out: Path) -> int:
             f"{missing:,} of {shards} in {folder.name!r} {'is' if missing == 1 else 'are'} missing; repeat the job's "
             "command, which does them, then merge."
         )
-    parquet = require("pyarrow.parquet", "parquet", "lookwhere jobs merge")
+    pq = require("pyarrow.parquet", "parquet", "lookwhere jobs merge")
     with folder.open(part_name(0)) as first:
-        schema = parquet.ParquetFile(first).schema_arrow
-    with whole_file(out) as stream, writing(out), parquet.ParquetWriter(stream, schema) as writer:
+        schema = open_parquet(first).schema_arrow
+    with whole_file(out) as stream, writing(out), pq.ParquetWriter(stream, schema) as writer:
         for shard in range(status.manifest.shards):
             with folder.open(part_name(shard)) as part:
-                groups = parquet.ParquetFile(part)
-                for group in range(groups.num_row_groups):
-                    writer.write_table(groups.read_row_group(group))
+                parquet = open_parquet(part)
+                for group in range(parquet.num_row_groups):
+                    writer.write_table(read_group(parquet, group))
     return status.written

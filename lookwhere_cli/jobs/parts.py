@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, NamedTuple
 from lookwhere_cli.errors import OutputError
 from lookwhere_cli.extras import require
 from lookwhere_cli.jobs.folder import JobFolder
+from lookwhere_cli.jobs.parquet import open_parquet, read_columns
 from lookwhere_cli.output.files import writing
 from lookwhere_cli.output.parquet import ParquetGroups
 
@@ -59,17 +60,16 @@ def encoded(record: dict[str, Any], schema: Any) -> bytes:
 
 def decoded(content: bytes) -> list[dict[str, Any]]:
     """Return the records of a small Parquet file."""
-    table = require("pyarrow.parquet", "parquet", "A job").read_table(BytesIO(content))
-    records: list[dict[str, Any]] = table.to_pylist()
+    records: list[dict[str, Any]] = read_columns(open_parquet(BytesIO(content))).to_pylist()
     return records
 
 
 def summary_of(folder: JobFolder, name: str) -> PartSummary:
     """Return what a file's footer tells. Raises OutputError for a damaged file."""
-    arrow, parquet = require("pyarrow", "parquet", "A job"), require("pyarrow.parquet", "parquet", "A job")
+    arrow = require("pyarrow", "parquet", "A job")
     with folder.open(name) as stream:
         try:
-            metadata = parquet.ParquetFile(stream).metadata
+            metadata = open_parquet(stream).metadata
         except (arrow.ArrowInvalid, OSError) as error:
             raise OutputError(
                 f"{folder.name}/{name} is damaged ({error}); remove it, and the same command does its pictures again."
@@ -81,7 +81,7 @@ def failures_in(folder: JobFolder, name: str, most: int) -> list[str]:
     """Return the first errors of a file's rows."""
     arrow = require("pyarrow.compute", "parquet", "A job")
     with folder.open(name) as stream:
-        table = require("pyarrow.parquet", "parquet", "A job").read_table(stream, columns=["error"])
+        table = read_columns(open_parquet(stream), ["error"])
     errors: list[str] = arrow.drop_null(table.column("error")).slice(0, most).to_pylist()
     return errors
 

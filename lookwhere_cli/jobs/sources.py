@@ -14,6 +14,7 @@ from lookwhere_cli.errors import PictureError
 from lookwhere_cli.extras import require
 from lookwhere_cli.images.view import Picture
 from lookwhere_cli.jobs.entries import Entry
+from lookwhere_cli.jobs.parquet import open_parquet, read_group
 from lookwhere_cli.jobs.remote import StoreError, file_system, is_remote, is_web, retried
 
 GROUPS = 2
@@ -98,17 +99,16 @@ class Pictures:
 
 
 def _open_parquet(file: str) -> Any:
-    parquet = require("pyarrow.parquet", "parquet", f"{file!r}")
     if not is_remote(file):
-        return parquet.ParquetFile(file)
+        return require("pyarrow.parquet", "parquet", f"{file!r}").ParquetFile(file)
     system, path = file_system(file)
-    return retried(lambda: parquet.ParquetFile(system.open(path, "rb"), pre_buffer=True), f"Reading {file}")
+    return retried(lambda: open_parquet(system.open(path, "rb"), f"{file!r}"), f"Reading {file}")
 
 
 def _read_group(file: str, parquet: Any, group: int, column: str) -> Any:
     if not is_remote(file):
         return parquet.read_row_group(group, columns=[column])
-    return retried(lambda: parquet.read_row_group(group, columns=[column]), f"Reading {file}")
+    return retried(lambda: read_group(parquet, group, [column]), f"Reading {file}")
 
 
 def _starts(metadata: Any) -> list[int]:

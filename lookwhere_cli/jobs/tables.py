@@ -14,6 +14,7 @@ from lookwhere_cli.data.table import read_table
 from lookwhere_cli.errors import DataError, UsageError
 from lookwhere_cli.extras import require
 from lookwhere_cli.jobs.entries import Entry
+from lookwhere_cli.jobs.parquet import open_parquet, read_batches
 from lookwhere_cli.jobs.remote import file_system, is_remote, retried
 from lookwhere_cli.text import near_names, unescape_formula
 
@@ -120,14 +121,14 @@ def _parquet_file(file: str) -> Iterator[Any]:
     arrow = require("pyarrow", "parquet", f"{file!r}")
     with opened(file) as stream:
         try:
-            yield require("pyarrow.parquet", "parquet", f"{file!r}").ParquetFile(stream)
+            yield open_parquet(stream, f"{file!r}")
         except arrow.ArrowInvalid as error:
             raise DataError(f"{file!r} is not a Parquet file, or it is damaged: {error}.") from error
 
 
 def _values(parquet: Any, leaf: str) -> Iterator[Any]:
     """Yield the values of a column, or of a field of one (image.path), a few at a time."""
-    for batch in parquet.iter_batches(ROWS, columns=[leaf]):
+    for batch in read_batches(parquet, ROWS, [leaf]):
         column = batch.column(0)
         for name in leaf.split(".")[1:]:
             column = column.field(name)
