@@ -174,6 +174,8 @@ def _plan(
 
     config = student_config(teachers[0], recipe, labels, k)
     start = load_model(init, device="cpu") if init else None
+    if start is not None:  # a map that is finer than this run's views need is kept
+        config = replace(config, map_scale=max(config.map_scale, start.config.map_scale))
     return PretrainingPlan(recipe, teachers, config, folders, start, save_every)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from lookwhere_cli.checkpoints.folder import save_model
+from lookwhere_cli.checkpoints.resolve import load_model
 from lookwhere_cli.cli import output
 from lookwhere_cli.cli.pretrain import _spacing
 from tests.models.small import LABELLED, small
@@ -81,3 +82,14 @@ def test_the_spacing_is_that_of_the_initial_model_unless_another_is_asked_for(tm
     save_model(tmp_path / "model", small(replace(LABELLED, map_spacing=0.7)))
     given = str(tmp_path / "model")
     assert [_spacing(asked, init) for asked, init in ((None, None), (None, given), (0.0, given))] == [0, 0.7, 0]
+
+
+def test_a_run_goes_on_with_a_finer_map_than_its_views_need(run, tmp_path):
+    run("--size", 64)
+    shutil.move(tmp_path / "out", tmp_path / "fine")
+    ran = run("--init", tmp_path / "fine")
+    assert ran.code == 0 and load_model(str(tmp_path / "out"), "cpu").config.map_scale == 4
+    shutil.move(tmp_path / "out", tmp_path / "again")
+    ran = run("--init", tmp_path / "again", "--size", 96, "--selector-depth", 2)
+    assert ran.code == 3 and ran.err.count("\n") == 1
+    assert "does not fit this run: it has selector_depth 1 instead of 2 (--selector-depth), map_scale 4" in ran.err

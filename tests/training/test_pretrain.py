@@ -190,7 +190,7 @@ def test_a_run_starts_from_a_given_model(teacher: Path, paths: list[str], tmp_pa
     larger = replace(RECIPE, views=replace(RECIPE.views, sizes=(48,)), thumbnail_size=24)
     grown = run_of(larger, teacher, paths, tmp_path / "o", init=given).model.extractor
     assert grown.positions((6, 6)).equal(first.averaged.extractor.positions((6, 6)))
-    with pytest.raises(ModelError, match="other shapes"):
+    with pytest.raises(ModelError, match=r"has selector_depth 1 instead of 2 \(--selector-depth\)\."):
         run_of(replace(RECIPE, selector_depth=2), teacher, paths, tmp_path / "o", init=given)
 
 

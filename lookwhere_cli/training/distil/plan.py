@@ -26,6 +26,13 @@ from lookwhere_cli.training.distil.views import ViewBatch, Views
 from lookwhere_cli.training.optim import optimizer_of
 from lookwhere_cli.training.timm_models import TimmViT
 
+SHAPES = {
+    "selector_depth": "--selector-depth",
+    "registers": "--registers",
+    "map_scale": "give smaller views by --size, or --thumbnail-size",
+}
+"""What of a config shapes weights and can be chosen, and by which options."""
+
 
 @dataclass(frozen=True)
 class PretrainingPlan:
@@ -117,6 +124,10 @@ class PretrainingPlan:
 def _start_from(init: Loaded, student: LookWhere) -> None:
     """Load a model's weights into the student, positions resized to its grids. Raises ModelError."""
     model = init.lookwhere
+    has, needs = model.config, student.config
+    if differing := [name for name in SHAPES if getattr(has, name) != getattr(needs, name)]:
+        each = (f"{name} {getattr(has, name)} instead of {getattr(needs, name)} ({SHAPES[name]})" for name in differing)
+        raise ModelError(f"The model {init.name!r} does not fit this run: it has {', '.join(each)}.")
     state = model.state_dict()
     state["extractor.pos_embed"] = model.extractor.positions_for(student.extractor.grid)
     state["selector.backbone.pos_embed"] = model.selector.backbone.positions_for(student.selector.backbone.grid)
