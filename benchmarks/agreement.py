@@ -1,6 +1,7 @@
 """Compare models with their teachers on photographs without labels: what recipes are chosen by.
 
-    python benchmarks/agreement.py MODEL [MODEL ...] --teacher NAME=FILE --photos DIR [-k 94|auto] [--mode stretch]
+    python benchmarks/agreement.py MODEL [MODEL ...] --teacher NAME=FILE --photos DIR [-k 94|auto] [--coarse 128]
+        [--mode stretch]
 
 For each model: the mean KL divergence of its probabilities from the teachers' mean, the share of photographs with the
 same most probable class, and of some 200 of them the share with two corners of the grid among the best four cells. The
@@ -90,13 +91,14 @@ def main() -> None:
     parser.add_argument("--photos", required=True, metavar="DIR")
     parser.add_argument("-k", default=None, help="cells to read, as for classify, or auto; by default the model's own")
     parser.add_argument("--size", type=int, default=None, help="pixels; by default the model's own")
+    parser.add_argument("--coarse", type=int, default=None, help="pixels, as for classify; by default the model's own")
     parser.add_argument("--mode", default="whole", choices=("whole", "crop", "stretch"), help="how the models read")
     arguments = parser.parse_args()
     paths = [str(path) for path in find_pictures([arguments.photos])]
     target = teachers_probabilities(arguments.teacher, paths)
     print("| model | GMACs | KL from the teachers | same class | two corners among four |\n|---|---:|---:|---:|---:|")
     for model in arguments.models:
-        options = {"k": arguments.k, "size": arguments.size, "mode": arguments.mode}
+        options = {"k": arguments.k, "size": arguments.size, "coarse": arguments.coarse, "mode": arguments.mode}
         print(agreement(model, options, paths, target), flush=True)
 
 
