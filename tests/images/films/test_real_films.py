@@ -33,8 +33,10 @@ def test_of_several_streams_the_best_one_is_looked_at():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("film", ["cars.mp4", "nasa.mp4"])
-def test_using_maps_again_changes_no_label(film):
+def test_using_maps_again_changes_only_labels_that_are_tied(film):
     path = str(FILMS / film)
-    plain, again = (list(load(reuse=reuse).classify(frames(path, "1s"))) for reuse in (None, "0.4%"))
-    assert [row.labels[0].label for row in plain] == [row.labels[0].label for row in again]
+    plain, again = (list(load(reuse=reuse, top=1000).classify(frames(path, "1s"))) for reuse in (None, "0.4%"))
+    for before, after in zip(plain, again, strict=True):
+        probabilities = {label.index: label.probability for label in after.labels}
+        assert probabilities[before.labels[0].index] > after.labels[0].probability - 0.02
     assert sum(row.macs for row in again) < sum(row.macs for row in plain)
