@@ -46,8 +46,8 @@ def prepare(folder: JobFolder, job: Job, is_alone: bool = True) -> Manifest:
         if not summary.pictures:
             raise UsageError("There is no picture to do; check the inputs and --limit.")
         model = find(job.model)
-        states = revision_of(model), config_digest(model.folder)
-        now = manifest_of(job, *states, summary.pictures, summary.digest)
+        revision, config = revision_of(model), config_digest(model.folder)
+        now = manifest_of(job, revision, config, summary.pictures, summary.digest)
         if begun is not None and begun != now and is_alone and _has_no_rows(folder):
             clear(folder)
             begun = None
