@@ -83,6 +83,7 @@ def train(
     prune_fusion: options.PruneFusion = False,
     pool: options.Pool = "cls",
     decoder: options.Decoder = 64,
+    detail: options.Detail = 32,
     points: options.Points = 2,
     masks: options.Masks = False,
     patches: options.Patches = "25%-50%",
@@ -175,7 +176,8 @@ def _shape(given: Mapping[str, Any], parsed: _ParsedShape) -> Shape:
     grids, dropped, points = parsed
     shape = Shape(given["method"], given["size"], given["thumbnail_size"], given["coarse"], given["selector_depth"])
     shape = replace(shape, pool=given["pool"], prune=dropped, prune_fusion=given["prune_fusion"] or None)
-    return replace(shape, decoder_channels=given["decoder"], points=points, exits=grids, masks=given["masks"])
+    shape = replace(shape, decoder_channels=given["decoder"], decoder_detail=given["detail"])
+    return replace(shape, points=points, exits=grids, masks=given["masks"])
 
 
 def _recipe(

@@ -94,6 +94,9 @@ Points = Annotated[
 ]
 Masks = Annotated[bool, _option(MODEL, "Learn masks of objects, too, from their outlines.", "--masks")]
 Decoder = Annotated[int, _option(MODEL, "Channels of the decoder of masks; 0: a linear decoder.", metavar="N", min=0)]
+Detail = Annotated[
+    int, _option(MODEL, "Channels through which the decoder of masks sees pixels; 0: tokens only.", metavar="N", min=0)
+]
 
 Patches = Annotated[
     str, _option(LOOK, "Cells to read in training: 25%, 94, or a range, 10%-50%.", "--patches", "-k", metavar="K[-K]")

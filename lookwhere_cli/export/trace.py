@@ -39,7 +39,8 @@ def _examples(config: Config) -> dict[str, ExampleInput]:
     patch, dim, prefix = config.patch, config.dim, config.prefix_tokens
     side = (patch, patch, 3)
     coarse_cells = COARSE_GRID[0] * COARSE_GRID[1]
-    channels = config.decoder_channels or len(config.labels) * config.decoder_scale**2
+    pieces = len(config.labels) * config.decoder_scale**2
+    channels = config.decoder_channels or pieces
     cells = torch.stack([torch.randperm(GRID[0] * GRID[1])[:K] for _ in range(BATCH)])
     return {
         "thumbnails": ExampleInput(
@@ -54,6 +55,7 @@ def _examples(config: Config) -> dict[str, ExampleInput]:
         "hidden": ExampleInput(torch.rand(BATCH, prefix + LAST, dim), {0: batch, 1: prefix + remaining}),
         "places": ExampleInput(torch.arange(LAST).repeat(BATCH, 1), {0: batch, 1: remaining}),
         "spread": ExampleInput(torch.rand(BATCH, *GRID, channels), {0: batch, 1: rows, 2: columns}),
+        "detail": ExampleInput(torch.rand(BATCH, *GRID, pieces), {0: batch, 1: rows, 2: columns}),
     }
 
 

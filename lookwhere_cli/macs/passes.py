@@ -14,7 +14,7 @@ from lookwhere_cli.macs.blocks import count_block, count_merged_blocks, count_pr
 from lookwhere_cli.models.candidates import MASK_PLACES, MASK_SIDE, MASK_TERMS
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.config import Config
-from lookwhere_cli.models.constants import DECODER_KERNEL, NEAREST
+from lookwhere_cli.models.constants import DECODER_KERNEL, DETAIL_KERNEL, NEAREST
 from lookwhere_cli.models.pruning.schedule import Counts, pruning_of, remaining_counts
 
 CORNERS = 4
@@ -58,7 +58,7 @@ def count_segment(config: Config, grid: Grid, thumbnail_grid: Grid, k: int, coar
     return Macs(
         count_selector(config, thumbnail_grid),
         _extractor(config, k + coarse, remaining + coarse),
-        head=_decoder(config, cells, remaining + coarse),
+        head=_decoder(config, cells, remaining + coarse) + _detail(config, k),
         spread=(CORNERS if coarse else min(NEAREST, remaining)) * cells * _spread_channels(config),
     )
 
@@ -122,7 +122,7 @@ def count_full(config: Config, grid: Grid) -> int:
 def _full_head(config: Config, cells: int) -> int:
     if config.has_boxes:
         return _detector(config, cells)
-    return _decoder(config, cells, cells) if config.has_decoder else _head(config)
+    return _decoder(config, cells, cells) + _detail(config, cells) if config.has_decoder else _head(config)
 
 
 def count_selector(config: Config, thumbnail_grid: Grid) -> int:
@@ -190,6 +190,13 @@ def _decoder(config: Config, cells: int, tokens: int) -> int:
     if not channels:
         return tokens * config.dim * pieces
     return tokens * config.dim * channels + cells * channels * (channels * DECODER_KERNEL**2 + pieces)
+
+
+def _detail(config: Config, k: int) -> int:
+    """Count what the decoder sees of the pixels of k cells."""
+    detail, scale, classes = config.decoder_detail, config.decoder_scale, len(config.labels)
+    seen = 3 * (DETAIL_KERNEL * (config.patch // scale)) ** 2
+    return k * scale**2 * detail * (seen + config.decoder_channels + classes)
 
 
 def _spread_channels(config: Config) -> int:

@@ -83,6 +83,9 @@ class Config:
     """Segmentation: channels of the decoder's convolution; 0 for a linear decoder."""
     decoder_scale: int = 4
     """Segmentation: each cell gets decoder_scale x decoder_scale logits per class."""
+    decoder_detail: int = 0
+    """Segmentation: channels through which the decoder sees the pixels of each cell that is read; 0 if it sees tokens
+    only."""
     detect_points: int = 2
     """Detection: each cell that is read has detect_points x detect_points points, which may each have a box."""
     detect_channels: int = 256
@@ -174,6 +177,16 @@ class Config:
             raise ValueError(f"task is {self.task!r} and labels is empty; it must name the classes")
         if self.detect_points not in POINTS:
             raise ValueError(f"detect_points is {self.detect_points}; it must be one of {', '.join(map(str, POINTS))}")
+        if self.decoder_detail:
+            self._check_detail()
+
+    def _check_detail(self) -> None:
+        if self.drops or not self.decoder_channels or self.patch % self.decoder_scale:
+            raise ValueError(
+                f"decoder_detail is {self.decoder_detail}; it needs tokens that aren't dropped, decoder_channels, and "
+                f"a patch that decoder_scale divides: here prune is {self.prune}, prune_fusion {self.prune_fusion}, "
+                f"decoder_channels {self.decoder_channels}, patch {self.patch} and decoder_scale {self.decoder_scale}"
+            )
 
     def _check_exits(self) -> None:
         """Check everything but that the grids grow, which the cascade itself checks."""
@@ -266,11 +279,12 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit.
 
-        Fields of detection are left out for other tasks, and a spacing of 0, as files of older versions do.
+        Fields of detection are left out for other tasks, and a spacing or detail of 0, as files of older versions do.
         """
         names = [field.name for field in fields(self) if self.has_boxes or not field.name.startswith("detect_")]
-        if not self.map_spacing:
-            names.remove("map_spacing")
+        for name in ("map_spacing", "decoder_detail"):
+            if not getattr(self, name):
+                names.remove(name)
         return {name: _plain(getattr(self, name)) for name in names}
 
     @classmethod
@@ -289,7 +303,7 @@ class Config:
 
 _LEAST = {
     1: ("patch", "dim", "heads", "extractor_depth", "map_scale", "hidden", "decoder_scale", "detect_channels"),
-    0: ("registers", "selector_depth", "decoder_channels", "detect_mask_channels"),
+    0: ("registers", "selector_depth", "decoder_channels", "decoder_detail", "detect_mask_channels"),
 }
 """Least values, and the fields that they apply to."""
 _CHOICES = {

@@ -4,6 +4,8 @@ NEAREST = 5
 """Chosen cells whose tokens are blended into the token of a cell."""
 DECODER_KERNEL = 3
 """Cells across the decoder's convolution."""
+DETAIL_KERNEL = 3
+"""Pieces of a cell, across, whose pixels the decoder sees for the scores of the piece in the middle."""
 REUSE_HIDDEN, REUSED_CHANNELS = 128, 48
 """DVT: hidden and output channels of the MLP on an earlier exit's features."""
 RELATION_EXPANSION = 3

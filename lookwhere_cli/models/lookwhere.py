@@ -97,4 +97,5 @@ class LookWhere(nn.Module):
         Cells that were not read take their scores from the coarse patches or, without these, from the nearest cells.
         """
         tokens, cells = self.extractor(chosen, slice(self.config.prefix_tokens, None))
-        return self.decoder(tokens, cells, chosen.grid, chosen.coarse and chosen.coarse.grid)
+        # Patches are those of all chosen cells. Only a decoder of a model that drops none looks at them.
+        return self.decoder(tokens, chosen._replace(cells=cells))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -28,13 +29,28 @@ def answer_pixels(
     Cells that were not read take their vectors from the nearest ones that were or, in a model that reads a coarse
     thumbnail, from its patches, before the decoder runs.
     """
-    pieces, *remaining = runtime.extract(chosen, *(("pieces", "remaining") if runtime.prunes else ("pieces",)))
+    names = ["pieces"] + ["remaining"] * runtime.prunes + ["detail"] * runtime.sees_detail
+    found = dict(zip(names, runtime.extract(chosen, *names), strict=True))
+    pieces = found["pieces"]
     if chosen.coarse is None:
-        cells = cells_at(chosen.cells, remaining[0] if remaining else None)
+        cells = cells_at(chosen.cells, found.get("remaining"))
         filled = spread(pieces, cells, chosen.grid).reshape(len(pieces), *chosen.grid, -1)
     else:
         filled = _over_coarse(pieces, chosen)
-    return runtime.graphs["decoder"].run({"spread": np.ascontiguousarray(filled)}, ["scores"])[0]
+    feeds = {"spread": np.ascontiguousarray(filled)}
+    if runtime.sees_detail:
+        feeds["detail"] = _at_cells(found["detail"], chosen)
+    return runtime.graphs["decoder"].run(feeds, ["scores"])[0]
+
+
+def _at_cells(
+    values: Float32[ndarray, "batch k channels"], chosen: Chosen[NDArray[Any]]
+) -> Float32[ndarray, "batch rows columns channels"]:
+    """Put each cell's values in its place, and 0 where no cell was read."""
+    batch, _, channels = values.shape
+    placed = np.zeros((batch, math.prod(chosen.grid), channels), values.dtype)
+    np.put_along_axis(placed, chosen.cells[..., None], values, axis=1)
+    return placed.reshape(batch, *chosen.grid, channels)
 
 
 def _over_coarse(

@@ -108,6 +108,11 @@ class GraphRuntime:
         return "keep_1" in self.graphs["extractor"].inputs
 
     @property
+    def sees_detail(self) -> bool:
+        """True if the decoder of masks sees pixels, too."""
+        return "decoder" in self.graphs and "detail" in self.graphs["decoder"].inputs
+
+    @property
     def reads_coarse(self) -> bool:
         """True if the extractor takes a coarse thumbnail."""
         return "coarse" in self.graphs["extractor"].inputs

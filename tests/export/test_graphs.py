@@ -32,6 +32,11 @@ CONFIGS = {
     "looks": ADDING,
     "masks over a coarse thumbnail": COARSE,
     "masks by a linear layer": replace(SEGMENTING, decoder_channels=0),
+    "masks with detail": replace(SEGMENTING, decoder_detail=5),
+    "masks with detail over a coarse thumbnail": replace(COARSE, decoder_detail=5),
+    "masks with detail of tokens that return": replace(
+        SEGMENTING, extractor_depth=5, prune=3, prune_fusion=True, decoder_detail=5
+    ),
     "pruning": PRUNING,
     "pruning with fusion": replace(PRUNING, prune_fusion=True, prune_norm=True),
     "masks of pruned tokens": replace(SEGMENTING, extractor_depth=5, prune=3),

@@ -108,7 +108,7 @@ def test_a_mask_covers_the_grid_of_the_picture() -> None:
     assert logits.shape == (2, 3, 2 * GRID[0], 2 * GRID[1])
     read = slice(model.config.prefix_tokens, None)
     tokens = model.extractor(chosen_at(patches, cells, GRID, prefix, coarse), read).tokens
-    near(logits, model.decoder(tokens, cells, GRID, coarse.grid))
+    near(logits, model.decoder(tokens, chosen_at(patches, cells, GRID, prefix, coarse)))
 
 
 @kinds

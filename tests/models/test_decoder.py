@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -14,6 +16,7 @@ from torch import Tensor
 from lookwhere_cli.macs import passes
 from lookwhere_cli.models.chosen import Chosen, Coarse
 from lookwhere_cli.models.config import Config
+from lookwhere_cli.models.decoder import Detail
 from lookwhere_cli.models.selector import choose
 from lookwhere_cli.models.spread_torch import overlay, spread_tensor
 from lookwhere_cli.models.vit import CLS, ViT, cut
@@ -21,9 +24,11 @@ from tests.macs.test_macs import counted
 from tests.models.small import LABELLED, PUBLISHED, SEGMENTING, chosen_at, noise, small, some_cells
 
 LINEAR = replace(SEGMENTING, decoder_channels=0)
+DETAILED = replace(SEGMENTING, decoder_detail=5)
 DECODERS = {
     "linear": LINEAR,
     "convolution": SEGMENTING,
+    "convolution and detail": DETAILED,
     "as published": replace(PUBLISHED, task="segment", labels=("a", "b")),
 }
 FULL = replace(LABELLED, selector_depth=0, prefix="own", k=1.0)
@@ -34,6 +39,12 @@ CELLS = GRID[0] * GRID[1]
 
 def near(one: Tensor, other: Tensor) -> None:
     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
+
+def at(cells: Tensor, coarse: tuple[int, int] | None = None) -> Chosen[Tensor]:
+    """These cells, for a decoder that sees no pixels. coarse: grid of the coarse patches."""
+    nothing = torch.empty(0)
+    return Chosen(nothing, cells, GRID, nothing, coarse and Coarse(nothing, coarse))
 
 
 def arranged(pieces: Tensor, scale: int) -> Tensor:
@@ -59,17 +70,49 @@ def test_all_cells_in_any_order_equal_the_dense_pass_on_all(config: Config) -> N
         narrow = model.decoder.narrow(tokens)
         mixed = model.decoder.mix(narrow.transpose(1, 2).reshape(2, -1, *GRID)).flatten(2).transpose(1, 2)
         tokens = narrow + F.gelu(mixed)
+    pieces = model.decoder.head(tokens)
+    if config.decoder_detail:
+        pieces = pieces + seen_one_by_one(model.decoder.detail, narrow, patches)
     cells = some_cells(2, CELLS, CELLS)
-    near(
-        model.segment(chosen_at(patches, cells, GRID, prefix)),
-        arranged(model.decoder.head(tokens), config.decoder_scale),
-    )
+    near(model.segment(chosen_at(patches, cells, GRID, prefix)), arranged(pieces, config.decoder_scale))
+
+
+def seen_one_by_one(detail: Detail, narrow: Tensor, patches: Tensor) -> Tensor:
+    """What is added to the scores of cells (batch, k, classes * scale * scale), a cell and a piece at a time."""
+    added = torch.empty(*narrow.shape[:2], DETAILED.decoder_scale**2 * 3)
+    for place in np.ndindex(narrow.shape[:2]):
+        seen = F.conv2d(F.pad(patches[place], (2, 2, 2, 2), mode="replicate"), detail.pixels.weight, stride=2)
+        for piece in range(4):
+            own = detail.context(narrow[place]).reshape(4, 5)[piece]
+            hidden = F.gelu(seen[:, piece // 2, piece % 2] + detail.pixels.bias + own)
+            added[place][piece::4] = detail.head(hidden)
+    return added
+
+
+def test_detail_reaches_the_cells_that_were_read_and_no_others() -> None:
+    model, cells = small(DETAILED), torch.tensor([[3, 17]])
+    chosen = Chosen(noise(1, 2, 3, 4, 4), cells, GRID, noise(1, 1, 24))
+    tokens = noise(1, 2, DETAILED.dim)
+    difference = model.decoder(tokens, chosen) - model.decoder(tokens, chosen._replace(patches=chosen.patches + 1))
+    touched = F.max_pool2d(difference.abs().amax(1), DETAILED.decoder_scale)[0] > 1e-4
+    assert touched.flatten().nonzero().flatten().tolist() == [3, 17]
+
+
+@pytest.mark.parametrize("fields", [{"decoder_channels": 0}, {"prune": 1}, {"decoder_scale": 3}])
+def test_detail_is_refused_where_it_has_no_place(fields: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="decoder_detail is 5; it needs"):
+        replace(DETAILED, **fields)
+
+
+def test_a_config_without_detail_is_written_as_before() -> None:
+    assert "decoder_detail" not in SEGMENTING.to_dict()
+    assert Config.from_dict(DETAILED.to_dict()) == DETAILED
 
 
 def test_the_linear_decoder_gives_the_same_if_its_head_comes_before_spreading_or_after() -> None:
     decoder = small(LINEAR).decoder
     tokens, cells = noise(2, 9, LINEAR.dim), some_cells(2, 9, CELLS)
-    logits = decoder(tokens, cells, GRID)
+    logits = decoder(tokens, at(cells))
     near(logits, arranged(spread_tensor(decoder.head(tokens), cells, GRID), LINEAR.decoder_scale))
     near(logits, arranged(decoder.head(spread_tensor(tokens, cells, GRID)), LINEAR.decoder_scale))
 
@@ -80,7 +123,7 @@ def test_cells_that_were_not_read_take_the_coarse_tokens() -> None:
     expected = beneath.clone()
     for picture in range(2):
         expected[picture, cells[picture]] = tokens[picture]
-    logits = decoder(torch.cat([tokens, beneath], dim=1), cells, GRID, GRID)
+    logits = decoder(torch.cat([tokens, beneath], dim=1), at(cells, GRID))
     near(logits, arranged(decoder.head(expected), LINEAR.decoder_scale))
 
 
@@ -97,7 +140,7 @@ def test_the_convolution_reaches_the_eight_neighbours() -> None:
     tokens, scale = noise(1, CELLS, SEGMENTING.dim), SEGMENTING.decoder_scale
     changed = tokens.clone()
     changed[0, 2 * GRID[1] + 3] += 1  # the cell in row 2, column 3
-    difference = (decoder(changed, cells, GRID) - decoder(tokens, cells, GRID)).abs().amax(1)[0]
+    difference = (decoder(changed, at(cells)) - decoder(tokens, at(cells))).abs().amax(1)[0]
     touched = F.max_pool2d(difference[None], scale)[0] > 1e-4
     wanted = torch.zeros(GRID, dtype=torch.bool)
     wanted[1:4, 2:5] = True
@@ -137,7 +180,7 @@ def test_the_macs_are_what_torch_counts(
     ours = passes.count_segment(config, grid, thumbnail, k)
     assert ours.selector == counted(lambda: model.select(thumbnails, grid))
     assert ours.extractor == counted(lambda: model.extract_dense(Chosen(patches, cells, grid, prefix)))
-    assert ours.head == counted(lambda: model.decoder(tokens, cells, grid))
+    assert ours.head == counted(lambda: model.decoder(tokens, Chosen(patches, cells, grid, prefix)))
     channels = config.decoder_channels or len(config.labels) * config.decoder_scale**2
     assert ours.spread == min(5, k) * grid[0] * grid[1] * channels
     assert ours.total == ours.selector + ours.extractor + ours.head + ours.spread
@@ -145,14 +188,17 @@ def test_the_macs_are_what_torch_counts(
     more, beside = passes.count_segment(config, grid, thumbnail, k, coarse=6), noise(1, k + 6, config.dim)
     chosen, read = Chosen(patches, cells, grid, prefix, coarse), slice(config.prefix_tokens, None)
     assert more.extractor == counted(lambda: model.extractor(chosen, read))
-    assert more.head == counted(lambda: model.decoder(beside, cells, grid, coarse.grid))
+    assert more.head == counted(lambda: model.decoder(beside, chosen))
     assert more.spread == 4 * grid[0] * grid[1] * channels
 
 
 def test_the_full_macs_of_a_segmentation_model_include_its_decoder() -> None:
     features = replace(SEGMENTING, task="features", labels=(), decoder_channels=0)
-    decoder = counted(lambda: small(SEGMENTING).decoder(noise(1, CELLS, 24), torch.arange(CELLS)[None], GRID))
-    assert passes.count_full(SEGMENTING, GRID) == passes.count_full(features, GRID) + decoder
+    chosen = Chosen(noise(1, CELLS, 3, 4, 4), torch.arange(CELLS)[None], GRID, noise(1, 1, 24))
+    for config in (SEGMENTING, DETAILED):
+        model = small(config)
+        decoder = counted(lambda model=model: model.decoder(noise(1, CELLS, 24), chosen))
+        assert passes.count_full(config, GRID) == passes.count_full(features, GRID) + decoder
 
 
 def test_a_model_without_a_selector_is_the_plain_vit() -> None:

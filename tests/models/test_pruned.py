@@ -91,7 +91,7 @@ def test_dense_tokens_come_with_their_cells_in_the_order_of_the_input(fusion: bo
 def test_masks_are_spread_from_the_remaining_cells(fusion: bool) -> None:
     model, chosen = small(replace(DENSE, prune=0.6, prune_fusion=fusion)), scene(DENSE)
     tokens, left = model.extract_dense(chosen)
-    torch.testing.assert_close(model.segment(chosen), model.decoder(tokens, left, GRID))
+    torch.testing.assert_close(model.segment(chosen), model.decoder(tokens, chosen._replace(cells=left)))
 
 
 def test_the_maximum_is_over_the_remaining_cells() -> None:

@@ -65,11 +65,20 @@ def test_only_selector_models_have_a_coarse_thumbnail() -> None:
 
 def test_a_decoder_keeps_its_weights_for_the_same_labels() -> None:
     base = small(SEGMENTING)
-    kept = config_for(SEGMENTING, Shape(decoder_channels=8), "masks", LABELS, (9, 9))
+    kept = config_for(SEGMENTING, Shape(decoder_channels=8, decoder_detail=0), "masks", LABELS, (9, 9))
     same(start_of(base, kept), base)
     same(start_of(base, replace(kept, labels=("a", "b", "c"))), base, "decoder.")
     with pytest.raises(AssertionError):
         same(start_of(base, replace(kept, decoder_channels=4)), base)
+
+
+def test_a_decoder_sees_pixels_where_it_can() -> None:
+    assert config(kind="masks").decoder_detail == 32
+    assert config(Shape(method="full"), kind="masks").decoder_detail == 32
+    assert config(kind="single").decoder_detail == 0
+    linear, dropping = Shape(decoder_channels=0), Shape(prune=1, prune_fusion=False)
+    assert config(linear, kind="masks").decoder_detail == config(dropping, kind="masks").decoder_detail == 0
+    assert config(kind="masks", decoder_scale=3).decoder_detail == 0  # patches of 4 px
 
 
 def test_the_start_is_a_trainable_float32_copy() -> None:

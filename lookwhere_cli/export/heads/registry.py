@@ -6,14 +6,14 @@ from collections.abc import Callable
 
 from lookwhere_cli.export.graphs import DenseGraph, ExtractorGraph, HeadGraph, SelectorGraph, TracedGraph
 from lookwhere_cli.export.heads.detect import PointsGraph
-from lookwhere_cli.export.heads.segment import DecoderGraph, PiecesGraph
+from lookwhere_cli.export.heads.segment import DecoderGraph, pieces_graph
 from lookwhere_cli.export.heads.whole import whole_graph
 from lookwhere_cli.models.lookwhere import LookWhere
 
 HEADS: dict[str, Callable[[LookWhere], HeadGraph]] = {
     "classify": whole_graph,
     "features": whole_graph,
-    "segment": PiecesGraph,
+    "segment": pieces_graph,
     "detect": PointsGraph,
 }
 """A task's part of the extractor's graph."""

@@ -29,6 +29,9 @@ class Shape:
     """What a classification head reads: CLS, or each channel's maximum over the cells."""
     decoder_channels: int = 64
     """Channels of a segmentation decoder; 0 for a linear one."""
+    decoder_detail: int = 32
+    """Channels through which a segmentation decoder sees pixels; 0 for none. A linear decoder has none, nor has one of
+    tokens that are dropped or of patches that its scale doesn't divide."""
     points: int = 2
     """Points along each side of a cell that may have a box: 1, 2 or 4."""
     masks: bool = False
