@@ -137,8 +137,7 @@ def train(
     with training_into(out):
         _fetch(model, teacher, quiet)
         used_device, console = device_type(device), make_console(stderr=True, quiet=quiet or not is_main_process())
-        plan = _prepare(given, cells, parsed, mixed_precision(dtype, used_device), console)
-        _train(plan, console, out, workers, used_device, fail_fast)
+        _train(_prepare(given, cells, parsed, used_device, console), console, out, workers, used_device, fail_fast)
 
 
 _ParsedShape: TypeAlias = "tuple[tuple[int | Grid, ...], PruneAmount | None, int]"
@@ -146,10 +145,10 @@ _ParsedShape: TypeAlias = "tuple[tuple[int | Grid, ...], PruneAmount | None, int
 
 
 def _prepare(
-    given: Mapping[str, Any], cells: CellSettings, parsed: _ParsedShape, precision: str, console: Console
+    given: Mapping[str, Any], cells: CellSettings, parsed: _ParsedShape, device: str, console: Console
 ) -> FineTuningPlan:
     """Read the data and the models. given: the command's parameters. Raises UsageError, DataError, ModelError."""
-    labelled = _read_set(given)
+    precision, labelled = mixed_precision(given["dtype"], device), _read_set(given)
     check_masks(given["masks"], labelled)
     check_mosaic(given["mosaic"], given["area"], labelled, given["look"])
     look, stored = given["look"], _stored(given["out"])
