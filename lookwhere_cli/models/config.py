@@ -177,11 +177,7 @@ class Config:
             raise ValueError(f"task is {self.task!r} and labels is empty; it must name the classes")
         if self.detect_points not in POINTS:
             raise ValueError(f"detect_points is {self.detect_points}; it must be one of {', '.join(map(str, POINTS))}")
-        if self.decoder_detail:
-            self._check_detail()
-
-    def _check_detail(self) -> None:
-        if self.drops or not self.decoder_channels or self.patch % self.decoder_scale:
+        if self.decoder_detail and not self.can_have_detail:
             raise ValueError(
                 f"decoder_detail is {self.decoder_detail}; it needs tokens that aren't dropped, decoder_channels, and "
                 f"a patch that decoder_scale divides: here prune is {self.prune}, prune_fusion {self.prune_fusion}, "
@@ -235,6 +231,11 @@ class Config:
     def has_decoder(self) -> bool:
         """True if the head scores every cell, not the picture as a whole."""
         return self.task == "segment"
+
+    @property
+    def can_have_detail(self) -> bool:
+        """True if a decoder can see pixels: those of whole pieces, of cells that all keep their tokens."""
+        return self.decoder_channels > 0 and not self.drops and self.patch % self.decoder_scale == 0
 
     @property
     def has_boxes(self) -> bool:

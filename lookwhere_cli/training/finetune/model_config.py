@@ -45,7 +45,7 @@ def config_for(
         detect_mask_channels=MASK_CHANNELS if shape.masks else 0,
     )
     config = method.configure(config, base, shape, head)
-    if _has_detail(config):
+    if config.can_have_detail:
         config = replace(config, decoder_detail=shape.decoder_detail)
     # Regions say which cells matter, and boxes and masks gain nothing by it; see docs/training.md.
     keeps_spacing = method.has_selector and steering != "look" and not head.is_dense
@@ -77,11 +77,6 @@ def _uncalibrated(base: Config) -> Config:
         prune_fusion=False,
         decoder_detail=0,
     )
-
-
-def _has_detail(config: Config) -> bool:
-    """Return True if a decoder of masks can see pixels: those of whole pieces, of cells that all keep their tokens."""
-    return config.decoder_channels > 0 and not config.drops and config.patch % config.decoder_scale == 0
 
 
 def _fusion(shape: Shape, head: TrainingHead) -> bool:
