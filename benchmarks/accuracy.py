@@ -28,6 +28,7 @@ from lookwhere_cli.evaluation.timm_classifier import TimmClassifier
 from lookwhere_cli.images.frame import Mode
 from lookwhere_cli.loading import load
 from lookwhere_cli.metrics.intervals import draw_resamples, percentile_interval, wilson
+from lookwhere_cli.models.config import Config
 from lookwhere_cli.scoring.choosers import CHOOSERS
 from lookwhere_cli.scoring.costs import costs_of
 from lookwhere_cli.scoring.passes import CellPolicy, run_policies
@@ -35,6 +36,8 @@ from lookwhere_cli.training.timm_models import config_of, load_vit
 
 BATCH = 32  # pictures
 DEFAULT = "**default**"
+AS_COSTLY = Amount.share(0.795)
+"""Cells for the multiply-adds of the default with coarse patches."""
 SMALL = 160  # pixels, of the smaller picture whose cells are all read, for about the multiply-adds of the default
 MEASURED = "## Measured"
 SMALLER: dict[str, Mode] = {f"all cells, {SMALL} px": "whole", f"all cells, {SMALL} px, `--crop`": "crop"}
@@ -148,8 +151,9 @@ def markdown_row(row: TableRow) -> str:
     return f"| {row['case']} | {scores} | {max(row['gmacs'].values()):.3f} |"
 
 
-def cases(default: Amount, high: int, high_k: float, coarse: int, coarse_k: float) -> list[Case]:
+def cases(config: Config, high: int, high_k: float, coarse: int, coarse_k: float) -> list[Case]:
     """Return the cases of the table."""
+    default, beside = config.k, config.coarse_k or config.k
     high_amount, coarse_amount = Amount.share(high_k), Amount.share(coarse_k)
     shares = [
         Case(f"{share:.0%} of the cells, {chooser}", Amount.share(share), chooser)
@@ -162,7 +166,9 @@ def cases(default: Amount, high: int, high_k: float, coarse: int, coarse_k: floa
         *(Case(name, every, size=SMALL, mode=mode) for name, mode in SMALLER.items()),
         Case("default, `--crop`", default, mode="crop"),
         Case("default, `--stretch`", default, mode="stretch"),
-        Case(f"default, `--coarse {coarse}`", default, coarse=coarse),
+        Case(f"default, `--coarse {coarse}`", beside, coarse=coarse),
+        Case(f"`-k {default} --coarse {coarse}`", default, coarse=coarse),
+        Case(f"`-k {AS_COSTLY}`", AS_COSTLY),
         Case(f"`--size {high} -k {high_k:.0%}`", high_amount, size=high),
         Case(f"`--size {high} -k {coarse_k:.0%} --coarse {coarse}`", coarse_amount, size=high, coarse=coarse),
         *shares,
@@ -228,8 +234,9 @@ def main() -> None:
     sets = {name: read_labels(arguments.data / name) for name in names}
     print("\n".join(markdown_header(sets)), flush=True)
     rows = teacher_rows(arguments.teacher, sets) if arguments.teacher else []
-    default = load_model(arguments.model).config.k
-    for case in cases(default, arguments.high, arguments.high_k, arguments.coarse, arguments.coarse_k):
+    for case in cases(
+        load_model(arguments.model).config, arguments.high, arguments.high_k, arguments.coarse, arguments.coarse_k
+    ):
         rows.append(measure_row(case.name, partial(predict, arguments.model, case), sets))
     if arguments.write:
         write_results(Path(arguments.model), sets, rows, shlex.join(["python", *sys.argv]))

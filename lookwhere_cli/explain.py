@@ -74,8 +74,8 @@ class Explanation:
     def macs(self) -> dict[int, int]:
         """Multiply-adds by number of cells read, for the same numbers."""
         pipeline, grid = self._pipeline, self.view.grid
-        thumbnail, coarse = pipeline.strategy.thumbnail_grid(grid), pipeline.reader.coarse_cells(grid)
-        counted = {k: pipeline.head.count_macs(pipeline.config, grid, thumbnail, k, coarse) for k in self._counts}
+        count = partial(pipeline.head.count_macs, pipeline.config, grid, pipeline.strategy.thumbnail_grid(grid))
+        counted = {k: count(k, pipeline.coarse_count(grid, k)) for k in self._counts}
         return dict(sorted((counted | {self.row.k: self.row.macs}).items()))
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Explanation:
         return {k: self._output(patches, k) for k in self._counts if k != self.row.k}
 
     def _output(self, patches: np.ndarray, k: int) -> Float32[ndarray, "*output"]:
-        chosen = self._selected.choose(patches[:, :k], self._pipeline.config.patch, k)
+        chosen = self._selected.choose(patches[:, :k], self._pipeline.config, k)
         output: Float32[ndarray, "*output"] = self._pipeline.runtime.answer(chosen)[0]
         return output
 
@@ -226,7 +226,7 @@ def _read(pipeline: Pipeline, strategy: ChoosingStrategy, batch: Batch, laps: _L
     laps.end("select")
     patches = _cut(batch, range(len(batch.pictures)), selected.order[:, : selected.first])
     laps.end("patches")
-    chosen = selected.choose(patches, pipeline.config.patch)
+    chosen = selected.choose(patches, pipeline.config)
     output, survivors = pipeline.runtime.answer_with_survivors(chosen)
     laps.end("extract")
     many, macs = len(batch.pictures), strategy.stage_macs(batch.grid)[0]

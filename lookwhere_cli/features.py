@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +18,7 @@ from lookwhere_cli.images.view import Picture
 from lookwhere_cli.models.spread import spread
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.pipeline import Pipeline
+from lookwhere_cli.reader import OpenedPicture
 from lookwhere_cli.strategies.base import Batch, FeatureStrategy, Outcome, Selected, SparingStrategy
 from lookwhere_cli.stream import Cutter
 
@@ -45,6 +48,8 @@ class _Extraction:
 
     def __init__(self, pipeline: Pipeline, strategy: FeatureStrategy, dense: bool) -> None:
         self._pipeline, self._strategy, self._dense = pipeline, strategy, dense
+        # a token for every place takes all coarse patches
+        self._config = replace(pipeline.config, coarse_patches="all") if dense else pipeline.config
 
     def run(self, pictures: Iterable[Picture]) -> Iterator[Features]:
         """Yield each picture's features."""
@@ -60,7 +65,7 @@ class _Extraction:
     def _finish(self, begun: _Begun) -> list[Features]:
         started = time.perf_counter()
         selected, runtime = begun.selected, self._pipeline.runtime
-        chosen = selected.choose(begun.patches(), self._pipeline.config.patch)
+        chosen = selected.choose(begun.patches(), self._config)
         grid, count = selected.batch.grid, len(selected.order)
         if self._dense:
             tokens, cells = runtime.tokens(chosen)
@@ -75,9 +80,15 @@ class _Extraction:
         for place, picture in enumerate(selected.batch.pictures):
             self._pipeline.check_numbers(picture.view, output[place], selected.maps[place])
         return [
-            self._features(self._pipeline.row(picture, outcome, place, share), output[place], selected.maps[place])
+            self._features(self._row(picture, outcome, place, share), output[place], selected.maps[place])
             for place, picture in enumerate(selected.batch.pictures)
         ]
+
+    def _row(self, picture: OpenedPicture, outcome: Outcome, place: int, seconds: float) -> Row:
+        """Return the picture's row. Dense features are made of all coarse patches."""
+        row = self._pipeline.row(picture, outcome, place, seconds)
+        grid = self._pipeline.reader.coarse_grid(picture.view.grid)
+        return replace(row, coarse=grid, coarse_k=grid and math.prod(grid)) if self._dense else row
 
     def _features(self, row: Row, output: np.ndarray, scores: np.ndarray) -> Features:
         return Features(row, None if self._dense else output, output if self._dense else None, scores)

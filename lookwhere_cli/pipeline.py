@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from lookwhere_cli.heads.base import Head
 from lookwhere_cli.images.names import picture_name
 from lookwhere_cli.images.view import Picture, View
 from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.coarse import count_coarse
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.output.rows import Row
 from lookwhere_cli.reader import OpenedPicture, PictureReader
@@ -96,6 +98,10 @@ class Pipeline:
         """Return how many pictures of `grid` a batch may hold."""
         return largest_batch(self.strategy.tokens(grid), self.config.dim, self.options.batch_size)
 
+    def coarse_count(self, grid: Grid, k: int) -> int:
+        """Return how many coarse patches are read beside k cells of a picture of `grid`."""
+        return count_coarse(self.config, self.reader.coarse_cells(grid), k, math.prod(grid))
+
     def check_numbers(self, view: View, *computed: NDArray[Any]) -> None:
         """Raise PictureError if the model computed NaN or infinity for a picture: it says nothing about it."""
         if not all(np.isfinite(array).all() for array in computed):
@@ -112,6 +118,7 @@ class Pipeline:
         view, grid, cells = picture.view, outcome.grids[place], outcome.cells[place]
         time, frame = view.moment or (None, None)
         rows, columns = (indices.tolist() for indices in np.unravel_index(cells, grid))
+        coarse = self.coarse_count(view.grid, len(cells))
         return Row(
             path=view.path,
             width=view.size[1],
@@ -124,7 +131,8 @@ class Pipeline:
             macs=outcome.macs[place],
             macs_full=self.head.count_full(self.config, view.grid),
             seconds=picture.seconds + seconds,
-            coarse=self.reader.coarse_grid(view.grid),
+            coarse=self.reader.coarse_grid(view.grid) if coarse else None,
+            coarse_k=coarse or None,
             exit=outcome.exits[place],
             note="; ".join((*view.notes, *self.strategy.notes(view.grid), *outcome.notes_of(place))) or None,
             time=time,

@@ -189,6 +189,29 @@ def test_it_is_the_same_whatever_cells_are_chosen(model_folder, files):
     assert all(one.grid == COARSE and np.array_equal(one.patches, read[1].patches) for one in read.values())
 
 
+def test_only_the_coarse_patches_that_cells_leave_unread_may_be_read(files, tmp_path):
+    """The same weights, given by hand the coarse patches that the chosen cells cover least."""
+    model = small(replace(LABELLED, coarse_patches="unread"))
+    save_model(tmp_path, model)
+    predictor = load(str(tmp_path), coarse=16)
+    row, reader = predictor.classify(files[0]), predictor.pipeline.reader
+    assert (row.k, row.coarse, row.coarse_k) == (17, COARSE, 6)  # 18 of 35 cells are unread: 6 of 12 patches
+    opened = reader.prepare(files[0])
+    cells = torch.tensor([[r * 7 + c for r, c in row.cells]])
+    covered = torch.zeros(35).scatter(0, cells[0], 1.0).reshape(5, 7).repeat_interleave(12, 0).repeat_interleave(20, 1)
+    areas = covered.unflatten(0, (3, 20)).unflatten(2, (4, 35)).sum((1, 3)).flatten()
+    places = areas.argsort(stable=True)[:6].sort().values[None]
+    coarse = coarse_of(Batch([opened], opened.view.grid), 4).patches[0, places[0].numpy()]
+    with torch.inference_mode():
+        selection = model.select(normalised(opened.thumbnail), opened.view.grid)
+        patches = normalised(opened.view.patches(cells[0].numpy()))
+        read = Coarse(normalised(coarse), COARSE, places)
+        cls = model.extract(Chosen(patches, cells, opened.view.grid, selection.prefix_tokens, read))
+        expected = model.logits(cls).softmax(-1)[0]
+    for label in row.labels:
+        assert label.probability == pytest.approx(expected[label.index].item(), abs=1e-5)
+
+
 @pytest.mark.parametrize(("batch_size", "workers"), [(1, 1), (5, 2), (64, 1)])
 def test_rows_with_it_do_not_depend_on_batches_and_threads(model_folder, files, batch_size, workers):
     expected = [load(str(model_folder), coarse=16).classify(file) for file in files]

@@ -124,7 +124,11 @@ def _found(row: Row) -> RenderableType:
 
 def coarse_text(row: Row) -> str:
     """Return what follows the number of cells in a sentence, for a picture that was also read in coarse patches."""
-    return "" if row.coarse is None else " and {} x {} coarse patches".format(*row.coarse)
+    if row.coarse is None or row.coarse_k is None:
+        return ""
+    rows, columns = row.coarse
+    some = "" if row.coarse_k == rows * columns else f"{row.coarse_k} of "
+    return f" and {some}{rows} x {columns} coarse patches"
 
 
 def _explanation_maps(explanation: Explanation, console: Console) -> RenderableType:

@@ -367,6 +367,7 @@ def _page_picture(predictor: Predictor, explanation: Explanation, name: str) -> 
         macs_full=row.macs_full,
         k=row.k,
         coarse=row.coarse,
+        coarse_unread=predictor.pipeline.config.coarse_patches == "unread",
         boxes={k: [_scaled(one, scale) for one in boxes] for k, boxes in explanation.boxes.items()},
     )
 

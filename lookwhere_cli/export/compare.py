@@ -99,12 +99,12 @@ def _compare_one(pipeline: Pipeline, exported: Runtime, picture: Picture) -> Dif
         return Differences(0, 1, 0.0, 0, 0, 0, 0)
     others = pipeline.strategy.select(exported, batch)
     theirs = Selected(batch, others.selection, selected.order, selected.first)
-    patch = pipeline.config.patch
-    ours = pipeline.runtime.answer(selected.choose(patches, patch))[0]
-    answer = exported.answer(theirs.choose(patches, patch))[0]
-    task = pipeline.config.task if pipeline.config.labels else "features"
+    config = pipeline.config
+    ours = pipeline.runtime.answer(selected.choose(patches, config))[0]
+    answer = exported.answer(theirs.choose(patches, config))[0]
+    task = config.task if config.labels else "features"
     found = COMPARISONS[task](pipeline.head, ours, answer, opened.view)
-    spacing = pipeline.config.map_spacing
+    spacing = config.map_spacing
     scores, their_scores = (spaced_scores(each.selection.map, batch.grid, spacing)[0] for each in (selected, others))
     moved = count_moved(scores, their_scores, selected.first)
     return Differences(1, 0, cells=moved, cells_read=selected.first, **found._asdict())

@@ -82,6 +82,7 @@ class Body(nn.Module):
         inputs = ["patches", "cells", "grid"]
         inputs += ["prefix"] if config.has_selector else []
         inputs += ["coarse", "coarse_grid"] if config.coarse_size else []
+        inputs += ["coarse_cells"] if config.coarse_size and config.coarse_patches == "unread" else []
         self.inputs = (*inputs, *(self.pruned.inputs if self.pruned else ()))
 
     def forward(self, given: Mapping[str, Tensor]) -> Pruned:
@@ -103,7 +104,7 @@ class Body(nn.Module):
         parts = [first, self.embed(patches) + self.positions.at(cells, grid)]
         if "coarse" in given:
             coarse = given["coarse"]
-            places = torch.arange(coarse.shape[1])
+            places = given.get("coarse_cells", torch.arange(coarse.shape[1]))
             parts.append(self.embed(coarse) + self.positions.at(places, given["coarse_grid"]))
         return torch.cat(parts, dim=1)
 

@@ -52,6 +52,7 @@ def _examples(config: Config) -> dict[str, ExampleInput]:
         "prefix": ExampleInput(torch.rand(BATCH, prefix, dim), {0: batch}),
         "coarse": ExampleInput(torch.rand(BATCH, coarse_cells, *side), {0: batch, 1: coarse}),
         "coarse_grid": ExampleInput(torch.tensor(COARSE_GRID), {}),
+        "coarse_cells": ExampleInput(torch.arange(coarse_cells).repeat(BATCH, 1), {0: batch, 1: coarse}),
         "hidden": ExampleInput(torch.rand(BATCH, prefix + LAST, dim), {0: batch, 1: prefix + remaining}),
         "places": ExampleInput(torch.arange(LAST).repeat(BATCH, 1), {0: batch, 1: remaining}),
         "spread": ExampleInput(torch.rand(BATCH, *GRID, channels), {0: batch, 1: rows, 2: columns}),

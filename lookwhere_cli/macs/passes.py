@@ -96,17 +96,20 @@ def count_merged(config: Config, grid: Grid, rate: int) -> Macs:
 
 
 def count_looks(
-    config: Config, grid: Grid, thumbnail_grid: Grid, ks: Sequence[int], coarse: int = 0
+    config: Config, grid: Grid, thumbnail_grid: Grid, ks: Sequence[int], coarse: Sequence[int] = ()
 ) -> tuple[int, ...]:
     """Count all that a picture takes that leaves at each look of `-k auto`, earlier looks included.
 
-    ks: cells that have been read after each look. Looks that restart read the coarse patches again.
+    ks: cells that have been read after each look. coarse: the coarse patches that a look reads beside so many cells;
+    looks that restart read theirs again, those that add keep the first's. Empty: none.
     """
+    coarse = coarse or (0,) * len(ks)
     if config.second_look == "restart":
-        passes = [count_image(config, grid, thumbnail_grid, k, coarse) for k in ks]
+        passes = [count_image(config, grid, thumbnail_grid, *counts) for counts in zip(ks, coarse, strict=True)]
         return tuple(accumulate(one.total - (one.selector if number else 0) for number, one in enumerate(passes)))
-    first = count_image(config, grid, thumbnail_grid, ks[0], coarse).total
-    stored = config.prefix_tokens + coarse  # and the cells of all earlier looks, and a CLS for each look but the first
+    first = count_image(config, grid, thumbnail_grid, ks[0], coarse[0]).total
+    # and the cells of all earlier looks, and a CLS for each look but the first
+    stored = config.prefix_tokens + coarse[0]
     further = [_further_look(config, more - k, stored + k + number) for number, (k, more) in enumerate(pairwise(ks))]
     return tuple(accumulate([first, *further]))
 

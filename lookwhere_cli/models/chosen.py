@@ -27,12 +27,19 @@ class Selection(NamedTuple, Generic[A]):
 class Coarse(NamedTuple, Generic[A]):
     """A thumbnail of the whole picture that the extractor reads beside the chosen cells.
 
-    patches: (batch, coarse, ...), its patches, row by row, in the same form as `Chosen.patches`.
-    grid: (rows, columns) of these patches.
+    patches: (batch, coarse, ...), those of its patches that are read, row by row, in the same form as `Chosen.patches`.
+    grid: (rows, columns) of all its patches.
+    cells: (batch, coarse) int64, the place of each patch on `grid`, row * columns + column; None if all are read.
     """
 
     patches: A
     grid: Grid
+    cells: A | None = None
+
+    def at(self, places: Any) -> Coarse[A]:
+        """Index the batch, as `Chosen.at` does."""
+        cells = None if self.cells is None else _at(self.cells, places)
+        return Coarse(_at(self.patches, places), self.grid, cells)
 
 
 class Chosen(NamedTuple, Generic[A]):
@@ -53,7 +60,7 @@ class Chosen(NamedTuple, Generic[A]):
 
     def at(self, places: Any) -> Chosen[A]:
         """Index the batch: only the pictures at these places, in their order (an index array, a list or a slice)."""
-        coarse = self.coarse and Coarse(_at(self.coarse.patches, places), self.coarse.grid)
+        coarse = self.coarse and self.coarse.at(places)
         return Chosen(
             _at(self.patches, places), _at(self.cells, places), self.grid, _at(self.prefix_tokens, places), coarse
         )

@@ -22,6 +22,7 @@ ThumbnailFilter = Literal["antialias", "alias"]
 Pool = Literal["cls", "max"]
 Task = Literal["classify", "segment", "detect", "features"]
 SecondLook = Literal["restart", "add"]
+CoarsePatches = Literal["all", "unread"]
 Exit = tuple[int, int, int, int]
 A = TypeVar("A", Amount, PruneAmount)
 HALF = Amount(0.5)
@@ -96,6 +97,11 @@ class Config:
     """Cells that are read by default."""
     coarse_size: int = 0
     """Side in pixels of the coarse thumbnail that the extractor reads beside the cells by default; 0 for none."""
+    coarse_patches: CoarsePatches = "all"
+    """Which patches of a coarse thumbnail are read: all, or those that chosen cells cover least, as large a share of
+    them as the share of cells that is unread (unread; for an answer that needs no token for every place)."""
+    coarse_k: Amount | None = None
+    """Cells that are read by default beside coarse patches; None for k."""
     prune: PruneAmount | None = None
     """Tokens that are dropped between the extractor's blocks; None for an extractor without pruning modules."""
     prune_fusion: bool = False
@@ -129,6 +135,8 @@ class Config:
     def _read_amounts(self) -> None:
         """Turn plain numbers, and the forms of `config.json`, into amounts."""
         object.__setattr__(self, "k", _read("k", Amount.from_json, self.k))
+        if self.coarse_k is not None:
+            object.__setattr__(self, "coarse_k", _read("coarse_k", Amount.from_json, self.coarse_k))
         object.__setattr__(self, "looks", tuple(_read("looks", Amount.from_json, look) for look in self.looks))
         if self.prune is not None:
             object.__setattr__(self, "prune", _read("prune", PruneAmount.from_json, self.prune))
@@ -167,6 +175,11 @@ class Config:
             raise ValueError(
                 f"coarse_size is {self.coarse_size} and prune is {self.prune}, which would drop coarse patches that "
                 "the answer needs; set coarse_size to 0, prune to null, or prune_fusion to true"
+            )
+        if self.coarse_patches == "unread" and (self.task in ("segment", "detect") or self.pool == "max"):
+            raise ValueError(
+                f"coarse_patches is 'unread', task is {self.task!r} and pool is {self.pool!r}; an answer from the "
+                "tokens of all places needs coarse_patches 'all'"
             )
         if (self.selector_depth == 0) != (self.prefix == "own"):
             raise ValueError(
@@ -280,13 +293,10 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Return what `config.json` holds: plain values, tuples as lists, amounts with their unit.
 
-        Fields of detection are left out for other tasks, and a spacing or detail of 0, as files of older versions do.
+        Fields of detection are left out for other tasks, and those that older versions lack if they have no effect.
         """
         names = [field.name for field in fields(self) if self.has_boxes or not field.name.startswith("detect_")]
-        for name in ("map_spacing", "decoder_detail"):
-            if not getattr(self, name):
-                names.remove(name)
-        return {name: _plain(getattr(self, name)) for name in names}
+        return {name: _plain(value) for name in names if (value := getattr(self, name)) != _ADDED.get(name, _ALWAYS)}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Config:
@@ -307,6 +317,9 @@ _LEAST = {
     0: ("registers", "selector_depth", "decoder_channels", "decoder_detail", "detect_mask_channels"),
 }
 """Least values, and the fields that they apply to."""
+_ALWAYS = object()
+_ADDED = {"map_spacing": 0.0, "decoder_detail": 0, "coarse_patches": "all", "coarse_k": None}
+"""Fields that older versions lack, and the values that change nothing."""
 _CHOICES = {
     "feed_forward": FeedForward,
     "prefix": Prefix,
@@ -314,6 +327,7 @@ _CHOICES = {
     "task": Task,
     "pool": Pool,
     "second_look": SecondLook,
+    "coarse_patches": CoarsePatches,
 }
 """Fields that have one of a few values."""
 _KINDS = {

@@ -60,7 +60,7 @@ class Extractor(ViT):
         cells = self.embed(chosen.patches, chosen.grid, chosen.cells)
         tokens = [self.handover(self.prefix(), chosen.prefix_tokens), cells]
         if chosen.coarse is not None:
-            tokens.append(self.embed(chosen.coarse.patches, chosen.coarse.grid))
+            tokens.append(self.embed(*chosen.coarse))
         return torch.cat(tokens, dim=1)
 
     def _extract_remaining(

@@ -127,6 +127,7 @@ class Row:
         macs_full: multiply-adds of the full ViT on all cells.
         seconds: wall time; for a picture in a batch, its share.
         coarse: (rows, columns) of the coarse patches; None for a model without them.
+        coarse_k: number of coarse patches read; None for a model without them.
         exit: the stage that answered, from 1; None for a model with one stage.
         shares: the classes that occur in a segmented picture, largest share first.
         boxes: what a detection model found, best first; None from other models.
@@ -153,6 +154,7 @@ class Row:
     macs_full: int = 0
     seconds: float = 0.0
     coarse: tuple[int, int] | None = None
+    coarse_k: int | None = None
     exit: int | None = None
     shares: tuple[Share, ...] = ()
     boxes: tuple[Detection, ...] | None = None
@@ -221,6 +223,7 @@ class Row:
     def _sometimes(self) -> dict[str, Any]:
         return {
             "coarse": None if self.coarse is None else list(self.coarse),
+            "coarse_k": self.coarse_k,
             "exit": self.exit,
             "shares": [share.to_dict() for share in self.shares] or None,
             "boxes": None if self.boxes is None else [found.to_dict() for found in self.boxes],
@@ -240,5 +243,5 @@ def frame_stem(frame: int) -> str:
 
 COLUMNS = tuple(field.name for field in fields(Row))
 """The names of a row's fields: the columns of Parquet."""
-NESTED = ("grid", "cells", "labels", "coarse", "shares", "boxes")
-"""The fields that hold lists."""
+NESTED = ("grid", "cells", "labels", "coarse", "coarse_k", "shares", "boxes")
+"""The fields that hold lists, and the number that belongs to one."""

@@ -11,7 +11,7 @@ from jaxtyping import Float32, Int64
 from numpy import ndarray
 from numpy.typing import NDArray
 
-from lookwhere_cli.models.chosen import Chosen, Grid, Selection
+from lookwhere_cli.models.chosen import Chosen, Coarse, Grid, Selection
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.pruning.schedule import pruning_of, remaining_counts
 from lookwhere_cli.models.resize import resize_bilinear
@@ -162,12 +162,12 @@ def _cells(chosen: Chosen[NDArray[Any]]) -> Int64[ndarray, "batch k"]:
 
 
 def _coarse_feeds(chosen: Chosen[NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    """Return the coarse patches and their grid; no patches if the picture is read without any."""
-    if chosen.coarse is not None:
-        grid = np.array(chosen.coarse.grid, np.int64)
-        return {"coarse": chosen.coarse.patches.astype(np.float32), "coarse_grid": grid}
+    """Return the coarse patches, their places and their grid; no patches if the picture is read without any."""
     batch, _, *side = chosen.patches.shape
-    return {"coarse": np.zeros((batch, 0, *side), np.float32), "coarse_grid": np.ones(2, np.int64)}
+    patches, grid, cells = chosen.coarse or Coarse(np.zeros((batch, 0, *side)), (1, 1))
+    if cells is None:
+        cells = np.tile(np.arange(patches.shape[1]), (batch, 1))
+    return {"coarse": patches.astype(np.float32), "coarse_grid": np.array(grid, np.int64), "coarse_cells": cells}
 
 
 def _pruning_feeds(config: Config, tokens: int) -> dict[str, NDArray[Any]]:

@@ -49,7 +49,8 @@ class Device:
         """Move all that the extractor is given to the device, pixels normalised."""
         coarse: Coarse[Tensor] | None = None
         if chosen.coarse is not None:
-            coarse = Coarse(self.normalised(chosen.coarse.patches), chosen.coarse.grid)
+            patches, grid, cells = chosen.coarse
+            coarse = Coarse(self.normalised(patches), grid, None if cells is None else self.indices(cells))
         return Chosen(
             self.normalised(chosen.patches),
             self.indices(chosen.cells),

@@ -158,7 +158,7 @@ def _outcomes(pipeline: Pipeline, selected: Selected, patches: NDArray[np.uint8]
     grid = selected.batch.grid
     k = pipeline.strategy.stage_cells(grid)[-1]
     chosen = selected.choose(
-        np.take_along_axis(patches, selected.order[:, :k, None, None, None], axis=1), pipeline.config.patch, k
+        np.take_along_axis(patches, selected.order[:, :k, None, None, None], axis=1), pipeline.config, k
     )
     outputs = (
         output for part in _parts(chosen, pipeline.largest_batch(grid)) for output in pipeline.runtime.answer(part)

@@ -40,7 +40,8 @@ class PagePicture:
         macs: the multiply-adds at each computed k; the page interpolates between them.
         macs_full: multiply-adds of the full ViT on all cells.
         k: where the slider is at first.
-        coarse: (rows, columns) of the coarse patches, read at every k; None for a model without them.
+        coarse: (rows, columns) of the coarse patches; None for a model without them.
+        coarse_unread: True if only those are read that chosen cells leave unread.
         boxes: what a detection model found at each computed k, best first, in pixels of the picture; empty for others.
     """
 
@@ -55,6 +56,7 @@ class PagePicture:
     macs_full: int
     k: int
     coarse: tuple[int, int] | None = None
+    coarse_unread: bool = False
     boxes: Mapping[int, Sequence[Detection]] = field(default_factory=dict)
 
 
@@ -125,6 +127,7 @@ def _for_script(picture: PagePicture, side: int) -> dict[str, Any]:
         "macs_full": picture.macs_full,
         "k": picture.k,
         "coarse": picture.coarse,
+        "coarse_unread": picture.coarse_unread,
         "boxes": [[k, [_box(one, width, height) for one in boxes]] for k, boxes in sorted(picture.boxes.items())],
     }
 

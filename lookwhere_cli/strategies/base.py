@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.models.chosen import Chosen, Coarse, Grid, Selection
+from lookwhere_cli.models.coarse import count_unread, least_covered
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.spacing import chessboard
 from lookwhere_cli.reader import OpenedPicture
@@ -56,13 +57,16 @@ class Selected(NamedTuple):
         reused = [self.reused[place] for place in places] if self.reused else ()
         return Selected(self.batch.at(places), selection, self.order[places], self.first, reused)
 
-    def choose(self, patches: NDArray[Any], patch: int, k: int | None = None) -> Chosen[NDArray[Any]]:
+    def choose(self, patches: NDArray[Any], config: Config, k: int | None = None) -> Chosen[NDArray[Any]]:
         """Put together what the extractor is given: the best k cells (default: `first`) and their patches.
 
-        patches: (batch, k, patch, patch, 3), RGB 0..255, in the order of the cells. patch: side of a patch in pixels.
+        patches: (batch, k, patch, patch, 3), RGB 0..255, in the order of the cells.
         """
-        cells = self.order[:, : self.first if k is None else k]
-        return Chosen(patches, cells, self.batch.grid, self.selection.prefix_tokens, coarse_of(self.batch, patch))
+        cells, grid = self.order[:, : self.first if k is None else k], self.batch.grid
+        coarse = coarse_of(self.batch, config.patch)
+        if coarse is not None and config.coarse_patches == "unread":
+            coarse = unread_of(coarse, cells, grid)
+        return Chosen(patches, cells, grid, self.selection.prefix_tokens, coarse)
 
     @property
     def maps(self) -> Float32[ndarray, "batch rows columns"]:
@@ -211,6 +215,17 @@ def select_cells(runtime: Runtime, batch: Batch, total: int, first: int, spacing
     """
     selection = runtime.select(stack([picture.thumbnail for picture in batch.pictures]), batch.grid)
     return Selected(batch, selection, choose_cells(spaced_scores(selection.map, batch.grid, spacing), total), first)
+
+
+def unread_of(
+    coarse: Coarse[NDArray[Any]], cells: Int64[ndarray, "batch k"], grid: Grid
+) -> Coarse[NDArray[Any]] | None:
+    """Keep the coarse patches that cells of `grid` leave unread; None if they leave none."""
+    count = count_unread(coarse.patches.shape[1], cells.shape[1], grid[0] * grid[1])
+    if not count:
+        return None
+    places = least_covered(cells, grid, coarse.grid, count)
+    return Coarse(np.take_along_axis(coarse.patches, places[..., None, None, None], axis=1), coarse.grid, places)
 
 
 def coarse_of(batch: Batch, patch: int) -> Coarse[NDArray[Any]] | None:

@@ -30,13 +30,14 @@ CountMacs = Callable[[Config, Grid, Grid, int, int], int]
 class FixedStrategy:
     """Reads the k best cells of each picture.
 
-    coarse_cells: from a picture's grid to the patches of its coarse thumbnail. count_macs: of a pass with the model's
-    head. most: cells that are read at most, however many k are; None for no such limit.
+    count_coarse: from a picture's grid and a number of cells to the coarse patches that are read beside these.
+    count_macs: of a pass with the model's head. most: cells that are read at most, however many k are; None for no
+    such limit.
     """
 
     config: Config
     k: Amount
-    coarse_cells: Callable[[Grid], int]
+    count_coarse: Callable[[Grid, int], int]
     count_macs: CountMacs
     most: int | None = None
 
@@ -61,7 +62,7 @@ class FixedStrategy:
 
     def answer(self, runtime: Runtime, selected: Selected, patches: NDArray[np.uint8], cut: Cut) -> Outcome:
         """Answer in one pass."""
-        chosen = selected.choose(patches, self.config.patch)
+        chosen = selected.choose(patches, self.config)
         grid, count = selected.batch.grid, len(patches)
         macs = [self.macs(grid, chosen.cells.shape[1])] * count
         return Outcome(runtime.answer(chosen), list(chosen.cells), [grid] * count, macs, [None] * count)
@@ -80,13 +81,13 @@ class FixedStrategy:
 
     def macs(self, grid: Grid, k: int) -> int:
         """Multiply-adds of a picture of which k cells are read."""
-        return self.count_macs(self.config, grid, self.thumbnail_grid(grid), k, self.coarse_cells(grid))
+        return self.count_macs(self.config, grid, self.thumbnail_grid(grid), k, self.count_coarse(grid, k))
 
     def features_macs(self, grid: Grid, dense: bool) -> int:
-        """Multiply-adds of a picture's features."""
+        """Multiply-adds of a picture's features; dense ones are made of all coarse patches."""
         if not dense:
             return self.macs(grid, self.count(grid))
-        coarse, k = self.coarse_cells(grid), self.count(grid)
+        coarse, k = self.count_coarse(grid, 0), self.count(grid)
         return passes.count_dense(self.config, grid, self.thumbnail_grid(grid), k, self.config.dim, coarse).total
 
     def stage_macs(self, grid: Grid) -> tuple[int, ...]:
@@ -98,8 +99,8 @@ class FixedStrategy:
         return (self.count(grid),)
 
     def tokens(self, grid: Grid) -> int:
-        """Tokens of the extractor."""
-        return self.config.prefix_tokens + self.count(grid) + self.coarse_cells(grid)
+        """Tokens of the extractor, if all coarse patches are read."""
+        return self.config.prefix_tokens + self.count(grid) + self.count_coarse(grid, 0)
 
     def default_macs(self) -> int:
         """Multiply-adds of a picture of the model's own shape."""
@@ -143,7 +144,7 @@ class FixedStrategy:
         if not config.looks:
             return ""
         counts = [look.resolve(config.cells) for look in config.looks]
-        coarse = self.coarse_cells(config.grid)
+        coarse = [self.count_coarse(config.grid, k) for k in counts]
         spent = passes.count_looks(config, config.grid, config.thumbnail_grid, counts, coarse)
         how = "adds to what it saw" if config.second_look == "add" else "starts anew"
         text = (
@@ -155,7 +156,9 @@ class FixedStrategy:
         return f"{text} The thresholds in `config.json` came to {config.expected_macs / 1e9:.2f} on average."
 
     def facts(self) -> Iterator[tuple[str, str]]:
-        """Yield what a table about the model shows of its looks: names and values; nothing without looks."""
+        """Yield what a table about the model shows of other ways to read: names and values."""
+        if self.config.coarse_k is not None:
+            yield "with --coarse", f"{self.config.coarse_k.resolve(self.config.cells)} cells"
         if self.config.looks:
             counts = ", ".join(str(look.resolve(self.config.cells)) for look in self.config.looks)
             yield "looks", f"{counts} cells, with -k auto"

@@ -44,12 +44,12 @@ class LookState(NamedTuple):
 class LooksStrategy:
     """Reads looks[0] cells of each picture, and looks[i] in all by look i, as long as confidence is too low.
 
-    thresholds: confidence from which each look but the last answers.
+    thresholds: confidence from which each look but the last answers. count_coarse: as in `FixedStrategy`.
     """
 
     config: Config
     thresholds: tuple[float, ...]
-    coarse_cells: Callable[[Grid], int]
+    count_coarse: Callable[[Grid, int], int]
 
     @property
     def summary(self) -> str:
@@ -94,8 +94,9 @@ class LooksStrategy:
 
     def stage_macs(self, grid: Grid) -> tuple[int, ...]:
         """Multiply-adds of a picture that ends at each look, all passes included."""
-        counts, coarse = self.stage_cells(grid), self.coarse_cells(grid)
-        return passes.count_looks(self.config, grid, self.thumbnail_grid(grid), counts, coarse=coarse)
+        counts = self.stage_cells(grid)
+        coarse = [self.count_coarse(grid, k) for k in counts]
+        return passes.count_looks(self.config, grid, self.thumbnail_grid(grid), counts, coarse)
 
     def stage_cells(self, grid: Grid) -> tuple[int, ...]:
         """Number of cells that have been read after each look."""
@@ -106,8 +107,8 @@ class LooksStrategy:
         return ()
 
     def tokens(self, grid: Grid) -> int:
-        """Tokens of the last look."""
-        return self.config.prefix_tokens + self.stage_cells(grid)[-1] + self.coarse_cells(grid)
+        """Tokens of the last look, if all coarse patches are read."""
+        return self.config.prefix_tokens + self.stage_cells(grid)[-1] + self.count_coarse(grid, 0)
 
     def with_thresholds(self, thresholds: Sequence[float]) -> LooksStrategy:
         """Return the same strategy with other thresholds."""
@@ -119,27 +120,27 @@ class LooksStrategy:
             assert isinstance(runtime, LookRuntime)
             look = partial(_add, runtime, cut)
         spans = [slice(*pair) for pair in pairwise((0, *self.stage_cells(grid)))]
-        return [partial(look, self.config.patch, span) for span in spans]
+        return [partial(look, self.config, span) for span in spans]
 
 
 def _restart(
-    runtime: Runtime, cut: Cut, patch: int, new: slice, state: LookState
+    runtime: Runtime, cut: Cut, config: Config, new: slice, state: LookState
 ) -> tuple[Float[ndarray, "batch classes"], LookState]:
     """Run all cells so far through the extractor; patches that were cut for an earlier look are not cut again."""
     patches = state.patches
     if new.start:
         more = cut(state.places.tolist(), state.selected.order[:, new])
         patches = np.concatenate([patches, more], axis=1)
-    logits = runtime.answer(state.selected.choose(patches, patch, new.stop))
+    logits = runtime.answer(state.selected.choose(patches, config, new.stop))
     return logits, state._replace(patches=patches)
 
 
 def _add(
-    runtime: LookRuntime, cut: Cut, patch: int, new: slice, state: LookState
+    runtime: LookRuntime, cut: Cut, config: Config, new: slice, state: LookState
 ) -> tuple[Float[ndarray, "batch classes"], LookState]:
     """Run only the new cells through the extractor."""
     if state.memory is None:
-        logits, memory = runtime.first_look(state.selected.choose(state.patches, patch, new.stop))
+        logits, memory = runtime.first_look(state.selected.choose(state.patches, config, new.stop))
     else:
         cells = state.selected.order[:, new]
         patches, prefix_tokens = cut(state.places.tolist(), cells), state.selected.selection.prefix_tokens

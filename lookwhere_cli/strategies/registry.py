@@ -12,6 +12,7 @@ from lookwhere_cli.errors import ModelError, UsageError
 from lookwhere_cli.heads.registry import head_of
 from lookwhere_cli.images.frame import Reading, grid_for
 from lookwhere_cli.models.chosen import Grid
+from lookwhere_cli.models.coarse import count_coarse
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.options import AUTO
 from lookwhere_cli.strategies.base import Strategy
@@ -35,7 +36,7 @@ def strategy_for(model: str, config: Config, k: Amount | Literal["auto"] | None,
         _check_calibrated(model, config)
         check_amount(config.looks[-1], reading.size, reading.patch)
         return looks_strategy(config, reading.coarse_size)
-    check_amount(config.k if k is None else k, reading.size, reading.patch)
+    check_amount(_own_k(config, reading.coarse_size) if k is None else k, reading.size, reading.patch)
     return fixed_strategy(config, k, reading.coarse_size)
 
 
@@ -57,18 +58,26 @@ def fixed_strategy(config: Config, k: Amount | None = None, coarse_size: int | N
 
     The model's own share comes to `MOST` cells at most, or as many as it was trained with if those are more.
     """
-    counts = _coarse_counter(config, coarse_size), head_of(config).count_macs
+    size = config.coarse_size if coarse_size is None else coarse_size
+    counts = _coarse_counter(config, size), head_of(config).count_macs
     if k is not None:
         return FixedStrategy(config, k, *counts)
-    limited = config.has_selector and not config.k.is_all
-    most = max(MOST, config.k.resolve(config.cells)) if limited else None
-    return FixedStrategy(config, config.k, *counts, most)
+    own = _own_k(config, size)
+    limited = config.has_selector and not own.is_all
+    most = max(MOST, own.resolve(config.cells)) if limited else None
+    return FixedStrategy(config, own, *counts, most)
+
+
+def _own_k(config: Config, coarse_size: int) -> Amount:
+    """Return the amount of cells that the model reads by default, with or without a coarse thumbnail."""
+    return config.coarse_k if coarse_size and config.coarse_k is not None else config.k
 
 
 def looks_strategy(config: Config, coarse_size: int | None = None) -> LooksStrategy:
     """Make the strategy of `-k auto`. Without thresholds in the config the last look answers all."""
     thresholds = config.thresholds or (DISABLED,) * (len(config.looks) - 1)
-    return LooksStrategy(config, thresholds, _coarse_counter(config, coarse_size))
+    size = config.coarse_size if coarse_size is None else coarse_size
+    return LooksStrategy(config, thresholds, _coarse_counter(config, size))
 
 
 def grids_strategy(config: Config) -> GridsStrategy:
@@ -76,13 +85,14 @@ def grids_strategy(config: Config) -> GridsStrategy:
     return GridsStrategy(config, config.thresholds or (DISABLED,) * (len(config.exits) - 1))
 
 
-def _coarse_counter(config: Config, coarse_size: int | None) -> Callable[[Grid], int]:
-    size = config.coarse_size if coarse_size is None else coarse_size
-    return partial(_coarse_cells, size=size, patch=config.patch)  # which can be pickled, as a predictor must be
+def _coarse_counter(config: Config, size: int) -> Callable[[Grid, int], int]:
+    return partial(_count_coarse, config=config, size=size)  # which can be pickled, as a predictor must be
 
 
-def _coarse_cells(grid: Grid, size: int, patch: int) -> int:
-    return math.prod(grid_for(*grid, size, patch)) if size else 0
+def _count_coarse(grid: Grid, k: int, config: Config, size: int) -> int:
+    """Return how many coarse patches are read beside k cells."""
+    coarse = math.prod(grid_for(*grid, size, config.patch)) if size else 0
+    return count_coarse(config, coarse, k, math.prod(grid))
 
 
 def _check_calibrated(model: str, config: Config) -> None:

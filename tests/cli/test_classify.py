@@ -80,7 +80,7 @@ def test_the_same_rows_in_every_format(lookwhere, photos, tmp_path):
 def test_rows_have_the_grid_of_coarse_patches(lookwhere, photos):
     (row,) = json.loads(lookwhere("classify", photos / "0.png", "--coarse", "16", "--format", "json").out)
     (plain,) = json.loads(lookwhere("classify", photos / "0.png", "--format", "json").out)
-    assert row["coarse"] == [3, 4] and "coarse" not in plain
+    assert row["coarse"] == [3, 4] and row["coarse_k"] == 12 and not {"coarse", "coarse_k"} & set(plain)
     assert row["macs"] > plain["macs"] and row["cells"] == plain["cells"]
 
 

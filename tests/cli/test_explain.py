@@ -3,13 +3,16 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from lookwhere_cli import load
+from lookwhere_cli.checkpoints.folder import save_model
 from tests.cli.test_app import in_terminal
+from tests.models.small import LABELLED, small
 
 
 def test_piped_text_describes_the_prediction(lookwhere, photos):
@@ -27,6 +30,17 @@ def test_the_text_names_the_coarse_patches(lookwhere, photos, tmp_path):
     assert '"coarse": [3, 4]' in html.read_text()
     all_of_it = lookwhere("explain", photos / "0.png", "--coarse", "16", "-k", "all").out
     assert "x as many operations as the full ViT" in all_of_it and "fewer" not in all_of_it
+
+
+def test_the_text_tells_how_many_coarse_patches_show_what_is_unread(lookwhere, photos, tmp_path):
+    model, html = tmp_path / "model", tmp_path / "page.html"
+    save_model(model, small(replace(LABELLED, coarse_patches="unread", coarse_k=0.5)))
+    options = ("explain", photos / "0.png", "--coarse", "16", "--model", model)
+    ran = lookwhere(*options, "--html", html)
+    assert "17 of 35 cells read (49%) and 6 of 3 x 4 coarse patches" in ran.out
+    assert '"coarse_unread": true' in html.read_text()
+    assert "9 of 35 cells read (26%) and 9 of 3 x 4 coarse patches" in lookwhere(*options, "-k", "9").out
+    assert "coarse patches" not in lookwhere(*options, "-k", "all").out
 
 
 def test_an_overlay_has_the_full_resolution_of_its_picture(lookwhere, photos, tmp_path):

@@ -28,6 +28,7 @@ CONFIGS = {
     "packed SwiGLU": GATED,
     "maximum over the cells": replace(LABELLED, pool="max"),
     "labels with a coarse thumbnail": replace(LABELLED, coarse_size=12),
+    "labels with what cells leave unread": replace(LABELLED, coarse_size=12, coarse_patches="unread"),
     "full ViT": FULL,
     "looks": ADDING,
     "masks over a coarse thumbnail": COARSE,
@@ -119,7 +120,9 @@ def coarse_of(config, batch, rng):
     if not config.coarse_size:
         return None
     patches = rng.integers(0, 256, (batch, 6, config.patch, config.patch, 3), dtype=np.uint8)
-    return Coarse(patches, (2, 3))
+    if config.coarse_patches == "all":
+        return Coarse(patches, (2, 3))
+    return Coarse(patches[:, :4], (2, 3), np.stack([np.sort(rng.permutation(6)[:4]) for _ in range(batch)]))
 
 
 def test_a_batch_may_be_larger_than_one_pass(exported):

@@ -133,7 +133,7 @@ def test_a_second_look_sees_the_cells_of_both_and_the_first_only_its_own(kind: s
 def test_the_macs_are_what_torch_counts(kind: str, coarse: bool, ks: tuple[int, ...]) -> None:
     config = KINDS[kind]
     model, chosen = small(config), scene(config, batch=1, coarse=coarse)
-    macs = passes.count_looks(config, GRID, THUMBNAIL, ks, 6 if coarse else 0)
+    macs = passes.count_looks(config, GRID, THUMBNAIL, ks, [6 if coarse else 0] * len(ks))
     selector = counted(lambda: model.select(noise(1, 3, 12, 12), GRID))
     for number in range(3):
         assert macs[number] == selector + counted(lambda n=number: run_looks(model, chosen, ks[: n + 1]))
@@ -143,7 +143,7 @@ def test_coarse_patches_are_counted_again_by_looks_that_restart_and_attended_to_
     """By hand, from the formulas of attention and MLP, so that an error in both ways of counting would show."""
     dim, hidden, depth, patch, labels = 24, 48, 3, 4, 3
     for config, coarse in ((LABELLED, 0), (LABELLED, 6), (ADDING, 0), (ADDING, 6)):
-        macs = passes.count_looks(config, GRID, THUMBNAIL, (4, 9), coarse)
+        macs = passes.count_looks(config, GRID, THUMBNAIL, (4, 9), (coarse, coarse))
         read = 1 + (9 + coarse if config is LABELLED else 5)  # by the second look, CLS included
         seen = read if config is LABELLED else read + 1 + 4 + coarse
         block = 4 * read * dim**2 + 2 * read * seen * dim + 2 * read * dim * hidden

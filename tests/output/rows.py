@@ -25,6 +25,6 @@ SEGMENTED = replace(
     shares=(Share("road", 3, 0.75), Share("sky", 0, 0.25)),
     mask="masks/caf\udce9.png",
 )
-COARSE = replace(CLASSIFIED, path="d.jpg", coarse=(3, 4))
+COARSE = replace(CLASSIFIED, path="d.jpg", coarse=(3, 4), coarse_k=8)
 EARLY_EXIT = replace(CLASSIFIED, path="e.jpg", exit=1)
 FAILED = Row("b.jpg", error="'b.jpg' is empty (0 bytes).")

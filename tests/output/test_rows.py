@@ -37,8 +37,8 @@ def test_only_rows_of_segmented_pictures_have_shares_and_a_mask():
 
 def test_only_rows_of_pictures_with_coarse_patches_have_the_coarse_grid():
     row = COARSE.to_dict()
-    assert list(row) == [*KEYS, "coarse"]
-    assert row["coarse"] == [3, 4]
+    assert list(row) == [*KEYS, "coarse", "coarse_k"]
+    assert row["coarse"] == [3, 4] and row["coarse_k"] == 8
 
 
 def test_only_rows_of_models_with_several_stages_have_an_exit():

@@ -8,6 +8,7 @@ import pytest
 
 from lookwhere_cli.amounts import Amount
 from lookwhere_cli.errors import UsageError
+from lookwhere_cli.macs import passes
 from lookwhere_cli.models.pruning.schedule import pruning_of, remaining_counts
 from lookwhere_cli.strategies.fixed import MOST, FixedStrategy
 from lookwhere_cli.strategies.grids import GridsStrategy
@@ -102,5 +103,27 @@ def test_a_table_names_the_looks_and_their_thresholds() -> None:
 def test_the_last_look_has_the_most_tokens() -> None:
     strategy = looks_strategy(replace(ADDING, coarse_size=16))
     cells = strategy.stage_cells((6, 6))[-1]
-    assert strategy.tokens((6, 6)) == ADDING.prefix_tokens + cells + strategy.coarse_cells((6, 6))
-    assert strategy.coarse_cells((6, 6)) > 0
+    assert strategy.tokens((6, 6)) == ADDING.prefix_tokens + cells + strategy.count_coarse((6, 6), cells)
+    assert strategy.count_coarse((6, 6), cells) > 0
+
+
+def test_fewer_coarse_patches_are_read_the_more_cells_are() -> None:
+    strategy = fixed_strategy(replace(LABELLED, coarse_size=16, coarse_patches="unread"))
+    assert [strategy.count_coarse((6, 6), k) for k in (0, 9, 18, 36)] == [16, 12, 8, 0]
+    assert strategy.macs((6, 6), 36) == fixed_strategy(LABELLED).macs((6, 6), 36)
+    assert strategy.tokens((6, 6)) == LABELLED.prefix_tokens + strategy.count((6, 6)) + 16  # dense features take all
+
+
+def test_looks_read_what_each_leaves_unread() -> None:
+    config = replace(LABELLED, looks=(9, 18), coarse_size=16, coarse_patches="unread")
+    expected = passes.count_looks(config, (6, 6), (3, 3), (9, 18), (12, 8))
+    assert looks_strategy(config).stage_macs((6, 6)) == expected
+
+
+def test_a_model_may_read_other_cells_by_default_beside_coarse_patches() -> None:
+    config = replace(LABELLED, k=0.25, coarse_k=0.5)
+    assert fixed_strategy(config).count((6, 6)) == 9
+    assert fixed_strategy(config, coarse_size=16).count((6, 6)) == 18
+    assert fixed_strategy(config, Amount.cells(4), 16).count((6, 6)) == 4
+    assert fixed_strategy(replace(config, coarse_size=16)).count((6, 6)) == 18
+    assert ("with --coarse", "18 cells") in list(fixed_strategy(config).facts())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lookwhere_cli.images.frame import grid_for
 from lookwhere_cli.models.chosen import Chosen, Coarse, Grid
+from lookwhere_cli.models.coarse import count_unread, least_covered
 from lookwhere_cli.models.config import Config
 from lookwhere_cli.models.lookwhere import LookWhere
 from lookwhere_cli.models.normalise import Normaliser
@@ -110,7 +111,7 @@ class Distillation(nn.Module):
         selection = self.student.select(self._normalise(thumbnails), grid)
         cells = choose(spaced(selection.map.detach(), grid, config.map_spacing), k)
         patches = torch.take_along_dim(cut(self._normalise(pictures), config.patch), cells[:, :, None, None, None], 1)
-        chosen = Chosen(patches, cells, grid, selection.prefix_tokens, self._coarse(pictures, grid, coarse))
+        chosen = Chosen(patches, cells, grid, selection.prefix_tokens, self._coarse(pictures, grid, coarse, cells))
         tokens = self.student.extractor(chosen, slice(None) if self.weights.patch else slice(0, 1)).tokens
         losses = {
             "cls": F.mse_loss(tokens[:, 0].float(), first.cls.float()),
@@ -124,13 +125,20 @@ class Distillation(nn.Module):
             losses["logits"] = logits_loss(self.student.logits(tokens[:, 0]), target)
         return losses
 
-    def _coarse(self, pictures: Float[Tensor, "batch 3 height width"], grid: Grid, size: int) -> Coarse[Tensor] | None:
-        """Return the patches of thumbnails of about size x size pixels; None for a size of 0."""
+    def _coarse(
+        self, pictures: Float[Tensor, "batch 3 height width"], grid: Grid, size: int, cells: Int[Tensor, "batch k"]
+    ) -> Coarse[Tensor] | None:
+        """Return the patches of thumbnails of about size x size pixels that cells leave unread; None if size is 0."""
         if not size:
             return None
         patch = self.student.config.patch
         thumbnails = self._normalise(self._thumbnails(pictures, grid, size))
-        return Coarse(cut(thumbnails, patch), (thumbnails.shape[-2] // patch, thumbnails.shape[-1] // patch))
+        coarse_grid = thumbnails.shape[-2] // patch, thumbnails.shape[-1] // patch
+        count = count_unread(coarse_grid[0] * coarse_grid[1], cells.shape[1], grid[0] * grid[1])
+        found = least_covered(cells.cpu().numpy(), grid, coarse_grid, count)
+        places = torch.from_numpy(found).to(cells.device)
+        patches = torch.take_along_dim(cut(thumbnails, patch), places[:, :, None, None, None], 1)
+        return Coarse(patches, coarse_grid, places)
 
     def _thumbnails(
         self, pictures: Float[Tensor, "batch 3 height width"], grid: Grid, side: int

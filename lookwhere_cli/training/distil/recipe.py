@@ -77,6 +77,7 @@ def student_config(teacher: TimmViT, recipe: Pretraining, labels: tuple[str, ...
         thumbnail_grid=(thumbnail, thumbnail),
         map_scale=-(-max(recipe.views.sizes) // recipe.thumbnail_size),
         map_spacing=recipe.map_spacing,
+        coarse_patches="unread",
         selector_depth=recipe.selector_depth,
         prefix=recipe.prefix,
         labels=labels,

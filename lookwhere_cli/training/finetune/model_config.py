@@ -69,6 +69,8 @@ def _uncalibrated(base: Config) -> Config:
         base,
         map_spacing=0.0,
         coarse_size=0,
+        coarse_patches="all",
+        coarse_k=None,
         looks=(),
         second_look="restart",
         thresholds=(),
