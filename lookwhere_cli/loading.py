@@ -163,8 +163,9 @@ def _pruned_config(model: str, config: Config, amount: PruneAmount, options: Opt
 def _tokens(config: Config, options: Options) -> int:
     """Return the number of tokens that the first block has."""
     k = options.k if isinstance(options.k, Amount) else None
-    side = reading_for(config, options).size // config.patch
-    return config.prefix_tokens + fixed_strategy(config, k).count((side, side))
+    reading = reading_for(config, options)
+    side = reading.size // config.patch
+    return config.prefix_tokens + fixed_strategy(config, k, reading.coarse_size).count((side, side))
 
 
 def _describe(config: Config) -> str:

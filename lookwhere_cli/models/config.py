@@ -176,10 +176,12 @@ class Config:
                 f"coarse_size is {self.coarse_size} and prune is {self.prune}, which would drop coarse patches that "
                 "the answer needs; set coarse_size to 0, prune to null, or prune_fusion to true"
             )
-        if self.coarse_patches == "unread" and (self.task in ("segment", "detect") or self.pool == "max"):
+        uses_places = self.task in ("segment", "detect") or self.pool == "max" or self.second_look == "add"
+        if self.coarse_patches == "unread" and uses_places:
             raise ValueError(
-                f"coarse_patches is 'unread', task is {self.task!r} and pool is {self.pool!r}; an answer from the "
-                "tokens of all places needs coarse_patches 'all'"
+                f"coarse_patches is 'unread', task is {self.task!r}, pool is {self.pool!r} and second_look is "
+                f"{self.second_look!r}; an answer from the tokens of all places, or a look that adds to them, needs "
+                "coarse_patches 'all'"
             )
         if (self.selector_depth == 0) != (self.prefix == "own"):
             raise ValueError(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lookwhere_cli.models.chosen import Grid
 from lookwhere_cli.models.coarse import count_coarse, covered_areas, least_covered
 from lookwhere_cli.models.config import Config
-from tests.models.small import LABELLED, SEGMENTING
+from tests.models.small import ADDING, LABELLED, SEGMENTING
 
 grids = st.tuples(st.integers(1, 7), st.integers(1, 7))
 
@@ -58,7 +58,7 @@ def test_the_share_that_is_read_is_the_share_of_cells_that_is_not(k: int, count:
 
 
 def test_an_answer_for_every_place_needs_all_patches() -> None:
-    for config in (SEGMENTING, replace(LABELLED, pool="max")):
+    for config in (SEGMENTING, replace(LABELLED, pool="max"), ADDING):
         with pytest.raises(ValueError, match="needs coarse_patches 'all'"):
             replace(config, coarse_patches="unread")
 
