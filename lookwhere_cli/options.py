@@ -35,7 +35,7 @@ class Options:
     size: int | None = None
     """The grid holds about size x size pixels; a multiple of the model's patch."""
     coarse: int | None = None
-    """The whole picture is also read at about coarse x coarse pixels; a multiple of the patch, 0 to leave it out."""
+    """The picture is also read coarsely, at coarse x coarse pixels; a multiple of the patch, 0 to leave it out."""
     prune: PruneAmount | None = None
     """Tokens to drop between blocks: a count after each block (8), or the share of the blocks' multiply-adds to keep
     to (0.5, "50%"); for a model that was trained with pruning modules."""

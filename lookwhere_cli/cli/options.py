@@ -135,7 +135,7 @@ Coarse = Annotated[
     int | None,
     typer.Option(
         metavar="PX",
-        help="Also read the whole picture at PX x PX px.",
+        help="Also read the picture coarsely, at PX x PX px.",
         rich_help_panel=READING,
         show_default=False,
     ),

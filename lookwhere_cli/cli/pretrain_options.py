@@ -45,7 +45,13 @@ Mixed = Annotated[float, _option(DATA, "Share of steps with views mixed in pairs
 FailFast = Annotated[bool, _option(DATA, "Stop at the first picture that can't be read.", "--fail-fast")]
 
 Coarse = Annotated[
-    int, _option(DATA, "Also read a thumbnail of PX x PX px in half of the steps; 0: in none.", metavar="PX", min=0)
+    int,
+    _option(
+        DATA,
+        "In half of the steps, also read a thumbnail of PX x PX px where cells are unread; 0: in none.",
+        metavar="PX",
+        min=0,
+    ),
 ]
 
 Patches = Annotated[
