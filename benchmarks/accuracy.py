@@ -37,7 +37,7 @@ from lookwhere_cli.training.timm_models import config_of, load_vit
 BATCH = 32  # pictures
 DEFAULT = "**default**"
 AS_COSTLY = Amount.share(0.795)
-"""Cells for the multiply-adds of the default with coarse patches."""
+"""Cells that take about as many multiply-adds as the default and 64 coarse patches, or `coarse_k` and those unread."""
 SMALL = 160  # pixels, of the smaller picture whose cells are all read, for about the multiply-adds of the default
 MEASURED = "## Measured"
 SMALLER: dict[str, Mode] = {f"all cells, {SMALL} px": "whole", f"all cells, {SMALL} px, `--crop`": "crop"}
@@ -154,6 +154,7 @@ def markdown_row(row: TableRow) -> str:
 def cases(config: Config, high: int, high_k: float, coarse: int, coarse_k: float) -> list[Case]:
     """Return the cases of the table."""
     default, beside = config.k, config.coarse_k or config.k
+    others = [] if beside == default else [Case(f"`-k {default} --coarse {coarse}`", default, coarse=coarse)]
     high_amount, coarse_amount = Amount.share(high_k), Amount.share(coarse_k)
     shares = [
         Case(f"{share:.0%} of the cells, {chooser}", Amount.share(share), chooser)
@@ -167,7 +168,7 @@ def cases(config: Config, high: int, high_k: float, coarse: int, coarse_k: float
         Case("default, `--crop`", default, mode="crop"),
         Case("default, `--stretch`", default, mode="stretch"),
         Case(f"default, `--coarse {coarse}`", beside, coarse=coarse),
-        Case(f"`-k {default} --coarse {coarse}`", default, coarse=coarse),
+        *others,
         Case(f"`-k {AS_COSTLY}`", AS_COSTLY),
         Case(f"`--size {high} -k {high_k:.0%}`", high_amount, size=high),
         Case(f"`--size {high} -k {coarse_k:.0%} --coarse {coarse}`", coarse_amount, size=high, coarse=coarse),
@@ -234,9 +235,8 @@ def main() -> None:
     sets = {name: read_labels(arguments.data / name) for name in names}
     print("\n".join(markdown_header(sets)), flush=True)
     rows = teacher_rows(arguments.teacher, sets) if arguments.teacher else []
-    for case in cases(
-        load_model(arguments.model).config, arguments.high, arguments.high_k, arguments.coarse, arguments.coarse_k
-    ):
+    config = load_model(arguments.model).config
+    for case in cases(config, arguments.high, arguments.high_k, arguments.coarse, arguments.coarse_k):
         rows.append(measure_row(case.name, partial(predict, arguments.model, case), sets))
     if arguments.write:
         write_results(Path(arguments.model), sets, rows, shlex.join(["python", *sys.argv]))

@@ -153,8 +153,12 @@ def _fill(loaded: Loaded, model: LookWhere, folder: Path, options: ExportOptions
 
 
 def exported_config(config: Config) -> Config:
-    """Return the config of the exported model: without looks, which change the number of cells by the answer."""
-    return replace(config, looks=(), thresholds=(), expected_macs=0, second_look="restart")
+    """Return the config of the exported model: without looks, which change the number of cells by the answer.
+
+    Without a coarse thumbnail in the config, graphs read none, so that there is no default k beside one.
+    """
+    coarse_k = config.coarse_k if config.coarse_size else None
+    return replace(config, looks=(), thresholds=(), expected_macs=0, second_look="restart", coarse_k=coarse_k)
 
 
 def _verify(

@@ -125,6 +125,12 @@ def coarse_of(config, batch, rng):
     return Coarse(patches[:, :4], (2, 3), np.stack([np.sort(rng.permutation(6)[:4]) for _ in range(batch)]))
 
 
+def test_only_what_reads_coarse_patches_keeps_a_default_k_beside_them():
+    without = replace(LABELLED, coarse_patches="unread", coarse_k=0.75)
+    assert exported_config(without).coarse_k is None
+    assert exported_config(replace(without, coarse_size=12)).coarse_k == without.coarse_k
+
+
 def test_a_batch_may_be_larger_than_one_pass(exported):
     torch_runtime, onnx_runtime = both(exported, LABELLED)
     rng = np.random.default_rng(0)
